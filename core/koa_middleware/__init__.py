@@ -1,0 +1,1 @@
+"""The calibration store of the Keck Observatory's data reduction pipelines."""

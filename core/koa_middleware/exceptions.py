@@ -1,0 +1,187 @@
+"""Every error that a caller of this package can meet.
+
+::
+
+    KoaMiddlewareError
+    ├── ConfigurationError          (ValueError)    an argument or environment variable
+    ├── PluginError
+    │   ├── UnknownInstrumentError                  no such plugin is installed
+    │   └── InvalidPluginError                      an installed plugin cannot be used
+    ├── SourceFileError             (OSError)       a given file is missing, empty, truncated, not what it should be
+    ├── HeaderError                 (ValueError)    a header or input lacks a value, or holds an unusable one
+    ├── CalibrationNotFoundError    (LookupError)   nothing fits, or no such id or file name
+    ├── DuplicateCalibrationError   (ValueError)    the name or the family is taken by other content
+    ├── UnsafeFilenameError         (ValueError)    a file name that could leave the cache folder
+    ├── SchemaMismatchError         (RuntimeError)  a database whose table is not the plugin's
+    ├── IntegrityError              (OSError)       a cached file that is not what its record says
+    └── RemoteError                 (OSError)
+        ├── RemoteNotConfiguredError                no remote database or file URL is set
+        ├── RemoteUnavailableError                  the server does not answer, or refuses
+        ├── DownloadError                           a file did not arrive
+        └── ChecksumMismatchError                   a file arrived, with other content
+
+A message is one sentence that says what was asked and what was found, and one hint that says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def _rebuild(cls: type[KoaMiddlewareError], message: str, hint: str, state: dict[str, Any]) -> KoaMiddlewareError:
+    return cls(message, hint, **state)
+
+
+class KoaMiddlewareError(Exception):
+    """Root of all errors of this package.
+
+    Parameters
+    ----------
+    message : str
+        One sentence: what was asked and what was found.
+    hint : str
+        One sentence: what to do.
+    **values
+        Set as attributes, under the names that each class lists.
+    """
+
+    hint: str
+
+    def __init__(self, message: str, hint: str = "", **values: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self._values = values
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.hint, self._values)
+
+
+class ConfigurationError(KoaMiddlewareError, ValueError):
+    """An argument or an environment variable is missing or unusable."""
+
+    setting: str
+    variable: str | None
+
+
+class PluginError(KoaMiddlewareError):
+    """Something about instrument plugins."""
+
+
+class UnknownInstrumentError(PluginError):
+    """No installed plugin has this name."""
+
+    instrument: str
+    available: tuple[str, ...]
+
+
+class InvalidPluginError(PluginError):
+    """An installed plugin cannot be used; names the distribution and its version."""
+
+    instrument: str
+    distribution: str
+
+
+class SourceFileError(KoaMiddlewareError, OSError):
+    """A given file is missing, unreadable, empty, truncated, or not what it should be."""
+
+    path: Path
+
+
+class HeaderError(KoaMiddlewareError, ValueError):
+    """A header, or another input, lacks a needed value or holds an unusable one."""
+
+    column: str
+    keywords: tuple[str, ...]
+    source: str
+
+
+class CalibrationNotFoundError(KoaMiddlewareError, LookupError):
+    """Nothing fits, or there is no record of this id or file name.
+
+    Attributes
+    ----------
+    cal_type : str or None
+        The type that was asked for.
+    asked : mapping
+        The input's values that the rule compared.
+    total : int
+        Number of records of that type in the database.
+    nearest : tuple
+        The nearest refused candidates, each with its reason.
+    misses : mapping
+        Where several types were asked for: the error of each one that nothing fits.
+    """
+
+    cal_type: str | None = None
+    asked: Mapping[str, Any] = {}
+    total: int = 0
+    nearest: tuple[Any, ...] = ()
+    misses: Mapping[str, KoaMiddlewareError] = {}
+
+
+class DuplicateCalibrationError(KoaMiddlewareError, ValueError):
+    """The file name or the version family is taken by other content."""
+
+    filename: str
+    existing: str
+    version: str | None = None
+
+
+class UnsafeFilenameError(KoaMiddlewareError, ValueError):
+    """A file name that is not a plain name inside the cache folder."""
+
+    name: str
+    reason: str
+
+
+class SchemaMismatchError(KoaMiddlewareError, RuntimeError):
+    """A table lacks columns that the instrument's class needs, or is not there."""
+
+    database: str
+    table: str
+    missing: tuple[str, ...]
+
+
+class IntegrityError(KoaMiddlewareError, OSError):
+    """A cached file is not what its record says."""
+
+    path: Path
+
+
+class RemoteError(KoaMiddlewareError, OSError):
+    """The remote refused a request, or cannot be used as asked."""
+
+
+class RemoteNotConfiguredError(RemoteError):
+    """A remote database or file URL is needed and none is set."""
+
+    variable: str
+
+
+class RemoteUnavailableError(RemoteError):
+    """The remote database does not answer, or refuses the connection."""
+
+    host: str
+
+
+class DownloadError(RemoteError):
+    """A file did not arrive."""
+
+    url: str | None = None
+    status: int | None = None
+
+
+class ChecksumMismatchError(RemoteError):
+    """A file arrived whose content is not what its record says."""
+
+    url: str | None = None
+    expected: str
+    found: str

@@ -1,0 +1,155 @@
+"""Settings of a store: argument, then environment variable, then default.
+
+The only reader of ``os.environ``. Nothing is read at import; a store reads its settings when it is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from .exceptions import ConfigurationError
+
+CACHE_DIR = "KOA_CALIBRATION_CACHE"
+LOCAL_DATABASE_FILENAME = "KOA_LOCAL_DATABASE_FILENAME"
+USE_CACHED = "KOA_USE_CACHED_CALIBRATIONS"
+REMOTE_DATABASE_URL = "KOA_REMOTE_DATABASE_URL"
+CALIBRATION_URL = "KOA_CALIBRATION_URL"
+OFFLINE = "KOA_OFFLINE"
+ACCESS_TOKEN = "KOA_ACCESS_TOKEN"  # noqa: S105 - the variable's name
+COOKIE_FILE = "KOA_COOKIE_FILE"
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a store works with.
+
+    Attributes
+    ----------
+    cache_dir : pathlib.Path
+        Absolute.
+    local_database_filename : str
+        A plain file name.
+    use_cached : bool
+    remote_database_url, calibration_url : str or None
+        Secrets may stand in them, so they are not part of the repr.
+    offline : bool
+    access_token, cookie_file
+        Credentials for the file server.
+    """
+
+    cache_dir: Path
+    local_database_filename: str
+    use_cached: bool = True
+    remote_database_url: str | None = field(default=None, repr=False)
+    calibration_url: str | None = field(default=None, repr=False)
+    offline: bool = False
+    access_token: str | None = field(default=None, repr=False)
+    cookie_file: Path | None = None
+
+
+def resolve(
+    instrument_name: str,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_database_filename: str | None = None,
+    use_cached: bool | str | None = None,
+    remote_database_url: str | None = None,
+    calibration_url: str | None = None,
+    offline: bool | str | None = None,
+) -> Settings:
+    """Settings of a store of one instrument.
+
+    Each comes from the argument, else from its environment variable, else from the default. An empty or blank
+    string and the word ``None`` (any letter case) mean "not set".
+
+    Raises
+    ------
+    ConfigurationError
+        Where no cache folder is named, a boolean is not one, or the database name is a path.
+    """
+    environ = os.environ
+    folder = _pick(cache_dir, CACHE_DIR, environ, lambda text, _: Path(text))
+    if folder is None:
+        raise ConfigurationError(
+            "No folder is named for the calibration cache.",
+            f"Set the environment variable {CACHE_DIR} or pass cache_dir.",
+            setting="cache_dir",
+            variable=CACHE_DIR,
+        )
+    cached = _pick(use_cached, USE_CACHED, environ, _boolean)
+    off = _pick(offline, OFFLINE, environ, _boolean)
+    return Settings(
+        cache_dir=_absolute(folder, CACHE_DIR),
+        local_database_filename=_pick(local_database_filename, LOCAL_DATABASE_FILENAME, environ, _plain_name)
+        or f"{instrument_name}_calibrations.db",
+        use_cached=True if cached is None else cached,
+        remote_database_url=_pick(remote_database_url, REMOTE_DATABASE_URL, environ, _text),
+        calibration_url=_pick(calibration_url, CALIBRATION_URL, environ, _text),
+        offline=False if off is None else off,
+        access_token=_pick(None, ACCESS_TOKEN, environ, _text),
+        cookie_file=_pick(None, COOKIE_FILE, environ, lambda text, _: _absolute(Path(text), COOKIE_FILE)),
+    )
+
+
+def _pick(
+    argument: object, variable: str, environ: Mapping[str, str], parse: Callable[[str, str], T]
+) -> T | None:
+    """Parse the first of argument and variable that is set."""
+    for value, name in ((argument, f"the argument in place of {variable}"), (environ.get(variable), variable)):
+        if value is None:
+            continue
+        text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+        if text.strip() and text.strip().lower() != "none":
+            return parse(text, name)
+    return None
+
+
+def _text(text: str, _: str) -> str:
+    return text.strip()
+
+
+def _boolean(text: str, name: str) -> bool:
+    word = text.strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ConfigurationError(
+        f"{name} is {text!r}, which is neither true nor false.",
+        "Use one of true, false, 1, 0, yes, no, on, off.",
+        setting=name,
+        variable=name,
+    )
+
+
+def _plain_name(text: str, name: str) -> str:
+    text = text.strip()
+    if text in {".", ".."} or any(character in text for character in "/\\\0"):
+        raise ConfigurationError(
+            f"{name} is {text!r}, which is a path.",
+            "Give a file name; the file stands in the database folder of the cache.",
+            setting=name,
+            variable=name,
+        )
+    return text
+
+
+def _absolute(path: Path, variable: str) -> Path:
+    try:
+        return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+    except (RuntimeError, OSError) as error:
+        raise ConfigurationError(
+            f"The folder {path} cannot be found: {error}.",
+            f"Give {variable} as an absolute path.",
+            setting=variable,
+            variable=variable,
+        ) from error
