@@ -14,6 +14,7 @@
     ├── UnsafeFilenameError         (ValueError)    a file name that could leave the cache folder
     ├── SchemaMismatchError         (RuntimeError)  a database whose table is not the plugin's
     ├── IntegrityError              (OSError)       a cached file that is not what its record says
+    ├── CacheError                  (OSError)       the cache folder or its database cannot be read or written
     └── RemoteError                 (OSError)
         ├── RemoteNotConfiguredError                no remote database or file URL is set
         ├── RemoteUnavailableError                  the server does not answer, or refuses
@@ -152,6 +153,12 @@ class SchemaMismatchError(KoaMiddlewareError, RuntimeError):
 
 class IntegrityError(KoaMiddlewareError, OSError):
     """A cached file is not what its record says."""
+
+    path: Path
+
+
+class CacheError(KoaMiddlewareError, OSError):
+    """The cache folder or its database cannot be read or written: a full disk, a lock, a damaged file."""
 
     path: Path
 

@@ -1,0 +1,73 @@
+"""Times as Modified Julian Dates (days UTC) and as ISO text (``YYYY-MM-DDTHH:MM:SS.sss``, UTC).
+
+Days have 86,400 s here, as in a FITS ``MJD-OBS``: a leap second is not told apart from the second after it.
+MJD 40587 is 1970-01-01 (the definition of MJD, IAU 1973).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_MJD = 40587
+_DAY = timedelta(days=1)
+
+
+class IsoTime(NamedTuple):
+    """A time as text, and whether what it was read from told the time of day."""
+
+    text: str
+    has_clock: bool
+
+
+def parse_iso(text: str) -> IsoTime:
+    """Read an ISO 8601 time; one without a zone is UTC.
+
+    Raises
+    ------
+    ValueError
+        When it is not such a time.
+    """
+    text = text.strip()
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    has_clock = re.search(r"\d[T ]\d", text) is not None
+    return IsoTime(_to_milliseconds(moment), has_clock)
+
+
+def iso_from_mjd(mjd: float) -> str:
+    """ISO text of a Modified Julian Date, to the nearest millisecond.
+
+    Raises
+    ------
+    ValueError
+        When it is not finite or outside the years 1 to 9999.
+    """
+    if not math.isfinite(mjd):
+        raise ValueError(f"{mjd} is not a finite Modified Julian Date")
+    try:
+        return _to_milliseconds(_EPOCH + (mjd - _EPOCH_MJD) * _DAY)
+    except OverflowError as error:
+        raise ValueError(f"{mjd} is not a Modified Julian Date of the years 1 to 9999") from error
+
+
+def mjd_from_iso(text: str) -> float:
+    """Modified Julian Date, in days UTC, of an ISO time; one without a zone is UTC."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return _EPOCH_MJD + (moment - _EPOCH) / _DAY
+
+
+def now_iso() -> str:
+    """Give the time now, with microseconds."""
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+def _to_milliseconds(moment: datetime) -> str:
+    rounded = moment.astimezone(UTC) + timedelta(microseconds=500)
+    return rounded.replace(tzinfo=None).isoformat(timespec="milliseconds")
