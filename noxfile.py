@@ -1,0 +1,145 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.2.9"]
+# ///
+"""What is done with a checkout: ``python3 noxfile.py -s demo``, ``python3 noxfile.py --list``.
+
+Runs with nothing but Python: where nox is missing, this file puts it into ``.nox/_nox`` and starts it from there, so
+that nothing is installed into the caller's environment. ``nox -s demo`` and ``uv run noxfile.py -s demo`` do the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+NOX = "nox>=2025.2.9"
+
+
+def nox_command() -> list[str]:
+    """The command that starts nox, which is fetched where it is missing."""
+    try:
+        from nox.project import dependency_groups  # noqa: F401  (older ones lack it)
+    except ImportError:
+        pass
+    else:
+        return [sys.executable, "-m", "nox"]
+    if importlib.util.find_spec("pip") is None:
+        if uv := shutil.which("uv"):
+            return [uv, "tool", "run", "--python", sys.executable, "--from", NOX, "nox"]
+        sys.exit(f"{sys.executable} has neither nox nor pip, and uv is not on the PATH. Install one of the three.")
+    folder = ROOT / ".nox" / "_nox"
+    python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    if not (Path(python).is_file() and subprocess.run([python, "-c", "import nox.project"]).returncode == 0):
+        # Some systems' Pythons cannot put pip into an environment; pip can install into one from outside.
+        subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", NOX], check=True)
+    return [python, "-m", "nox"]
+
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 11):
+        sys.exit(f"koa-middleware needs Python 3.11 or newer, and this is Python {sys.version.split()[0]}.")
+    sys.exit(subprocess.run([*nox_command(), "--noxfile", __file__, *sys.argv[1:]]).returncode)
+
+import nox  # noqa: E402  (only nox itself comes this far)
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "tests"]
+nox.options.error_on_external_run = True
+
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+
+
+def install(session: nox.Session, *groups: str, plugins: list[str] = PLUGINS, pins: list[str] | None = None) -> None:
+    """Install the checkout's core and plugins, and dependency groups of pyproject.toml."""
+    folders = [".", *(f"plugins/{plugin}" for plugin in plugins)]
+    editables = [argument for folder in folders for argument in ("-e", folder)]
+    session.install(*editables, *nox.project.dependency_groups(PYPROJECT, *groups), *(pins or []))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job on a made night of FITS files, offline; `-- -i kpf --dir night` for another one that stays."""
+    install(session)
+    session.chdir(session.invoked_from)
+    session.run("koa-cal", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every test of core and plugins, with coverage."""
+    install(session, "test")
+    session.run("pytest", *(session.posargs or ["--cov", "--cov-report=term-missing:skip-covered"]))
+
+
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """Every test, on each supported Python that is installed."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """Core's tests, with no plugin installed."""
+    install(session, "test", plugins=[])
+    session.run("pytest", *(session.posargs or ["tests"]))
+
+
+@nox.session
+@nox.parametrize("name", PLUGINS, ids=PLUGINS)
+def plugin(session: nox.Session, name: str) -> None:
+    """One plugin's tests, with core and that plugin alone."""
+    install(session, "test", plugins=[name])
+    session.run("pytest", *(session.posargs or [f"plugins/{name}/tests"]))
+
+
+@nox.session(python=PYTHONS[0])
+def minimums(session: nox.Session) -> None:
+    """Every test, with the lowest supported Python and the lowest versions of what core depends on."""
+    dependencies = PYPROJECT["project"]["dependencies"]
+    install(session, "test", pins=[dependency.replace(">=", "==") for dependency in dependencies])
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build the distributions into dist/ and test what was built."""
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install(*nox.project.dependency_groups(PYPROJECT, "build", "test"))
+    for folder in (".", *(f"plugins/{plugin}" for plugin in PLUGINS)):
+        session.run("python", "-m", "build", "--outdir", str(dist), folder)
+    session.run("pytest", "-m", "packaging", "tests/packaging", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and types."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run the examples that stand in the README and in docs/."""
+    install(session, "test")
+    session.run("pytest", "tests/test_docs.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print how long things take, as ratios to what they cannot be faster than."""
+    install(session, "bench")
+    session.run("python", "-m", "bench", *session.posargs)
