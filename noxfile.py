@@ -43,7 +43,7 @@ def nox_command() -> list[str]:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  (anyone may call this file)
         sys.exit(f"koa-middleware needs Python 3.11 or newer, and this is Python {sys.version.split()[0]}.")
     sys.exit(subprocess.run([*nox_command(), "--noxfile", __file__, *sys.argv[1:]]).returncode)
 
