@@ -111,7 +111,7 @@ def minimums(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="virtualenv")  # which brings the pip that the tests call
 def wheels(session: nox.Session) -> None:
     """Build the distributions into dist/ and test what was built."""
     dist = ROOT / "dist"
