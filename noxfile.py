@@ -4,7 +4,7 @@
 # ///
 """What is done with a checkout: ``python3 noxfile.py -s demo``, ``python3 noxfile.py --list``.
 
-Runs with nothing but Python: where nox is missing, this file puts it into ``.nox/_nox`` and starts it from there, so
+Runs with nothing but Python: where nox is missing, this file puts it into ``.nox/`` and starts it from there, so
 that nothing is installed into the caller's environment. ``nox -s demo`` and ``uv run noxfile.py -s demo`` do the same.
 """
 
@@ -33,7 +33,7 @@ def nox_command() -> list[str]:
         if uv := shutil.which("uv"):
             return [uv, "tool", "run", "--python", sys.executable, "--from", NOX, "nox"]
         sys.exit(f"{sys.executable} has neither nox nor pip, and uv is not on the PATH. Install one of the three.")
-    folder = ROOT / ".nox" / "_nox"
+    folder = ROOT / ".nox" / f"_nox-{sys.version_info.major}.{sys.version_info.minor}"
     python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
     if not (Path(python).is_file() and subprocess.run([python, "-c", "import nox.project"]).returncode == 0):
         # Some systems' Pythons cannot put pip into an environment; pip can install into one from outside.
@@ -107,7 +107,7 @@ def plugin(session: nox.Session, name: str) -> None:
 def minimums(session: nox.Session) -> None:
     """Every test, with the lowest supported Python and the lowest versions of what core depends on."""
     dependencies = PYPROJECT["project"]["dependencies"]
-    install(session, "test", pins=[dependency.replace(">=", "==") for dependency in dependencies])
+    install(session, "test", "minimums", pins=[dependency.replace(">=", "==") for dependency in dependencies])
     session.run("pytest", *session.posargs)
 
 
