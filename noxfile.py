@@ -45,7 +45,10 @@ def nox_command() -> list[str]:
 if __name__ == "__main__":
     if sys.version_info < (3, 11):  # noqa: UP036  (anyone may call this file)
         sys.exit(f"koa-middleware needs Python 3.11 or newer, and this is Python {sys.version.split()[0]}.")
-    sys.exit(subprocess.run([*nox_command(), "--noxfile", __file__, *sys.argv[1:]]).returncode)
+    command = [*nox_command(), "--noxfile", __file__, *sys.argv[1:]]
+    if os.name == "nt":
+        sys.exit(subprocess.run(command).returncode)
+    os.execv(command[0], command)  # so that Ctrl-C goes to nox, which lets the session end in order
 
 import nox  # noqa: E402  (only nox itself comes this far)
 
@@ -57,6 +60,7 @@ nox.options.error_on_external_run = True
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+COVERAGE = ["--cov=koa_middleware", *(f"--cov=koa_middleware_{plugin}" for plugin in PLUGINS)]
 
 
 def install(session: nox.Session, *groups: str, plugins: list[str] = PLUGINS, pins: list[str] | None = None) -> None:
@@ -78,7 +82,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test of core and plugins, with coverage."""
     install(session, "test")
-    session.run("pytest", *(session.posargs or ["--cov", "--cov-report=term-missing:skip-covered"]))
+    session.run("pytest", *(session.posargs or COVERAGE))
 
 
 @nox.session(python=PYTHONS)
