@@ -1,0 +1,5 @@
+"""What authors of plugins test with."""
+
+from .contract import PluginContract
+
+__all__ = ["PluginContract"]
