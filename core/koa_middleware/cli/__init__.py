@@ -25,7 +25,7 @@ _USAGE = (ConfigurationError, PluginError, RemoteNotConfiguredError, SchemaMisma
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``koa-cal`` with the given arguments, those of the process by default; gives the exit code."""
     options = build_parser().parse_args(arguments)
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    warnings.showwarning = _show_warning
     try:
         code: int = options.run(options)
         sys.stdout.flush()

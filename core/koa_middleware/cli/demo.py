@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import tempfile
 from argparse import Namespace
 from pathlib import Path
@@ -28,12 +29,17 @@ def demo(options: Namespace) -> int:
         folder = Path(options.dir).expanduser().absolute()
         _run(plugin, make, folder)
         cache = shlex.quote(str(folder / "cache"))
-        print_text(f"next: export KOA_CALIBRATION_CACHE={cache}; koa-cal list -i {plugin.name}")
+        print_text(f"next: export KOA_CALIBRATION_CACHE={cache}; {_this_command()} list -i {plugin.name}")
         return 0
     with tempfile.TemporaryDirectory() as made:
         _run(plugin, make, Path(made))
-    print_text(f"next: koa-cal demo -i {plugin.name} --dir night, which leaves the files for you to look at")
+    print_text(f"next: {_this_command()} demo -i {plugin.name} --dir night, which leaves the files for you to look at")
     return 0
+
+
+def _this_command() -> str:
+    """The command as it was started, which may not be on the user's PATH."""
+    return shlex.quote(sys.argv[0])
 
 
 def _run(plugin: InstrumentPlugin, make: Demo, folder: Path) -> None:
