@@ -66,12 +66,12 @@ ONLY_IN = {
     "pluggy": {"plugins", "hookspecs"},
     "psycopg2": {"engines"},
     "requests": {"download"},
-    "rich": {"cli", "tables"},
+    "prettytable": {"tables"},
     "sqlalchemy.create_engine": {"engines", "testing"},
     "tqdm": {"cli", "download"},
 }
 #: Packages that take long to import: in functions only.
-SLOW = {"astropy", "psycopg2", "requests", "rich", "tqdm", "urllib3"}
+SLOW = {"astropy", "psycopg2", "requests", "prettytable", "tqdm", "urllib3"}
 
 
 @dataclass(frozen=True)
