@@ -370,4 +370,4 @@ def _compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
 @lru_cache(maxsize=64)
 def _by(orm_class: type[ORMCalibration], column: str) -> Select[Any]:
     table = orm_class.table()
-    return select(table).where(table.c[column] == bindparam("value"))
+    return select(table).where(table.c[column] == bindparam("value", None))
