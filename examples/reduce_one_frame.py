@@ -23,8 +23,8 @@ def reduce_frame(instrument: str, frame: Path) -> Path:
 
     with fits.open(frame) as science, fits.open(dark_path) as master:
         science[0].data = science[0].data - master[0].data
-        science[0].header["DARKFILE"] = (dark.filename, "dark that was subtracted")
-        science[0].header["DARKID"] = (dark.id, "its id")
+        science[0].header["DARKFILE"] = dark.filename
+        science[0].header["DARKID"] = dark.id
         result = frame.with_name(f"{frame.stem}_reduced.fits")
         science.writeto(result, overwrite=True)
     return result

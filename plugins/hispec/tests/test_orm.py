@@ -88,7 +88,8 @@ def test_an_unknown_type_is_refused_and_the_known_ones_are_told(store, write_fit
 
 def test_both_spectrographs_have_a_first_version_of_the_same_second(store, write_fits):
     for prefix in ("HB", "HR"):
-        _, record = store.register_calibration(write_fits(f"{prefix}.20260212.00000.00.mastercal-dark.fits"))
+        path = write_fits(f"{prefix}.20260212.00000.00.mastercal-dark.fits", {"OBSERVER": prefix})
+        _, record = store.register_calibration(path)
         assert record.cal_version == "001"
 
 

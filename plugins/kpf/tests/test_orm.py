@@ -251,7 +251,7 @@ def test_order_traces_of_both_chips_are_dated_by_their_name(store, tmp_path):
     records = []
     for chip in ("GREEN", "RED"):
         path = tmp_path / f"kpf_20250122_master_flat_{chip}_CCD.csv"
-        path.write_text("order,position\n1,2\n")
+        path.write_text(f"order,chip\n1,{chip}\n")
         records.append(store.register_calibration(path).calibration)
     assert [record.chip for record in records] == ["GREEN", "RED"]
     assert {(record.datetime_obs, record.mjd_mid) for record in records} == {("2025-01-22T00:00:00.000", 60697.5)}

@@ -89,5 +89,5 @@ def test_a_version_of_an_undated_dark_bears_its_date():
 
 def test_fibres_and_exposure_times_have_versions_of_their_own(store, write_fits):
     names = ["master_lfc_20260212_fiber1.fits", "master_lfc_20260212_fiber3.fits"]
-    records = [store.register_calibration(write_fits(name)).calibration for name in names]
+    records = [store.register_calibration(write_fits(name, {"OBSERVER": name[-11:-5]})).calibration for name in names]
     assert [record.cal_version for record in records] == ["001", "001"]
