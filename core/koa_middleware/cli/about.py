@@ -63,7 +63,7 @@ def status(options: Namespace) -> int:
             print_json({**facts, "counts": [dict(zip(names, row, strict=True)) for row in counts]})
         else:
             shown = {**facts, "file_bytes": size(sum(files)), "cache_dir": Path(facts["cache_dir"])}
-            print_table(("", ""), [(name.replace("_", " "), value) for name, value in shown.items()])
+            print_table(("", "value"), [(name.replace("_", " "), value) for name, value in shown.items()])
             if counts:
                 print_table(("type", "origin", "quality", "records", "newest (UTC)"), counts)
     return 0
