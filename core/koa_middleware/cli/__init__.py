@@ -6,7 +6,10 @@ configuration. What a command needs is imported when it runs, so that ``--help``
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -26,17 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``koa-cal`` with the given arguments, those of the process by default; gives the exit code."""
     options = build_parser().parse_args(arguments)
     warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has every character
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-    except KoaMiddlewareError as error:
-        if options.debug:
-            raise
-        say(str(error))
-        return 2 if isinstance(error, _USAGE) else 1
     except BrokenPipeError:
-        sys.stderr.close()
+        _give_up_stdout()
         return 1
+    except (KoaMiddlewareError, OSError) as error:
+        report(error, debug=options.debug)
+        _give_up_stdout()
+        return 2 if isinstance(error, _USAGE) else 1
     except KeyboardInterrupt:
         say("interrupted")
         return 130
@@ -46,6 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def say(message: str) -> None:
     """Tell the user something, on stderr, in one line."""
     print(f"koa-cal: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+
+
+def report(error: Exception, prefix: str = "", *, debug: bool) -> None:
+    """Say an error in one line, below its traceback where that is wanted."""
+    if debug:
+        traceback.print_exception(error)
+    say(f"{prefix}{error}")
+
+
+def _give_up_stdout() -> None:
+    """Let what cannot be written go nowhere, or Python complains of it when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -31,13 +31,9 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
     """
     if name:
         return get_plugin(name)
-    for file in files:
-        path = Path(file).expanduser()
-        if path.is_file() and is_fits_name(path.name):
-            with open_headers(path) as headers:
-                said = str(headers.get("INSTRUME") or "").strip()
-            if said:
-                return get_plugin(said)
+    said = next(filter(None, map(said_instrument, files)), None)
+    if said:
+        return get_plugin(said)
     installed = available_instruments()
     if len(installed) == 1:
         return get_plugin(installed[0])
@@ -47,3 +43,18 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
         setting="instrument",
         variable=None,
     )
+
+
+def said_instrument(file: str) -> str:
+    """Give the ``INSTRUME`` of a file's header; empty where it has none, or is no FITS file.
+
+    Raises
+    ------
+    SourceFileError
+        When the file cannot be read.
+    """
+    path = Path(file).expanduser()
+    if not (path.is_file() and is_fits_name(path.name)):
+        return ""
+    with open_headers(path) as headers:
+        return str(headers.get("INSTRUME") or "").strip()
