@@ -13,7 +13,7 @@ from ..plugins import Demo, InstrumentPlugin, available_instruments, get_plugin
 from ..store import CalibrationStore
 from .choosing import choose, frame_values, print_choices
 from .context import choose_instrument
-from .output import print_table, print_text, terminal_width
+from .output import print_table, print_text, print_wrapped, terminal_width
 
 
 def demo(options: Namespace) -> int:
@@ -33,19 +33,30 @@ def demo(options: Namespace) -> int:
         return 0
     with tempfile.TemporaryDirectory() as made:
         _run(plugin, make, Path(made))
-    print_text(f"next: {_this_command()} demo -i {plugin.name} --dir night, which leaves the files for you to look at")
+    print_text("The files are gone again; what follows leaves them for you to look at.")
+    print_text(f"next: {_this_command()} demo -i {plugin.name} --dir night")
     return 0
 
 
 def _this_command() -> str:
     """The command as it was started, which may not be on the user's PATH."""
+    if Path(sys.argv[0]).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m {__package__}"
     return shlex.quote(sys.argv[0])
 
 
 def _run(plugin: InstrumentPlugin, make: Demo, folder: Path) -> None:
     night = folder / "night"
-    night.mkdir(parents=True, exist_ok=True)
-    calibrations, frames = make(night)
+    try:
+        night.mkdir(parents=True, exist_ok=True)
+        calibrations, frames = make(night)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The night cannot be written into {night}: {error.strerror}.",
+            "Name another folder by --dir.",
+            setting="--dir",
+            variable=None,
+        ) from error
     with CalibrationStore(plugin.ORM, folder / "cache", offline=True) as store:
         records = [store.register_calibration(path).calibration for path in calibrations]
         print_table(
@@ -61,5 +72,5 @@ def _run(plugin: InstrumentPlugin, make: Demo, folder: Path) -> None:
             answered = [cal_type for cal_type, answer in found.items() if "error" not in answer]
             for cal_type in answered[:1]:
                 print_text("")
-                print_text(store.explain(values, cal_type, nearest=8).to_text(terminal_width()))
+                print_wrapped(store.explain(values, cal_type, nearest=8).to_text(terminal_width()))
     print_text("")

@@ -6,7 +6,8 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..tables import render
@@ -15,8 +16,8 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def print_json(value: Any) -> None:
-    """Print plain data as JSON."""
-    print(json.dumps(value, indent=2, default=str))  # noqa: T201
+    """Print plain data as JSON, which has no word for a number that is not finite: null stands there."""
+    print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))  # noqa: T201
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
@@ -29,9 +30,25 @@ def print_text(text: str) -> None:
     print(text)  # noqa: T201
 
 
+def print_wrapped(text: str) -> None:
+    """Print lines; those that are longer than the terminal is wide are broken at blanks."""
+    width = terminal_width()
+    for line in text.splitlines():
+        fits = width is None or len(line) <= width
+        print_text(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
+
+
 def terminal_width() -> int | None:
     """Width of the terminal in characters; None where stdout is not one."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def size(number: float | None) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from ..times import parse_iso
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of ``koa-cal``."""
@@ -36,8 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     listing = _add(commands, "list", "records:list_records", "the newest calibrations")
     listing.add_argument("--type", metavar="T", help="of this cal type")
-    listing.add_argument("--since", metavar="TIME", help="observed at this UTC time or later, for instance 2026-02-12")
-    listing.add_argument("--until", metavar="TIME", help="observed at this UTC time or day, or earlier")
+    listing.add_argument(
+        "--since", metavar="TIME", type=_time, help="observed at this UTC time or later, for instance 2026-02-12"
+    )
+    listing.add_argument("--until", metavar="TIME", type=_time, help="observed at this UTC time or day, or earlier")
     listing.add_argument("--limit", metavar="N", type=_positive, default=100, help="at most this many (100)")
     _instrument(listing)
     _json(listing)
@@ -133,6 +137,14 @@ def _assignment(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=VALUE")
     return name, value
+
+
+def _time(text: str) -> str:
+    try:
+        parse_iso(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a UTC time such as 2026-02-12T03:00:00") from None
+    return text
 
 
 def _positive(text: str) -> int:
