@@ -154,11 +154,15 @@ def explain(
         said = reason if isinstance(reason, str) else reason(record)
         candidates.append(Candidate(record, rule, f"{offset(delta)}, {said}", delta))
     candidates.sort(key=_rank)
+    counts: dict[str, int] = {}
+    for number, (rule, _, _) in enumerate(outcomes):  # two rules may compare one column
+        if number in counted:
+            counts[rule] = counts.get(rule, 0) + counted[number]
     return Explanation(
         plan.declaration.cal_type,
         plan.compared(parameters),
         sum(counted.values()),
-        {rule: counted[number] for number, (rule, _, _) in enumerate(outcomes) if number in counted},
+        counts,
         tuple(candidates[:nearest]),
         winner,
     )
