@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -88,7 +89,8 @@ class CalibrationSelector:
 
     def select_best(self, input: Mapping[str, Any], candidates: Iterable[Any]) -> Any:
         """Give the nearest candidate; of equally near ones the earlier, then the newest version, then the lowest id."""
-        ranked = sorted(candidates, key=lambda record: str(record["id"]))
+        timed = (record for record in candidates if record[self.time] is not None and math.isfinite(record[self.time]))
+        ranked = sorted(timed, key=lambda record: str(record["id"]))
         ranked.sort(key=lambda record: str(record["cal_version"]), reverse=True)
         ranked.sort(key=lambda record: float(record[self.time]))
         if not ranked:
