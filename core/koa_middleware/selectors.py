@@ -21,7 +21,7 @@ from .rules import Declaration, Plan, Refusal, bad_quality, plan
 
 DIRECTIONS = ("nearest", "before", "after")
 
-_DECLARED = ("cal_type", "match", "match_if_known", "require", "max_age", "direction", "time")
+_DECLARED = ("cal_type", "match", "given", "match_if_known", "require", "max_age", "direction", "time")
 
 
 class FallbackWarning(UserWarning):
@@ -50,6 +50,9 @@ class CalibrationSelector:
     cal_type : str
     match : tuple of str
         Columns that are equal in frame and calibration; the frame must have them.
+    given : tuple of str
+        Like `match`, but the caller gives the value, since no frame holds it. A type with such columns is chosen
+        when it is asked for by name, or the values are there.
     match_if_known : tuple of str
         Columns that are equal where both sides have them.
     require : mapping
@@ -64,6 +67,7 @@ class CalibrationSelector:
 
     cal_type: str = ""
     match: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     match_if_known: tuple[str, ...] = ()
     require: Mapping[str, Any] = MappingProxyType({})
     max_age: timedelta | None = None
@@ -191,7 +195,14 @@ class CalibrationSelector:
 
     def declaration(self) -> Declaration:
         """What of this selector goes into its statements."""
-        return Declaration(self.cal_type, self.match, self.match_if_known, tuple(self.require.items()), self.time)
+        return Declaration(
+            self.cal_type.strip().lower(),
+            tuple(self.match),
+            tuple(self.given),
+            tuple(self.match_if_known),
+            tuple((name, _hashable(value)) for name, value in self.require.items()),
+            self.time,
+        )
 
     def _plan(self, db: Database) -> Plan:
         return plan(db.orm_class, self.declaration())
@@ -200,6 +211,10 @@ class CalibrationSelector:
         return ConfigurationError(
             f"{type(self).__name__} {fault}.", f"Use one of {allowed}.", setting=setting, variable=None
         )
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | set | frozenset) else value
 
 
 def _fetch(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) -> list[ORMCalibration]:

@@ -123,7 +123,10 @@ def _version(value: Any, _: Any) -> str | None:
 
 
 def _time(value: Any, _: Any) -> str | None:
-    return None if not str(value).strip() else parse_iso(str(value)).text
+    if not str(value).strip():
+        return None
+    time = parse_iso(str(value))
+    return time.text if time.has_clock else time.text[:10]
 
 
 def _identity(value: Any, _: Any) -> Any:
