@@ -210,7 +210,7 @@ def plan(orm_class: type[ORMCalibration], declaration: Declaration) -> Plan:
 
 def _check_columns(orm_class: type[ORMCalibration], declaration: Declaration) -> None:
     required = (name for name, _ in declaration.require)
-    named = (*declaration.match, *declaration.match_if_known, *required, declaration.time)
+    named = (*declaration.compared, *declaration.match_if_known, *required, declaration.time)
     unknown = sorted(set(named) - set(orm_class.column_names()))
     if unknown:
         raise ConfigurationError(

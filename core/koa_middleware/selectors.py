@@ -81,6 +81,11 @@ class CalibrationSelector:
         vars(self).update(overrides)
         if self.direction not in DIRECTIONS:
             raise self._misdeclared("direction", f"has the direction {self.direction!r}", ", ".join(DIRECTIONS))
+        if not (self.max_age is None or (isinstance(self.max_age, timedelta) and self.max_age >= timedelta(0))):
+            raise self._misdeclared("max_age", f"has the max_age {self.max_age!r}", "timedelta(days=...), None")
+        for setting in ("match", "given", "match_if_known"):
+            if isinstance(getattr(self, setting), str):
+                raise self._misdeclared(setting, f"has text as its {setting}", f"({getattr(self, setting)!r},), a tuple")
 
     def effective_input(self, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:  # noqa: ARG002
         """Give the values that the rule compares with: the frame's own, unless overridden."""
