@@ -32,6 +32,7 @@ DEMOSPEC = ROOT / "examples" / "koa-middleware-demospec"
 
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WITH_EXAMPLES = [path for path in PAGES if re.search("^```(python|console)", path.read_text("utf-8"), re.MULTILINE)]
 #: The folder in which the pages' commands are typed.
 HOME = "/home/observer"
 #: Ids are random, and a table is as wide as its paths.
@@ -111,7 +112,7 @@ def install_demospec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the examples are of HISPEC")
-@pytest.mark.parametrize("path", [path for path in PAGES if FENCED.search(path.read_text("utf-8"))], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_of_a_page_give_what_it_says(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sybil.document import Document
     from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
@@ -208,7 +209,7 @@ def test_each_module_is_described_in_the_architecture() -> None:
 def test_each_dependency_is_justified_in_the_architecture() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     named = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
-    names = {re.match(r"[\w-]+", requirement)[0] for requirement in named}  # type: ignore[index]
+    names = {re.match(r"[\w-]+", requirement)[0] for requirement in named}
     justified = re.findall(r"`([\w-]+)`", sections(page("architecture.md"))["Dependencies"])
     assert names - set(justified) == set()
 
@@ -232,7 +233,9 @@ def test_a_command_is_documented_with_its_options(name: str) -> None:
     assert [str(action.metavar) for action in actions if action.metavar and str(action.metavar) not in text] == []
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "src/koa_middleware_demospec/__init__.py", "tests/test_contract.py"])
+@pytest.mark.parametrize(
+    "file", ["pyproject.toml", "src/koa_middleware_demospec/__init__.py", "tests/test_contract.py"]
+)
 def test_the_tutorial_ends_with_the_plugin_that_stands_in_the_examples(file: str) -> None:
     blocks = [block for _, block in FENCED.findall(page("write-a-plugin.md"))]
     assert (DEMOSPEC / file).read_text("utf-8") in blocks
