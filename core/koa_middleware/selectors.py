@@ -85,7 +85,8 @@ class CalibrationSelector:
             raise self._misdeclared("max_age", f"has the max_age {self.max_age!r}", "timedelta(days=...), None")
         for setting in ("match", "given", "match_if_known"):
             if isinstance(getattr(self, setting), str):
-                raise self._misdeclared(setting, f"has text as its {setting}", f"({getattr(self, setting)!r},), a tuple")
+                found = getattr(self, setting)
+                raise self._misdeclared(setting, f"has text as its {setting}", f"({found!r},), a tuple")
 
     def effective_input(self, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:  # noqa: ARG002
         """Give the values that the rule compares with: the frame's own, unless overridden."""
