@@ -35,12 +35,12 @@ def parse_iso(text: str) -> IsoTime:
     """
     text = text.strip()
     whole, leaps = _LEAP_SECOND.subn(r"\g<1>59", text)
-    moment = datetime.fromisoformat(whole) + leaps * _SECOND
+    moment = datetime.fromisoformat(whole)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     has_clock = re.search(r"\d[Tt ]\d", text) is not None
     try:
-        return IsoTime(_to_milliseconds(moment), has_clock)
+        return IsoTime(_to_milliseconds(moment + leaps * _SECOND), has_clock)
     except OverflowError as error:
         raise ValueError(f"{text} is not in the years 1 to 9999") from error
 
