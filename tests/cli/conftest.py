@@ -168,7 +168,8 @@ def koa_cal(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 def environment(*folders: Path, **more: str) -> dict[str, str]:
     """Give this test's environment for a process that finds the packages in `folders` first."""
-    known = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    changing = {"COLUMNS", "LINES", "PYTHONIOENCODING", "PYTHONUNBUFFERED"}
+    known = {name: value for name, value in os.environ.items() if name not in changing}
     path = os.pathsep.join([*map(str, folders), *filter(None, [known.get("PYTHONPATH")])])
     return {**known, "PYTHONPATH": path, **more}
 

@@ -86,6 +86,11 @@ def test_a_time_that_is_set_decides_by_either_of_its_two_columns(koa_cal: Run, f
     assert found["delta_days"] == pytest.approx(-0.5)
 
 
+def test_a_date_that_is_set_is_not_read_as_the_headers_time_of_that_day(koa_cal: Run, frame: Path) -> None:
+    found = koa_cal("best", frame, "--type", "dark", "--set", "datetime_obs=2026-02-16").ended(1)
+    assert "mjd_start" in found.said
+
+
 @pytest.mark.parametrize("text", ["nosuch=1", "mjd_start=tonight", "arm", "=RED"])
 def test_a_column_value_that_cannot_be_set_is_wrong_usage(koa_cal: Run, frame: Path, text: str) -> None:
     for command in (("best", frame), ("explain", frame, "--type", "dark")):

@@ -95,7 +95,7 @@ def test_an_interrupted_command_says_so_and_leaves_nothing_behind(command: Run, 
     "arguments",
     [
         ["list", "-i", "testspec"],
-        ["show", "dark-near.fits", "-i", "testspec"],
+        ["show", "DARK", "-i", "testspec"],
         ["best", "FRAME", "--type", "dark"],
         ["explain", "FRAME", "--type", "dark"],
         ["status", "-i", "testspec"],
@@ -105,17 +105,17 @@ def test_an_interrupted_command_says_so_and_leaves_nothing_behind(command: Run, 
     ids=lambda arguments: arguments[0],
 )
 def test_no_line_is_wider_than_the_terminal(
-    terminal: Run, write: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+    terminal: Run, koa_cal: Run, write: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path / "night")
     write("frame.fits", 61083.5)
-    name = "a-dark-with-a-name-that-is-nearly-as-long-as-such-a-terminal-is-wide.0001.fits"
-    write(name, 61083.6, "dark")
-    monkeypatch.setenv("KOA_CALIBRATION_CACHE", "../cache")
+    name = "a-dark-with-a-name-that-is-nearly-as-long-as-such-a-terminal-is-wide.001.fits"
+    koa_cal("register", write(name, 61083.6, "dark")).ended(0)
     given = [{"FRAME": "frame.fits", "DARK": name}.get(argument, argument) for argument in arguments]
     found = terminal(*given, columns=80).ended(0)
     assert found.out.strip()
-    assert [line for line in found.out.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
+    wide = [line for line in found.out.splitlines() if len(line) > 80]
+    assert [line for line in wide if str(tmp_path) not in line] == []
     assert "\x1b" not in found.out
 
 
