@@ -1,0 +1,138 @@
+"""A made instrument for the tests of core, its FITS files, and a clean environment for each test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from koa_middleware import CalibrationStore, ORMCalibration, fits_column
+from sqlalchemy import Boolean, Float, Index, Integer, String
+from sqlalchemy.orm import Mapped
+
+ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile(
+    "koa",
+    deadline=None,
+    print_blob=True,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow],  # which tells of the machine
+)
+settings.load_profile("koa")
+
+
+class DemoCalibration(ORMCalibration):
+    """A calibration of an instrument that does not exist."""
+
+    instrument_name = "demo"
+    cal_types = ("bias", "dark", "flat", "wls")
+    version_family = ("spectrograph",)
+    __table_args__ = (
+        Index(None, "cal_type", "spectrograph", "mjd_start"),
+        Index(None, "cal_type", "lamp", "mjd_mid"),
+    )
+
+    spectrograph: Mapped[str | None] = fits_column("SPECTROG", String)
+    lamp: Mapped[str | None] = fits_column("LAMP", String, fold=True)
+    era: Mapped[str | None] = fits_column(("GREEN_CCD:DEMOERA", "DEMOERA"), String)
+    amplifiers: Mapped[int | None] = fits_column("GRNAMPS", Integer)
+    exposure_time: Mapped[float | None] = fits_column("EXPTIME", Float, info={"unit": "s"})
+    mjd_mid: Mapped[float | None] = fits_column(("GREEN_CCD:MIDMJD", "RED_CCD:MIDMJD"), Float, info={"unit": "d"})
+    cooled: Mapped[bool | None] = fits_column("COOLED", Boolean)
+
+
+def write_fits(path: Path, keywords: Mapping[str, Any], extensions: Mapping[str, Mapping[str, Any]] = {}) -> Path:
+    """Write a FITS file with these keywords in its primary header and an image in each extension."""
+    import numpy as np
+    from astropy.io import fits
+
+    hdus = fits.HDUList([fits.PrimaryHDU(np.arange(64, dtype=np.int16).reshape(8, 8))])
+    for name, cards in extensions.items():
+        hdus.append(fits.ImageHDU(np.ones((8, 8), dtype=np.float32), name=name))
+        hdus[-1].header.update(cards)
+    hdus[0].header.update(keywords)
+    hdus.writeto(path, overwrite=True)
+    return path
+
+
+def dark_keywords(mjd: float = 60000.0, **more: Any) -> dict[str, Any]:
+    """Keywords of a dark that is complete, and that a frame's selection can be made with."""
+    return {"CALTYPE": "dark", "EXPMJDST": mjd, "SPECTROG": "BSPEC", "DATAQUAL": "GOOD", **more}
+
+
+def dark(folder: Path, name: str = "dark.fits", mjd: float = 60000.0, **more: Any) -> Path:
+    """Write a dark into a folder, which is made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_fits(folder / name, dark_keywords(mjd, **more))
+
+
+def record(filename: str = "dark.fits", mjd: float = 60000.0, **more: Any) -> DemoCalibration:
+    """Give a record of a good dark, not in any database."""
+    values = {"cal_type": "dark", "mjd_start": mjd, "spectrograph": "BSPEC", "quality": "GOOD", **more}
+    return DemoCalibration(filename=filename, **values)
+
+
+def files_under(folder: Path) -> list[str]:
+    """Give the paths of all files below a folder, the databases left out."""
+    return sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if not path.is_dir() and "database" not in path.relative_to(folder).parts
+    )
+
+
+def run_python(script: str, *arguments: object, path: Path | None = None, **options: Any) -> subprocess.Popen[str]:
+    """Start a script in a Python of its own, which can import these tests, and the packages in `path`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KOA_")}
+    found = [str(path)] if path else []
+    environment["PYTHONPATH"] = os.pathsep.join([*found, str(ROOT)])
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def output_of(process: subprocess.Popen[str]) -> str:
+    """Give what a script wrote; it must have ended well."""
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    return out
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test meets the settings of whoever runs it."""
+    for name in os.environ:
+        if name.startswith("KOA_") and not name.startswith("KOA_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def open_demo(tmp_path: Path) -> Iterator[Callable[..., CalibrationStore[DemoCalibration]]]:
+    """Give a function that opens a store on this test's cache folder; all are closed at the end."""
+    opened = []
+
+    def opening(folder: Path = tmp_path / "cache", orm_class: type[Any] = DemoCalibration, **more: Any) -> Any:
+        store = CalibrationStore(orm_class, folder, **more)
+        opened.append(store)
+        return store
+
+    yield opening
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_demo: Callable[..., Any]) -> CalibrationStore[DemoCalibration]:
+    """Give a store on an empty cache."""
+    return open_demo()
