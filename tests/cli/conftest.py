@@ -10,7 +10,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import sysconfig
 import termios
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -201,8 +200,8 @@ def without_plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder that holds, as links, all installed packages but instruments' plugins."""
     folder = tmp_path_factory.mktemp("packages")
     (folder / "koa_middleware").symlink_to(Path(koa_middleware.__file__).parent)
-    for installed in dict.fromkeys(map(sysconfig.get_path, ("purelib", "platlib"))):
-        for path in Path(installed).iterdir():
+    for installed in [Path(entry) for entry in sys.path if any(Path(entry).glob("*.dist-info"))]:
+        for path in installed.iterdir():
             of_plugin = path.name.startswith("koa_middleware_")
             link = folder / path.name
             if path.suffix != ".pth" and not of_plugin and not link.is_symlink():
