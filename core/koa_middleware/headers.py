@@ -9,6 +9,7 @@ import csv
 import gzip
 import json
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,8 +125,8 @@ def check_whole(path: Path) -> None:
                 json.load(stream)
             elif name.endswith(".gz"):
                 _length(stream)
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise _damaged(path, f"its compressed data end early ({error})") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _damaged(path, f"its compressed data are spoilt or end early ({error})") from error
     except ValueError as error:
         raise _damaged(path, f"it is not what its name says ({error})") from error
 
@@ -134,9 +135,10 @@ def _check_readable(path: Path) -> None:
     try:
         with path.open("rb") as stream:
             empty = not stream.read(1)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SourceFileError(
-            f"{path} cannot be read: {error.strerror or error}.",
+            f"{path} cannot be read: {reason}.",
             "Check the path and its permissions.",
             path=path,
         ) from error
@@ -200,7 +202,7 @@ def _reading(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             yield
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, zlib.error) as error:
         raise SourceFileError(
             f"{path} cannot be read as FITS: {error}.", "Make or fetch the file again.", path=path
         ) from error
