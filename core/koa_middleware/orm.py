@@ -173,7 +173,7 @@ class ORMCalibration(DeclarativeBase):
         """
         columns = cls.table().c
         known = {name: normal_form(columns[name], values[name], source) for name in values.keys() & set(columns.keys())}
-        _complete_times(known, values)
+        _complete_times(known, values, source)
         return known
 
     @classmethod
@@ -301,10 +301,19 @@ def _check_columns(cls: type[ORMCalibration]) -> None:
         )
 
 
-def _complete_times(known: dict[str, Any], given: Mapping[str, Any]) -> None:
+def _complete_times(known: dict[str, Any], given: Mapping[str, Any], source: str) -> None:
     """Fill `datetime_obs` from `mjd_start` where it is missing or a date alone, and the other way from a full time."""
     has_clock = known.get("datetime_obs") is not None and parse_iso(str(given["datetime_obs"])).has_clock
     if known.get("mjd_start") is None and has_clock:
         known["mjd_start"] = mjd_from_iso(known["datetime_obs"])
     elif not has_clock and known.get("mjd_start") is not None and math.isfinite(known["mjd_start"]):
-        known["datetime_obs"] = iso_from_mjd(known["mjd_start"])
+        try:
+            known["datetime_obs"] = iso_from_mjd(known["mjd_start"])
+        except ValueError as error:
+            raise HeaderError(
+                f"The mjd_start of {source} is of no calendar: {error}.",
+                "Give it in days UTC, as a Modified Julian Date.",
+                column="mjd_start",
+                keywords=(),
+                source=source,
+            ) from error

@@ -7,6 +7,7 @@ and other databases.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -133,11 +134,15 @@ def _identity(value: Any, _: Any) -> Any:
     return value
 
 
+def _path(value: Any, _: Any) -> str:
+    return os.fsdecode(value)
+
+
 _FORMS: dict[str, Callable[[Any, Any], Any]] = {
     "origin": _word(ORIGIN_WORDS),
     "quality": _word({word: word for word in QUALITIES}),
     "cal_version": _version,
     "datetime_obs": _time,
-    "filename": _identity,
+    "filename": _path,
     "last_updated": _identity,
 }
