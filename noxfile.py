@@ -123,6 +123,7 @@ def wheels(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PYPROJECT, "build", "test"))
     for folder in (".", *(f"plugins/{plugin}" for plugin in PLUGINS)):
         session.run("python", "-m", "build", "--outdir", str(dist), folder)
+    session.install(*map(str, sorted(dist.glob("*.whl"))))
     session.run("pytest", "-m", "packaging", "tests/packaging", *session.posargs)
 
 
