@@ -12,7 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -92,8 +92,14 @@ class Cache:
         """
         return self.calibrations / check_filename(filename)
 
-    def stage(self, source: Path) -> Staged:
+    def stage(self, source: Path, seen: Signature | None = None) -> Staged:
         """Copy a file under a temporary name, hashing it on the way; memory does not grow with its size.
+
+        Parameters
+        ----------
+        source : pathlib.Path
+        seen : Signature, optional
+            The source's, from when its header was read.
 
         Raises
         ------
@@ -110,18 +116,19 @@ class Cache:
             ) from error
         temporary = self.partial / uuid.uuid4().hex
         with stream:
-            before = os.fstat(stream.fileno())
+            before = _signature(os.fstat(stream.fileno()))
             try:
                 with self.writing(temporary), temporary.open("xb") as sink:
                     checksum = _copy(stream, sink)
                     sink.flush()
                     os.fsync(sink.fileno())
             except BaseException:
-                temporary.unlink(missing_ok=True)
+                with suppress(OSError):
+                    temporary.unlink()
                 raise
-            after = os.fstat(stream.fileno())
+            after = _signature(os.fstat(stream.fileno()))
         staged = Staged(temporary, checksum, temporary.stat().st_size)
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        if not (seen or before) == before == after:
             temporary.unlink()
             raise SourceFileError(f"{source} changed while it was read.", "Try again when it is complete.", path=source)
         return staged
@@ -174,8 +181,7 @@ class Cache:
         ------
         FileNotFoundError
         """
-        status = path.stat()
-        return Signature(status.st_size, status.st_mtime_ns, status.st_ino)
+        return _signature(path.stat())
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[None]:
@@ -193,6 +199,10 @@ class Cache:
                 else "Check the folder and its permissions; nothing was changed."
             )
             raise CacheError(f"{path} cannot be written: {error.strerror}.", hint, path=path) from error
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return Signature(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def digest_of(path: Path, algorithm: str = "sha256") -> str:

@@ -93,7 +93,7 @@ class InvalidPluginError(PluginError):
 class SourceFileError(KoaMiddlewareError, OSError):
     """A given file is missing, unreadable, empty, truncated, or not what it should be."""
 
-    path: Path
+    path: Path | None
 
 
 class HeaderError(KoaMiddlewareError, ValueError):

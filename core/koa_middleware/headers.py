@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -116,7 +117,7 @@ def check_whole(path: Path) -> None:
     if is_fits_name(name):
         _check_fits(path)
         return
-    _check_readable(path)
+    check_readable(path)
     try:
         with gzip.open(path, "rb") if name.endswith(".gz") else path.open("rb") as stream:
             if name.removesuffix(".gz").endswith(".csv"):
@@ -131,7 +132,29 @@ def check_whole(path: Path) -> None:
         raise _damaged(path, f"it is not what its name says ({error})") from error
 
 
-def _check_readable(path: Path) -> None:
+def user_path(given: str | os.PathLike[str]) -> Path:
+    """Give a path whose ``~`` is expanded.
+
+    Raises
+    ------
+    SourceFileError
+        When there is no such user.
+    """
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise SourceFileError(
+            f"{given} cannot be read: {error}", "Check the user's name after the tilde.", path=Path(given)
+        ) from error
+
+
+def check_readable(path: Path) -> None:
+    """Check that a file is there, can be read, and is not empty.
+
+    Raises
+    ------
+    SourceFileError
+    """
     try:
         with path.open("rb") as stream:
             empty = not stream.read(1)
@@ -183,7 +206,7 @@ def _damaged(path: Path, found: str) -> SourceFileError:
 
 @contextmanager
 def _open(path: Path) -> Iterator[HDUList]:
-    _check_readable(path)
+    check_readable(path)
     from astropy.io import fits
 
     with _reading(path):

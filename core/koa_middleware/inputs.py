@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from .exceptions import HeaderError
+from .headers import user_path
 from .orm import ORMCalibration
 
 
@@ -37,7 +37,7 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     if isinstance(given, Mapping):
         return given
     if isinstance(given, str | os.PathLike):
-        return orm_class.values_from_file(Path(given).expanduser())
+        return orm_class.values_from_file(user_path(given))
     if isinstance(given, ORMCalibration):
         return given.to_dict()
     if hasattr(given, "cards"):

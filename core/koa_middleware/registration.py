@@ -7,6 +7,7 @@ row; the next registration of that content adopts it.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from .database import LocalDatabase
 from .exceptions import DuplicateCalibrationError, SourceFileError
 from .filenames import check_filename
 from .files import remember_signature
-from .headers import check_whole
+from .headers import check_readable, check_whole, user_path
 from .orm import ORMCalibration
 from .records import record_builder
 
@@ -44,20 +45,27 @@ class Registration(Generic[R]):
         """Register a file, or what a pipeline's model saves; see `CalibrationStore.register_calibration`."""
         if callable(getattr(source, "save", None)):
             return self._model(source, origin, new_version)
-        return self._file(Path(source).expanduser(), origin, new_version)
+        if not isinstance(source, str | os.PathLike):
+            raise _unusable(source, "is neither a path nor a model with save() and to_orm() or to_record()")
+        return self._file(user_path(source), origin, new_version)
 
     def _file(self, path: Path, origin: str | None, new_version: bool) -> tuple[Path, R]:
+        check_readable(path)
+        seen = self.cache.signature(path)
         check_whole(path)
         values = self.orm_class.values_from_file(path)
         row = self.orm_class.complete_row({**values, **_origin(origin)}, str(path))
-        staged = self.cache.stage(path)
+        staged = self.cache.stage(path, seen)
         try:
             return self._commit(lambda connection: self._settle(connection, row, staged, new_version))
         finally:
             staged.path.unlink(missing_ok=True)
 
     def _model(self, model: Any, origin: str | None, new_version: bool) -> tuple[Path, R]:
-        described = model.to_orm() if hasattr(model, "to_orm") else model.to_record()
+        describe = getattr(model, "to_orm", None) or getattr(model, "to_record", None)
+        if describe is None:
+            raise _unusable(model, "has save() but neither to_orm() nor to_record()")
+        described = describe()
         values = dict(described) if isinstance(described, Mapping) else described.to_dict()
         named = {"filename": "unnamed", **{k: v for k, v in values.items() if v is not None}, **_origin(origin)}
         row = self.orm_class.complete_row(named, f"the record of {type(model).__name__}")
@@ -67,13 +75,7 @@ class Registration(Generic[R]):
             if family and new_version:
                 self._take_next_version(connection, row, family)
             _tell(described, row, ("filename", "cal_version") if values.get("filename") else ("cal_version",))
-            saved = Path(model.save(output_dir=folder))
-            if folder not in saved.parents or not saved.is_file():
-                raise SourceFileError(
-                    f"{type(model).__name__}.save gave {saved}, which is no file in the folder it was told to use.",
-                    "Let save(output_dir=...) write there and return the path.",
-                    path=saved,
-                )
+            saved = _saved(model, folder)
             check_whole(saved)
             if not values.get("filename"):
                 row["filename"] = check_filename(saved.name)
@@ -172,6 +174,26 @@ class Registration(Generic[R]):
     def _record(self, row: Mapping[str, Any]) -> R:
         build = record_builder(self.orm_class)
         return build([row[name] for name in self.orm_class.column_names()])
+
+
+def _saved(model: Any, folder: Path) -> Path:
+    """Let a model save into a folder; gives the file's path."""
+    given = model.save(output_dir=folder)
+    if isinstance(given, str | os.PathLike):
+        saved = Path(given).resolve()
+        if folder.resolve() in saved.parents and saved.is_file():
+            return saved
+    raise SourceFileError(
+        f"{type(model).__name__}.save gave {given}, which is no file in the folder it was told to use.",
+        "Let save(output_dir=...) write there and return the path.",
+        path=folder,
+    )
+
+
+def _unusable(source: Any, fault: str) -> SourceFileError:
+    return SourceFileError(
+        f"A {type(source).__name__} cannot be registered: it {fault}.", "Give a file or such a model.", path=None
+    )
 
 
 def _origin(origin: str | None) -> dict[str, str]:
