@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import os
 import warnings
 import zlib
@@ -179,21 +180,47 @@ def _check_csv(path: Path, content: bytes) -> None:
 
 
 def _check_fits(path: Path) -> None:
-    with _open(path) as hdus, _reading(path):
-        whole = [hdu for hdu in hdus if hasattr(hdu, "fileinfo")]
-        if len(whole) != len(hdus):
-            raise _damaged(path, f"its extension {len(whole)} has a header that is not one of FITS")
-        info = whole[-1].fileinfo()
-        if path.name.lower().endswith(".gz"):
-            with gzip.open(path) as stream:
-                found = _length(stream)
-        else:
-            found = path.stat().st_size
-    expected = info["datLoc"] + info["datSpan"]
+    check_readable(path)
+    with _reading(path), gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+        found = _length(stream) if isinstance(stream, gzip.GzipFile) else path.stat().st_size
+        stream.seek(0)
+        expected = 0
+        while expected < found:
+            start, expected = expected, _end_of_unit(stream, expected)
+            if expected == start:
+                break
     if found < expected:
         raise _damaged(path, f"it is cut short: {found} bytes of the {expected} that its headers say")
     if found > expected:
         raise _damaged(path, f"{found - expected} bytes follow its last whole extension at byte {expected}")
+
+
+def _end_of_unit(stream: IO[bytes], start: int) -> int:
+    """Give the byte after the header and data that begin at `start`; `start` itself where no header is.
+
+    The size of the data is that of FITS Standard 4.0, sections 4.4.1 and 6.1, equations 1, 2 and 4.
+    """
+    from astropy.io.fits import Header
+
+    stream.seek(start)
+    first = stream.read(8)
+    if first != (b"XTENSION" if start else b"SIMPLE  "):
+        if start:
+            return start
+        raise ValueError(f"it begins with {first!r}")
+    stream.seek(start)
+    header = Header.fromfile(stream)
+    axes = int(header["NAXIS"])
+    if not 0 <= axes <= 999:
+        raise ValueError(f"NAXIS is {axes}")
+    sizes = [int(header[f"NAXIS{axis}"]) for axis in range(1, axes + 1)]
+    if sizes and sizes[0] == 0 and header.get("GROUPS", False):
+        sizes = sizes[1:]
+    bits = abs(int(header["BITPIX"])) * int(header.get("GCOUNT", 1))
+    data = bits // 8 * (int(header.get("PCOUNT", 0)) + math.prod(sizes)) if axes else 0
+    if min(sizes, default=0) < 0 or data < 0:
+        raise ValueError("an axis has a negative length")
+    return stream.tell() + -(-data // 2880) * 2880
 
 
 def _length(stream: gzip.GzipFile | IO[bytes]) -> int:
@@ -228,8 +255,6 @@ def _reading(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             yield
-    except SourceFileError:
-        raise
     except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, zlib.error) as error:
         raise SourceFileError(
             f"{path} cannot be read as FITS: {error}.", "Make or fetch the file again.", path=path
