@@ -34,14 +34,14 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     ------
     SourceFileError, HeaderError
     """
+    if hasattr(given, "cards"):  # first, since astropy's header is a mapping too
+        return orm_class.values_from_header(given)
     if isinstance(given, Mapping):
         return given
     if isinstance(given, str | os.PathLike):
         return orm_class.values_from_file(user_path(given))
     if isinstance(given, ORMCalibration):
         return given.to_dict()
-    if hasattr(given, "cards"):
-        return orm_class.values_from_header(given)
     if getattr(given, "header", None) is not None:
         return orm_class.values_from_header(given.header)
     meta = getattr(given, "meta", None)
