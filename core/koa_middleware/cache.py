@@ -75,9 +75,10 @@ class Cache:
                     folder.mkdir(parents=True, exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, "it is not writable", str(folder))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
+            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
             raise ConfigurationError(
-                f"The folder {self.root} cannot be the calibration cache: {error.filename}: {error.strerror}.",
+                f"The folder {self.root} cannot be the calibration cache: {reason}.",
                 "Name another one by KOA_CALIBRATION_CACHE or cache_dir, or correct its permissions.",
                 setting="cache_dir",
                 variable="KOA_CALIBRATION_CACHE",

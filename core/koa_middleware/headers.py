@@ -195,7 +195,7 @@ def _check_fits(path: Path) -> None:
         raise _damaged(path, f"{found - expected} bytes follow its last whole extension at byte {expected}")
 
 
-def _end_of_unit(stream: IO[bytes], start: int) -> int:
+def _end_of_unit(stream: gzip.GzipFile | IO[bytes], start: int) -> int:
     """Give the byte after the header and data that begin at `start`; `start` itself where no header is.
 
     The size of the data is that of FITS Standard 4.0, sections 4.4.1 and 6.1, equations 1, 2 and 4.

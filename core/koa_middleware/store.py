@@ -24,6 +24,7 @@ from .flags import check_judgement, write_flag
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
 from .registration import Registration
+from .selectors import CalibrationSelector
 from .settings import CALIBRATION_URL, REMOTE_DATABASE_URL, resolve
 from .verification import VerificationReport, Verifier
 
@@ -79,6 +80,12 @@ class CalibrationStore(Generic[R]):
         calibration_url: str | None = None,
         offline: bool | None = None,
     ) -> None:
+        if not (isinstance(orm_class, type) and issubclass(orm_class, ORMCalibration) and orm_class is not ORMCalibration):
+            raise ConfigurationError(
+                f"The orm_class is {orm_class!r}, not the class of an instrument.",
+                "Give a plugin's ORM, such as get_plugin('hispec').ORM.",
+                setting="orm_class",
+            )
         self.settings = resolve(
             orm_class.instrument_name,
             cache_dir=cache_dir,
@@ -214,7 +221,8 @@ class CalibrationStore(Generic[R]):
             Lists all types that nothing fits; with `return_exceptions`, each type's error is its value instead.
         """
         values = column_values(self.orm_class, input)
-        selectors = {name: self._selector(name) for name in cal_types or default_types(self.orm_class, values)}
+        wanted = default_types(self.orm_class, values) if cal_types is None else cal_types
+        selectors = {name: self._selector(name) for name in wanted}
         found = {
             name: _outcome(lambda chosen=chosen: self.get_calibration(values, chosen), True)
             for name, chosen in selectors.items()
@@ -246,20 +254,20 @@ class CalibrationStore(Generic[R]):
         return self._provide(self.local_db.query_by_id(id), use_cached)
 
     def _selector(self, selector: Any) -> Any:
-        if isinstance(selector, type):
+        if isinstance(selector, type) and issubclass(selector, CalibrationSelector):
             return selector()
-        if not isinstance(selector, str):
+        if isinstance(selector, CalibrationSelector):
             return selector
         known = self.orm_class.selectors
-        try:
-            return known[selector.strip().lower()]
-        except KeyError:
+        found = known.get(selector.strip().lower()) if isinstance(selector, str) else None
+        if found is None:
             raise ConfigurationError(
                 f"The plugin of {self.orm_class.instrument_name} has no selector for {selector!r}.",
                 f"It has some for {', '.join(known) or 'no type'}; or pass a CalibrationSelector.",
                 setting="selector",
                 variable=None,
-            ) from None
+            )
+        return found
 
     def _database(self, source: str) -> LocalDatabase[R]:
         if source == "local":

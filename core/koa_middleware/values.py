@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -130,6 +131,13 @@ def _time(value: Any, _: Any) -> str | None:
     return time.text if time.has_clock else time.text[:10]
 
 
+def _checksum(value: Any, _: Any) -> str | None:
+    text = str(value).strip().lower()
+    if text and not re.fullmatch(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", text):
+        raise ValueError("it should be sha256: or md5: and hexadecimal digits")
+    return text or None
+
+
 def _identity(value: Any, _: Any) -> Any:
     return value
 
@@ -143,6 +151,7 @@ _FORMS: dict[str, Callable[[Any, Any], Any]] = {
     "quality": _word({word: word for word in QUALITIES}),
     "cal_version": _version,
     "datetime_obs": _time,
+    "checksum": _checksum,
     "filename": _path,
     "last_updated": _identity,
 }
