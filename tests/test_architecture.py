@@ -66,12 +66,11 @@ ONLY_IN = {
     "pluggy": {"plugins", "hookspecs"},
     "psycopg2": {"engines"},
     "requests": {"download"},
-    "prettytable": {"tables"},
     "sqlalchemy.create_engine": {"engines", "testing"},
     "tqdm": {"cli", "download"},
 }
 #: Packages that take long to import: in functions only.
-SLOW = {"astropy", "prettytable", "psycopg2", "requests", "tqdm", "urllib3"}
+SLOW = {"astropy", "psycopg2", "requests", "tqdm", "urllib3"}
 
 
 @dataclass(frozen=True)

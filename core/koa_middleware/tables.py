@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
 
     from .orm import ORMCalibration
 
-#: A column as narrow as this, in characters, is never folded.
+#: A column as narrow as this, in characters, is never folded; a wide one not below half of it.
 _NARROW = 16
 
 #: Blanks between columns.
@@ -20,29 +22,39 @@ _GAP = 3
 def render(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", width: int | None = None
 ) -> str:
-    """Give a table as text, no wider than `width` characters where that is given."""
-    from prettytable import HRuleStyle, PrettyTable, VRuleStyle
+    """Give a table as text, no wider than `width` characters where that is given.
 
-    table = PrettyTable(columns)
-    table.align = "l"
-    table.hrules, table.vrules = HRuleStyle.HEADER, VRuleStyle.NONE
-    table.horizontal_char, table.junction_char = "─", "─"
-    table.add_rows([[str(value) for value in row] for row in rows])
+    Written here, since ``koa-cal list`` would spend a tenth of its time on importing and calling a library for it.
+    """
+    lines = [[str(cell).splitlines() or [""] for cell in row] for row in (columns, *rows)]
+    widths = [max(len(line) for row in lines for line in row[i]) for i in range(len(columns))]
     if width is not None:
-        table.max_width.update(_folded(columns, table.rows, width))
-    lines = [*title.splitlines(), *table.get_string().splitlines()]
-    return "\n".join(line.rstrip() for line in lines)
+        widths = _shared(widths, width)
+        lines = [[_folded(cell, room) for cell, room in zip(row, widths, strict=True)] for row in lines]
+    head, *body = [line for row in lines for line in _aligned(row, widths)]
+    rule = "─" * (sum(widths) + _GAP * len(widths) + 1)
+    return "\n".join([*title.splitlines(), head, rule, *body])
 
 
-def _folded(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> dict[str, int]:
+def _shared(widths: Sequence[int], width: int) -> list[int]:
     """Share what the narrow columns leave of the width among the wide ones."""
-    natural = {
-        column: max(len(line) for cell in (column, *cells) for line in cell.splitlines() or [""])
-        for column, *cells in zip(columns, *rows, strict=True)
-    }
-    wide = [column for column in columns if natural[column] > _NARROW]
-    room = width - 1 - _GAP * len(columns) - sum(natural[column] for column in columns if column not in wide)
-    return {column: max(_NARROW, room // len(wide)) for column in wide}
+    wide = [natural for natural in widths if natural > _NARROW]
+    room = width - 1 - _GAP * len(widths) - (sum(widths) - sum(wide))
+    share = max(_NARROW // 2, room // max(1, len(wide)))
+    return [natural if natural <= _NARROW else min(natural, share) for natural in widths]
+
+
+def _folded(lines: Sequence[str], width: int) -> list[str]:
+    if all(len(line) <= width for line in lines):
+        return list(lines)
+    return [part for line in lines for part in textwrap.wrap(line, width) or [""]]
+
+
+def _aligned(row: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+    """Give the lines of a row whose cells may have several."""
+    for parts in zip_longest(*row, fillvalue=""):
+        line = (" " * _GAP).join(part.ljust(width) for part, width in zip(parts, widths, strict=True))
+        yield f"  {line}".rstrip()
 
 
 def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibration]) -> Table:
