@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -74,12 +76,28 @@ def koa_cal(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("koa-cal")), *arguments]
 
 
-def child(command: list[str], **variables: str) -> Callable[[int], None]:
-    """Call that runs a command from process start to its end, with more environment variables."""
+class Spent(NamedTuple):
+    """Median time that a command takes: by the clock, and of processors, which a busy machine changes less; seconds."""
 
-    def run(_: int) -> None:
-        done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+    clock_s: float
+    processor_s: float
+
+
+def processes(commands: Mapping[str, list[str]], rounds: int, **variables: str) -> dict[str, Spent]:
+    """Time of each command from process start to its end; they take turns as in `medians`.
+
+    `variables` are set in their environment.
+    """
+    environment = {**os.environ, **variables}
+    processor: dict[str, list[float]] = {name: [] for name in commands}
+
+    def run(name: str, _: int) -> None:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(commands[name], env=environment, capture_output=True, text=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode:
-            raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}, {done.stderr or done.stdout}")
+            raise RuntimeError(f"{' '.join(commands[name])}: exit code {done.returncode}, {done.stderr or done.stdout}")
+        processor[name].append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
 
-    return run
+    clock = medians({name: partial(run, name) for name in commands}, rounds, warm_up=2)
+    return {name: Spent(clock[name], statistics.median(processor[name][2:])) for name in commands}
