@@ -80,7 +80,9 @@ class CalibrationStore(Generic[R]):
         calibration_url: str | None = None,
         offline: bool | None = None,
     ) -> None:
-        if not (isinstance(orm_class, type) and issubclass(orm_class, ORMCalibration) and orm_class is not ORMCalibration):
+        if not (
+            isinstance(orm_class, type) and issubclass(orm_class, ORMCalibration) and orm_class is not ORMCalibration
+        ):
             raise ConfigurationError(
                 f"The orm_class is {orm_class!r}, not the class of an instrument.",
                 "Give a plugin's ORM, such as get_plugin('hispec').ORM.",
