@@ -123,7 +123,8 @@ class CalibrationDatabase(Generic[R]):
         if not rows:
             return
         try:
-            connection.execute(insert(self.orm_class.table()), rows)
+            with connection.begin_nested():  # so that none of these rows is there when the taken one is looked for
+                connection.execute(insert(self.orm_class.table()), rows)
         except exc.IntegrityError as error:
             taken = self._taken(connection, rows)
             raise DuplicateCalibrationError(
@@ -296,9 +297,11 @@ class LocalDatabase(CalibrationDatabase[R]):
             found = {
                 name for (name,) in connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (table.name,))
             }
-        if not found:
+            tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+        if not set(self.orm_class.metadata.tables) <= tables:
             with self.begin() as connection:
                 self.orm_class.metadata.create_all(connection)
+        if not found:
             return
         missing = tuple(name for name in table.c.keys() if name not in found)  # noqa: SIM118
         if missing:

@@ -135,12 +135,12 @@ def explain(
     outcome = case(*((holds, number) for number, (_, holds, _) in enumerate(outcomes)))
     counting = select(outcome, func.count()).where(of_type).group_by(outcome)
     neighbours = [
-        select(table, outcome).where(of_type, clause).order_by(*order).limit(nearest)
+        select(table, outcome).where(clause).order_by(*order).limit(nearest)
         for clause, order in (
-            (chosen, ()),
-            (time <= asked, (time.desc(),)),
-            (time > asked, (time,)),
-            (time.is_(None), (table.c.id,)),
+            (chosen, ()),  # a fallback may be of another type
+            (of_type & (time <= asked), (time.desc(),)),
+            (of_type & (time > asked), (time,)),
+            (of_type & time.is_(None), (table.c.id,)),
         )
     ]
     with db.session_manager() as session:
