@@ -108,12 +108,14 @@ class CalibrationDatabase(Generic[R]):
             When a record lacks a needed value or holds an unusable one.
         """
         batch: list[R] = [records] if isinstance(records, self.orm_class) else list(records)  # type: ignore[arg-type]
-        rows = [self.orm_class.complete_row(record.to_dict(), f"the record {record.filename}") for record in batch]
+        given = [record.to_dict() for record in batch]
+        rows = [self.orm_class.complete_row(values, f"the record {values['filename']}") for values in given]
         with self.begin() as connection:
             self.insert(connection, rows)
-        for record, row in zip(batch, rows, strict=True):
+        for record, values, row in zip(batch, given, rows, strict=True):
             for column, value in row.items():
-                setattr(record, column, value)
+                if values[column] != value:
+                    setattr(record, column, value)
 
     def insert(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
         """Insert complete rows in a transaction; sets their `last_updated`."""

@@ -9,6 +9,7 @@ from .exceptions import UnsafeFilenameError
 #: Longest name in bytes on the file systems in use (ext4, XFS, APFS, NTFS: 255); the rest is for temporary suffixes.
 LONGEST_NAME = 240
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
 
@@ -40,7 +41,7 @@ def _fault(name: str) -> str:
         return "it begins with a dot"
     if name[-1] in ". ":
         return "it ends with a dot or blank"
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if _CONTROL.search(name):
         return "it holds a control character"
     if _RESERVED.fullmatch(name):
         return "some systems reserve it"

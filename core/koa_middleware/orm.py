@@ -10,11 +10,12 @@ import math
 import re
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
-from sqlalchemy import BigInteger, Boolean, Float, Index, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, MetaData, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, registry
 from sqlalchemy.types import TypeEngine
 
@@ -148,14 +149,19 @@ class ORMCalibration(DeclarativeBase):
     @classmethod
     def column_names(cls) -> tuple[str, ...]:
         """Give the names of all columns, common ones first."""
-        return tuple(cls.table().c.keys())
+        return tuple(cls._columns())
+
+    @classmethod
+    @cache
+    def _columns(cls) -> dict[str, Column[Any]]:
+        return dict(cls.table().c.items())
 
     @classmethod
     def with_defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """All columns, in order: the given values, else the column's default, else None."""
         return {
-            column.key: default_value(column) if values.get(column.key) is None else values[column.key]
-            for column in cls.table().c
+            name: default_value(column) if values.get(name) is None else values[name]
+            for name, column in cls._columns().items()
         }
 
     @classmethod
@@ -171,8 +177,9 @@ class ORMCalibration(DeclarativeBase):
         HeaderError
             When a value cannot be one of its column.
         """
-        columns = cls.table().c
-        known = {name: normal_form(columns[name], values[name], source) for name in values.keys() & set(columns.keys())}
+        known = {
+            name: normal_form(column, values[name], source) for name, column in cls._columns().items() if name in values
+        }
         _complete_times(known, values, source)
         return known
 
@@ -189,8 +196,8 @@ class ORMCalibration(DeclarativeBase):
             When the file name is not a plain one.
         """
         row = cls.with_defaults(cls.normalise(values, source))
-        for column in cls.table().c:
-            if row[column.key] is None and not column.nullable:
+        for name, column in cls._columns().items():
+            if row[name] is None and not column.nullable:
                 keywords = column.info.get("keywords", ())
                 said = " or ".join(keywords)
                 raise HeaderError(

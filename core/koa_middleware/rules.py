@@ -89,7 +89,8 @@ class Plan(NamedTuple):
             When the frame lacks a value, or holds a wildcard, for the time or a column in `match`.
         """
         columns, source = self.orm_class.table().c, str(asked.get("filename") or "the input")
-        parameters: dict[str, Any] = {}
+        of_type = normal_form(columns.cal_type, self.declaration.cal_type, "the selector")
+        parameters: dict[str, Any] = {"cal_type": of_type}
         for name in self.declaration.compared:
             value = normal_form(columns[name], asked.get(name), source)
             if is_wildcard(value) or value != value:
@@ -179,13 +180,18 @@ def _differs(column: Column[Any], value: Any, whose: str, *, null_fits: bool = F
 
 @lru_cache(maxsize=512)
 def plan(orm_class: type[ORMCalibration], declaration: Declaration) -> Plan:
-    """Prepare the statements of a declaration."""
-    table, columns = orm_class.table(), orm_class.table().c
+    """Prepare the statements of a declaration; those that differ in their type alone share them."""
     _check_columns(orm_class, declaration)
+    return _plan_of_any_type(orm_class, declaration._replace(cal_type=""))._replace(declaration=declaration)
+
+
+@lru_cache(maxsize=512)
+def _plan_of_any_type(orm_class: type[ORMCalibration], declaration: Declaration) -> Plan:
+    table, columns = orm_class.table(), orm_class.table().c
     time = columns[declaration.time]
     required = tuple((name, _required(columns[name], value)) for name, value in declaration.require)
     admits = [
-        columns.cal_type == normal_form(columns.cal_type, declaration.cal_type, "the selector"),
+        columns.cal_type == bindparam("cal_type", None),
         *(columns[name] == bindparam(f"match_{name}", None) for name in declaration.compared),
         *(columns[name].in_(v) if isinstance(v, tuple) else columns[name] == v for name, v in required),
         *(_same_if_known(columns[name]) for name in declaration.match_if_known),

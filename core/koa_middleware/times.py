@@ -17,6 +17,9 @@ _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _LEAP_SECOND = re.compile(r"(23:?59:?)60")
 
+#: A time as it is stored; such a one is only checked.
+_STORED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d\.\d{3}", re.ASCII)
+
 
 class IsoTime(NamedTuple):
     """A time as text, and whether what it was read from told the time of day."""
@@ -33,6 +36,9 @@ def parse_iso(text: str) -> IsoTime:
     ValueError
         When it is not such a time.
     """
+    if _STORED.fullmatch(text):
+        datetime.fromisoformat(text)
+        return IsoTime(text, True)
     text = text.strip()
     whole, leaps = _LEAP_SECOND.subn(r"\g<1>59", text)
     moment = datetime.fromisoformat(whole)

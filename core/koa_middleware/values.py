@@ -64,6 +64,9 @@ def default_value(column: Column[Any]) -> Any:
 
 def _typed(value: Any, column: Column[Any]) -> Any:
     """Give a value as its column's type holds it; text that says nothing is None in a column that isn't text."""
+    if type(value) is str and isinstance(column.type, String):  # most values are
+        text = value.rstrip()
+        return (text.lower() if column.info.get("fold") else text) or None
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
     if isinstance(value, float) and math.isnan(value):

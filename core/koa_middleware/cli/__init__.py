@@ -6,6 +6,7 @@ configuration. What a command needs is imported when it runs, so that ``--help``
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -27,6 +28,7 @@ _USAGE = (ConfigurationError, PluginError, RemoteNotConfiguredError, SchemaMisma
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``koa-cal`` with the given arguments, those of the process by default; gives the exit code."""
+    gc.set_threshold(100_000)  # a start makes many objects, and hardly one that goes again
     options = build_parser().parse_args(arguments)
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
