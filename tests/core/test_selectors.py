@@ -1,0 +1,271 @@
+"""Selectors that are programmed where a declaration does not do; `test_rules.py` tests the declared ones."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from koa_middleware import (
+    CalibrationNotFoundError,
+    CalibrationSelector,
+    CalibrationStore,
+    ConfigurationError,
+    FallbackWarning,
+    HeaderError,
+)
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tests.conftest import DemoCalibration, record
+
+Store = CalibrationStore[DemoCalibration]
+FRAME = {"mjd_start": 60000.0, "spectrograph": "BSPEC"}
+
+
+class BareDatabase:
+    """What a selector may use of a database, and nothing else."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.orm_class = DemoCalibration
+
+    @contextmanager
+    def session_manager(self) -> Iterator[Session]:
+        with self._store.local_db.session_manager() as session:
+            yield session
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    store.local_db.add(
+        [
+            record("near.fits", 60001.0),
+            record("master.fits", 60003.0, master_cal=True),
+            record("bad.fits", 60000.0, quality="BAD"),
+            record("red.fits", 60000.0, spectrograph="RSPEC"),
+            record("bias.fits", 60000.0, cal_type="bias"),
+            record("timed.fits", 60002.0, mjd_mid=60002.5),
+        ]
+    )
+    return store
+
+
+class Later(CalibrationSelector):
+    """Candidates by SQL of one's own: later ones only."""
+
+    cal_type = "dark"
+
+    def get_candidates(self, input: Mapping[str, Any], db: Any) -> list[Any]:
+        table = db.orm_class.table()
+        with db.session_manager() as session:
+            later = (table.c.mjd_start > input["mjd_start"] - 0.5) & (table.c.cal_type == "dark")
+            return list(session.scalars(select(db.orm_class).where(later)))
+
+
+class PrefersMasters(CalibrationSelector):
+    """A choice of one's own among what the rule admits."""
+
+    cal_type = "dark"
+    match = ("spectrograph",)
+
+    def select_best(self, input: Mapping[str, Any], candidates: Any) -> Any:
+        candidates = list(candidates)
+        return super().select_best(input, [each for each in candidates if each.master_cal] or candidates)
+
+
+class Fallback(CalibrationSelector):
+    """A rule that nothing fits, and a fallback."""
+
+    cal_type = "dark"
+    match = ("spectrograph",)
+    max_age = timedelta(0)
+    fallback = "near.fits"
+
+    def select_fallback(self, input: Mapping[str, Any], db: Any) -> Any:
+        with db.session_manager() as session:
+            return session.scalars(select(db.orm_class).where(db.orm_class.filename == self.fallback)).one_or_none()
+
+
+class Fixed(CalibrationSelector):
+    """All of the selection in one's own hands."""
+
+    cal_type = "dark"
+
+    def select(self, input: Mapping[str, Any], db: Any) -> Any:
+        with db.session_manager() as session:
+            return session.scalars(select(db.orm_class).where(db.orm_class.filename == "red.fits")).one()
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["the store's database", "a bare one"])
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [(Later, "red.fits"), (PrefersMasters, "master.fits"), (Fixed, "red.fits")],
+)
+def test_an_overridden_method_is_the_one_that_counts(
+    filled: Store, selector: type[CalibrationSelector], expected: str, bare: bool
+) -> None:
+    if bare:
+        assert selector().select(FRAME, BareDatabase(filled)).filename == expected
+    else:
+        assert filled.select(FRAME, selector).filename == expected
+    explained = selector().explain(FRAME, BareDatabase(filled))
+    assert explained.winner is not None
+    assert (explained.winner.filename, explained.candidates[0].rule) == (expected, "chosen")
+    assert explained.candidates[0].record.filename == expected
+    assert explained.counts["chosen"] == 1
+    assert sum(explained.counts.values()) == explained.total == 5
+
+
+def test_candidates_that_are_flagged_as_bad_never_reach_select_best(filled: Store) -> None:
+    seen: list[str] = []
+
+    class Curious(Later):
+        def select_best(self, input: Mapping[str, Any], candidates: Any) -> Any:
+            seen.extend(each.filename for each in candidates)
+            return super().select_best(input, candidates)
+
+    filled.select(FRAME, Curious)
+    assert sorted(seen) == ["master.fits", "near.fits", "red.fits", "timed.fits"]
+
+
+def test_an_override_that_refuses_all_says_so(filled: Store) -> None:
+    class Picky(CalibrationSelector):
+        cal_type = "dark"
+
+        def get_candidates(self, input: Mapping[str, Any], db: Any) -> list[Any]:
+            return []
+
+    with pytest.raises(CalibrationNotFoundError, match="Picky does not admit it") as caught:
+        filled.select(FRAME, Picky)
+    assert caught.value.total == 5
+    assert filled.explain(FRAME, Picky).counts == {"quality": 1, "get_candidates": 4}
+
+    class Undecided(CalibrationSelector):
+        cal_type = "dark"
+
+        def select_best(self, input: Mapping[str, Any], candidates: Any) -> Any:
+            return None
+
+    with pytest.raises(CalibrationNotFoundError):
+        filled.select(FRAME, Undecided)
+
+
+@pytest.mark.parametrize("times", [[None], [math.inf], [-math.inf, math.nan], []], ids=repr)
+def test_a_candidate_without_a_finite_time_never_wins(times: list[Any]) -> None:
+    selector = CalibrationSelector(cal_type="dark", time="mjd_mid")
+    timed = record("timed.fits", 60009.0, mjd_mid=60009.0)
+    others = [record(f"{number}.fits") for number in range(len(times))]
+    for other, time in zip(others, times, strict=True):
+        other.mjd_mid = time
+    assert selector.select_best({"mjd_mid": 60000.0}, others) is None
+    assert selector.select_best({"mjd_mid": 60000.0}, [*others, timed]) is timed
+
+
+def test_a_fallback_is_used_when_nothing_fits_and_is_told(filled: Store) -> None:
+    with pytest.warns(FallbackWarning, match=r"Fallback.*near\.fits") as caught:
+        path, found = filled.select(FRAME, Fallback), filled.select(FRAME, Fallback)
+    assert len(caught) == 2
+    assert path.is_fallback
+    assert found.is_fallback
+    with pytest.warns(FallbackWarning):
+        explained = filled.explain(FRAME, Fallback)
+    assert explained.to_dict()["is_fallback"] is True
+    assert "by the fallback, nothing fits the rule" in str(explained)
+    assert explained.candidates[0].reason.endswith("the fallback's choice")
+
+
+def test_a_fallback_is_not_used_when_something_fits(filled: Store) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = filled.select({**FRAME, "mjd_start": 60002.0}, Fallback)
+    assert (found.filename, found.is_fallback) == ("timed.fits", False)
+
+
+@pytest.mark.parametrize("fallback", ["bad.fits", "nowhere.fits"])
+def test_a_fallback_that_is_bad_or_nothing_is_no_answer(filled: Store, fallback: str) -> None:
+    selector = Fallback()
+    selector.fallback = fallback
+    with pytest.raises(CalibrationNotFoundError, match="limit 0 d"):
+        filled.select(FRAME, selector)
+
+
+def test_a_fallback_of_another_type_stands_on_top_of_the_explanation(filled: Store) -> None:
+    selector = Fallback()
+    selector.fallback = "bias.fits"
+    with pytest.warns(FallbackWarning):
+        explained = filled.explain(FRAME, selector)
+    assert explained.candidates[0].record.filename == "bias.fits"
+    assert explained.winner is not None
+    assert explained.total == 5
+
+
+def test_there_is_no_fallback_unless_one_is_defined(filled: Store) -> None:
+    with pytest.raises(CalibrationNotFoundError):
+        filled.select(FRAME, CalibrationSelector(cal_type="dark", max_age=timedelta(0), match=("spectrograph",)))
+
+
+def test_a_frame_may_be_compared_by_other_values_than_its_own(filled: Store) -> None:
+    class AtTheTimeOfAnother(CalibrationSelector):
+        cal_type = "dark"
+
+        def effective_input(self, input: Mapping[str, Any], db: Any) -> Mapping[str, Any]:
+            return {**input, "mjd_start": 60003.1}
+
+    assert filled.select(FRAME, AtTheTimeOfAnother).filename == "master.fits"
+    assert filled.explain(FRAME, AtTheTimeOfAnother).asked == {"mjd_start": 60003.1}
+
+
+def test_arguments_of_an_instance_go_before_the_class_and_change_no_other(filled: Store) -> None:
+    class Declared(CalibrationSelector):
+        cal_type = "dark"
+        max_age = timedelta(0)
+        match = ("spectrograph",)
+
+    wide = Declared(max_age=None, direction="after", require={"master_cal": True})
+    assert filled.select(FRAME, wide).filename == "master.fits"
+    with pytest.raises(CalibrationNotFoundError):
+        filled.select(FRAME, Declared)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"direction": "backwards"},
+        {"maximum_age": timedelta(days=1)},
+        {"max_age": 5},
+        {"max_age": timedelta(days=-1)},
+        {"match": "spectrograph"},
+        {"match_if_known": "era"},
+    ],
+    ids=repr,
+)
+def test_a_misdeclared_selector_is_said(declared: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=f"CalibrationSelector.*{next(iter(declared))}|direction"):
+        CalibrationSelector(cal_type="dark", **declared)
+
+
+def test_declarations_may_be_lists_and_sets(filled: Store) -> None:
+    selector = CalibrationSelector(
+        cal_type="dark", match=["spectrograph"], match_if_known=["era"], require={"quality": {"GOOD"}, "lamp": []}
+    )
+    with pytest.raises(CalibrationNotFoundError):
+        filled.select(FRAME, selector)
+    selector = CalibrationSelector(cal_type="dark", match=["spectrograph"], require={"quality": ["GOOD", "UNKNOWN"]})
+    assert filled.select(FRAME, selector).filename == "near.fits"
+
+
+def test_an_unusable_required_value_is_said(filled: Store) -> None:
+    with pytest.raises(HeaderError, match="selector's require"):
+        filled.select(FRAME, CalibrationSelector(cal_type="dark", require={"quality": "SUPERB"}))
+
+
+def test_each_direction_admits_the_frames_own_time(filled: Store) -> None:
+    at = {**FRAME, "mjd_start": 60001.0}
+    for direction in ("nearest", "before", "after"):
+        rule = CalibrationSelector(cal_type="dark", direction=direction, match=("spectrograph",))
+        assert filled.select(at, rule).filename == "near.fits"
