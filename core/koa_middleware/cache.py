@@ -227,7 +227,7 @@ def _move_to_free_name(temporary: Path, final: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
-        if final.exists():
+        if os.path.lexists(final):
             raise FileExistsError(errno.EEXIST, "there is a file of this name", str(final)) from None
         temporary.rename(final)
     else:
