@@ -56,7 +56,7 @@ class InstrumentPlugin:
         selectors: Iterable[CalibrationSelector] = (),
         demo: Demo | None = None,
     ) -> None:
-        if not (isinstance(ORM, type) and issubclass(ORM, ORMCalibration)):
+        if not (isinstance(ORM, type) and issubclass(ORM, ORMCalibration) and ORM is not ORMCalibration):
             raise _invalid("", "", f"its ORM is {ORM!r}, not a subclass of ORMCalibration")
         self.name = ORM.instrument_name
         self.ORM = ORM
@@ -65,9 +65,10 @@ class InstrumentPlugin:
         by_type: dict[str, CalibrationSelector] = {}
         for selector in selectors:
             self._check(selector)
-            if selector.cal_type in by_type:
-                raise _invalid(self.name, "", f"it has two selectors for {selector.cal_type}")
-            by_type[selector.cal_type] = selector
+            cal_type = selector.declaration().cal_type
+            if cal_type in by_type:
+                raise _invalid(self.name, "", f"it has two selectors for {cal_type}")
+            by_type[cal_type] = selector
         self.selectors: Mapping[str, CalibrationSelector] = MappingProxyType(by_type)
         ORM.selectors = self.selectors
 
@@ -80,7 +81,7 @@ class InstrumentPlugin:
         unknown = sorted(set(named) - set(columns))
         if not selector.cal_type:
             fault = "has no cal_type"
-        elif self.ORM.cal_types and selector.cal_type not in self.ORM.cal_types:
+        elif self.ORM.cal_types and selector.declaration().cal_type not in self.ORM.cal_types:
             fault = f"is for {selector.cal_type}, which is not in {self.ORM.__name__}.cal_types"
         elif unknown:
             fault = f"names {', '.join(unknown)}, which is no column of {self.ORM.__name__}"
