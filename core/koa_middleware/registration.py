@@ -83,6 +83,11 @@ class Registration(Generic[R]):
                 row["filename"] = asked = check_filename(saved.name)
                 if settled and not self._is_free(connection, asked, staged):
                     row["filename"] = self.orm_class.filename_for(self._record(row))
+            if settled:  # a killed registration may have left this very content under a name that was passed over
+                left = {**row, "filename": asked}
+                self._take_next_version(connection, left, family, staged)
+                if _holds(self.cache.path(left["filename"]), staged):
+                    row |= left
             return self._settle(connection, row, staged, new_version, asked if settled else None)
 
         with self.cache.staging_folder() as folder:
