@@ -85,7 +85,7 @@ class CalibrationStore(Generic[R]):
         ):
             raise ConfigurationError(
                 f"The orm_class is {orm_class!r}, not the class of an instrument.",
-                "Give a plugin's ORM, such as get_plugin('hispec').ORM.",
+                "Give a plugin's ORM, such as get_plugin(NAME).ORM.",
                 setting="orm_class",
             )
         self.settings = resolve(
