@@ -87,7 +87,7 @@ class Registration(Generic[R]):
                 left = {**row, "filename": asked}
                 self._take_next_version(connection, left, family, staged)
                 if _holds(self.cache.path(left["filename"]), staged):
-                    row |= left
+                    row.update(left)
             return self._settle(connection, row, staged, new_version, asked if settled else None)
 
         with self.cache.staging_folder() as folder:
