@@ -8,6 +8,7 @@ half-way for another writer. A reader takes no lock that outlives its statement.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from sqlalchemy.engine import URL
 
 #: Seconds that a writer waits for another one; saving a large model takes some.
 BUSY_TIMEOUT = 60.0
+
+_STEP_MS = 250
 
 
 def sqlite_engine(path: Path) -> Engine:
@@ -31,7 +34,9 @@ def sqlite_engine(path: Path) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get("sqlite_begin")
-        if mode:
+        if mode == "IMMEDIATE":
+            _begin_when_free(connection)
+        elif mode:
             connection.exec_driver_sql(f"BEGIN {mode}")
 
     @event.listens_for(engine, "connect")
@@ -45,3 +50,19 @@ def sqlite_engine(path: Path) -> Engine:
             raise exc.DisconnectionError("an SQLite connection must not cross a fork")
 
     return engine
+
+
+def _begin_when_free(connection: Connection) -> None:
+    """Begin to write when no other process does; waits in short steps, between which Ctrl-C is heard."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {_STEP_MS}")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except exc.OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                    raise
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")
