@@ -1,0 +1,291 @@
+"""Installed plugins, as small distributions that are written here and found by a Python of their own."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from koa_middleware import (
+    CalibrationSelector,
+    InstrumentPlugin,
+    InvalidPluginError,
+    ORMCalibration,
+    available_instruments,
+)
+
+from tests.conftest import DemoCalibration, output_of, run_python
+
+GOOD = """
+from koa_middleware import CalibrationSelector, InstrumentPlugin, ORMCalibration, fits_column, hookimpl
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped
+
+class Calibration(ORMCalibration):
+    instrument_name = "{name}"
+    lamp: Mapped[str | None] = fits_column("LAMP", String)
+
+class DarkSelector(CalibrationSelector):
+    cal_type = "dark"
+
+plugin = InstrumentPlugin(ORM=Calibration, selectors=[DarkSelector()])
+
+@hookimpl
+def koa_register_instrument():
+    return plugin
+"""
+
+#: What is wrong with a plugin, its module, and what its error says of that.
+BROKEN = {
+    "raises on import": ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+    "lacks a dependency": ("import no_such_package_anywhere", "ModuleNotFoundError.*no_such_package_anywhere"),
+    "does not parse": ("def f(:", "SyntaxError"),
+    "misspells its hook": (GOOD.replace("koa_register_instrument", "koa_register_instument"), "koa_register_instument"),
+    "forgets the decorator": (GOOD.replace("@hookimpl", ""), "has no hook koa_register_instrument"),
+    "asks its hook for an argument": (GOOD.replace("instrument():", "instrument(folder):"), "folder"),
+    "raises in its hook": (GOOD.replace("return plugin", "return 1 / 0"), "ZeroDivisionError"),
+    "returns no plugin": (GOOD.replace("return plugin", "return Calibration"), "not an InstrumentPlugin"),
+    "returns nothing": (GOOD.replace("return plugin", "return None"), "has no hook|not an InstrumentPlugin"),
+    "has another name": (GOOD.replace("{name}", "elsewhere"), "entry point is named brokendemo.*elsewhere"),
+    "has a bad class": (GOOD.replace('"{name}"', '"Bad Name"'), "Bad Name"),
+    "has a selector of an unknown column": (GOOD.replace('"dark"', '"dark"; match = ("lampe",)'), "lampe"),
+}
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> Callable[..., Path]:
+    """Give a function that installs a distribution with one entry point into a folder of this test."""
+    site = tmp_path / "site"
+
+    def installing(name: str, module: str, *, package: str | None = None, version: str = "1.2.3") -> Path:
+        package = package or f"koa-middleware-{name}"
+        imported = package.replace("-", "_")
+        info = site / f"{imported}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (site / f"{imported}.py").write_text(module.replace("{name}", name))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[koa_middleware]\n{name} = {imported}\n")
+        return site
+
+    return installing
+
+
+def ask(site: Path, script: str) -> Any:
+    """Run a script in a Python that finds these distributions; give what it prints as JSON."""
+    preamble = "import json, sys\nfrom koa_middleware import *\nfrom koa_middleware.plugins import installed_plugins\n"
+    return json.loads(output_of(run_python(preamble + textwrap.dedent(script), path=site)))
+
+
+def test_a_plugin_is_found_by_its_name_in_any_letter_case_and_is_the_modules_own(install: Any) -> None:
+    assert ask(
+        install("gooddemo", GOOD),
+        """
+        plugin = get_plugin(" GoodDemo ")
+        import koa_middleware_gooddemo as module
+        print(json.dumps([plugin is module.plugin, plugin is get_plugin("gooddemo"), plugin.name,
+            plugin.database_filename, list(plugin.selectors), plugin.ORM.__name__, repr(plugin)]))
+        """,
+    ) == [
+        True,
+        True,
+        "gooddemo",
+        "gooddemo_calibrations.db",
+        ["dark"],
+        "Calibration",
+        "InstrumentPlugin('gooddemo', cal types: dark)",
+    ]
+
+
+def test_listing_imports_no_plugin_and_getting_one_imports_that_one(install: Any) -> None:
+    install("ademo", GOOD)
+    install("bdemo", GOOD)
+    site = install("cdemo", "raise RuntimeError")
+    said = ask(
+        site,
+        """
+        ours = lambda: sorted(name for name in sys.modules if name.startswith("koa_middleware_"))
+        names = [name for name in available_instruments() if name.endswith("demo")]
+        installed = [list(each) for each in installed_plugins() if each.instrument.endswith("demo")]
+        before = ours()
+        get_plugin("bdemo")
+        print(json.dumps([names, installed, before, ours()]))
+        """,
+    )
+    assert said == [
+        ["ademo", "bdemo", "cdemo"],
+        [[name, f"koa-middleware-{name}", "1.2.3"] for name in ("ademo", "bdemo", "cdemo")],
+        [],
+        ["koa_middleware_bdemo"],
+    ]
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_plugin_is_named_with_its_package_and_hinders_no_other(install: Any, fault: str) -> None:
+    module, reason = BROKEN[fault]
+    install("gooddemo", GOOD)
+    site = install("brokendemo", module, version="0.0.7")
+    said = ask(
+        site,
+        """
+        found = []
+        for name in ("brokendemo", "gooddemo", "brokendemo"):
+            try:
+                found.append(get_plugin(name).name)
+            except InvalidPluginError as error:
+                found.append([str(error), error.instrument, error.distribution])
+        print(json.dumps([found, [name for name in available_instruments() if name.endswith("demo")]]))
+        """,
+    )
+    (first, good, again), names = said
+    assert good == "gooddemo"
+    assert names == ["brokendemo", "gooddemo"]
+    assert first == again
+    message, instrument, distribution = first
+    assert (instrument, distribution) == ("brokendemo", "koa-middleware-brokendemo==0.0.7")
+    assert "koa-middleware-brokendemo==0.0.7" in message
+    import re
+
+    assert re.search(reason, message), message
+
+
+def test_two_packages_of_one_name_are_both_named_and_hinder_no_other(install: Any) -> None:
+    install("twindemo", GOOD, package="koa-middleware-twindemo")
+    install("twindemo", GOOD, package="someones-twindemo", version="9")
+    site = install("gooddemo", GOOD)
+    message, good, names = ask(
+        site,
+        """
+        try:
+            get_plugin("twindemo")
+        except InvalidPluginError as error:
+            message = str(error)
+        names = [name for name in available_instruments() if name.endswith("demo")]
+        print(json.dumps([message, get_plugin("gooddemo").name, names]))
+        """,
+    )
+    assert "koa-middleware-twindemo==1.2.3" in message
+    assert "someones-twindemo==9" in message
+    assert good == "gooddemo"
+    assert names == ["gooddemo", "twindemo"]
+
+
+def test_an_unknown_name_lists_what_is_installed_and_the_extra_that_would_bring_it(install: Any) -> None:
+    site = install("gooddemo", GOOD)
+    info = site / "koa_middleware-9.9.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: koa-middleware\nVersion: 9.9\nProvides-Extra: laterdemo\n"
+    )
+    said = ask(
+        site,
+        """
+        found = []
+        for name in ("LaterDemo", "nowheredemo"):
+            try:
+                get_plugin(name)
+            except UnknownInstrumentError as error:
+                found.append([str(error), error.instrument, "gooddemo" in error.available])
+        print(json.dumps(found))
+        """,
+    )
+    (later, instrument, available), (nowhere, _, _) = said
+    assert (instrument, available) == ("laterdemo", True)
+    assert "gooddemo" in later
+    assert "pip install 'koa-middleware[laterdemo]'" in later
+    assert "gooddemo" in nowhere
+    assert "pip install" not in nowhere
+
+
+def test_a_store_is_opened_by_name(install: Any, tmp_path: Path) -> None:
+    site = install("gooddemo", GOOD)
+    said = ask(
+        site,
+        f"""
+        with open_store("GOODDEMO", cache_dir={str(tmp_path / "cache")!r}, offline=True) as store:
+            print(json.dumps([repr(store), store.settings.offline]))
+        """,
+    )
+    assert "gooddemo" in said[0]
+    assert said[1] is True
+    assert (tmp_path / "cache" / "database" / "gooddemo_calibrations.db").is_file()
+
+
+def test_the_contract_that_plugins_are_tested_with_passes_a_good_one_and_fails_a_slow_one(
+    install: Any, tmp_path: Path
+) -> None:
+    declared = "CalibrationSelector):\n    "
+    slow = GOOD.replace(f"{declared}cal_type", f"{declared}match = ('lamp',)\n    cal_type")
+    install("gooddemo", GOOD)
+    site = install("slowdemo", slow)
+    tests = tmp_path / "test_contracts.py"
+    tests.write_text(
+        "import koa_middleware_gooddemo, koa_middleware_slowdemo\n"
+        "from koa_middleware.testing import PluginContract as Contract\n"
+        "class TestGood(Contract):\n    plugin = koa_middleware_gooddemo.plugin\n"
+        "class TestSlow(Contract):\n    plugin = koa_middleware_slowdemo.plugin\n"
+    )
+    script = "import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]]))"
+    process = run_python(script, tests, path=site, cwd=tmp_path)
+    out, _ = process.communicate(timeout=120)
+    failed = [line for line in out.splitlines() if line.startswith("FAILED")]
+    assert len(failed) == 1, out
+    assert "TestSlow" in failed[0]
+    assert "index" in failed[0]
+
+
+# -- what a plugin is --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def orm() -> type[ORMCalibration]:
+    class Calibration(ORMCalibration):
+        instrument_name = "made"
+        cal_types = ("dark", "flat")
+
+    return Calibration
+
+
+def test_a_plugin_carries_its_selectors_by_type_in_their_order(orm: type[ORMCalibration]) -> None:
+    flat, dark = CalibrationSelector(cal_type="flat"), CalibrationSelector(cal_type="dark")
+    made = InstrumentPlugin(orm, [flat, dark])
+    assert list(made.selectors.items()) == [("flat", flat), ("dark", dark)]
+    assert orm.selectors is made.selectors
+    assert (made.name, made.ORM, made.demo) == ("made", orm, None)
+    with pytest.raises(TypeError):
+        made.selectors["bias"] = dark  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("selectors", "said"),
+    [
+        ([CalibrationSelector(cal_type="dark")] * 2, "two selectors for dark"),
+        ([CalibrationSelector(cal_type="dark"), CalibrationSelector(cal_type=" DARK")], "two selectors for dark"),
+        ([CalibrationSelector], "not an instance"),
+        (["dark"], "not an instance"),
+        ([CalibrationSelector()], "no cal_type"),
+        ([CalibrationSelector(cal_type="sky")], "sky"),
+        ([CalibrationSelector(cal_type="dark", match=("spektrograph",))], "spektrograph"),
+        ([CalibrationSelector(cal_type="dark", match_if_known=("spektrograph",))], "spektrograph"),
+        ([CalibrationSelector(cal_type="dark", given=("spektrograph",))], "spektrograph"),
+        ([CalibrationSelector(cal_type="dark", require={"spektrograph": 1})], "spektrograph"),
+        ([CalibrationSelector(cal_type="dark", time="mjd_middle")], "mjd_middle"),
+    ],
+)
+def test_selectors_that_do_not_fit_the_class_are_refused(
+    orm: type[ORMCalibration], selectors: list[Any], said: str
+) -> None:
+    with pytest.raises(InvalidPluginError, match=said):
+        InstrumentPlugin(orm, selectors)
+
+
+@pytest.mark.parametrize("given", [None, "demo", DemoCalibration(), ORMCalibration, dict], ids=repr)
+def test_a_plugin_needs_a_class_of_calibrations(given: Any) -> None:
+    with pytest.raises(InvalidPluginError, match="ORM"):
+        InstrumentPlugin(given)
+
+
+def test_names_of_installed_instruments_are_sorted() -> None:
+    assert available_instruments() == sorted(set(available_instruments()))
