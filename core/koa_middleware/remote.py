@@ -1,0 +1,356 @@
+"""The remote as a client reads it: one PostgreSQL table, its changes since a bookmark, and its errors.
+
+A client creates and changes nothing here. It relies on no state of a session, so a pooler in transaction mode
+may stand between: whatever belongs together is one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import Boolean, Column, Engine, Float, Integer, Numeric, String, Table
+from sqlalchemy.exc import DBAPIError
+
+from .exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
+from .remote_schema import SYNC_COLUMN, default_literal, quote, withdrawn_name
+from .times import parse_iso
+
+#: Rows in one fetch, and in one local transaction.
+BATCH = 5000
+
+Row = tuple[Any, ...]
+
+_TEXT_TYPES = ("text", "character", "name", '"char"')
+_INIT = "Its owner sets it up with: koa-cal remote init"
+
+
+@dataclass(frozen=True)
+class Bookmark:
+    """Which transactions of an archive a client has seen: those below `next_xid`, except `open_xids`."""
+
+    next_xid: int
+    open_xids: tuple[int, ...]
+
+    @classmethod
+    def from_snapshot(cls, snapshot: str, *, standby: bool) -> Bookmark:
+        """Read the text of a ``pg_snapshot``, ``xmin:xmax:xip``.
+
+        A standby does not list the transactions that are under way, so everything from xmin on counts as unseen.
+        """
+        xmin, xmax, running = snapshot.split(":")
+        if standby:
+            return cls(int(xmin), ())
+        return cls(int(xmax), tuple(int(xid) for xid in running.split(",") if xid))
+
+    @classmethod
+    def loads(cls, text: str) -> Bookmark:
+        """Read what `dumps` wrote."""
+        next_xid, *open_xids = json.loads(text)
+        return cls(next_xid, tuple(open_xids))
+
+    def dumps(self) -> str:
+        """Give as text."""
+        return json.dumps([self.next_xid, *self.open_xids])
+
+
+@dataclass(frozen=True)
+class RemoteState:
+    """What one statement tells about the remote.
+
+    Attributes
+    ----------
+    archive : str
+        Names the server, its timeline, the database and the table; transactions' numbers mean something within it.
+    bookmark : Bookmark
+        Everything that the statement sees.
+    standby : bool
+    columns : mapping
+        The table's columns and their types.
+    news : bool
+        Whether anything was written since the bookmark that was asked about.
+    """
+
+    archive: str
+    bookmark: Bookmark
+    standby: bool
+    columns: Mapping[str, str]
+    news: bool
+
+
+class RemoteTable:
+    """An instrument's table on a PostgreSQL server, over one connection.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Of the remote database.
+    table : sqlalchemy.Table
+        The table of an instrument's class.
+    """
+
+    def __init__(self, engine: Engine, table: Table, connection: Any) -> None:
+        self.table = table
+        self._engine = engine
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._name = quote(table.name)
+        self._withdrawn = quote(withdrawn_name(table))
+
+    def state(self, since: Bookmark | None, *, begin: bool = False) -> RemoteState:
+        """Ask, in one round trip, for the remote's state, and whether there is news.
+
+        Its cost does not depend on the number of rows: each maximum is one probe of an index.
+
+        Parameters
+        ----------
+        since : Bookmark or None
+        begin : bool
+            Begin the transaction that the following reads belong to.
+        """
+        newest = "(SELECT max({0}) FROM {1}{2})".format
+        both = (self._name, self._withdrawn)
+        reopened = " OR ".join(newest(SYNC_COLUMN, name, f" WHERE {SYNC_COLUMN} <= x") + " = x" for name in both)
+        sql = f"""SELECT
+            (SELECT system_identifier FROM pg_control_system())::text,
+            CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
+                 ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
+            (SELECT oid FROM pg_database WHERE datname = current_database())::bigint,
+            %s::regclass::oid::bigint,
+            pg_current_snapshot()::text,
+            pg_is_in_recovery(),
+            (SELECT json_object_agg(attname, format_type(atttypid, atttypmod))::text FROM pg_attribute
+                WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped),
+            greatest({newest(SYNC_COLUMN, self._name, "")}, {newest(SYNC_COLUMN, self._withdrawn, "")}),
+            EXISTS (SELECT 1 FROM unnest(%s::bigint[]) AS x WHERE {reopened})"""
+        start = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " if begin else ""
+        open_xids = list(since.open_xids) if since else []
+        self._cursor.execute(start + sql, (self._name, self._name, open_xids))
+        system, timeline, database, oid, snapshot, standby, columns, newest_xid, is_reopened = self._cursor.fetchone()
+        return RemoteState(
+            archive=f"{system}/{timeline}/{database}/{oid}",
+            bookmark=Bookmark.from_snapshot(snapshot, standby=standby),
+            standby=standby,
+            columns=json.loads(columns),
+            news=since is None or is_reopened or (newest_xid is not None and newest_xid >= since.next_xid),
+        )
+
+    def end(self) -> None:
+        """End the transaction that `state` began."""
+        self._cursor.execute("ROLLBACK")
+
+    def withdrawn(self, since: Bookmark) -> Iterator[list[str]]:
+        """Ids of rows that were deleted since a bookmark and are not there now."""
+        gone = f"NOT EXISTS (SELECT 1 FROM {self._name} AS r WHERE r.id::text = w.id)"
+        selected = f"SELECT w.id FROM {self._withdrawn} AS w WHERE {gone} AND w."
+        for rows in self._stream(*_since(selected, since)):
+            yield [row[0] for row in rows]
+
+    def changed(self, since: Bookmark, columns: Mapping[str, str]) -> Iterator[list[Row]]:
+        """Rows that were written since a bookmark, in batches, normalised."""
+        return self._rows(*_since(f"SELECT {self._selection(columns)} FROM {self._name} WHERE ", since))
+
+    def sweep(self, after: str, columns: Mapping[str, str]) -> Iterator[list[Row]]:
+        """All rows whose id comes after a given one, in batches, in the order of their ids' code points."""
+        key = 'id COLLATE "C"' if columns["id"].startswith(_TEXT_TYPES) else "id"
+        where = f"WHERE {key} > %s" if after else ""
+        sql = f"SELECT {self._selection(columns)} FROM {self._name} {where} ORDER BY {key}"
+        return self._rows(sql, (after,) if after else ())
+
+    def unknown_columns(self, columns: Mapping[str, str]) -> list[str]:
+        """Give the remote's columns that the instrument's class does not know."""
+        return sorted(set(columns) - set(self.table.c.keys()) - {SYNC_COLUMN})
+
+    def require_columns(self, columns: Mapping[str, str]) -> None:
+        """Check that the remote has all columns that the instrument's class cannot do without.
+
+        Raises
+        ------
+        SchemaMismatchError
+        """
+        needed = (*(c.name for c in self.table.c if is_required(c)), "last_updated", SYNC_COLUMN)
+        missing = tuple(dict.fromkeys(name for name in needed if name not in columns))
+        if missing:
+            raise SchemaMismatchError(
+                f"The table {self.table.name} of the remote database at {host_of(self._engine)} lacks the "
+                f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the class needs.",
+                _INIT,
+                database=host_of(self._engine),
+                table=self.table.name,
+                missing=missing,
+            )
+
+    def _selection(self, columns: Mapping[str, str]) -> str:
+        return ", ".join(_normalised(column, columns.get(column.name)) for column in self.table.c)
+
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[Row]]:
+        names = self.table.c.keys()
+        if "datetime_obs" not in names:
+            yield from self._stream(sql, parameters)
+            return
+        position = names.index("datetime_obs")
+        for rows in self._stream(sql, parameters):
+            yield [row if _is_plain_time(row[position]) else _with_plain_time(row, position) for row in rows]
+
+    def _stream(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[Row]]:
+        fetch = f"FETCH {BATCH} FROM koa_rows"
+        self._cursor.execute(f"DECLARE koa_rows NO SCROLL CURSOR FOR {sql}; {fetch}", parameters)
+        while rows := cast("list[Row]", self._cursor.fetchall()):
+            yield rows
+            if len(rows) < BATCH:
+                break
+            self._cursor.execute(fetch)
+        self._cursor.execute("CLOSE koa_rows")
+
+
+@contextmanager
+def open_remote(engine: Engine, table: Table) -> Iterator[RemoteTable]:
+    """Open a connection for reading, and translate what goes wrong on it.
+
+    Raises
+    ------
+    RemoteUnavailableError
+        When the server does not answer, refuses, or breaks off.
+    SchemaMismatchError
+        When the table, or what the protocol needs beside it, is not there.
+    RemoteError
+        When a right is missing.
+    """
+    with remote_errors(engine, table):
+        pooled = engine.raw_connection()
+        try:
+            connection = cast(Any, pooled.driver_connection)
+            connection.autocommit = True  # transactions begin and end by statements of ours
+            yield RemoteTable(engine, table, connection)
+            connection.autocommit = False
+        except BaseException:
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
+
+@contextmanager
+def remote_errors(engine: Engine, table: Table) -> Iterator[None]:
+    """Translate the driver's errors into this package's."""
+    driver = cast(Any, engine.dialect.dbapi)
+    try:
+        yield
+    except (driver.Error, DBAPIError) as error:
+        raise _translated(error, engine, table) from error
+
+
+def host_of(engine: Engine) -> str:
+    """Give host and port, as messages show them."""
+    url = engine.url
+    return f"{url.host or 'localhost'}:{url.port or 5432}"
+
+
+def is_required(column: Column[Any]) -> bool:
+    """Whether a row cannot do without a value in this column."""
+    return column.primary_key or (not column.nullable and column.default is None)
+
+
+def _since(select: str, bookmark: Bookmark) -> tuple[str, tuple[Any, ...]]:
+    """Two probes of the index in place of one condition that a planner might answer with a scan."""
+    sql = f"{select}{SYNC_COLUMN} >= %s"
+    if not bookmark.open_xids:
+        return sql, (bookmark.next_xid,)
+    return f"{sql} UNION ALL {select}{SYNC_COLUMN} = ANY(%s)", (bookmark.next_xid, list(bookmark.open_xids))
+
+
+def _normalised(column: Column[Any], remote_type: str | None) -> str:
+    """SQL that gives a remote column as the local database stores it."""
+    default = default_literal(column)
+    if column.name == "origin":
+        return "'REMOTE'"
+    if remote_type is None:
+        return default or "NULL"
+    name = quote(column.name)
+    if column.name in {"id", "filename"}:
+        return f"{name}::text"
+    is_text = remote_type.startswith(_TEXT_TYPES)
+    value = f"NULLIF(btrim({name}), '')" if is_text else name
+    if isinstance(column.type, String):
+        value = _as_text(column, name, remote_type)
+    elif isinstance(column.type, Boolean):
+        value = value if remote_type == "boolean" else f"{value}::boolean" if is_text else f"({name} <> 0)"
+    elif isinstance(column.type, Integer):
+        value = value if remote_type in {"integer", "bigint", "smallint"} else f"{value}::numeric::bigint"
+    elif isinstance(column.type, (Float, Numeric)):
+        value = f"NULLIF({value}::float8, 'NaN')"
+    return value if default is None else f"COALESCE({value}, {default})"
+
+
+def _as_text(column: Column[Any], name: str, remote_type: str) -> str:
+    if remote_type.startswith("timestamp"):
+        moment = f"{name} AT TIME ZONE 'UTC'" if remote_type.endswith("with time zone") else name
+        digits = "US" if column.name == "last_updated" else "MS"
+        return f"""to_char({moment}, 'YYYY-MM-DD"T"HH24:MI:SS.{digits}')"""
+    value = f"rtrim({name}::text)"
+    if column.info.get("fold"):
+        value = f"lower({value})"
+    return f"NULLIF({value}, '')"
+
+
+def _is_plain_time(text: Any) -> bool:
+    return text is None or (len(text) == 23 and text[10] == "T")
+
+
+def _with_plain_time(row: Row, position: int) -> Row:
+    try:
+        return (*row[:position], parse_iso(row[position]).text, *row[position + 1 :])
+    except ValueError:
+        return row
+
+
+def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError | SchemaMismatchError:
+    cause = getattr(error, "orig", None) or error
+    driver = cast(Any, engine.dialect.dbapi)
+    code = str(getattr(cause, "pgcode", None) or "")
+    host = host_of(engine)
+    said = " ".join(str(cause).strip().split()) or type(cause).__name__
+    if engine.url.password:
+        said = said.replace(str(engine.url.password), "***")
+    if code == "42501":
+        what = re.search(r"permission denied for (\w+) (\S+)", said)
+        kind, name = what.groups() if what else ("table", table.name)
+        right = "USAGE" if kind == "schema" else _right_for(cause)
+        return RemoteError(
+            f"The role {engine.url.username} lacks a right on the remote database at {host}: {said.split(' LINE ')[0]}.",
+            f"Its owner runs: GRANT {right} ON {'' if kind == 'table' else kind.upper() + ' '}{name} "
+            f"TO {engine.url.username};",
+        )
+    if code in {"42P01", "42703", "3F000", "42704", "42883", "0A000"}:
+        return SchemaMismatchError(
+            f"The remote database at {host} is not set up for {table.name}: {said.split(' LINE ')[0]}.",
+            _INIT,
+            database=host,
+            table=table.name,
+            missing=(table.name,),
+        )
+    unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
+    if unavailable:
+        return RemoteUnavailableError(
+            f"The remote database at {host} cannot be used now: {said}.",
+            "The local database is as it was and serves without the remote; try again later, or check the URL.",
+            host=host,
+        )
+    return RemoteError(f"The remote database at {host} refused: {said}.", "")
+
+
+def _right_for(cause: Any) -> str:
+    statement = str(getattr(getattr(cause, "cursor", None), "query", b"") or b"")
+    for right in ("INSERT", "UPDATE", "DELETE"):
+        if right in statement:
+            return f"SELECT, {right}"
+    return "SELECT"
+
+
+def as_mapping(table: Table, row: Iterable[Any]) -> dict[str, Any]:
+    """Give a row's values by column name."""
+    return dict(zip(table.c.keys(), row, strict=True))

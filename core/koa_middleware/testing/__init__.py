@@ -1,0 +1,1 @@
+"""What plugins' authors and this project's own tests share."""
