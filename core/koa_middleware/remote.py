@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,7 +22,7 @@ from .remote_schema import SYNC_COLUMN, default_literal, quote, withdrawn_name
 from .times import parse_iso
 
 #: Rows in one fetch, and in one local transaction.
-BATCH = 5000
+BATCH = 10_000
 
 Row = tuple[Any, ...]
 
@@ -143,18 +144,18 @@ class RemoteTable:
         """End the transaction that `state` began."""
         self._cursor.execute("ROLLBACK")
 
-    def withdrawn(self, since: Bookmark) -> Iterator[list[str]]:
+    def withdrawn(self, since: Bookmark) -> Generator[list[str]]:
         """Ids of rows that were deleted since a bookmark and are not there now."""
         gone = f"NOT EXISTS (SELECT 1 FROM {self._name} AS r WHERE r.id::text = w.id)"
         selected = f"SELECT w.id FROM {self._withdrawn} AS w WHERE {gone} AND w."
         for rows in self._stream(*_since(selected, since)):
             yield [row[0] for row in rows]
 
-    def changed(self, since: Bookmark, columns: Mapping[str, str]) -> Iterator[list[Row]]:
+    def changed(self, since: Bookmark, columns: Mapping[str, str]) -> Generator[list[Row]]:
         """Rows that were written since a bookmark, in batches, normalised."""
         return self._rows(*_since(f"SELECT {self._selection(columns)} FROM {self._name} WHERE ", since))
 
-    def sweep(self, after: str, columns: Mapping[str, str]) -> Iterator[list[Row]]:
+    def sweep(self, after: str, columns: Mapping[str, str]) -> Generator[list[Row]]:
         """All rows whose id comes after a given one, in batches, in the order of their ids' code points."""
         key = 'id COLLATE "C"' if columns["id"].startswith(_TEXT_TYPES) else "id"
         where = f"WHERE {key} > %s" if after else ""
@@ -187,7 +188,7 @@ class RemoteTable:
     def _selection(self, columns: Mapping[str, str]) -> str:
         return ", ".join(_normalised(column, columns.get(column.name)) for column in self.table.c)
 
-    def _rows(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[Row]]:
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
         names = self.table.c.keys()
         if "datetime_obs" not in names:
             yield from self._stream(sql, parameters)
@@ -196,15 +197,22 @@ class RemoteTable:
         for rows in self._stream(sql, parameters):
             yield [row if _is_plain_time(row[position]) else _with_plain_time(row, position) for row in rows]
 
-    def _stream(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[Row]]:
+    def _stream(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
         fetch = f"FETCH {BATCH} FROM koa_rows"
-        self._cursor.execute(f"DECLARE koa_rows NO SCROLL CURSOR FOR {sql}; {fetch}", parameters)
-        while rows := cast("list[Row]", self._cursor.fetchall()):
-            yield rows
-            if len(rows) < BATCH:
-                break
-            self._cursor.execute(fetch)
+        # Server and network work on the next batch while the caller stores this one.
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            coming = ahead.submit(self._fetch, f"DECLARE koa_rows NO SCROLL CURSOR FOR {sql}; {fetch}", parameters)
+            while rows := coming.result():
+                if len(rows) == BATCH:
+                    coming = ahead.submit(self._fetch, fetch, ())
+                yield rows
+                if len(rows) < BATCH:
+                    break
         self._cursor.execute("CLOSE koa_rows")
+
+    def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
+        self._cursor.execute(sql, parameters)
+        return cast("list[Row]", self._cursor.fetchall())
 
 
 @contextmanager

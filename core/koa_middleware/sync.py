@@ -11,6 +11,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, Table
@@ -132,15 +133,16 @@ def _sweep(copy: LocalCopy, source: RemoteTable, there: RemoteState, *, afresh: 
             pass
     after = copy.state.sweep_after or ""
     identifier = source.table.c.keys().index("id")
-    for rows in source.sweep(after, there.columns):
-        last = rows[-1][identifier]
-        with copy.transaction(sweep_after=last):
-            if copy.holds_between(after, last):
-                copy.withdraw_between(after, last, rows)
-                copy.take(rows)
-            elif not copy.take_new(rows):
-                copy.take(rows)
-        after = last
+    with closing(source.sweep(after, there.columns)) as batches:
+        for rows in batches:
+            last = rows[-1][identifier]
+            with copy.transaction(sweep_after=last):
+                if copy.holds_between(after, last):
+                    copy.withdraw_between(after, last, rows)
+                    copy.take(rows)
+                elif not copy.take_new(rows):
+                    copy.take(rows)
+            after = last
     with copy.transaction(sweep_after=None):
         copy.withdraw_between(after, None, [])
 
@@ -150,19 +152,16 @@ def _catch_up(copy: LocalCopy, source: RemoteTable, there: RemoteState) -> None:
     since = copy.state.bookmark
     assert since is not None  # noqa: S101 - a copy that is followed has one
     if since != there.bookmark:
-        for ids in source.withdrawn(since):
-            with copy.transaction():
-                copy.withdraw(ids)
-        batches = source.changed(since, there.columns)
-        rows = next(batches, [])
-        for following in batches:
-            with copy.transaction():
-                copy.take(rows)
-            rows = following
-    else:
-        rows = []
+        with closing(source.withdrawn(since)) as gone:
+            for ids in gone:
+                with copy.transaction():
+                    copy.withdraw(ids)
+        with closing(source.changed(since, there.columns)) as batches:
+            for rows in batches:
+                with copy.transaction():
+                    copy.take(rows)
     with copy.transaction(bookmark=there.bookmark, synced_at=time.time()):
-        copy.take(rows)
+        pass
 
 
 def _warn_of_unknown(source: RemoteTable, there: RemoteState) -> None:
