@@ -4,7 +4,7 @@
 # ///
 """What is done with a checkout: ``python3 noxfile.py -s demo``, ``python3 noxfile.py --list``.
 
-Runs with nothing but Python: where nox is missing, this file puts it into ``.nox/_nox`` and starts it from there, so
+Runs with nothing but Python: where nox is missing, this file puts it into ``.nox/`` and starts it from there, so
 that nothing is installed into the caller's environment. ``nox -s demo`` and ``uv run noxfile.py -s demo`` do the same.
 """
 
@@ -33,7 +33,7 @@ def nox_command() -> list[str]:
         if uv := shutil.which("uv"):
             return [uv, "tool", "run", "--python", sys.executable, "--from", NOX, "nox"]
         sys.exit(f"{sys.executable} has neither nox nor pip, and uv is not on the PATH. Install one of the three.")
-    folder = ROOT / ".nox" / "_nox"
+    folder = ROOT / ".nox" / f"_nox-{sys.version_info.major}.{sys.version_info.minor}"
     python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
     if not (Path(python).is_file() and subprocess.run([python, "-c", "import nox.project"]).returncode == 0):
         # Some systems' Pythons cannot put pip into an environment; pip can install into one from outside.
@@ -43,9 +43,12 @@ def nox_command() -> list[str]:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  (anyone may call this file)
         sys.exit(f"koa-middleware needs Python 3.11 or newer, and this is Python {sys.version.split()[0]}.")
-    sys.exit(subprocess.run([*nox_command(), "--noxfile", __file__, *sys.argv[1:]]).returncode)
+    command = [*nox_command(), "--noxfile", __file__, *sys.argv[1:]]
+    if os.name == "nt":
+        sys.exit(subprocess.run(command).returncode)
+    os.execv(command[0], command)  # so that Ctrl-C goes to nox, which lets the session end in order
 
 import nox  # noqa: E402  (only nox itself comes this far)
 
@@ -57,6 +60,7 @@ nox.options.error_on_external_run = True
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+COVERAGE = ["--cov=koa_middleware", *(f"--cov=koa_middleware_{plugin}" for plugin in PLUGINS)]
 
 
 def install(session: nox.Session, *groups: str, plugins: list[str] = PLUGINS, pins: list[str] | None = None) -> None:
@@ -78,7 +82,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test of core and plugins, with coverage."""
     install(session, "test")
-    session.run("pytest", *(session.posargs or ["--cov", "--cov-report=term-missing:skip-covered"]))
+    session.run("pytest", *(session.posargs or COVERAGE))
 
 
 @nox.session(python=PYTHONS)
@@ -107,11 +111,11 @@ def plugin(session: nox.Session, name: str) -> None:
 def minimums(session: nox.Session) -> None:
     """Every test, with the lowest supported Python and the lowest versions of what core depends on."""
     dependencies = PYPROJECT["project"]["dependencies"]
-    install(session, "test", pins=[dependency.replace(">=", "==") for dependency in dependencies])
+    install(session, "test", "minimums", pins=[dependency.replace(">=", "==") for dependency in dependencies])
     session.run("pytest", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="virtualenv")  # which brings the pip that the tests call
 def wheels(session: nox.Session) -> None:
     """Build the distributions into dist/ and test what was built."""
     dist = ROOT / "dist"

@@ -136,7 +136,9 @@ def _check_readable(path: Path) -> None:
             empty = not stream.read(1)
     except OSError as error:
         raise SourceFileError(
-            f"{path} cannot be read: {error.strerror or error}.", "Check the path and its permissions.", path=path
+            f"{path} cannot be read: {error.strerror or error}.",
+            "Check the path and its permissions.",
+            path=path,
         ) from error
     if empty:
         raise SourceFileError(f"{path} is empty.", "Make the file again.", path=path)
@@ -166,7 +168,7 @@ def _check_fits(path: Path) -> None:
         raise _damaged(path, f"{found - expected} bytes follow its last whole extension at byte {expected}")
 
 
-def _length(stream: IO[bytes]) -> int:
+def _length(stream: gzip.GzipFile | IO[bytes]) -> int:
     """Length of a stream in bytes, read to its end."""
     while stream.read(1 << 20):
         pass

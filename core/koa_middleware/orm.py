@@ -9,23 +9,22 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
-from sqlalchemy import BigInteger, Boolean, Float, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Float, Index, MetaData, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, registry
 from sqlalchemy.types import TypeEngine
 
 from . import headers
 from .exceptions import HeaderError, InvalidPluginError
+from .filenames import check_filename
 from .times import iso_from_mjd, mjd_from_iso, parse_iso
+from .values import ORIGIN_WORDS, default_value, normal_form
 
-QUALITIES = ("GOOD", "BAD", "UNKNOWN")
-ORIGINS = ("LOCAL", "REMOTE", "KECK")
 _STEM_AND_SUFFIX = re.compile(r"(.+?)(?:\.\d{3})?((?:\.[A-Za-z]\w*)?(?:\.(?:bz2|fz|gz|xz))?)", re.DOTALL)
-WILDCARDS = frozenset({"", "*", "%", "N/A", "NA", "NONE", "NULL"})
 
 #: Text that sorts by code point on every database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -90,19 +89,17 @@ class ORMCalibration(DeclarativeBase):
 
     __allow_unmapped__ = True
 
-    id: Mapped[str] = fits_column(
-        "CALID", TEXT, primary_key=True, default=lambda: str(uuid.uuid4()), sort_order=-100
-    )
+    id: Mapped[str] = fits_column("CALID", TEXT, primary_key=True, default=lambda: str(uuid.uuid4()), sort_order=-100)
     filename: Mapped[str] = mapped_column(TEXT, unique=True, sort_order=-99)
     cal_type: Mapped[str] = fits_column("CALTYPE", TEXT, fold=True, sort_order=-98)
     datetime_obs: Mapped[str] = fits_column(("DATEOBS", "DATE-OBS"), TEXT, sort_order=-97)
-    mjd_start: Mapped[float] = fits_column(("EXPMJDST", "MJD-OBS"), Float, sort_order=-96)
+    mjd_start: Mapped[float] = fits_column(("EXPMJDST", "MJD-OBS"), Float, info={"unit": "d"}, sort_order=-96)
     origin: Mapped[str] = fits_column("ORIGIN", TEXT, default="LOCAL", sort_order=-95)
     cal_version: Mapped[str] = fits_column("CALVER", TEXT, default="001", sort_order=-94)
     quality: Mapped[str] = fits_column("DATAQUAL", TEXT, default="UNKNOWN", sort_order=-93)
     master_cal: Mapped[bool] = fits_column("MASTCAL", Boolean, default=False, sort_order=-92)
     checksum: Mapped[str | None] = mapped_column(TEXT, default=None, sort_order=-91)
-    file_size: Mapped[int | None] = mapped_column(BigInteger, default=None, sort_order=-90)
+    file_size: Mapped[int | None] = mapped_column(BigInteger, default=None, info={"unit": "byte"}, sort_order=-90)
     last_updated: Mapped[str | None] = mapped_column(TEXT, default=None, sort_order=-89)
 
     @declared_attr.directive
@@ -157,7 +154,7 @@ class ORMCalibration(DeclarativeBase):
     def with_defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """All columns, in order: the given values, else the column's default, else None."""
         return {
-            column.key: _default(column) if values.get(column.key) is None else values[column.key]
+            column.key: default_value(column) if values.get(column.key) is None else values[column.key]
             for column in cls.table().c
         }
 
@@ -175,21 +172,45 @@ class ORMCalibration(DeclarativeBase):
             When a value cannot be one of its column.
         """
         columns = cls.table().c
-        known: dict[str, Any] = {}
-        for name in values.keys() & set(columns.keys()):
-            column = columns[name]
-            try:
-                known[name] = _FORMS.get(name, _typed)(values[name], column)
-            except (ValueError, TypeError, OverflowError) as error:
-                raise HeaderError(
-                    f"{values[name]!r} is not a value of {name} ({error}) in {source}.",
-                    "Correct it there, or give it as a column value.",
-                    column=name,
-                    keywords=column.info.get("keywords", ()),
-                    source=source,
-                ) from error
+        known = {name: normal_form(columns[name], values[name], source) for name in values.keys() & set(columns.keys())}
         _complete_times(known, values)
         return known
+
+    @classmethod
+    def complete_row(cls, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """All columns of a row that may be stored: normal forms, defaults, and nothing needed missing.
+
+        Raises
+        ------
+        HeaderError
+            Names the first column that has no value, its keywords and the source; or an unknown `cal_type` or
+            an unusable value.
+        UnsafeFilenameError
+            When the file name is not a plain one.
+        """
+        row = cls.with_defaults(cls.normalise(values, source))
+        for column in cls.table().c:
+            if row[column.key] is None and not column.nullable:
+                keywords = column.info.get("keywords", ())
+                raise HeaderError(
+                    f"{source} has no {column.key} (keyword {' or '.join(keywords) or 'none'}).",
+                    "Write the keyword into its header, or name the file as the instrument's pipeline does.",
+                    column=column.key,
+                    keywords=keywords,
+                    source=source,
+                )
+        if cls.cal_types and row["cal_type"] not in cls.cal_types:
+            keywords = cls.table().c.cal_type.info.get("keywords", ())
+            raise HeaderError(
+                f"{source} is of the type {row['cal_type']!r} (keyword {' or '.join(keywords) or 'none'}), which "
+                f"{cls.instrument_name} does not have.",
+                f"Its types are {', '.join(cls.cal_types)}.",
+                column="cal_type",
+                keywords=keywords,
+                source=source,
+            )
+        check_filename(row["filename"])
+        return row
 
     @classmethod
     def values_from_header(cls, header: Any, filename: str | None = None) -> dict[str, Any]:
@@ -214,7 +235,7 @@ class ORMCalibration(DeclarativeBase):
                 value = cards.get(keyword)
                 if value is None or (isinstance(value, str) and not value.strip()):
                     continue
-                if column.key == "origin" and str(value).strip().upper() not in ORIGINS:
+                if column.key == "origin" and str(value).strip().upper() not in ORIGIN_WORDS:
                     continue  # FITS uses this keyword for institutions and software too
                 values[column.key] = value
                 break
@@ -277,88 +298,6 @@ def _check_columns(cls: type[ORMCalibration]) -> None:
             instrument=cls.instrument_name,
             distribution="",
         )
-
-
-def _default(column: Any) -> Any:
-    if column.default is None:
-        return None
-    return column.default.arg(None) if column.default.is_callable else column.default.arg
-
-
-def _typed(value: Any, column: Any) -> Any:
-    """Give a value as its column's type holds it; text that says nothing is None in a column that isn't text."""
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        value = value.item()
-    if value is None:
-        return None
-    if isinstance(column.type, String):
-        text = str(value).rstrip()
-        return (text.lower() if column.info.get("fold") else text) or None
-    if isinstance(value, str):
-        value = value.strip()
-        if value.upper() in WILDCARDS:
-            return None
-    if isinstance(column.type, Boolean):
-        return _boolean(value)
-    if isinstance(column.type, Integer):
-        return _integer(value)
-    return float(value) if isinstance(column.type, Float) else value
-
-
-def _boolean(value: Any) -> bool:
-    word = str(value).lower()
-    if word in {"true", "t", "1", "1.0", "yes"}:
-        return True
-    if word in {"false", "f", "0", "0.0", "no"}:
-        return False
-    raise ValueError("not a boolean")
-
-
-def _integer(value: Any) -> int:
-    number = int(value)
-    if isinstance(value, float) and value != number:
-        raise ValueError("not a whole number")
-    return number
-
-
-def _word(words: tuple[str, ...], aliases: Mapping[str, str]) -> Callable[[Any, Any], str | None]:
-    def form(value: Any, _: Any) -> str | None:
-        if value is None or not str(value).strip():
-            return None
-        word = str(value).strip().upper()
-        word = aliases.get(word, word)
-        if word not in words:
-            raise ValueError(f"one of {', '.join(words)}")
-        return word
-
-    return form
-
-
-def _version(value: Any, _: Any) -> str | None:
-    if value is None or not str(value).strip():
-        return None
-    number = _integer(value if isinstance(value, float) else str(value).strip())
-    if not 1 <= number <= 999:
-        raise ValueError("from 001 to 999")
-    return f"{number:03d}"
-
-
-def _time(value: Any, _: Any) -> str | None:
-    return None if value is None or not str(value).strip() else parse_iso(str(value)).text
-
-
-def _identity(value: Any, _: Any) -> Any:
-    return value
-
-
-_FORMS: dict[str, Callable[[Any, Any], Any]] = {
-    "origin": _word(("LOCAL", "REMOTE"), {"KECK": "REMOTE"}),
-    "quality": _word(QUALITIES, {}),
-    "cal_version": _version,
-    "datetime_obs": _time,
-    "filename": _identity,
-    "last_updated": _identity,
-}
 
 
 def _complete_times(known: dict[str, Any], given: Mapping[str, Any]) -> None:

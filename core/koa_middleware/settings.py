@@ -100,11 +100,12 @@ def resolve(
     )
 
 
-def _pick(
-    argument: object, variable: str, environ: Mapping[str, str], parse: Callable[[str, str], T]
-) -> T | None:
+def _pick(argument: object, variable: str, environ: Mapping[str, str], parse: Callable[[str, str], T]) -> T | None:
     """Parse the first of argument and variable that is set."""
-    for value, name in ((argument, f"the argument in place of {variable}"), (environ.get(variable), variable)):
+    for value, name in (
+        (argument, f"the argument in place of {variable}"),
+        (environ.get(variable), variable),
+    ):
         if value is None:
             continue
         text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)

@@ -1,1 +1,5 @@
-"""What plugins' authors and this project's own tests share."""
+"""What authors of plugins test with."""
+
+from .contract import PluginContract
+
+__all__ = ["PluginContract"]

@@ -1,0 +1,231 @@
+"""The cache folder: where files stand, and how they get there whole.
+
+A file is written under a temporary name in ``partial/``, flushed to the disk, and then moved to its final name in one
+step. No reader ever sees a part of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from .exceptions import CacheError, ConfigurationError, SourceFileError
+from .filenames import check_filename
+
+_CHUNK = 1 << 20
+
+
+class Staged(NamedTuple):
+    """A whole file under a temporary name.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    checksum : str
+        ``"sha256:<hex>"``.
+    file_size : int
+        Bytes.
+    """
+
+    path: Path
+    checksum: str
+    file_size: int
+
+
+class Signature(NamedTuple):
+    """What changes when a file does: size in bytes, time of change in ns, inode."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class Cache:
+    """The folder of a store.
+
+    Attributes
+    ----------
+    root, calibrations, database, partial : pathlib.Path
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.calibrations = root / "calibrations"
+        self.database = root / "database"
+        self.partial = root / "partial"
+
+    def create(self) -> None:
+        """Make the folders that are missing.
+
+        Raises
+        ------
+        ConfigurationError
+            When that cannot be done or a folder is not writable.
+        """
+        try:
+            for folder in (self.calibrations, self.database, self.partial):
+                if not folder.is_dir():
+                    folder.mkdir(parents=True, exist_ok=True)
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, "it is not writable", str(folder))
+        except OSError as error:
+            raise ConfigurationError(
+                f"The folder {self.root} cannot be the calibration cache: {error.filename}: {error.strerror}.",
+                "Name another one by KOA_CALIBRATION_CACHE or cache_dir, or correct its permissions.",
+                setting="cache_dir",
+                variable="KOA_CALIBRATION_CACHE",
+            ) from error
+
+    def path(self, filename: str) -> Path:
+        """Path of a file of this name.
+
+        Raises
+        ------
+        UnsafeFilenameError
+        """
+        return self.calibrations / check_filename(filename)
+
+    def stage(self, source: Path) -> Staged:
+        """Copy a file under a temporary name, hashing it on the way; memory does not grow with its size.
+
+        Raises
+        ------
+        SourceFileError
+            When it cannot be read, or changed meanwhile.
+        CacheError
+            When it cannot be written, for instance on a full disk.
+        """
+        try:
+            stream = source.open("rb")
+        except OSError as error:
+            raise SourceFileError(
+                f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.", path=source
+            ) from error
+        temporary = self.partial / uuid.uuid4().hex
+        with stream:
+            before = os.fstat(stream.fileno())
+            try:
+                with self.writing(temporary), temporary.open("xb") as sink:
+                    checksum = _copy(stream, sink)
+                    sink.flush()
+                    os.fsync(sink.fileno())
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            after = os.fstat(stream.fileno())
+        staged = Staged(temporary, checksum, temporary.stat().st_size)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            temporary.unlink()
+            raise SourceFileError(f"{source} changed while it was read.", "Try again when it is complete.", path=source)
+        return staged
+
+    @contextmanager
+    def staging_folder(self) -> Iterator[Path]:
+        """Give an empty folder on the cache's file system, removed at the end."""
+        folder = self.partial / uuid.uuid4().hex
+        with self.writing(folder):
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+    def adopt(self, saved: Path) -> Staged:
+        """Stage a file that was written in a staging folder, without copying it."""
+        with saved.open("rb") as stream:
+            os.fsync(stream.fileno())
+        return Staged(saved, digest_of(saved), saved.stat().st_size)
+
+    def place(self, staged: Staged, filename: str) -> Path:
+        """Move a staged file to its final name, which must be free.
+
+        Raises
+        ------
+        FileExistsError
+            When a file of that name is there.
+        CacheError
+            When it cannot be moved.
+        """
+        final = self.path(filename)
+        with self.writing(final):
+            _move_to_free_name(staged.path, final)
+            _sync_folder(final.parent)
+        return final
+
+    def quarantine(self, path: Path) -> Path:
+        """Move a file that is not what it should be out of the readers' way; gives its new path."""
+        aside = self.root / "quarantine" / f"{path.name}.{uuid.uuid4().hex[:8]}"
+        with self.writing(aside):
+            aside.parent.mkdir(exist_ok=True)
+            path.rename(aside)
+        return aside
+
+    def signature(self, path: Path) -> Signature:
+        """Give the signature of a file.
+
+        Raises
+        ------
+        FileNotFoundError
+        """
+        status = path.stat()
+        return Signature(status.st_size, status.st_mtime_ns, status.st_ino)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """Turn what the system says of a failed write into `CacheError`."""
+        try:
+            yield
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if isinstance(error, SourceFileError | CacheError):
+                raise
+            hint = (
+                "Free some space; nothing was changed."
+                if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+                else "Check the folder and its permissions; nothing was changed."
+            )
+            raise CacheError(f"{path} cannot be written: {error.strerror}.", hint, path=path) from error
+
+
+def digest_of(path: Path, algorithm: str = "sha256") -> str:
+    """Checksum of a file, ``"<algorithm>:<hex>"``."""
+    with path.open("rb") as stream:
+        return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
+
+
+def _copy(source: IO[bytes], sink: IO[bytes]) -> str:
+    hasher = hashlib.sha256()
+    while chunk := source.read(_CHUNK):
+        hasher.update(chunk)
+        sink.write(chunk)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def _move_to_free_name(temporary: Path, final: Path) -> None:
+    """Rename, but never onto a file: a hard link fails where one is, on file systems that have links."""
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        raise
+    except OSError:
+        if final.exists():
+            raise FileExistsError(errno.EEXIST, "there is a file of this name", str(final)) from None
+        temporary.rename(final)
+    else:
+        temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

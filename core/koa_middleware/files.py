@@ -1,0 +1,51 @@
+"""Which cached files are known to have their records' content.
+
+Hashing half a gigabyte at each use would take a third of a second. The database keeps, for each file that was hashed,
+its size, time of change and inode; while they stay the same, so does the content.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sqlalchemy import BigInteger, Column, Connection, Select, String, Table, bindparam, select
+from sqlalchemy.dialects.sqlite import insert
+
+from .cache import Signature
+from .orm import ORMCalibration
+
+
+def signatures_table(orm_class: type[ORMCalibration]) -> Table:
+    """Table of an instrument's verified files: file name, its signature, and the checksum that was found."""
+    name = f"{orm_class.instrument_name}_verified_files"
+    known = orm_class.metadata.tables.get(name)
+    if known is not None:
+        return known
+    return Table(
+        name,
+        orm_class.metadata,
+        Column("filename", String, primary_key=True),
+        Column("checksum", String, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("mtime_ns", BigInteger, nullable=False),
+        Column("inode", BigInteger, nullable=False),
+    )
+
+
+def remember_signature(
+    connection: Connection, orm_class: type[ORMCalibration], record: ORMCalibration, signature: Signature
+) -> None:
+    """Note that the file of this signature has the record's content."""
+    values = {"filename": record.filename, "checksum": record.checksum or "", **signature._asdict()}
+    connection.execute(
+        insert(signatures_table(orm_class)).values(values).on_conflict_do_update(["filename"], set_=values)
+    )
+
+
+@lru_cache(maxsize=64)
+def known_signature(orm_class: type[ORMCalibration]) -> Select[tuple[str, int, int, int]]:
+    """Give the statement that reads, for a ``filename``, its checksum and signature."""
+    columns = signatures_table(orm_class).c
+    return select(columns.checksum, columns.size, columns.mtime_ns, columns.inode).where(
+        columns.filename == bindparam("filename")
+    )

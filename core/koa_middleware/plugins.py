@@ -1,0 +1,231 @@
+"""Instrument plugins: what one is, and the registry that finds the installed ones.
+
+An instrument's package has an entry point in the group ``koa_middleware`` whose name is the instrument's. Only the
+plugin that is asked for is imported, and it is checked wholly before it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pluggy
+
+from . import hookspecs
+from .exceptions import InvalidPluginError, UnknownInstrumentError
+from .orm import ORMCalibration
+from .selectors import CalibrationSelector
+
+#: Writes a small night into a folder; gives the paths of its calibrations and of its frames.
+Demo = Callable[[Path], tuple[list[Path], list[Path]]]
+
+
+class InstrumentPlugin:
+    """One instrument: its table and its rules.
+
+    Parameters
+    ----------
+    ORM : type
+        A subclass of `ORMCalibration`.
+    selectors : iterable of CalibrationSelector
+        One for each type that a frame may need, in the order in which a reduction needs them.
+    demo : callable, optional
+        ``demo(folder) -> (calibration paths, frame paths)`` writes a small night for ``koa-cal demo``.
+
+    Attributes
+    ----------
+    name : str
+    selectors : mapping
+        By cal type.
+    database_filename : str
+        Default name of the local database.
+
+    Raises
+    ------
+    InvalidPluginError
+        When class and selectors don't fit together.
+    """
+
+    def __init__(
+        self,
+        ORM: type[ORMCalibration],  # noqa: N803 - the contract's name
+        selectors: Iterable[CalibrationSelector] = (),
+        demo: Demo | None = None,
+    ) -> None:
+        if not (isinstance(ORM, type) and issubclass(ORM, ORMCalibration)):
+            raise _invalid("", "", f"its ORM is {ORM!r}, not a subclass of ORMCalibration")
+        self.name = ORM.instrument_name
+        self.ORM = ORM
+        self.demo = demo
+        self.database_filename = f"{self.name}_calibrations.db"
+        by_type: dict[str, CalibrationSelector] = {}
+        for selector in selectors:
+            self._check(selector)
+            if selector.cal_type in by_type:
+                raise _invalid(self.name, "", f"it has two selectors for {selector.cal_type}")
+            by_type[selector.cal_type] = selector
+        self.selectors: Mapping[str, CalibrationSelector] = MappingProxyType(by_type)
+        ORM.selectors = self.selectors
+
+    def _check(self, selector: Any) -> None:
+        if not isinstance(selector, CalibrationSelector):
+            raise _invalid(self.name, "", f"its selector {selector!r} is not an instance of CalibrationSelector")
+        fault = ""
+        columns = self.ORM.column_names()
+        named = (*selector.match, *selector.match_if_known, *selector.require, selector.time)
+        unknown = sorted(set(named) - set(columns))
+        if not selector.cal_type:
+            fault = "has no cal_type"
+        elif self.ORM.cal_types and selector.cal_type not in self.ORM.cal_types:
+            fault = f"is for {selector.cal_type}, which is not in {self.ORM.__name__}.cal_types"
+        elif unknown:
+            fault = f"names {', '.join(unknown)}, which is no column of {self.ORM.__name__}"
+        if fault:
+            raise _invalid(self.name, "", f"its selector {type(selector).__name__} {fault}")
+
+    def __repr__(self) -> str:
+        return f"InstrumentPlugin({self.name!r}, cal types: {', '.join(self.selectors)})"
+
+
+class Installed(NamedTuple):
+    """An installed plugin, not yet imported.
+
+    Attributes
+    ----------
+    instrument, distribution, version : str
+    """
+
+    instrument: str
+    distribution: str
+    version: str
+
+
+class PluginRegistry:
+    """The plugins that are installed in this environment."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._entry_points = sorted(entry_points(group=hookspecs.GROUP), key=lambda entry: entry.name)
+        self._loaded: dict[str, InstrumentPlugin] = {}
+
+    def installed(self) -> list[Installed]:
+        """List the plugins by instrument, importing none."""
+        return [_describe(entry) for entry in self._entry_points]
+
+    def names(self) -> list[str]:
+        """List the instruments' names, sorted, importing no plugin."""
+        return sorted({entry.name for entry in self._entry_points})
+
+    def get(self, name: str) -> InstrumentPlugin:
+        """Give the plugin of an instrument, whose name may be in any letter case; imports that plugin only.
+
+        Raises
+        ------
+        UnknownInstrumentError
+            When none of that name is installed.
+        InvalidPluginError
+            When it cannot be used; names its distribution and version.
+        """
+        name = name.strip().lower()
+        if name not in self._loaded:
+            found = [entry for entry in self._entry_points if entry.name.lower() == name]
+            if not found:
+                raise self._unknown(name)
+            if len(found) > 1:
+                owners = " and ".join(_package(entry) for entry in found)
+                raise _invalid(name, owners, "several packages bring this instrument")
+            self._loaded[name] = self._load(found[0])
+        return self._loaded[name]
+
+    def _load(self, entry: EntryPoint) -> InstrumentPlugin:
+        package = _package(entry)
+        try:
+            module = entry.load()
+            self._manager.register(module, entry.name)
+        except Exception as error:
+            raise _invalid(
+                entry.name, package, f"importing {entry.value} fails with {type(error).__name__}: {error}"
+            ) from error
+        try:
+            self._manager.check_pending()
+            hook = self._manager.subset_hook_caller(
+                "koa_register_instrument",
+                [other for other in self._manager.get_plugins() if other is not module],
+            )
+            plugins = hook()
+        except Exception as error:
+            raise _invalid(entry.name, package, f"its hook fails with {type(error).__name__}: {error}") from error
+        finally:
+            self._manager.unregister(module)
+        if not plugins:
+            raise _invalid(entry.name, package, f"{entry.value} has no hook koa_register_instrument")
+        plugin = plugins[0]
+        if not isinstance(plugin, InstrumentPlugin):
+            raise _invalid(entry.name, package, f"its hook returns {plugin!r}, not an InstrumentPlugin")
+        if plugin.name != entry.name:
+            raise _invalid(
+                entry.name, package, f"its entry point is named {entry.name}, its instrument is {plugin.name}"
+            )
+        return plugin
+
+    def _unknown(self, name: str) -> UnknownInstrumentError:
+        extra = f"pip install 'koa-middleware[{name}]' would bring it." if name in _extras() else ""
+        names = ", ".join(self.names()) or "none"
+        return UnknownInstrumentError(
+            f"No plugin for the instrument {name!r} is installed; installed: {names}.",
+            extra or "Install the instrument's package.",
+            instrument=name,
+            available=tuple(self.names()),
+        )
+
+
+@lru_cache(maxsize=1)
+def _registry() -> PluginRegistry:
+    return PluginRegistry()
+
+
+def get_plugin(name: str) -> InstrumentPlugin:
+    """Give the installed plugin of an instrument; see `PluginRegistry.get`."""
+    return _registry().get(name)
+
+
+def available_instruments() -> list[str]:
+    """List the names of the installed instruments, sorted, importing no plugin."""
+    return _registry().names()
+
+
+def installed_plugins() -> list[Installed]:
+    """List the installed plugins with their packages, importing none."""
+    return _registry().installed()
+
+
+def _extras() -> frozenset[str]:
+    try:
+        return frozenset(metadata("koa-middleware").get_all("Provides-Extra") or ())
+    except PackageNotFoundError:
+        return frozenset()
+
+
+def _describe(entry: EntryPoint) -> Installed:
+    dist = entry.dist
+    return Installed(entry.name, dist.name if dist else "unknown package", dist.version if dist else "")
+
+
+def _package(entry: EntryPoint) -> str:
+    described = _describe(entry)
+    return f"{described.distribution}=={described.version}"
+
+
+def _invalid(instrument: str, package: str, fault: str) -> InvalidPluginError:
+    name = f"The plugin {instrument or 'given'}" + (f" of {package}" if package else "")
+    return InvalidPluginError(
+        f"{name} cannot be used: {fault}.",
+        "Correct, update or uninstall that package." if package else "Correct the plugin.",
+        instrument=instrument,
+        distribution=package,
+    )

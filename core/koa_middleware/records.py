@@ -1,0 +1,44 @@
+"""Records made of rows, without a session: usable after the store is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.orm import configure_mappers, make_transient_to_detached
+from sqlalchemy.orm.attributes import manager_of_class
+
+from .orm import ORMCalibration
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+def record_builder(orm_class: type[R], raw: bool = False) -> Callable[[Sequence[Any]], R]:
+    """Give a function that makes a detached record of a row with the table's columns in order.
+
+    `raw` rows come from the SQLite driver as it stores them, others through SQLAlchemy.
+    """
+    return cast("Callable[[Sequence[Any]], R]", _builder(orm_class, raw))
+
+
+@lru_cache(maxsize=64)
+def _builder(orm_class: type[ORMCalibration], raw: bool) -> Callable[[Sequence[Any]], ORMCalibration]:
+    configure_mappers()
+    manager = manager_of_class(orm_class)
+    names = orm_class.column_names()
+    dialect = sqlite_dialect()
+    found = ((c.key, c.type.dialect_impl(dialect).result_processor(dialect, None)) for c in orm_class.table().c)
+    processors = [(name, process) for name, process in found if raw and process is not None]
+
+    def build(row: Sequence[Any]) -> ORMCalibration:
+        record: ORMCalibration = manager.new_instance()
+        state = record.__dict__
+        state.update(zip(names, row, strict=True))
+        for name, process in processors:
+            state[name] = process(state[name])
+        make_transient_to_detached(record)
+        return record
+
+    return build

@@ -1,0 +1,199 @@
+"""Putting a calibration into the cache: its file and its row, together or not at all.
+
+The file is staged first. Then, under the database's write lock, version and name are settled, the row is inserted,
+the file is moved to its name, and the row is committed. A process killed between the last two leaves a file without a
+row; the next registration of that content adopts it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, and_, select
+
+from .cache import Cache, Staged, digest_of
+from .database import LocalDatabase
+from .exceptions import DuplicateCalibrationError, SourceFileError
+from .filenames import check_filename
+from .files import remember_signature
+from .headers import check_whole
+from .orm import ORMCalibration
+from .records import record_builder
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+class Registration(Generic[R]):
+    """Registers calibrations in one cache and database.
+
+    Parameters
+    ----------
+    cache : Cache
+    database : LocalDatabase
+    """
+
+    def __init__(self, cache: Cache, database: LocalDatabase[R]) -> None:
+        self.cache = cache
+        self.database = database
+        self.orm_class = database.orm_class
+
+    def register(self, source: Any, origin: str | None, new_version: bool) -> tuple[Path, R]:
+        """Register a file, or what a pipeline's model saves; see `CalibrationStore.register_calibration`."""
+        if callable(getattr(source, "save", None)):
+            return self._model(source, origin, new_version)
+        return self._file(Path(source).expanduser(), origin, new_version)
+
+    def _file(self, path: Path, origin: str | None, new_version: bool) -> tuple[Path, R]:
+        check_whole(path)
+        values = self.orm_class.values_from_file(path)
+        row = self.orm_class.complete_row({**values, **_origin(origin)}, str(path))
+        staged = self.cache.stage(path)
+        try:
+            return self._commit(lambda connection: self._settle(connection, row, staged, new_version))
+        finally:
+            staged.path.unlink(missing_ok=True)
+
+    def _model(self, model: Any, origin: str | None, new_version: bool) -> tuple[Path, R]:
+        described = model.to_orm() if hasattr(model, "to_orm") else model.to_record()
+        values = dict(described) if isinstance(described, Mapping) else described.to_dict()
+        named = {"filename": "unnamed", **{k: v for k, v in values.items() if v is not None}, **_origin(origin)}
+        row = self.orm_class.complete_row(named, f"the record of {type(model).__name__}")
+
+        def save_and_settle(connection: Connection) -> tuple[Path, R, bool]:
+            family = self._family(connection, row)
+            if family and new_version:
+                self._take_next_version(connection, row, family)
+            _tell(described, row, ("filename", "cal_version") if values.get("filename") else ("cal_version",))
+            saved = Path(model.save(output_dir=folder))
+            if folder not in saved.parents or not saved.is_file():
+                raise SourceFileError(
+                    f"{type(model).__name__}.save gave {saved}, which is no file in the folder it was told to use.",
+                    "Let save(output_dir=...) write there and return the path.",
+                    path=saved,
+                )
+            check_whole(saved)
+            if not values.get("filename"):
+                row["filename"] = check_filename(saved.name)
+            return self._settle(connection, row, self.cache.adopt(saved), new_version)
+
+        with self.cache.staging_folder() as folder:
+            return self._commit(save_and_settle)
+
+    def _commit(self, settle: Callable[[Connection], tuple[Path, R, bool]]) -> tuple[Path, R]:
+        """Settle in a transaction; when it fails at its end, the file goes again."""
+        placed = False
+        try:
+            with self.database.begin() as connection:
+                path, record, placed = settle(connection)
+        except BaseException:
+            if placed:
+                path.unlink(missing_ok=True)
+            raise
+        return path, record
+
+    def _settle(
+        self, connection: Connection, row: dict[str, Any], staged: Staged, new_version: bool
+    ) -> tuple[Path, R, bool]:
+        """Insert the row and place the file; gives its path, the record, and whether the file was placed."""
+        row |= {"checksum": staged.checksum, "file_size": staged.file_size}
+        family = self._family(connection, row)
+        known = self._already_there(connection, row, family)
+        if known is not None:
+            return self._put(connection, known, staged)
+        others = [member for member in family if member.checksum != staged.checksum]
+        if others and not new_version:
+            raise _duplicate(row, others)
+        if others:
+            self._take_next_version(connection, row, family)
+        elif new_version and not self._is_free(connection, row["filename"], staged):
+            row["filename"] = self.orm_class.filename_for(self._record(row))
+        if not self._is_free(connection, row["filename"], staged):
+            raise DuplicateCalibrationError(
+                f"The cache has a file {row['filename']} with other content.",
+                "Rename the file that you register; nothing was changed.",
+                filename=row["filename"],
+                existing=row["filename"],
+            )
+        if self._find(connection, self.orm_class.table().c.id == row["id"]):
+            row["id"] = str(uuid.uuid4())
+        self.database.insert(connection, [row])
+        return self._put(connection, self._record(row), staged)
+
+    def _already_there(self, connection: Connection, row: dict[str, Any], family: list[R]) -> R | None:
+        """Give the record of the same content under the same name, or under the name that its version gave it."""
+        columns = self.orm_class.table().c
+        for record in self._find(connection, columns.filename == row["filename"]):
+            if record.checksum == row["checksum"]:
+                return record
+        for record in family:
+            renamed = self.orm_class.filename_for(self._record({**row, "cal_version": record.cal_version}))
+            if record.checksum == row["checksum"] and record.filename == renamed:
+                return record
+        return None
+
+    def _family(self, connection: Connection, row: Mapping[str, Any]) -> list[R]:
+        columns = self.orm_class.table().c
+        names = ("cal_type", "datetime_obs", "origin", *self.orm_class.version_family)
+        return self._find(connection, and_(*(columns[name].is_not_distinct_from(row[name]) for name in names)))
+
+    def _take_next_version(self, connection: Connection, row: dict[str, Any], family: list[R]) -> None:
+        version = max(int(member.cal_version) for member in family) + 1
+        if version > 999:
+            raise _duplicate(row, family)
+        row["cal_version"] = f"{version:03d}"
+        if not self._is_free(connection, row["filename"], None):
+            row["filename"] = self.orm_class.filename_for(self._record(row))
+
+    def _is_free(self, connection: Connection, filename: str, staged: Staged | None) -> bool:
+        """Whether no row has this name, and no file either but one of the same content."""
+        if self._find(connection, self.orm_class.table().c.filename == filename):
+            return False
+        path = self.cache.path(filename)
+        return not path.exists() or (staged is not None and digest_of(path) == staged.checksum)
+
+    def _put(self, connection: Connection, record: R, staged: Staged) -> tuple[Path, R, bool]:
+        """Put the file at its name, unless it is there with that content."""
+        path = self.cache.path(record.filename)
+        if path.exists() and digest_of(path) != staged.checksum:
+            self.cache.quarantine(path)
+        missing = not path.exists()
+        if missing:
+            self.cache.place(staged, record.filename)
+        remember_signature(connection, self.orm_class, record, self.cache.signature(path))
+        return path, record, missing
+
+    def _find(self, connection: Connection, clause: Any) -> list[R]:
+        build = record_builder(self.orm_class)
+        return [build(row) for row in connection.execute(select(self.orm_class.table()).where(clause))]
+
+    def _record(self, row: Mapping[str, Any]) -> R:
+        build = record_builder(self.orm_class)
+        return build([row[name] for name in self.orm_class.column_names()])
+
+
+def _origin(origin: str | None) -> dict[str, str]:
+    return {} if origin is None else {"origin": origin}
+
+
+def _tell(described: Any, row: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    """Write the settled version and name into the model's own record, from which its save may take them."""
+    for name in names:
+        if isinstance(described, MutableMapping):
+            described[name] = row[name]
+        else:
+            setattr(described, name, row[name])
+
+
+def _duplicate(row: Mapping[str, Any], others: list[Any]) -> DuplicateCalibrationError:
+    newest = max(others, key=lambda member: str(member.cal_version))
+    return DuplicateCalibrationError(
+        f"{row['filename']} has other content than version {newest.cal_version} ({newest.filename}) of the same "
+        f"{row['cal_type']} of {row['datetime_obs']}.",
+        "Register it with new_version=True (koa-cal register --new-version) if it replaces that; nothing was changed.",
+        filename=row["filename"],
+        existing=newest.filename,
+        version=newest.cal_version,
+    )

@@ -1,0 +1,378 @@
+"""The store of one instrument's calibrations: a cache folder, its database, and the archive behind them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
+
+from .cache import Cache, Signature, digest_of
+from .database import LocalDatabase
+from .exceptions import (
+    CalibrationNotFoundError,
+    ConfigurationError,
+    IntegrityError,
+    KoaMiddlewareError,
+    RemoteNotConfiguredError,
+)
+from .explain import Explanation
+from .files import known_signature, remember_signature
+from .inputs import column_values
+from .orm import ORMCalibration
+from .registration import Registration
+from .settings import CALIBRATION_URL, resolve
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+class CalibrationResult(NamedTuple):
+    """A calibration as a file on disk, and its record."""
+
+    path: Path
+    calibration: Any
+
+
+class CalibrationStore(Generic[R]):
+    """Finds, holds and takes in the calibrations of one instrument.
+
+    Each setting comes from its argument, else from its environment variable, else from its default.
+    Making a store creates what is missing of the cache and opens no network connection.
+
+    Parameters
+    ----------
+    orm_class : type
+        The instrument's class, a plugin's `ORM`.
+    cache_dir : path, optional
+        ``KOA_CALIBRATION_CACHE``; there is no default.
+    local_database_filename : str, optional
+        ``KOA_LOCAL_DATABASE_FILENAME``; ``<instrument>_calibrations.db``.
+    use_cached : bool, optional
+        ``KOA_USE_CACHED_CALIBRATIONS``; true: files that are in the cache are not downloaded again.
+    remote_database_url : str, optional
+        ``KOA_REMOTE_DATABASE_URL``; local only.
+    calibration_url : str, optional
+        ``KOA_CALIBRATION_URL``; no downloads.
+    offline : bool, optional
+        ``KOA_OFFLINE``; false.
+
+    Raises
+    ------
+    ConfigurationError
+        When a setting is missing or unusable, or the folder cannot be written.
+    CacheError, SchemaMismatchError
+        When the database cannot be opened, or is another version's.
+    """
+
+    def __init__(
+        self,
+        orm_class: type[R],
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_database_filename: str | None = None,
+        use_cached: bool | None = None,
+        *,
+        remote_database_url: str | None = None,
+        calibration_url: str | None = None,
+        offline: bool | None = None,
+    ) -> None:
+        self.settings = resolve(
+            orm_class.instrument_name,
+            cache_dir=cache_dir,
+            local_database_filename=local_database_filename,
+            use_cached=use_cached,
+            remote_database_url=remote_database_url,
+            calibration_url=calibration_url,
+            offline=offline,
+        )
+        self.orm_class = orm_class
+        self._cache = Cache(self.settings.cache_dir)
+        self._cache.create()
+        self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
+
+    @property
+    def cache_dir(self) -> Path:
+        """The cache folder, absolute."""
+        return self.settings.cache_dir
+
+    @property
+    def use_cached(self) -> bool:
+        """Whether files that are in the cache are used without downloading them again."""
+        return self.settings.use_cached
+
+    def close(self) -> None:
+        """Close the database; records stay usable."""
+        self.local_db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"CalibrationStore({self.orm_class.instrument_name}, cache_dir={str(self.cache_dir)!r}, "
+            f"database={self.settings.local_database_filename!r}, local only)"
+        )
+
+    # -- choosing ------------------------------------------------------------------------------------------------------
+
+    def select(self, input: Any, selector: Any, *, source: Literal["local"] = "local") -> R:
+        """Give the record that fits a frame best; no file is touched.
+
+        Parameters
+        ----------
+        input : path, header, mapping or model
+            The frame; see `koa_middleware.inputs.column_values`.
+        selector : CalibrationSelector or str
+            A selector, its class, or the name of a cal type that the plugin has one for.
+        source : str
+            Which database answers.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            When nothing fits; says what was asked and why the nearest candidates were refused.
+        HeaderError, SourceFileError
+            When the frame lacks a needed value or cannot be read.
+        """
+        record: R = self._selector(selector).select(column_values(self.orm_class, input), self._database(source))
+        return record
+
+    def select_many(
+        self, inputs: Iterable[Any], selector: Any, *, return_exceptions: bool = False
+    ) -> list[R | KoaMiddlewareError]:
+        """Records for many frames, aligned with them.
+
+        With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
+        """
+        chosen = self._selector(selector)
+        return [_outcome(lambda given=given: self.select(given, chosen), return_exceptions) for given in inputs]
+
+    def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
+        """Tell why each record of the type was refused or chosen; prints as a table.
+
+        Parameters
+        ----------
+        input, selector
+            As in `select`.
+        nearest : int
+            How many records, nearest in time first, are told one by one; the others are counted.
+        """
+        explanation: Explanation = self._selector(selector).explain(
+            column_values(self.orm_class, input), self.local_db, nearest
+        )
+        return explanation
+
+    def get_calibration(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> CalibrationResult:
+        """Give the calibration that fits a frame best, as a verified file on disk and its record.
+
+        Parameters
+        ----------
+        input, selector
+            As in `select`.
+        use_cached : bool, optional
+            In place of the store's setting for this call.
+
+        Raises
+        ------
+        CalibrationNotFoundError, HeaderError, SourceFileError
+            As in `select`.
+        RemoteError, IntegrityError
+            When the file is not here and does not come, or is not what its record says.
+        """
+        return self._provide(self.select(input, selector), use_cached)
+
+    @overload
+    def get_calibrations(
+        self, input: Any, cal_types: Iterable[str] | None = None, *, return_exceptions: Literal[False] = False
+    ) -> dict[str, CalibrationResult]: ...
+
+    @overload
+    def get_calibrations(
+        self, input: Any, cal_types: Iterable[str] | None = None, *, return_exceptions: Literal[True]
+    ) -> dict[str, CalibrationResult | KoaMiddlewareError]: ...
+
+    def get_calibrations(
+        self, input: Any, cal_types: Iterable[str] | None = None, *, return_exceptions: bool = False
+    ) -> Mapping[str, CalibrationResult | KoaMiddlewareError]:
+        """Give the best calibration of each type for a frame, in the plugin's order or that of `cal_types`.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            Lists all types that nothing fits; with `return_exceptions`, each type's error is its value instead.
+        """
+        values = column_values(self.orm_class, input)
+        selectors = {name: self._selector(name) for name in (cal_types or self.orm_class.selectors)}
+        found = {
+            name: _outcome(lambda chosen=chosen: self.get_calibration(values, chosen), True)
+            for name, chosen in selectors.items()
+        }
+        if return_exceptions:
+            return found
+        misses = {name: value for name, value in found.items() if isinstance(value, CalibrationNotFoundError)}
+        for value in found.values():
+            if isinstance(value, KoaMiddlewareError) and not isinstance(value, CalibrationNotFoundError):
+                raise value
+        if misses:
+            raise CalibrationNotFoundError(
+                " ".join(miss.message for miss in misses.values()),
+                next(iter(misses.values())).hint,
+                misses=misses,
+            )
+        return found
+
+    def get_calibration_by_id(self, id: str, *, use_cached: bool | None = None) -> CalibrationResult:
+        """Give the calibration of an id, as a verified file on disk and its record.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            When there is none.
+        RemoteError, IntegrityError
+            As in `get_calibration`.
+        """
+        return self._provide(self.local_db.query_by_id(id), use_cached)
+
+    def _selector(self, selector: Any) -> Any:
+        if isinstance(selector, type):
+            return selector()
+        if not isinstance(selector, str):
+            return selector
+        known = self.orm_class.selectors
+        try:
+            return known[selector.strip().lower()]
+        except KeyError:
+            raise ConfigurationError(
+                f"The plugin of {self.orm_class.instrument_name} has no selector for {selector!r}.",
+                f"It has some for {', '.join(known) or 'no type'}; or pass a CalibrationSelector.",
+                setting="selector",
+                variable=None,
+            ) from None
+
+    def _database(self, source: str) -> LocalDatabase[R]:
+        if source == "local":
+            return self.local_db
+        raise ConfigurationError(
+            f"The source {source!r} is not known.", "Use 'local'.", setting="source", variable=None
+        )
+
+    # -- records -------------------------------------------------------------------------------------------------------
+
+    def query(
+        self,
+        cal_type: str | None = None,
+        date_time_start: str | datetime | None = None,
+        date_time_end: str | datetime | None = None,
+        **columns: Any,
+    ) -> list[R]:
+        """Records that match, ordered by time, then id; see `LocalDatabase.query`."""
+        return self.local_db.query(cal_type, date_time_start, date_time_end, **columns)
+
+    def to_table(self, records: Sequence[R]) -> Any:
+        """Give records as an `astropy.table.Table` with units on its columns."""
+        from .tables import astropy_table
+
+        return astropy_table(self.orm_class, records)
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def register_calibration(
+        self, source: Any, *, origin: str | None = None, new_version: bool = False
+    ) -> CalibrationResult:
+        """Put a calibration into the cache and the database, both or neither.
+
+        Parameters
+        ----------
+        source : path or model
+            A file, or an object with ``save(output_dir=...) -> path`` and `to_orm()` or `to_record()`.
+        origin : str, optional
+            ``"LOCAL"`` or ``"REMOTE"``; else what the header says, else ``"LOCAL"``.
+        new_version : bool
+            Whether other content of a family that is there becomes its next version.
+
+        Returns
+        -------
+        CalibrationResult
+            The same content under the same name gives the record that is there.
+
+        Raises
+        ------
+        DuplicateCalibrationError
+            When the name or the family is taken by other content; nothing changes.
+        SourceFileError, HeaderError, UnsafeFilenameError
+            When the file is damaged, lacks a needed keyword, is of an unknown type, or has no safe name.
+        CacheError
+            When the cache cannot be written.
+        """
+        return CalibrationResult(*Registration(self._cache, self.local_db).register(source, origin, new_version))
+
+    register_local_calibration = register_calibration
+
+    def get_local_filepath(self, record: R) -> Path:
+        """Path at which a record's file stands, or would stand, in the cache."""
+        return self._cache.path(record.filename)
+
+    def calibration_in_cache(self, record: R) -> bool:
+        """Whether a record's file is in the cache with the recorded content."""
+        path = self.get_local_filepath(record)
+        return path.is_file() and not self._fault(record, path)
+
+    def download_calibration(self, record: R) -> Path:
+        """Bring a record's file from the archive into the cache, verified.
+
+        Raises
+        ------
+        RemoteNotConfiguredError
+            When no calibration URL is set.
+        """
+        raise RemoteNotConfiguredError(
+            f"{record.filename} is not in the cache {self.cache_dir}, and no calibration URL is set.",
+            f"Set {CALIBRATION_URL}, or register the file.",
+            variable=CALIBRATION_URL,
+        )
+
+    def _provide(self, record: R, use_cached: bool | None) -> CalibrationResult:
+        path = self.get_local_filepath(record)
+        cached = self.use_cached if use_cached is None else use_cached
+        if not path.is_file() or not (cached or record.origin == "LOCAL"):
+            return CalibrationResult(self.download_calibration(record), record)
+        fault = self._fault(record, path)
+        if fault:
+            raise IntegrityError(
+                f"{path} is not what its record says: {fault}.",
+                "Register or download the right file again; this one was left where it is.",
+                path=path,
+            )
+        return CalibrationResult(path, record)
+
+    def _fault(self, record: R, path: Path) -> str:
+        """Say how a cached file differs from its record; nothing when it does not. Hashes only what has changed."""
+        signature = self._cache.signature(path)
+        if record.file_size is not None and signature.size != record.file_size:
+            return f"it has {signature.size} bytes, {record.file_size} are recorded"
+        if record.checksum is None:
+            return ""
+        for checksum, *known in self.local_db.rows(known_signature(self.orm_class), {"filename": record.filename}):
+            if checksum == record.checksum and Signature(*known) == signature:
+                return ""
+        found = digest_of(path, record.checksum.partition(":")[0])
+        if found != record.checksum:
+            return f"its checksum is {found}, {record.checksum} is recorded"
+        with self.local_db.begin() as connection:
+            remember_signature(connection, self.orm_class, record, signature)
+        return ""
+
+
+def _outcome(call: Any, return_exceptions: bool) -> Any:
+    try:
+        return call()
+    except KoaMiddlewareError as error:
+        if not return_exceptions:
+            raise
+        return error

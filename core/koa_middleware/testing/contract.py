@@ -1,0 +1,106 @@
+"""The tests that every plugin passes.
+
+A plugin's tests subclass `PluginContract` and set ``plugin``::
+
+    from koa_middleware.testing import PluginContract
+    from koa_middleware_demospec import plugin
+
+    class TestContract(PluginContract):
+        plugin = plugin
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+
+from koa_middleware import CalibrationSelector, CalibrationStore, InstrumentPlugin, get_plugin
+from koa_middleware.plugins import installed_plugins
+from koa_middleware.rules import plan
+
+COMMON_COLUMNS = (
+    "id",
+    "filename",
+    "cal_type",
+    "datetime_obs",
+    "mjd_start",
+    "origin",
+    "cal_version",
+    "quality",
+    "master_cal",
+    "checksum",
+    "file_size",
+    "last_updated",
+)
+
+
+class PluginContract:
+    """Subclass this in a plugin's tests and set `plugin`."""
+
+    plugin: InstrumentPlugin
+
+    def test_the_installed_entry_point_gives_this_very_plugin(self) -> None:
+        assert get_plugin(self.plugin.name) is self.plugin
+        assert self.plugin.name in {found.instrument for found in installed_plugins()}
+
+    def test_the_common_columns_come_first_and_are_all_there(self) -> None:
+        assert self.plugin.ORM.column_names()[: len(COMMON_COLUMNS)] == COMMON_COLUMNS
+
+    def test_a_row_of_the_least_that_is_known_can_be_stored(self, tmp_path: Path) -> None:
+        cal_type = next(iter(self.plugin.ORM.cal_types), "dark")
+        record = self.plugin.ORM(filename="least.fits", cal_type=cal_type, mjd_start=60000.0)
+        with CalibrationStore(self.plugin.ORM, tmp_path) as store:
+            store.local_db.add(record)
+            assert store.query()[0].to_dict() == record.to_dict()
+
+    def test_the_database_file_holds_this_instruments_tables_alone(self, tmp_path: Path) -> None:
+        with CalibrationStore(self.plugin.ORM, tmp_path) as store, store.local_db.connect() as connection:
+            tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
+        assert all(str(table).startswith(f"{self.plugin.name}_") for table in tables)
+
+    def test_each_selector_probes_an_index_from_both_sides_of_the_time(self) -> None:
+        engine = create_engine("sqlite://")
+        with engine.connect() as connection:
+            self.plugin.ORM.metadata.create_all(connection)
+            for selector in self.plugin.selectors.values():
+                details = _query_plan(connection, self.plugin, selector)
+                probes = [line for line in details if f"{selector.time}>? AND {selector.time}<?" in line]
+                where = f"{type(selector).__name__} of {self.plugin.name}: {details}"
+                assert len(probes) == 2, f"not two probes on (cal_type, compared columns, time): {where}"
+                compared = (*selector.match, "cal_type")
+                assert all(f"{name}=?" in line for name in compared for line in probes), where
+                assert not any(line.startswith("SCAN") for line in details), f"the table is scanned: {where}"
+        engine.dispose()
+
+    def test_the_demo_night_is_registered_and_each_type_is_answered_or_explained(self, tmp_path: Path) -> None:
+        if self.plugin.demo is None:
+            pytest.skip("the plugin brings no demo")
+        folder = tmp_path / "night"
+        folder.mkdir()
+        calibrations, frames = self.plugin.demo(folder)
+        with CalibrationStore(self.plugin.ORM, tmp_path / "cache") as store:
+            for path in calibrations:
+                store.register_calibration(path)
+            assert len(store.local_db) == len(calibrations)
+            found = [
+                value
+                for frame in frames
+                for value in store.get_calibrations(frame, return_exceptions=True).values()
+                if isinstance(value, tuple)
+            ]
+        assert found
+        assert all(path.read_bytes() for path, _ in found)
+
+
+def _query_plan(connection: Any, plugin: InstrumentPlugin, selector: CalibrationSelector) -> list[str]:
+    """Give the lines of SQLite's plan for a selector's statement."""
+    declared = plan(plugin.ORM, selector.declaration())
+    compiled = declared.nearest.compile(connection, compile_kwargs={"render_postcompile": True})
+    names = [name.key for name in plugin.ORM.table().c]
+    values = dict(compiled.params) | {f"match_{name}": None for name in names}
+    parameters = tuple(values.get(name) for name in compiled.positiontup or ())
+    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", parameters)
+    return [str(row[3]) for row in rows]

@@ -1,0 +1,103 @@
+"""Which HISPEC calibration fits a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from koa_middleware import CalibrationNotFoundError, CalibrationSelector
+
+
+class HISPECSelector(CalibrationSelector):
+    """Same era, same spectrograph, the nearest master; where there is none, the nearest that is no master.
+
+    A cryogenic instrument is another one after a warm-up, so an era is never crossed: the rule that GPI came to,
+    and the HISPEC team's for its detector calibrations.
+    """
+
+    match = ("instrument_era", "spectrograph")
+    require: Mapping[str, Any] = {"master_cal": True}
+
+    def select_fallback(self, input: Mapping[str, Any], db: Any) -> Any:
+        """Give the nearest by the same rule, master or not."""
+        rule = CalibrationSelector(
+            cal_type=self.cal_type, match=self.match, max_age=self.max_age, direction=self.direction
+        )
+        with suppress(CalibrationNotFoundError):
+            return rule.select(input, db)
+        return None
+
+
+class DarkSelector(HISPECSelector):
+    """Dark."""
+
+    cal_type = "dark"
+
+
+class BiasSelector(HISPECSelector):
+    """Bias."""
+
+    cal_type = "bias"
+
+
+class RnSelector(HISPECSelector):
+    """Read noise."""
+
+    cal_type = "rn"
+
+
+class GainSelector(HISPECSelector):
+    """Gain."""
+
+    cal_type = "gain"
+
+
+class SaturationSelector(HISPECSelector):
+    """Saturation level."""
+
+    cal_type = "saturation"
+
+
+class NonlinSelector(HISPECSelector):
+    """Non-linearity."""
+
+    cal_type = "nonlin"
+
+
+class DetflatSelector(HISPECSelector):
+    """Detector flat."""
+
+    cal_type = "detflat"
+
+
+class DqSelector(HISPECSelector):
+    """Data quality: the bad pixels."""
+
+    cal_type = "dq"
+
+
+class FlatSelector(HISPECSelector):
+    """Flat field."""
+
+    cal_type = "flat"
+
+
+class LfcWavesolSelector(HISPECSelector):
+    """Wavelength solution from the laser frequency comb."""
+
+    cal_type = "lfc_wavesol"
+
+
+SELECTORS = [
+    DarkSelector(),
+    BiasSelector(),
+    RnSelector(),
+    GainSelector(),
+    SaturationSelector(),
+    NonlinSelector(),
+    DetflatSelector(),
+    DqSelector(),
+    FlatSelector(),
+    LfcWavesolSelector(),
+]

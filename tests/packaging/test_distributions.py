@@ -1,0 +1,147 @@
+"""The wheels and source distributions in dist/, installed as a user would."""
+
+from __future__ import annotations
+
+import email
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from email.message import Message
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+pytestmark = pytest.mark.packaging
+
+ROOT = Path(__file__).resolve().parents[2]
+DIST = ROOT / "dist"
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+SOURCES = {
+    "koa_middleware": ROOT / "core/koa_middleware",
+    **{f"koa_middleware_{name}": ROOT / f"plugins/{name}/src/koa_middleware_{name}" for name in PLUGINS},
+}
+
+
+def run(*command: str | Path, cwd: Path | None = None, timeout: float = 600) -> str:
+    done = subprocess.run(
+        [*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def built(package: str, kind: str) -> Path:
+    found = list(DIST.glob(f"{package}-[0-9]*{kind}"))
+    assert len(found) == 1, f"one {package} *{kind} expected in {DIST}: run `nox -s wheels`"
+    return found[0]
+
+
+def source_files(package: str) -> set[str]:
+    folder = SOURCES[package]
+    files = (file.relative_to(folder.parent) for file in folder.rglob("*") if file.is_file())
+    return {file.as_posix() for file in files if "__pycache__" not in file.parts}
+
+
+@pytest.fixture(scope="module")
+def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The four wheels and their dependencies, and what the tests need."""
+    import nox.project
+
+    folder = tmp_path_factory.mktemp("wheelhouse")
+    tests = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "test")
+    wheels = [str(built(package, ".whl")) for package in SOURCES]
+    run(sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, *wheels, *tests)
+    return folder
+
+
+@pytest.fixture
+def install(tmp_path: Path, wheelhouse: Path) -> Callable[..., Path]:
+    """Install requirements into an empty environment, from the wheelhouse alone; gives the folder of its commands."""
+
+    def install(*requirements: str) -> Path:
+        run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
+        folder = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
+        pip = [sys.executable, "-m", "pip", "--isolated", "--python", folder / "python", "install", "--quiet"]
+        run(*pip, "--no-index", "--find-links", wheelhouse, *requirements)
+        return folder
+
+    return install
+
+
+def instruments(commands: Path) -> list[str]:
+    return [row["instrument"] for row in json.loads(run(commands / "koa-cal", "instruments", "--json"))]
+
+
+@pytest.mark.parametrize("package", SOURCES)
+class TestContent:
+    def test_the_wheel_holds_the_package_and_nothing_else(self, package: str) -> None:
+        with zipfile.ZipFile(built(package, ".whl")) as wheel:
+            files = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        assert files == source_files(package)
+        assert f"{package}/py.typed" in files
+
+    def test_the_source_distribution_holds_what_builds_the_wheel(self, package: str) -> None:
+        with tarfile.open(built(package, ".tar.gz")) as sdist:
+            files = {str(PurePosixPath(*PurePosixPath(name).parts[1:])) for name in sdist.getnames()}
+        parent = SOURCES[package].parent.name
+        code = {f"{parent}/{name}" for name in source_files(package)}
+        assert code <= files
+        assert {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml"} <= files
+        assert not {name for name in files - code if name.endswith(".py")}
+
+    def test_the_metadata_has_what_an_index_shows(self, package: str) -> None:
+        with zipfile.ZipFile(built(package, ".whl")) as wheel:
+            (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+            metadata: Message = email.message_from_bytes(wheel.read(name))
+        assert metadata["License-Expression"] == "BSD-3-Clause"
+        assert metadata["Requires-Python"] == ">=3.11"
+        assert str(metadata.get_payload()).lstrip().startswith("# koa-middleware")
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_an_extra_brings_core_and_that_plugin_alone(name: str, install: Callable[..., Path], tmp_path: Path) -> None:
+    commands = install(f"koa-middleware[{name}]")
+    assert instruments(commands) == [name]
+    assert run(commands / "koa-cal", "demo", "--dir", tmp_path / "night")
+
+
+def test_core_alone_says_how_to_get_an_instrument(install: Callable[..., Path]) -> None:
+    commands = install("koa-middleware")
+    assert instruments(commands) == []
+    failed = subprocess.run(
+        [commands / "koa-cal", "list", "-i", PLUGINS[0]], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert failed.returncode == 2
+    assert f"koa-middleware[{PLUGINS[0]}]" in failed.stderr
+
+
+@pytest.mark.timeout(1200)
+def test_without_a_plugins_folder_all_other_tests_pass(
+    install: Callable[..., Path], wheelhouse: Path, tmp_path: Path
+) -> None:
+    import nox.project
+
+    missing, *others = PLUGINS
+    checkout = tmp_path / "checkout"
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".git", ".nox", ".*_cache", "__pycache__", "dist"))
+    shutil.rmtree(checkout / "plugins" / missing)
+
+    tests = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "test")
+    commands = install(f"koa-middleware[{','.join(others)}]", *tests)
+    run(commands / "python", "-m", "pytest", "-q", "-x", cwd=checkout, timeout=1200)
+
+
+def test_the_noxfile_needs_nothing_but_python_and_pip(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / ("Scripts/python" if os.name == "nt" else "bin/python")
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    for name in ("noxfile.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, checkout)
+    assert "* tests" in run(python, checkout / "noxfile.py", "--list", cwd=tmp_path)
+    assert subprocess.run([python, "-c", "import nox"], capture_output=True, check=False).returncode != 0
