@@ -252,7 +252,7 @@ class LocalCopy:
     def _neighbours(
         self, rows: Sequence[Row]
     ) -> tuple[dict[str, tuple[str, str, str | None]], dict[str, str], dict[str, str]]:
-        """Give what is here under the rows' ids, and who has their file names: LOCAL records, and rows of the remote."""
+        """Give what is here under the rows' ids, and the LOCAL and the remote records that have their file names."""
         ids = json.dumps([row[self._id] for row in rows])
         names = json.dumps([row[self._filename] for row in rows])
         select = f"SELECT id, filename, origin, checksum FROM {self._name} WHERE"
@@ -303,7 +303,10 @@ class LocalCopy:
         found = self._database.execute(
             f"SELECT id, filename, reason, local_id, record FROM {self._conflicts} ORDER BY filename, id"
         )
-        return [Conflict(*row[:4], json.loads(row[4])) for row in found.fetchall()]
+        return [
+            Conflict(identifier, filename, reason, local_id, json.loads(record))
+            for identifier, filename, reason, local_id, record in found.fetchall()
+        ]
 
     def holds_between(self, after: str, last: str) -> bool:
         """Whether any row has ``after < id <= last``."""

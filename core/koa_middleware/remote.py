@@ -7,7 +7,6 @@ may stand between: whatever belongs together is one transaction.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Boolean, Column, Engine, Float, Integer, Numeric, String, Table
-from sqlalchemy.exc import DBAPIError
 
-from .exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
+from .exceptions import SchemaMismatchError
+from .remote_errors import INIT_HINT, host_of, remote_errors
 from .remote_schema import SYNC_COLUMN, default_literal, quote, withdrawn_name
 from .times import parse_iso
 
@@ -27,7 +26,6 @@ BATCH = 10_000
 Row = tuple[Any, ...]
 
 _TEXT_TYPES = ("text", "character", "name", '"char"')
-_INIT = "Its owner sets it up with: koa-cal remote init"
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ class RemoteTable:
             raise SchemaMismatchError(
                 f"The table {self.table.name} of the remote database at {host_of(self._engine)} lacks the "
                 f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the class needs.",
-                _INIT,
+                INIT_HINT,
                 database=host_of(self._engine),
                 table=self.table.name,
                 missing=missing,
@@ -229,33 +227,14 @@ def open_remote(engine: Engine, table: Table) -> Iterator[RemoteTable]:
         When a right is missing.
     """
     with remote_errors(engine, table):
-        pooled = engine.raw_connection()
+        # Straight from the driver: an engine's first connection would cost several more round trips.
+        arguments, options = engine.dialect.create_connect_args(engine.url)
+        connection = cast(Any, engine.dialect.connect(*arguments, **options))
         try:
-            connection = cast(Any, pooled.driver_connection)
             connection.autocommit = True  # transactions begin and end by statements of ours
             yield RemoteTable(engine, table, connection)
-            connection.autocommit = False
-        except BaseException:
-            pooled.invalidate()
-            raise
         finally:
-            pooled.close()
-
-
-@contextmanager
-def remote_errors(engine: Engine, table: Table) -> Iterator[None]:
-    """Translate the driver's errors into this package's."""
-    driver = cast(Any, engine.dialect.dbapi)
-    try:
-        yield
-    except (driver.Error, DBAPIError) as error:
-        raise _translated(error, engine, table) from error
-
-
-def host_of(engine: Engine) -> str:
-    """Give host and port, as messages show them."""
-    url = engine.url
-    return f"{url.host or 'localhost'}:{url.port or 5432}"
+            connection.close()
 
 
 def is_required(column: Column[Any]) -> bool:
@@ -314,49 +293,6 @@ def _with_plain_time(row: Row, position: int) -> Row:
         return (*row[:position], parse_iso(row[position]).text, *row[position + 1 :])
     except ValueError:
         return row
-
-
-def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError | SchemaMismatchError:
-    cause = getattr(error, "orig", None) or error
-    driver = cast(Any, engine.dialect.dbapi)
-    code = str(getattr(cause, "pgcode", None) or "")
-    host = host_of(engine)
-    said = " ".join(str(cause).strip().split()) or type(cause).__name__
-    if engine.url.password:
-        said = said.replace(str(engine.url.password), "***")
-    if code == "42501":
-        what = re.search(r"permission denied for (\w+) (\S+)", said)
-        kind, name = what.groups() if what else ("table", table.name)
-        right = "USAGE" if kind == "schema" else _right_for(cause)
-        return RemoteError(
-            f"The role {engine.url.username} lacks a right on the remote database at {host}: {said.split(' LINE ')[0]}.",
-            f"Its owner runs: GRANT {right} ON {'' if kind == 'table' else kind.upper() + ' '}{name} "
-            f"TO {engine.url.username};",
-        )
-    if code in {"42P01", "42703", "3F000", "42704", "42883", "0A000"}:
-        return SchemaMismatchError(
-            f"The remote database at {host} is not set up for {table.name}: {said.split(' LINE ')[0]}.",
-            _INIT,
-            database=host,
-            table=table.name,
-            missing=(table.name,),
-        )
-    unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
-    if unavailable:
-        return RemoteUnavailableError(
-            f"The remote database at {host} cannot be used now: {said}.",
-            "The local database is as it was and serves without the remote; try again later, or check the URL.",
-            host=host,
-        )
-    return RemoteError(f"The remote database at {host} refused: {said}.", "")
-
-
-def _right_for(cause: Any) -> str:
-    statement = str(getattr(getattr(cause, "cursor", None), "query", b"") or b"")
-    for right in ("INSERT", "UPDATE", "DELETE"):
-        if right in statement:
-            return f"SELECT, {right}"
-    return "SELECT"
 
 
 def as_mapping(table: Table, row: Iterable[Any]) -> dict[str, Any]:

@@ -1,23 +1,24 @@
 """What an archive's owner sets up on a PostgreSQL server, once; needs PostgreSQL 14 or newer.
 
 Beside the instrument's table, with its indexes, stand two more: ``<table>_withdrawn`` holds the ids of deleted rows,
-and ``<table>_quality_history`` who changed a record's quality and why. Triggers stamp every new, changed and deleted row with the
-number of the transaction that did it (`SYNC_COLUMN`) and with the server's clock (`last_updated`). How clients
-use these stamps is written in docs/remote.md.
+and ``<table>_quality_history`` who changed a record's quality and why. Triggers stamp every new, changed and deleted
+row with the number of the transaction that did it (`SYNC_COLUMN`) and with the server's clock (`last_updated`). How
+clients use these stamps is written in docs/remote.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, text
+from sqlalchemy import Column, Connection, DefaultClause, Dialect, Engine, MetaData, String, Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 #: Column with the number of the transaction that last wrote the row.
 SYNC_COLUMN = "sync_xid"
 
-_DIALECT = postgresql.dialect()
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _XID = "pg_current_xact_id()::text::bigint"
 
 #: How the server's clock is written into `last_updated`, by the column's type.
@@ -43,11 +44,12 @@ def history_name(table: Table) -> str:
     return f"{table.name}_quality_history"
 
 
-def default_literal(column: Column[object]) -> str | None:
+def default_literal(column: Column[Any]) -> str | None:
     """Give a column's constant default as SQL; None where it has none."""
-    if column.default is None or not column.default.is_scalar:
+    default: Any = column.default
+    if default is None or not default.is_scalar:
         return None
-    value = column.default.arg
+    value = default.arg
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
@@ -102,7 +104,7 @@ def _table_statements(table: Table) -> Iterator[str]:
         if isinstance(column.type.dialect_impl(_DIALECT), String):
             column.type = String(collation="C")  # sorts by code point, as SQLite does
         default = default_literal(column)
-        column.server_default = None if default is None else _server_default(default)
+        column.server_default = None if default is None else DefaultClause(text(default))
     yield str(CreateTable(remote, if_not_exists=True).compile(dialect=_DIALECT))
     for column in remote.c:
         kind = column.type.compile(_DIALECT)
@@ -124,12 +126,6 @@ def _table_statements(table: Table) -> Iterator[str]:
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         id text COLLATE "C" NOT NULL, quality_before text, quality text, reason text, flagged_by text,
         role text NOT NULL, flagged_at text NOT NULL)"""
-
-
-def _server_default(literal: str) -> object:
-    from sqlalchemy import DefaultClause
-
-    return DefaultClause(text(literal))
 
 
 def _trigger_statements(connection: Connection, table: Table) -> Iterator[str]:

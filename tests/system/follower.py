@@ -15,15 +15,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from koa_middleware import remote
+from koa_middleware.engines import postgresql_engine
 from koa_middleware.exceptions import RemoteUnavailableError
 from koa_middleware.sync import synchronise
-from survey import Survey, local_engine, remote_engine
+from survey import Survey, local_engine
 
 
 def follow(url: str, path: str, batch: int) -> None:
     """Sync again and again; an outage ends one sync, not the client."""
     remote.BATCH = batch
-    source, copy = remote_engine(url), local_engine(Path(path))
+    source, copy = postgresql_engine(url), local_engine(Path(path))
     while True:
         try:
             synchronise(copy, source, Survey.table())
@@ -40,7 +41,7 @@ if __name__ == "__main__":
             try:
                 os.close(0)
                 follow(*line.split()[:2], batch=int(line.split()[2]))
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - told on stderr, and by the exit
                 import traceback
 
                 traceback.print_exc()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from koa_middleware.engines import sqlite_engine
 from koa_middleware.orm import TEXT, ORMCalibration, fits_column
-from sqlalchemy import Engine, Float, Integer, create_engine, make_url
+from sqlalchemy import Engine, Float, Integer
 from sqlalchemy.orm import Mapped
 
 
@@ -39,14 +40,9 @@ FROM generate_series(:first, :last) AS i
 """
 
 
-def remote_engine(url: str, **arguments: Any) -> Engine:
-    """Engine of a PostgreSQL database."""
-    return create_engine(make_url(url).set(drivername="postgresql+psycopg2"), use_native_hstore=False, **arguments)
-
-
 def local_engine(path: Path) -> Engine:
     """Engine of a SQLite database that holds the table."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "isolation_level": None})
+    engine = sqlite_engine(path)
     Survey.metadata.create_all(engine)
     return engine
 

@@ -18,13 +18,14 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from koa_middleware.engines import postgresql_engine
 from koa_middleware.remote_schema import initialise
 from koa_middleware.sync import synchronise
 from koa_middleware.testing.postgres import PostgresServer
 from sqlalchemy import text
 
 sys.path.insert(0, str(Path(__file__).parent))
-from survey import COLUMNS, FILL, Survey, local_engine, remote_engine  # noqa: E402
+from survey import COLUMNS, FILL, Survey, local_engine
 
 ROUNDS = int(os.environ.get("KOA_TEST_SYNC_ROUNDS", "40"))
 ROWS = 20_000
@@ -131,7 +132,9 @@ class Publisher(threading.Thread):
         )
 
     def _swap_names(self, cursor: psycopg2.extensions.cursor) -> None:
-        cursor.execute(f"SELECT id, filename FROM survey_calibrations WHERE id IN {self._some(2)} FOR UPDATE SKIP LOCKED")
+        cursor.execute(
+            f"SELECT id, filename FROM survey_calibrations WHERE id IN {self._some(2)} FOR UPDATE SKIP LOCKED"
+        )
         found = cursor.fetchall()
         if len(found) == 2:
             (first, name), (second, other) = found
@@ -158,9 +161,7 @@ class Client:
             marks = ", ".join("?" * len(COLUMNS))
             for name in LOCAL_NAMES:
                 record = Survey(filename=name, cal_type="dark", datetime_obs="2026-01-01T00:00:00", checksum="sha256:l")
-                database.execute(
-                    f"INSERT INTO survey_calibrations VALUES ({marks})", tuple(record.to_dict().values())
-                )
+                database.execute(f"INSERT INTO survey_calibrations VALUES ({marks})", tuple(record.to_dict().values()))
         database.close()
 
     def start(self) -> None:
@@ -182,9 +183,7 @@ class Client:
 @pytest.fixture
 def starter() -> Iterator[subprocess.Popen[str]]:
     script = Path(__file__).with_name("follower.py")
-    process = subprocess.Popen(
-        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     yield process
     process.stdin.close()
     process.wait()
@@ -221,7 +220,7 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
     print(f"KOA_TEST_SEED={seed}")
     chance = random.Random(seed)
     with PostgresServer() as server:
-        engine = remote_engine(server.url)
+        engine = postgresql_engine(server.url)
         initialise(engine, Survey.table())
         with engine.begin() as connection:
             connection.execute(text(FILL), {"first": 1, "last": ROWS})

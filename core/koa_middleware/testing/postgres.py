@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import IO, Any, Self, cast
 
 from ..exceptions import ConfigurationError
 
@@ -84,8 +84,8 @@ class PostgresServer:
             if self._account is not None:
                 shutil.chown(path, self._account)
         # A session of its own: an interrupt from the keyboard reaches this process alone, which then closes the pipe.
-        self._keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "koa-postgres", self.programs, self.folder, str(self.port)],  # noqa: S603
+        self._keeper = subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", _KEEPER, "koa-postgres", self.programs, self.folder, str(self.port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",
@@ -163,8 +163,12 @@ class PostgresServer:
             variable="KOA_TEST_POSTGRES_URL",
         )
 
-    def _as_account(self) -> dict[str, object]:
-        return {} if self._account is None else {"user": self._account, "group": _group_of(self._account), "extra_groups": []}
+    def _as_account(self) -> dict[str, Any]:
+        return (
+            {}
+            if self._account is None
+            else {"user": self._account, "group": _group_of(self._account), "extra_groups": []}
+        )
 
     def _reachable(self, programs: Path) -> Path:
         """Give the programs' folder, or a copy of it where the account that serves cannot reach it."""
