@@ -26,7 +26,6 @@ _REMOTE_DEFAULTS = {
     "keepalives_interval": "5",
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
-    "application_name": "koa-middleware",
 }
 
 

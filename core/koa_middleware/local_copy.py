@@ -11,72 +11,13 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Engine, Table
 
-from .remote import Bookmark, Row, as_mapping, is_required
+from .copy_state import Bookmark, Conflict, CopyState, Counts, Row
 from .remote_schema import quote
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """A remote row that is kept apart.
-
-    Attributes
-    ----------
-    id, filename : str
-        Of the remote row.
-    reason : str
-        What stands in its way.
-    local_id : str or None
-        The LOCAL record that has the id or the file name.
-    record : dict
-        The whole remote row.
-    """
-
-    id: str
-    filename: str
-    reason: str
-    local_id: str | None
-    record: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class CopyState:
-    """How far the local copy is.
-
-    Attributes
-    ----------
-    revision : int
-        Grows with every change of the copy.
-    archive : str or None
-        The server that the bookmark is of; None before the first sync.
-    bookmark : Bookmark or None
-    columns : str or None
-        Both sides' columns when the copy was last read as a whole.
-    sweep_after : str or None
-        A reading of the whole table has come to this id; None when none is under way.
-    synced_at : float or None
-        End of the last complete sync, seconds since 1970-01-01 UTC by the local clock.
-    """
-
-    revision: int = 0
-    archive: str | None = None
-    bookmark: Bookmark | None = None
-    columns: str | None = None
-    sweep_after: str | None = None
-    synced_at: float | None = None
-
-
-@dataclass
-class Counts:
-    """What a sync found."""
-
-    added: int = 0
-    changed: int = 0
-    withdrawn: int = 0
+from .remote_values import is_required
 
 
 class Superseded(Exception):  # noqa: N818 - a signal, not an error
@@ -138,7 +79,7 @@ class LocalCopy:
     def load(self) -> CopyState:
         """Read how far the copy is."""
         row = self._database.execute(
-            f"SELECT revision, archive, bookmark, columns, sweep_after, synced_at FROM {self._sync}"  # noqa: S608
+            f"SELECT revision, archive, bookmark, columns, sweep_after, synced_at FROM {self._sync}"
         ).fetchone()
         revision, archive, bookmark, columns, sweep_after, synced_at = row
         bookmark = None if bookmark is None else Bookmark.loads(bookmark)
@@ -249,6 +190,11 @@ class LocalCopy:
             (json.dumps([row[self._id] for row in clean]),),
         )
 
+    def replace(self, rows: Sequence[tuple[str, Row]]) -> None:
+        """Put remote rows in the place of the records, also LOCAL ones, that have the given ids here."""
+        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", [(here,) for here, _ in rows])
+        self.take([row for _, row in rows])
+
     def _neighbours(
         self, rows: Sequence[Row]
     ) -> tuple[dict[str, tuple[str, str, str | None]], dict[str, str], dict[str, str]]:
@@ -279,7 +225,7 @@ class LocalCopy:
         self._database.execute(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", (identifier,))
         self._database.execute(
             f"INSERT OR REPLACE INTO {self._conflicts} (id, filename, reason, local_id, record) VALUES (?, ?, ?, ?, ?)",
-            (identifier, filename, reason, local_id, json.dumps(as_mapping(self._table, row))),
+            (identifier, filename, reason, local_id, json.dumps(dict(zip(self._columns, row, strict=True)))),
         )
 
     def _evict(self, rows: Sequence[Row], holders: dict[str, str]) -> None:

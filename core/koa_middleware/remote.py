@@ -7,54 +7,22 @@ may stand between: whatever belongs together is one transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Boolean, Column, Engine, Float, Integer, Numeric, String, Table
+from sqlalchemy import Engine, Table
 
+from .copy_state import Bookmark, Row
 from .exceptions import SchemaMismatchError
 from .remote_errors import INIT_HINT, host_of, remote_errors
-from .remote_schema import SYNC_COLUMN, default_literal, quote, withdrawn_name
-from .times import parse_iso
+from .remote_schema import SYNC_COLUMN, quote, withdrawn_name
+from .remote_values import TEXT_TYPES, is_plain_time, is_required, normalised, with_plain_time
 
 #: Rows in one fetch, and in one local transaction.
 BATCH = 10_000
-
-Row = tuple[Any, ...]
-
-_TEXT_TYPES = ("text", "character", "name", '"char"')
-
-
-@dataclass(frozen=True)
-class Bookmark:
-    """Which transactions of an archive a client has seen: those below `next_xid`, except `open_xids`."""
-
-    next_xid: int
-    open_xids: tuple[int, ...]
-
-    @classmethod
-    def from_snapshot(cls, snapshot: str, *, standby: bool) -> Bookmark:
-        """Read the text of a ``pg_snapshot``, ``xmin:xmax:xip``.
-
-        A standby does not list the transactions that are under way, so everything from xmin on counts as unseen.
-        """
-        xmin, xmax, running = snapshot.split(":")
-        if standby:
-            return cls(int(xmin), ())
-        return cls(int(xmax), tuple(int(xid) for xid in running.split(",") if xid))
-
-    @classmethod
-    def loads(cls, text: str) -> Bookmark:
-        """Read what `dumps` wrote."""
-        next_xid, *open_xids = json.loads(text)
-        return cls(next_xid, tuple(open_xids))
-
-    def dumps(self) -> str:
-        """Give as text."""
-        return json.dumps([self.next_xid, *self.open_xids])
 
 
 @dataclass(frozen=True)
@@ -155,10 +123,18 @@ class RemoteTable:
 
     def sweep(self, after: str, columns: Mapping[str, str]) -> Generator[list[Row]]:
         """All rows whose id comes after a given one, in batches, in the order of their ids' code points."""
-        key = 'id COLLATE "C"' if columns["id"].startswith(_TEXT_TYPES) else "id"
+        key = 'id COLLATE "C"' if columns["id"].startswith(TEXT_TYPES) else "id"
         where = f"WHERE {key} > %s" if after else ""
         sql = f"SELECT {self._selection(columns)} FROM {self._name} {where} ORDER BY {key}"
         return self._rows(sql, (after,) if after else ())
+
+    def rows_of(self, ids: Sequence[str]) -> list[Row]:
+        """Rows of some ids, normalised."""
+        columns = self.state(None, begin=True).columns
+        where = f"SELECT {self._selection(columns)} FROM {self._name} WHERE id = ANY(%s::{columns['id']}[])"
+        rows = [row for batch in self._rows(where, (list(ids),)) for row in batch]
+        self.end()
+        return rows
 
     def unknown_columns(self, columns: Mapping[str, str]) -> list[str]:
         """Give the remote's columns that the instrument's class does not know."""
@@ -184,7 +160,7 @@ class RemoteTable:
             )
 
     def _selection(self, columns: Mapping[str, str]) -> str:
-        return ", ".join(_normalised(column, columns.get(column.name)) for column in self.table.c)
+        return ", ".join(normalised(column, columns.get(column.name)) for column in self.table.c)
 
     def _rows(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
         names = self.table.c.keys()
@@ -193,7 +169,7 @@ class RemoteTable:
             return
         position = names.index("datetime_obs")
         for rows in self._stream(sql, parameters):
-            yield [row if _is_plain_time(row[position]) else _with_plain_time(row, position) for row in rows]
+            yield [row if is_plain_time(row[position]) else with_plain_time(row, position) for row in rows]
 
     def _stream(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
         fetch = f"FETCH {BATCH} FROM koa_rows"
@@ -237,64 +213,9 @@ def open_remote(engine: Engine, table: Table) -> Iterator[RemoteTable]:
             connection.close()
 
 
-def is_required(column: Column[Any]) -> bool:
-    """Whether a row cannot do without a value in this column."""
-    return column.primary_key or (not column.nullable and column.default is None)
-
-
 def _since(select: str, bookmark: Bookmark) -> tuple[str, tuple[Any, ...]]:
     """Two probes of the index in place of one condition that a planner might answer with a scan."""
     sql = f"{select}{SYNC_COLUMN} >= %s"
     if not bookmark.open_xids:
         return sql, (bookmark.next_xid,)
     return f"{sql} UNION ALL {select}{SYNC_COLUMN} = ANY(%s)", (bookmark.next_xid, list(bookmark.open_xids))
-
-
-def _normalised(column: Column[Any], remote_type: str | None) -> str:
-    """SQL that gives a remote column as the local database stores it."""
-    default = default_literal(column)
-    if column.name == "origin":
-        return "'REMOTE'"
-    if remote_type is None:
-        return default or "NULL"
-    name = quote(column.name)
-    if column.name in {"id", "filename"}:
-        return f"{name}::text"
-    is_text = remote_type.startswith(_TEXT_TYPES)
-    value = f"NULLIF(btrim({name}), '')" if is_text else name
-    if isinstance(column.type, String):
-        value = _as_text(column, name, remote_type)
-    elif isinstance(column.type, Boolean):
-        value = value if remote_type == "boolean" else f"{value}::boolean" if is_text else f"({name} <> 0)"
-    elif isinstance(column.type, Integer):
-        value = value if remote_type in {"integer", "bigint", "smallint"} else f"{value}::numeric::bigint"
-    elif isinstance(column.type, (Float, Numeric)):
-        value = f"NULLIF({value}::float8, 'NaN')"
-    return value if default is None else f"COALESCE({value}, {default})"
-
-
-def _as_text(column: Column[Any], name: str, remote_type: str) -> str:
-    if remote_type.startswith("timestamp"):
-        moment = f"{name} AT TIME ZONE 'UTC'" if remote_type.endswith("with time zone") else name
-        digits = "US" if column.name == "last_updated" else "MS"
-        return f"""to_char({moment}, 'YYYY-MM-DD"T"HH24:MI:SS.{digits}')"""
-    value = f"rtrim({name}::text)"
-    if column.info.get("fold"):
-        value = f"lower({value})"
-    return f"NULLIF({value}, '')"
-
-
-def _is_plain_time(text: Any) -> bool:
-    return text is None or (len(text) == 23 and text[10] == "T")
-
-
-def _with_plain_time(row: Row, position: int) -> Row:
-    try:
-        return (*row[:position], parse_iso(row[position]).text, *row[position + 1 :])
-    except ValueError:
-        return row
-
-
-def as_mapping(table: Table, row: Iterable[Any]) -> dict[str, Any]:
-    """Give a row's values by column name."""
-    return dict(zip(table.c.keys(), row, strict=True))

@@ -49,7 +49,7 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
             f"Its owner runs: GRANT {right} ON {'' if kind == 'table' else kind.upper() + ' '}{name} "
             f"TO {engine.url.username};",
         )
-    if code in {"42P01", "42703", "3F000", "42704", "42883", "0A000"}:
+    if code in {"42P01", "42703", "3F000", "42704", "42883"}:
         return SchemaMismatchError(
             f"The remote database at {host} is not set up for {table.name}: {first}.",
             INIT_HINT,

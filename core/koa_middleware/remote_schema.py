@@ -164,7 +164,8 @@ def _trigger_statements(connection: Connection, table: Table) -> Iterator[str]:
         "stamp": "BEFORE INSERT OR UPDATE ON {} FOR EACH ROW",
         "withdraw": "AFTER DELETE OR UPDATE ON {} FOR EACH ROW",
         "withdraw_all": "BEFORE TRUNCATE ON {} FOR EACH STATEMENT",
-        "history": "AFTER UPDATE ON {} FOR EACH ROW WHEN (OLD.quality IS DISTINCT FROM NEW.quality)",
+        "history": "AFTER UPDATE ON {} FOR EACH ROW WHEN (OLD.quality IS DISTINCT FROM NEW.quality"
+        " OR current_setting('koa.reason', true) <> '')",
     }
     for what, body in bodies.items():
         function = quote(f"{table.name}_{what}")

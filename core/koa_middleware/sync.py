@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, Table
 
-from .local_copy import Conflict, LocalCopy, Superseded, open_copy
+from .copy_state import Conflict
+from .local_copy import LocalCopy, Superseded, open_copy
 from .remote import RemoteState, RemoteTable, open_remote
 
 

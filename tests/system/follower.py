@@ -12,8 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from koa_middleware import remote
 from koa_middleware.engines import postgresql_engine
 from koa_middleware.exceptions import RemoteUnavailableError

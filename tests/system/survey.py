@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
-from koa_middleware.engines import sqlite_engine
+from koa_middleware.engines import postgresql_engine, sqlite_engine
 from koa_middleware.orm import TEXT, ORMCalibration, fits_column
-from sqlalchemy import Engine, Float, Integer
+from koa_middleware.remote_schema import initialise
+from koa_middleware.sync import SyncResult, synchronise
+from sqlalchemy import Engine, Float, Integer, insert, make_url, select, text
 from sqlalchemy.orm import Mapped
 
 
@@ -47,6 +50,69 @@ def local_engine(path: Path) -> Engine:
     return engine
 
 
-def values(record: Survey) -> tuple[Any, ...]:
-    """All values of a record, in the order of the columns."""
-    return tuple(record.to_dict().values())
+class Archive:
+    """A database that holds the table, and its owner."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = postgresql_engine(url)
+        initialise(self.engine, Survey.table())
+
+    def execute(self, *statements: str) -> None:
+        """Run statements in one transaction."""
+        with self.engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def insert(self, *filenames: str, **values: Any) -> list[str]:
+        """Insert rows; gives their ids."""
+        records = [
+            Survey(filename=name, cal_type="dark", datetime_obs="2026-01-02T03:04:05.678", **values)
+            for name in filenames
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(insert(Survey.table()), [record.to_dict() for record in records])
+        return [record.id for record in records]
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """All rows by file name, as a client sees them."""
+        with self.engine.connect() as connection:
+            found = connection.execute(select(Survey.table())).mappings()
+            return {row["filename"]: {**row, "origin": "REMOTE"} for row in found}
+
+    def role(self, *grants: str, name: str = "observer") -> Engine:
+        """Engine of a new role that has been granted some rights."""
+        name = f"{name}_{uuid.uuid4().hex[:8]}"
+        self.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'", *(grant.format(name) for grant in grants))
+        url = make_url(self.url).set(username=name, password="secret")
+        return postgresql_engine(url.render_as_string(hide_password=False))
+
+
+class Client:
+    """A local database that follows an archive."""
+
+    def __init__(self, path: Path, archive: Archive) -> None:
+        self.path = path
+        self.engine = local_engine(path)
+        self.archive = archive
+
+    def sync(self, remote: Engine | None = None, *, full: bool = False) -> SyncResult:
+        """Sync, as the owner unless another engine is given."""
+        return synchronise(self.engine, remote or self.archive.engine, Survey.table(), full=full)
+
+    def add_local(self, filename: str, **values: Any) -> Survey:
+        """Add a LOCAL record."""
+        record = Survey(filename=filename, cal_type="dark", datetime_obs="2026-01-02T03:04:05.678", **values)
+        self.execute(insert(Survey.table()), record.to_dict())
+        return record
+
+    def execute(self, statement: Any, *parameters: Any) -> None:
+        """Run a statement."""
+        with self.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+            connection.execute(text(statement) if isinstance(statement, str) else statement, *parameters)
+
+    def rows(self, origin: str = "REMOTE") -> dict[str, dict[str, Any]]:
+        """All rows of an origin, by file name."""
+        statement = select(Survey.table()).where(Survey.table().c.origin == origin)
+        with self.engine.connect() as connection:
+            return {row["filename"]: dict(row) for row in connection.execute(statement).mappings()}
