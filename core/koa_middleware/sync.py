@@ -152,7 +152,7 @@ def _catch_up(copy: LocalCopy, source: RemoteTable, there: RemoteState) -> None:
     """Read what was deleted or written since the copy's bookmark, deletions first."""
     since = copy.state.bookmark
     assert since is not None  # noqa: S101 - a copy that is followed has one
-    if since != there.bookmark:
+    if since != there.bookmark or there.standby:  # a standby's bookmark does not tell states apart
         with closing(source.withdrawn(since)) as gone:
             for ids in gone:
                 with copy.transaction():
