@@ -94,7 +94,9 @@ class RemoteTable:
                 WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped),
             greatest({newest(SYNC_COLUMN, self._name, "")}, {newest(SYNC_COLUMN, self._withdrawn, "")}),
             EXISTS (SELECT 1 FROM unnest(%s::bigint[]) AS x WHERE {reopened})"""
-        start = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " if begin else ""
+        # The lock comes before the snapshot: a rewritten or truncated table looks empty to an older snapshot.
+        lock = f"LOCK TABLE {self._name}, {self._withdrawn} IN ACCESS SHARE MODE"
+        start = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {lock}; " if begin else ""
         open_xids = list(since.open_xids) if since else []
         self._cursor.execute(start + sql, (self._name, self._name, open_xids))
         system, timeline, database, oid, snapshot, standby, columns, newest_xid, is_reopened = self._cursor.fetchone()

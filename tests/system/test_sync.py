@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from koa_middleware import remote
 from koa_middleware.exceptions import SchemaMismatchError
@@ -337,3 +340,22 @@ def test_values_of_an_older_archive_are_normalised(fresh_database, tmp_path):
     assert client.sync().conflicts == ()
     assert client.rows()["b.fits"]["last_updated"] > "2026"
     owner.dispose(), archive.engine.dispose(), client.engine.dispose()
+
+
+def test_a_reader_that_waited_for_a_rewrite_of_the_table_sees_its_rows(archive):
+    archive.insert("a.fits", "b.fits")
+    found = []
+
+    def read():
+        with remote.open_remote(archive.engine, Survey.table()) as source:
+            there = source.state(None, begin=True)
+            found.extend(row for rows in source.sweep("", there.columns) for row in rows)
+
+    with archive.engine.connect() as owner:
+        owner.execute(text(f"ALTER TABLE {TABLE} SET UNLOGGED"))
+        waiting = threading.Thread(target=read)
+        waiting.start()
+        time.sleep(0.5)
+        owner.commit()
+    waiting.join()
+    assert len(found) == 2
