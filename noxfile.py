@@ -146,4 +146,4 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print how long things take, as ratios to what they cannot be faster than."""
     install(session, "bench")
-    session.run("python", "-m", "bench", *session.posargs)
+    session.run("python", "bench/run.py", *session.posargs)

@@ -33,6 +33,7 @@ from .exceptions import (
     SchemaMismatchError,
 )
 from .files import signatures_table
+from .flags import flags_table
 from .orm import ORMCalibration
 from .records import record_builder
 from .times import now_iso, parse_iso
@@ -232,6 +233,16 @@ class CalibrationDatabase(Generic[R]):
         """
         return self._only(self.orm_class.table().c.filename, filename)
 
+    def find(self, id_or_filename: str) -> R:
+        """Record of an id or of a file name.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        found = self.fetch(_by(self.orm_class, "id"), {"value": id_or_filename})
+        return found[0] if found else self.query_by_filename(id_or_filename)
+
     def _only(self, column: Any, value: str) -> R:
         found = self.fetch(_by(self.orm_class, column.key), {"value": value})
         if not found:
@@ -279,7 +290,8 @@ class LocalDatabase(CalibrationDatabase[R]):
             raise
 
     def _prepare(self) -> None:
-        table, _ = self.orm_class.table(), signatures_table(self.orm_class)
+        table = self.orm_class.table()
+        signatures_table(self.orm_class), flags_table(self.orm_class)
         with self.connect() as connection:
             found = {
                 name for (name,) in connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (table.name,))
@@ -358,4 +370,4 @@ def _compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
 @lru_cache(maxsize=64)
 def _by(orm_class: type[ORMCalibration], column: str) -> Select[Any]:
     table = orm_class.table()
-    return select(table).where(table.c[column] == bindparam("value"))
+    return select(table).where(table.c[column] == bindparam("value", None))

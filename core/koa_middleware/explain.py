@@ -88,6 +88,10 @@ class Explanation:
         }
 
     def __str__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, width: int | None = None) -> str:
+        """Give the table as text, no wider than `width` characters where that is given."""
         asked = ", ".join(f"{name} {value}" for name, value in self.asked.items())
         counts = ", ".join(f"{number} {rule}" for rule, number in self.counts.items())
         chosen = "nothing fits" if self.winner is None else f"{self.winner.filename} is chosen"
@@ -95,7 +99,7 @@ class Explanation:
             chosen += " by the fallback, nothing fits the rule"
         title = f"{self.cal_type} for {asked}: {chosen}\n{self.total} known: {counts or 'none'}"
         rows = [(candidate.record.filename, candidate.rule, candidate.reason) for candidate in self.candidates]
-        return render(("calibration", "rule", "reason"), rows, title=title)
+        return render(("calibration", "rule", "reason"), rows, title=title, width=width)
 
 
 def offset(delta: float | None) -> str:

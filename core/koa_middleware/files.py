@@ -47,5 +47,5 @@ def known_signature(orm_class: type[ORMCalibration]) -> Select[tuple[str, int, i
     """Give the statement that reads, for a ``filename``, its checksum and signature."""
     columns = signatures_table(orm_class).c
     return select(columns.checksum, columns.size, columns.mtime_ns, columns.inode).where(
-        columns.filename == bindparam("filename")
+        columns.filename == bindparam("filename", None)
     )

@@ -179,13 +179,13 @@ def plan(orm_class: type[ORMCalibration], declaration: Declaration) -> Plan:
     required = tuple((name, _required(columns[name], value)) for name, value in declaration.require)
     admits = [
         columns.cal_type == declaration.cal_type,
-        *(columns[name] == bindparam(f"match_{name}") for name in declaration.match),
+        *(columns[name] == bindparam(f"match_{name}", None) for name in declaration.match),
         *(columns[name].in_(v) if isinstance(v, tuple) else columns[name] == v for name, v in required),
         *(_same_if_known(columns[name]) for name in declaration.match_if_known),
         columns.quality != "BAD",
     ]
-    asked = bindparam("time", type_=time.type)
-    earliest, latest = bindparam("earliest", type_=time.type), bindparam("latest", type_=time.type)
+    asked = bindparam("time", None, type_=time.type)
+    earliest, latest = bindparam("earliest", None, type_=time.type), bindparam("latest", None, type_=time.type)
     earlier = select(time).where(*admits, time.between(earliest, asked)).order_by(time.desc()).limit(1)
     later = select(time).where(*admits, time.between(asked, latest)).order_by(time).limit(1)
     order = (func.abs(time - asked), time, columns.cal_version.desc(), columns.id)
@@ -208,5 +208,5 @@ def _required(column: Column[Any], value: Any) -> Any:
 
 
 def _same_if_known(column: Column[Any]) -> ColumnElement[bool]:
-    asked = bindparam(f"match_{column.key}", type_=column.type)
+    asked = bindparam(f"match_{column.key}", None, type_=column.type)
     return or_(asked.is_(None), column.is_(None), column == asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
-from .cache import Cache, Signature, digest_of
+from .cache import Cache
 from .database import LocalDatabase
 from .exceptions import (
     CalibrationNotFoundError,
@@ -19,11 +20,12 @@ from .exceptions import (
     RemoteNotConfiguredError,
 )
 from .explain import Explanation
-from .files import known_signature, remember_signature
+from .flags import check_judgement, write_flag
 from .inputs import column_values
 from .orm import ORMCalibration
 from .registration import Registration
-from .settings import CALIBRATION_URL, resolve
+from .settings import CALIBRATION_URL, REMOTE_DATABASE_URL, resolve
+from .verification import VerificationReport, Verifier
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -90,6 +92,7 @@ class CalibrationStore(Generic[R]):
         self._cache = Cache(self.settings.cache_dir)
         self._cache.create()
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
+        self._verifier = Verifier(self._cache, self.local_db)
 
     @property
     def cache_dir(self) -> Path:
@@ -321,7 +324,7 @@ class CalibrationStore(Generic[R]):
     def calibration_in_cache(self, record: R) -> bool:
         """Whether a record's file is in the cache with the recorded content."""
         path = self.get_local_filepath(record)
-        return path.is_file() and not self._fault(record, path)
+        return path.is_file() and not self._verifier.fault(record, path)
 
     def download_calibration(self, record: R) -> Path:
         """Bring a record's file from the archive into the cache, verified.
@@ -337,12 +340,67 @@ class CalibrationStore(Generic[R]):
             variable=CALIBRATION_URL,
         )
 
+    def verify(self, repair: bool = False) -> VerificationReport:
+        """Hash every cached file and compare it with its record.
+
+        Parameters
+        ----------
+        repair : bool
+            Whether bad and missing files are downloaded again; bad ones are moved to ``quarantine/`` then.
+
+        Returns
+        -------
+        VerificationReport
+        """
+        report = VerificationReport()
+        for record, path, fault in self._verifier.check_all():
+            if fault != "missing":
+                report.checked += 1
+            if fault == "missing" and record.origin == "LOCAL":
+                report.missing.append(record.filename)
+            if fault and fault != "missing":
+                report.bad[record.filename] = fault
+                if repair and record.origin == "REMOTE":
+                    self._cache.quarantine(path)
+                    self.download_calibration(record)
+                    report.repaired.append(record.filename)
+        return report
+
+    def flag(self, id_or_filename: str, quality: str, reason: str) -> R:
+        """Set a record's quality and keep who did it and why; gives the changed record.
+
+        Parameters
+        ----------
+        id_or_filename : str
+        quality : str
+            ``"GOOD"``, ``"BAD"`` or ``"UNKNOWN"``; a BAD one is never chosen.
+        reason : str
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            When there is no such record.
+        RemoteError
+            When the record is the archive's and the archive cannot be told; nothing changes.
+        """
+        word = check_judgement(quality, reason)
+        record = self.local_db.find(id_or_filename)
+        if record.origin != "LOCAL":
+            raise RemoteNotConfiguredError(
+                f"{record.filename} belongs to the archive, and no remote database is set.",
+                f"Set {REMOTE_DATABASE_URL}; nothing was changed.",
+                variable=REMOTE_DATABASE_URL,
+            )
+        with self.local_db.begin() as connection:
+            write_flag(connection, self.orm_class, record.id, word, reason, getpass.getuser())
+        return self.local_db.query_by_id(record.id)
+
     def _provide(self, record: R, use_cached: bool | None) -> CalibrationResult:
         path = self.get_local_filepath(record)
         cached = self.use_cached if use_cached is None else use_cached
         if not path.is_file() or not (cached or record.origin == "LOCAL"):
             return CalibrationResult(self.download_calibration(record), record)
-        fault = self._fault(record, path)
+        fault = self._verifier.fault(record, path)
         if fault:
             raise IntegrityError(
                 f"{path} is not what its record says: {fault}.",
@@ -350,23 +408,6 @@ class CalibrationStore(Generic[R]):
                 path=path,
             )
         return CalibrationResult(path, record)
-
-    def _fault(self, record: R, path: Path) -> str:
-        """Say how a cached file differs from its record; nothing when it does not. Hashes only what has changed."""
-        signature = self._cache.signature(path)
-        if record.file_size is not None and signature.size != record.file_size:
-            return f"it has {signature.size} bytes, {record.file_size} are recorded"
-        if record.checksum is None:
-            return ""
-        for checksum, *known in self.local_db.rows(known_signature(self.orm_class), {"filename": record.filename}):
-            if checksum == record.checksum and Signature(*known) == signature:
-                return ""
-        found = digest_of(path, record.checksum.partition(":")[0])
-        if found != record.checksum:
-            return f"its checksum is {found}, {record.checksum} is recorded"
-        with self.local_db.begin() as connection:
-            remember_signature(connection, self.orm_class, record, signature)
-        return ""
 
 
 def _outcome(call: Any, return_exceptions: bool) -> Any:

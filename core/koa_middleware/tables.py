@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,29 +10,39 @@ if TYPE_CHECKING:
 
     from .orm import ORMCalibration
 
-#: Wide enough for every row; a narrower terminal is given by its width.
-_UNBOUNDED = 10_000
+#: A column as narrow as this, in characters, is never folded.
+_NARROW = 16
+
+#: Blanks between columns.
+_GAP = 3
 
 
 def render(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", width: int | None = None
 ) -> str:
     """Give a table as text, no wider than `width` characters where that is given."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
+    from prettytable import HRuleStyle, PrettyTable, VRuleStyle
 
-    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row))
-    console = Console(file=io.StringIO(), width=width or _UNBOUNDED, color_system=None)
-    with console.capture() as capture:
-        console.print(table)
-    lines = [line.rstrip() for line in capture.get().splitlines()]
-    return "\n".join([*title.splitlines(), *(line for line in lines if line)])
+    table = PrettyTable(columns)
+    table.align = "l"
+    table.hrules, table.vrules = HRuleStyle.HEADER, VRuleStyle.NONE
+    table.horizontal_char, table.junction_char = "─", "─"
+    table.add_rows([[str(value) for value in row] for row in rows])
+    if width is not None:
+        table.max_width.update(_folded(columns, table.rows, width))
+    lines = [*title.splitlines(), *table.get_string().splitlines()]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _folded(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> dict[str, int]:
+    """Share what the narrow columns leave of the width among the wide ones."""
+    natural = {
+        column: max(len(line) for cell in (column, *cells) for line in cell.splitlines() or [""])
+        for column, *cells in zip(columns, *rows, strict=True)
+    }
+    wide = [column for column in columns if natural[column] > _NARROW]
+    room = width - 1 - _GAP * len(columns) - sum(natural[column] for column in columns if column not in wide)
+    return {column: max(_NARROW, room // len(wide)) for column in wide}
 
 
 def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibration]) -> Table:

@@ -74,7 +74,7 @@ def install(tmp_path: Path, wheelhouse: Path) -> Callable[..., Path]:
 
 
 def instruments(commands: Path) -> list[str]:
-    return [row["instrument"] for row in json.loads(run(commands / "koa-cal", "instruments", "--json"))]
+    return [row["instrument"] for row in json.loads(run(commands / "koa-cal", "instruments", "--json"))["instruments"]]
 
 
 @pytest.mark.parametrize("package", SOURCES)

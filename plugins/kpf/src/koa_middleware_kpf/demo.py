@@ -15,8 +15,9 @@ IMAGE_TYPES = {"bias": "Bias", "dark": "Dark", "flat": "Flat", "arclamp": "Arcla
 def write_night(folder: Path) -> tuple[list[Path], list[Path]]:
     """Write masters of several days and one science frame, taken at 2025-01-02T10:00 UTC.
 
-    Of the biases, the nearest one is flagged bad, one was read fast, one is of the era before, one is a week old. The
-    nearest wavelength solution is of midnight, which is not used. One etalon mask is a failed one.
+    Of the biases, the nearest one is flagged bad, one was read fast, one is of the era before, one is a week away; the
+    one of two days later is right. The nearest wavelength solution is of midnight, which is not used. One etalon
+    mask is a failed one.
 
     Returns
     -------
@@ -29,7 +30,7 @@ def write_night(folder: Path) -> tuple[list[Path], list[Path]]:
         _master(folder, "kpf_20250103_master_bias_autocal-bias", "Bias", NIGHT + 1.04, NIGHT + 1.08, speed="fast"),
         _master(folder, "kpf_20250104_master_bias_autocal-bias", "Bias", NIGHT + 2.04, NIGHT + 2.71),
         _master(folder, "kpf_20241231_master_bias_autocal-bias", "Bias", NIGHT - 1.96, NIGHT - 1.29, era="2.5"),
-        _master(folder, "kpf_20241226_master_bias_autocal-bias", "Bias", NIGHT - 6.96, NIGHT - 6.29, era="2.5"),
+        _master(folder, "kpf_20250109_master_bias_autocal-bias", "Bias", NIGHT + 7.04, NIGHT + 7.71),
         _master(folder, "kpf_20250102_master_dark_autocal-dark", "Dark", NIGHT + 0.05, NIGHT + 0.80, MINEXPTM=300.0),
         _master(folder, "kpf_20250102_master_flat", "Flat", NIGHT + 0.0003, NIGHT + 0.9996),
         _master(folder, "kpf_20250102_smooth_lamp", "Flat", NIGHT + 0.0003, NIGHT + 0.9996),

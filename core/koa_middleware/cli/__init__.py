@@ -1,0 +1,71 @@
+"""The command line, ``koa-cal``.
+
+Results go to stdout, messages to stderr. Exit code 0: done; 1: nothing matched, or a check failed; 2: wrong usage or
+configuration. What a command needs is imported when it runs, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+from ..exceptions import (
+    ConfigurationError,
+    KoaMiddlewareError,
+    PluginError,
+    RemoteNotConfiguredError,
+    SchemaMismatchError,
+)
+from .parser import build_parser
+
+_USAGE = (ConfigurationError, PluginError, RemoteNotConfiguredError, SchemaMismatchError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``koa-cal`` with the given arguments, those of the process by default; gives the exit code."""
+    options = build_parser().parse_args(arguments)
+    warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has every character
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_stdout()
+        return 1
+    except (KoaMiddlewareError, OSError) as error:
+        report(error, debug=options.debug)
+        _give_up_stdout()
+        return 2 if isinstance(error, _USAGE) else 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    return code
+
+
+def say(message: str) -> None:
+    """Tell the user something, on stderr, in one line."""
+    print(f"koa-cal: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+
+
+def report(error: Exception, prefix: str = "", *, debug: bool) -> None:
+    """Say an error in one line, below its traceback where that is wanted."""
+    if debug:
+        traceback.print_exception(error)
+    say(f"{prefix}{error}")
+
+
+def _give_up_stdout() -> None:
+    """Let what cannot be written go nowhere, or Python complains of it when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    say(f"note: {message}")

@@ -1,0 +1,98 @@
+"""``koa-cal best`` and ``koa-cal explain``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
+from ..explain import offset
+from ..inputs import column_values
+from ..store import CalibrationStore
+from . import say
+from .context import open_for
+from .output import print_json, print_table, print_text, terminal_width
+
+
+def best(options: Namespace) -> int:
+    """Print the best calibration of each type for a frame."""
+    with open_for(options, [options.frame]) as store:
+        values = frame_values(store, options.frame, options.overrides)
+        found = choose(store, values, options.types, download=not options.no_download)
+        if options.json:
+            print_json({"frame": options.frame, "instrument": store.orm_class.instrument_name, "calibrations": found})
+        else:
+            print_choices(options.frame, found)
+    return 1 if any("error" in answer for answer in found.values()) else 0
+
+
+def explain(options: Namespace) -> int:
+    """Print why a calibration is chosen and others are not."""
+    with open_for(options, [options.frame]) as store:
+        values = frame_values(store, options.frame, options.overrides)
+        explanation = store.explain(values, options.type, nearest=options.nearest)
+        if options.json:
+            print_json(explanation.to_dict())
+        else:
+            print_text(explanation.to_text(terminal_width()))
+    return 0 if explanation.winner is not None else 1
+
+
+def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
+    """Column values of a frame, those given by the user in place of the header's."""
+    unknown = sorted({name for name, _ in overrides} - set(store.orm_class.column_names()))
+    if unknown:
+        raise HeaderError(
+            f"{store.orm_class.instrument_name} has no column {', '.join(unknown)}.",
+            f"Its columns are {', '.join(store.orm_class.column_names())}.",
+            column=unknown[0],
+            keywords=(),
+            source="--set",
+        )
+    return {**column_values(store.orm_class, frame), **dict(overrides)}
+
+
+def choose(
+    store: CalibrationStore[Any], values: dict[str, Any], types: list[str] | None, *, download: bool
+) -> dict[str, dict[str, Any]]:
+    """Give, by type, the chosen calibration or the error, as plain data."""
+    found = {}
+    for cal_type in types or store.orm_class.selectors:
+        try:
+            record = store.select(values, cal_type)
+            path = store.get_calibration_by_id(record.id).path if download else store.get_local_filepath(record)
+        except (CalibrationNotFoundError, HeaderError) as error:
+            found[cal_type] = {"error": type(error).__name__, "message": str(error)}
+        except KoaMiddlewareError as error:
+            found[cal_type] = {"error": type(error).__name__, "message": str(error), **_named(record)}
+        else:
+            time = store.orm_class.selectors[cal_type.lower()].time
+            found[cal_type] = {
+                **_named(record),
+                "path": str(path),
+                "delta_days": record[time] - float(store.orm_class.normalise(values)[time]),
+                "is_fallback": record.is_fallback,
+            }
+    return found
+
+
+def print_choices(frame: str, found: dict[str, dict[str, Any]]) -> None:
+    """Print what `choose` gave: a table of what was found, then a line for each miss."""
+    rows = [
+        (
+            cal_type,
+            offset(answer["delta_days"]) + (", by fallback" if answer["is_fallback"] else ""),
+            f"{answer['id']}\n{answer['path']}",
+        )
+        for cal_type, answer in found.items()
+        if "error" not in answer
+    ]
+    if rows:
+        print_table(("type", "age", "id and path"), rows, title=f"calibrations of {frame}")
+    for cal_type, answer in found.items():
+        if "error" in answer:
+            say(f"{cal_type}: {answer['message']}")
+
+
+def _named(record: Any) -> dict[str, Any]:
+    return {"id": record.id, "filename": record.filename, "cal_version": record.cal_version}

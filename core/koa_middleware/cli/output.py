@@ -1,0 +1,60 @@
+"""How results are printed."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..tables import render
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as JSON, which has no word for a number that is not finite: null stands there."""
+    print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))  # noqa: T201
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+    """Print a table: as wide as the terminal, or as its content where the output goes elsewhere."""
+    print(render(columns, rows, title=title, width=terminal_width()))  # noqa: T201
+
+
+def print_text(text: str) -> None:
+    """Print a line or several."""
+    print(text)  # noqa: T201
+
+
+def print_wrapped(text: str) -> None:
+    """Print lines; those that are longer than the terminal is wide are broken at blanks."""
+    width = terminal_width()
+    for line in text.splitlines():
+        fits = width is None or len(line) <= width
+        print_text(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
+
+
+def terminal_width() -> int | None:
+    """Width of the terminal in characters; None where stdout is not one."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def size(number: float | None) -> str:
+    """A number of bytes in words."""
+    if number is None:
+        return "unknown"
+    steps = min(len(_UNITS) - 1, int(math.log(max(number, 1), 1000)))
+    scaled = number / 1000**steps
+    return f"{scaled:.{0 if steps == 0 or scaled >= 100 else 1}f} {_UNITS[steps]}"

@@ -1,0 +1,93 @@
+"""Whether cached files are what their records say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from .cache import Cache, Signature, digest_of
+from .database import LocalDatabase
+from .files import known_signature, remember_signature
+from .orm import ORMCalibration
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+@dataclass
+class VerificationReport:
+    """What a verification found.
+
+    Attributes
+    ----------
+    checked : int
+        Number of files that are here and were hashed.
+    bad : dict
+        File name to what is wrong with it.
+    missing : list of str
+        File names of LOCAL records whose file is not here; a REMOTE one can be downloaded when it is needed.
+    repaired : list of str
+        Bad ones that were replaced.
+    """
+
+    checked: int = 0
+    bad: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return vars(self).copy()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file is what its record says, after repair."""
+        return not self.missing and set(self.bad) <= set(self.repaired)
+
+
+class Verifier(Generic[R]):
+    """Compares cached files with their records.
+
+    Parameters
+    ----------
+    cache : Cache
+    database : LocalDatabase
+    """
+
+    def __init__(self, cache: Cache, database: LocalDatabase[R]) -> None:
+        self.cache = cache
+        self.database = database
+
+    def fault(self, record: R, path: Path, *, rehash: bool = False) -> str:
+        """Say how a file differs from its record; nothing when it does not.
+
+        The content is hashed when the file's signature is not the one that it had when it was last hashed, or when
+        `rehash` says so.
+        """
+        signature = self.cache.signature(path)
+        if record.file_size is not None and signature.size != record.file_size:
+            return f"it has {signature.size} bytes, {record.file_size} are recorded"
+        if record.checksum is None:
+            return ""
+        if not rehash and self._known(record) == signature:
+            return ""
+        found = digest_of(path, record.checksum.partition(":")[0])
+        if found != record.checksum:
+            return f"its checksum is {found}, {record.checksum} is recorded"
+        with self.database.begin() as connection:
+            remember_signature(connection, self.database.orm_class, record, signature)
+        return ""
+
+    def check_all(self) -> Iterator[tuple[R, Path, str]]:
+        """Hash every file; gives record, path and fault: empty, ``"missing"``, or what is wrong."""
+        for record in self.database.query():
+            path = self.cache.path(record.filename)
+            yield record, path, self.fault(record, path, rehash=True) if path.is_file() else "missing"
+
+    def _known(self, record: R) -> Signature | None:
+        statement = known_signature(self.database.orm_class)
+        for checksum, *signature in self.database.rows(statement, {"filename": record.filename}):
+            if checksum == record.checksum:
+                return Signature(*signature)
+        return None
