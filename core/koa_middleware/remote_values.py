@@ -36,7 +36,8 @@ def normalised(column: Column[Any], remote_type: str | None) -> str:
     elif isinstance(column.type, Boolean):
         value = value if remote_type == "boolean" else f"{value}::boolean" if is_text else f"({name} <> 0)"
     elif isinstance(column.type, Integer):
-        value = value if remote_type in {"integer", "bigint", "smallint"} else f"NULLIF({value}::numeric, 'NaN')::bigint"
+        is_whole = remote_type in {"integer", "bigint", "smallint"}
+        value = value if is_whole else f"NULLIF({value}::numeric, 'NaN')::bigint"
     elif isinstance(column.type, (Float, Numeric)):
         value = f"NULLIF({value}::float8, 'NaN')"
     return value if default is None else f"COALESCE({value}, {default})"

@@ -37,7 +37,9 @@ class Relay:
         self._socket = socket.create_server(("127.0.0.1", 0))
         port = self._socket.getsockname()[1]
         self.url = make_url(url).set(port=port).render_as_string(hide_password=False)
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._silent: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         while True:
@@ -46,25 +48,29 @@ class Relay:
             except OSError:
                 return
             if self._cut_after is None:
-                continue  # accepts, and never says a word
-            server = socket.create_connection(self._server)
-            threading.Thread(target=self._pass, args=(client, server, None), daemon=True).start()
-            self._pass(server, client, self._cut_after)
+                self._silent.append(client)  # never hears a word
+                continue
+            with client, socket.create_connection(self._server) as server:
+                there = threading.Thread(target=self._pass, args=(client, server, None))
+                there.start()
+                self._pass(server, client, self._cut_after)
+                there.join()
 
     def _pass(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
         passed = 0
-        try:
+        with contextlib.suppress(OSError):
             while (limit is None or passed < limit) and (some := source.recv(4096)):
                 target.sendall(some)
                 passed += len(some)
-        except OSError:
-            pass
         for one in (source, target):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._socket.close()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for one in (self._socket, *self._silent):
+            one.close()
 
 
 def check_message(error: KoaMiddlewareError, url: str) -> None:
