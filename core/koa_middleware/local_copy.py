@@ -64,6 +64,8 @@ class LocalCopy:
         names = (f"{self._table.name}_sync", f"{self._table.name}_conflicts")
         if self._database.execute(known, names).fetchone()[0] == 2:
             return
+        # In one transaction: a process killed half-way leaves nothing.
+        self._database.execute("BEGIN IMMEDIATE")
         self._database.execute(
             f"""CREATE TABLE IF NOT EXISTS {self._sync} (
             one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL, archive TEXT, bookmark TEXT,
@@ -74,7 +76,7 @@ class LocalCopy:
             id TEXT PRIMARY KEY, filename TEXT NOT NULL, reason TEXT NOT NULL, local_id TEXT, record TEXT NOT NULL)"""
         )
         self._database.execute(f"INSERT OR IGNORE INTO {self._sync} (one, revision) VALUES (1, 0)")
-        self._database.commit()
+        self._database.execute("COMMIT")
 
     def load(self) -> CopyState:
         """Read how far the copy is."""

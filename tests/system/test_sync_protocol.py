@@ -27,7 +27,7 @@ from sqlalchemy import text
 sys.path.insert(0, str(Path(__file__).parent))
 from survey import COLUMNS, FILL, Survey, local_engine
 
-ROUNDS = int(os.environ.get("KOA_TEST_SYNC_ROUNDS", "40"))
+ROUNDS = int(os.environ.get("KOA_TEST_SYNC_ROUNDS", "25"))
 ROWS = 20_000
 PUBLISHERS, SLOW_PUBLISHERS, CLIENTS = 8, 3, 3
 LOCAL_NAMES = [f"taken-{number}.fits" for number in range(20)]
