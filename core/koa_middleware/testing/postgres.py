@@ -72,7 +72,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         programs = _programs()
-        self._account = _UNPRIVILEGED if os.geteuid() == 0 else None
+        self._account = _unprivileged_account() if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="koa-postgres-"))
         self.password = secrets.token_urlsafe(16)
         self.port = _free_port()
@@ -80,9 +80,9 @@ class PostgresServer:
         secret = self.folder / "password"
         secret.touch(mode=0o600)
         secret.write_text(self.password)
-        for path in (self.folder, secret):
-            if self._account is not None:
-                shutil.chown(path, self._account)
+        if self._account is not None:
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, *self._account, follow_symlinks=False)
         # A session of its own: an interrupt from the keyboard reaches this process alone, which then closes the pipe.
         self._keeper = subprocess.Popen(  # noqa: S603
             ["/bin/sh", "-c", _KEEPER, "koa-postgres", self.programs, self.folder, str(self.port)],
@@ -164,11 +164,9 @@ class PostgresServer:
         )
 
     def _as_account(self) -> dict[str, Any]:
-        return (
-            {}
-            if self._account is None
-            else {"user": self._account, "group": _group_of(self._account), "extra_groups": []}
-        )
+        if self._account is None:
+            return {}
+        return {"user": self._account[0], "group": self._account[1], "extra_groups": []}
 
     def _reachable(self, programs: Path) -> Path:
         """Give the programs' folder, or a copy of it where the account that serves cannot reach it."""
@@ -177,7 +175,7 @@ class PostgresServer:
                 [programs / "postgres", "--version"], check=True, capture_output=True, cwd="/", **self._as_account()
             )
         except (OSError, subprocess.CalledProcessError):
-            copied = shutil.copytree(programs.parent, self.folder / "programs", symlinks=True)
+            copied: Path = shutil.copytree(programs.parent, self.folder / "programs", symlinks=True)
             return copied / "bin"
         return programs
 
@@ -194,10 +192,11 @@ def _programs() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _group_of(account: str) -> int:
-    import pwd
+def _unprivileged_account() -> tuple[int, int]:
+    import pwd  # is not everywhere
 
-    return pwd.getpwnam(account).pw_gid
+    account = pwd.getpwnam(_UNPRIVILEGED)
+    return account.pw_uid, account.pw_gid
 
 
 def _free_port() -> int:
