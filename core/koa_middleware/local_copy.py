@@ -38,6 +38,7 @@ class LocalCopy:
     def __init__(self, database: sqlite3.Connection, table: Table) -> None:
         self.counts = Counts()
         self.state = CopyState()
+        self.sweeps_begun = 0
         self._database = database
         self._table = table
         self._columns = table.c.keys()
@@ -57,13 +58,14 @@ class LocalCopy:
             + " OR ".join(f"{self._name}.{quote(name)} IS NOT excluded.{quote(name)}" for name in self._columns)
             + ")"
         )
-        self._create_side_tables()
 
-    def _create_side_tables(self) -> None:
-        known = "SELECT count(*) FROM sqlite_master WHERE name IN (?, ?)"
-        names = (f"{self._table.name}_sync", f"{self._table.name}_conflicts")
-        if self._database.execute(known, names).fetchone()[0] == 2:
-            return
+    def exists(self) -> bool:
+        """Whether the side tables are there, as they are since the first sync."""
+        known = "SELECT 1 FROM sqlite_master WHERE name = ?"
+        return self._database.execute(known, (f"{self._table.name}_sync",)).fetchone() is not None
+
+    def create(self) -> None:
+        """Make the side tables."""
         # In one transaction: a process killed half-way leaves nothing.
         self._database.execute("BEGIN IMMEDIATE")
         self._database.execute(
@@ -264,7 +266,22 @@ class LocalCopy:
 
 @contextmanager
 def open_copy(engine: Engine, table: Table) -> Iterator[LocalCopy]:
-    """Open the local copy for writing, over a connection of its own."""
+    """Open the local copy for writing, over a connection of its own; make its side tables where they are missing."""
+    with _connected(engine, table) as copy:
+        if not copy.exists():
+            copy.create()
+        yield copy
+
+
+@contextmanager
+def read_copy(engine: Engine, table: Table) -> Iterator[LocalCopy | None]:
+    """Open the local copy for reading; None before the first sync."""
+    with _connected(engine, table) as copy:
+        yield copy if copy.exists() else None
+
+
+@contextmanager
+def _connected(engine: Engine, table: Table) -> Iterator[LocalCopy]:
     pooled = engine.raw_connection()
     try:
         yield LocalCopy(cast(sqlite3.Connection, pooled.driver_connection), table)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, Table
 
 from .copy_state import Conflict
-from .local_copy import LocalCopy, Superseded, open_copy
+from .local_copy import LocalCopy, Superseded, open_copy, read_copy
 from .remote import RemoteState, RemoteTable, open_remote
 
 
@@ -69,13 +69,25 @@ def synchronise(local: Engine, remote: Engine, table: Table, *, full: bool = Fal
         swept = False
         while True:
             try:
-                swept = _follow(copy, source, full=full and not swept) or swept
+                swept = _follow(copy, source, full=full and not copy.sweeps_begun) or swept
                 copy.settle()
             except Superseded:
                 source.end()
                 continue
             counts = copy.counts
             return SyncResult(counts.added, counts.changed, counts.withdrawn, tuple(copy.conflicts()), swept)
+
+
+def last_synced(local: Engine, table: Table) -> float | None:
+    """End of the last complete sync, in seconds since 1970-01-01 UTC by the local clock; None before the first."""
+    with read_copy(local, table) as copy:
+        return None if copy is None else copy.load().synced_at
+
+
+def conflicts(local: Engine, table: Table) -> list[Conflict]:
+    """Remote rows that are kept apart now, by file name; asks no network."""
+    with read_copy(local, table) as copy:
+        return [] if copy is None else copy.conflicts()
 
 
 def _follow(copy: LocalCopy, source: RemoteTable, *, full: bool) -> bool:
@@ -100,11 +112,15 @@ def _follow(copy: LocalCopy, source: RemoteTable, *, full: bool) -> bool:
 
 
 def _is_continued(copy: LocalCopy, there: RemoteState, source: RemoteTable) -> bool:
-    """Whether the copy's bookmark means something: same archive, same columns, and it didn't go back in time."""
+    """Whether the copy's bookmark means something: same archive, same columns, and it didn't go back in time.
+
+    A standby may lag behind the bookmark, but not behind the beginning of a sweep that it is to go on with.
+    """
     state = copy.state
     if state.bookmark is None or state.archive != there.archive or state.columns != _columns(source, there.columns):
         return False
-    return there.standby or there.bookmark.next_xid >= state.bookmark.next_xid
+    may_lag = there.standby and state.sweep_after is None
+    return may_lag or there.bookmark.next_xid >= state.bookmark.next_xid
 
 
 def _is_behind(copy: LocalCopy, there: RemoteState) -> bool:
@@ -132,6 +148,7 @@ def _sweep(copy: LocalCopy, source: RemoteTable, there: RemoteState, *, afresh: 
             sweep_after="",
         ):
             pass
+        copy.sweeps_begun += 1
     after = copy.state.sweep_after or ""
     identifier = source.table.c.keys().index("id")
     with closing(source.sweep(after, there.columns)) as batches:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from koa_middleware import remote
 from koa_middleware.exceptions import SchemaMismatchError
 from koa_middleware.remote_schema import initialise
-from koa_middleware.sync import SyncResult
+from koa_middleware.sync import SyncResult, conflicts, last_synced
 from sqlalchemy import text
 from survey import FILL, Survey
 
@@ -359,3 +360,30 @@ def test_a_reader_that_waited_for_a_rewrite_of_the_table_sees_its_rows(archive):
         owner.commit()
     waiting.join()
     assert len(found) == 2
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_several_syncs_of_one_file_at_once_end_with_the_rows_of_the_remote(archive, client, monkeypatch, full):
+    monkeypatch.setattr(remote, "BATCH", 20)
+    archive.execute(FILL.replace(":first", "1").replace(":last", "400"))
+    if full:
+        client.sync()
+        archive.execute(
+            f"ALTER TABLE {TABLE} DISABLE TRIGGER ALL",
+            f"UPDATE {TABLE} SET nframes = 5",
+            f"ALTER TABLE {TABLE} ENABLE TRIGGER ALL",
+        )
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: client.sync(full=full), range(4)))
+    assert client.rows() == archive.rows()
+
+
+def test_the_time_of_the_last_sync_and_the_conflicts_are_known_without_a_network(archive, client):
+    assert last_synced(client.engine, Survey.table()) is None
+    assert conflicts(client.engine, Survey.table()) == []
+    client.add_local("a.fits")
+    archive.insert("a.fits")
+    before = time.time()
+    found = client.sync().conflicts
+    assert before <= last_synced(client.engine, Survey.table()) <= time.time()
+    assert conflicts(client.engine, Survey.table()) == list(found)
