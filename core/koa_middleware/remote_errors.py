@@ -36,7 +36,7 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
     driver = cast(Any, engine.dialect.dbapi)
     code = str(getattr(cause, "pgcode", None) or "")
     host = host_of(engine)
-    said = " ".join(str(cause).strip().split()) or type(cause).__name__
+    said = " ".join(str(cause).split()).rstrip(".") or type(cause).__name__
     if engine.url.password:
         said = said.replace(str(engine.url.password), "***")
     first = said.split(" LINE ")[0]

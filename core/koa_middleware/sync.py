@@ -96,17 +96,15 @@ def _follow(copy: LocalCopy, source: RemoteTable, *, full: bool) -> bool:
     since = known.bookmark
     there = source.state(since)
     if not full and known.sweep_after is None and not there.news and _is_continued(copy, there, source):
-        if not _is_behind(copy, there):
-            with copy.transaction(bookmark=there.bookmark, synced_at=time.time()):
-                pass
+        with copy.transaction(bookmark=there.bookmark, synced_at=time.time()):
+            pass
         return False
     there = source.state(since, begin=True)
     source.require_columns(there.columns)
     sweeps = full or known.sweep_after is not None or not _is_continued(copy, there, source)
     if sweeps:
         _sweep(copy, source, there, afresh=full or not _is_continued(copy, there, source))
-    if sweeps or not _is_behind(copy, there):
-        _catch_up(copy, source, there)
+    _catch_up(copy, source, there)
     source.end()
     return sweeps
 
@@ -114,19 +112,14 @@ def _follow(copy: LocalCopy, source: RemoteTable, *, full: bool) -> bool:
 def _is_continued(copy: LocalCopy, there: RemoteState, source: RemoteTable) -> bool:
     """Whether the copy's bookmark means something: same archive, same columns, and it didn't go back in time.
 
-    A standby may lag behind the bookmark, but not behind the beginning of a sweep that it is to go on with.
+    A standby may lag behind the bookmark, which then goes back with it, but not behind the beginning of a sweep that
+    it is to go on with.
     """
     state = copy.state
     if state.bookmark is None or state.archive != there.archive or state.columns != _columns(source, there.columns):
         return False
     may_lag = there.standby and state.sweep_after is None
     return may_lag or there.bookmark.next_xid >= state.bookmark.next_xid
-
-
-def _is_behind(copy: LocalCopy, there: RemoteState) -> bool:
-    """Whether a standby shows less than the copy has seen already; it has nothing to give then."""
-    bookmark = copy.state.bookmark
-    return there.standby and bookmark is not None and there.bookmark.next_xid < bookmark.next_xid
 
 
 def _columns(source: RemoteTable, remote_columns: Mapping[str, str]) -> str:

@@ -159,8 +159,16 @@ def test_a_standby_does_not_lose_what_is_committed_late_and_may_take_turns_with_
             archive.insert("newest.fits")
             on_primary = client.sync()
             assert (on_primary.added, on_primary.full) == (1, False)
-            assert client.sync(replica).withdrawn == 0
+            with archive.engine.connect() as slow:
+                slow.execute(text("DELETE FROM survey_calibrations WHERE filename = 'first.fits'"))
+                archive.insert("last.fits")
+                client.sync()
+                assert client.sync(replica).withdrawn == 0
+                slow.commit()
+            wait_for_replay(archive, url)
+            assert client.sync(replica).withdrawn == 1
             assert client.rows() == archive.rows()
+            assert client.sync().added == 0
         archive.engine.dispose()
         client.engine.dispose()
 
