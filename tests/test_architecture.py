@@ -77,7 +77,7 @@ ONLY_IN = {
     "tqdm": {"cli", "download"},
 }
 #: Packages that take long to import: in functions only.
-SLOW = {"astropy", "prettytable", "psycopg2", "requests", "prettytable", "tqdm", "urllib3"}
+SLOW = {"astropy", "prettytable", "psycopg2", "requests", "tqdm", "urllib3"}
 
 
 @dataclass(frozen=True)

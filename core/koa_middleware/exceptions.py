@@ -69,7 +69,7 @@ class ConfigurationError(KoaMiddlewareError, ValueError):
     """An argument or an environment variable is missing or unusable."""
 
     setting: str
-    variable: str | None
+    variable: str | None = None
 
 
 class PluginError(KoaMiddlewareError):

@@ -11,6 +11,7 @@ from sqlalchemy import case, func, select, true
 from .records import record_builder
 from .rules import Plan, Refusal
 from .tables import render
+from .values import normal_form
 
 if TYPE_CHECKING:
     from .orm import ORMCalibration
@@ -120,7 +121,7 @@ def explain(
     """Count all records of the type by the refusal that comes first, and tell of the `nearest` one by one."""
     table = plan.orm_class.table()
     time, asked = table.c[plan.declaration.time], parameters["time"]
-    of_type = table.c.cal_type == plan.declaration.cal_type
+    of_type = table.c.cal_type == normal_form(table.c.cal_type, plan.declaration.cal_type, "the selector")
     chosen = table.c.id == (winner.id if winner is not None else None)
     outcomes = [
         (
@@ -154,11 +155,15 @@ def explain(
         said = reason if isinstance(reason, str) else reason(record)
         candidates.append(Candidate(record, rule, f"{offset(delta)}, {said}", delta))
     candidates.sort(key=_rank)
+    counts: dict[str, int] = {}
+    for number, (rule, _, _) in enumerate(outcomes):  # two rules may compare one column
+        if number in counted:
+            counts[rule] = counts.get(rule, 0) + counted[number]
     return Explanation(
         plan.declaration.cal_type,
         plan.compared(parameters),
         sum(counted.values()),
-        {rule: counted[number] for number, (rule, _, _) in enumerate(outcomes) if number in counted},
+        counts,
         tuple(candidates[:nearest]),
         winner,
     )

@@ -70,7 +70,7 @@ class Headers(Mapping[str, Any]):
 def headers_of(header: Any) -> Mapping[str, Any]:
     """`Headers` of one `astropy.io.fits.Header`; any other mapping is returned as it is."""
     if not hasattr(header, "cards"):
-        return dict(header)
+        return header if isinstance(header, Mapping) else dict(header)
     extname = str(header.get("EXTNAME", "")).strip()
     return Headers(lambda name: header if name in {"", extname} else None)
 

@@ -11,6 +11,15 @@ from .exceptions import HeaderError
 from .orm import ORMCalibration
 
 
+def default_types(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> list[str]:
+    """Cal types that can be chosen for a frame: all that have a selector, but those that need a value not given."""
+    return [
+        name
+        for name, selector in orm_class.selectors.items()
+        if all(values.get(column) is not None for column in selector.given)
+    ]
+
+
 def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, Any]:
     """Give the column values of a frame.
 

@@ -192,9 +192,10 @@ class ORMCalibration(DeclarativeBase):
         for column in cls.table().c:
             if row[column.key] is None and not column.nullable:
                 keywords = column.info.get("keywords", ())
+                said = " or ".join(keywords)
                 raise HeaderError(
-                    f"{source} has no {column.key} (keyword {' or '.join(keywords) or 'none'}).",
-                    "Write the keyword into its header, or name the file as the instrument's pipeline does.",
+                    f"{source} has no {column.key}{f' (keyword {said})' if said else ''}.",
+                    "Write it into the header, or name the file as the instrument's pipeline does.",
                     column=column.key,
                     keywords=keywords,
                     source=source,

@@ -76,7 +76,7 @@ class InstrumentPlugin:
             raise _invalid(self.name, "", f"its selector {selector!r} is not an instance of CalibrationSelector")
         fault = ""
         columns = self.ORM.column_names()
-        named = (*selector.match, *selector.match_if_known, *selector.require, selector.time)
+        named = (*selector.match, *selector.given, *selector.match_if_known, *selector.require, selector.time)
         unknown = sorted(set(named) - set(columns))
         if not selector.cal_type:
             fault = "has no cal_type"

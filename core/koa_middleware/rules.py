@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Select, bindparam, func, or_, select
 
-from .exceptions import HeaderError
+from .exceptions import ConfigurationError, HeaderError
 from .orm import ORMCalibration
 from .values import is_wildcard, normal_form
 
@@ -31,9 +31,15 @@ class Declaration(NamedTuple):
 
     cal_type: str
     match: tuple[str, ...]
+    given: tuple[str, ...]
     match_if_known: tuple[str, ...]
     require: tuple[tuple[str, Any], ...]
     time: str
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Columns that must be equal."""
+        return (*self.match, *self.given)
 
 
 class Refusal(NamedTuple):
@@ -84,7 +90,7 @@ class Plan(NamedTuple):
         """
         columns, source = self.orm_class.table().c, str(asked.get("filename") or "the input")
         parameters: dict[str, Any] = {}
-        for name in self.declaration.match:
+        for name in self.declaration.compared:
             value = normal_form(columns[name], asked.get(name), source)
             if is_wildcard(value) or value != value:
                 raise self._lacks(columns[name], asked.get(name), source)
@@ -117,14 +123,14 @@ class Plan(NamedTuple):
 
     def compared(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Give the values by which a frame is compared, for messages."""
-        names = (*self.declaration.match, *self.declaration.match_if_known)
+        names = (*self.declaration.compared, *self.declaration.match_if_known)
         return {name: parameters[f"match_{name}"] for name in names} | {self.declaration.time: parameters["time"]}
 
     def refusals(self, parameters: Mapping[str, Any], max_age: timedelta | None, direction: str) -> list[Refusal]:
         """All ways of being refused, in the order in which they are told."""
         columns, time = self.orm_class.table().c, self.orm_class.table().c[self.declaration.time]
         refusals = [no_time(time)]
-        for name in self.declaration.match:
+        for name in self.declaration.compared:
             refusals.append(_differs(columns[name], parameters[f"match_{name}"], "the frame's is"))
         for name in self.declaration.match_if_known:
             if parameters[f"match_{name}"] is not None:
@@ -143,9 +149,9 @@ class Plan(NamedTuple):
 
     def _lacks(self, column: Column[Any], value: Any, source: str) -> HeaderError:
         keywords = column.info.get("keywords", ())
-        found = "has no" if value is None else f"has {value!r} as its"
+        found, said = "has no" if value is None else f"has {value!r} as its", " or ".join(keywords)
         return HeaderError(
-            f"{source} {found} {column.key} (keyword {' or '.join(keywords) or 'none'}), by which a "
+            f"{source} {found} {column.key}{f' (keyword {said})' if said else ''}, by which the type "
             f"{self.declaration.cal_type} is chosen.",
             "Correct the header, or give the column's value.",
             column=column.key,
@@ -175,11 +181,12 @@ def _differs(column: Column[Any], value: Any, whose: str, *, null_fits: bool = F
 def plan(orm_class: type[ORMCalibration], declaration: Declaration) -> Plan:
     """Prepare the statements of a declaration."""
     table, columns = orm_class.table(), orm_class.table().c
+    _check_columns(orm_class, declaration)
     time = columns[declaration.time]
     required = tuple((name, _required(columns[name], value)) for name, value in declaration.require)
     admits = [
-        columns.cal_type == declaration.cal_type,
-        *(columns[name] == bindparam(f"match_{name}", None) for name in declaration.match),
+        columns.cal_type == normal_form(columns.cal_type, declaration.cal_type, "the selector"),
+        *(columns[name] == bindparam(f"match_{name}", None) for name in declaration.compared),
         *(columns[name].in_(v) if isinstance(v, tuple) else columns[name] == v for name, v in required),
         *(_same_if_known(columns[name]) for name in declaration.match_if_known),
         columns.quality != "BAD",
@@ -201,8 +208,22 @@ def plan(orm_class: type[ORMCalibration], declaration: Declaration) -> Plan:
     )
 
 
+def _check_columns(orm_class: type[ORMCalibration], declaration: Declaration) -> None:
+    required = (name for name, _ in declaration.require)
+    named = (*declaration.compared, *declaration.match_if_known, *required, declaration.time)
+    unknown = sorted(set(named) - set(orm_class.column_names()))
+    if unknown:
+        raise ConfigurationError(
+            f"The selector for {declaration.cal_type or 'no type'} names {', '.join(unknown)}, which is no column of "
+            f"{orm_class.instrument_name}.",
+            f"Its columns are {', '.join(orm_class.column_names())}.",
+            setting="selector",
+            variable=None,
+        )
+
+
 def _required(column: Column[Any], value: Any) -> Any:
-    if isinstance(value, tuple | list | set | frozenset):
+    if isinstance(value, tuple):
         return tuple(normal_form(column, each, "the selector's require") for each in value)
     return normal_form(column, value, "the selector's require")
 

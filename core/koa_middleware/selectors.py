@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -20,7 +21,7 @@ from .rules import Declaration, Plan, Refusal, bad_quality, plan
 
 DIRECTIONS = ("nearest", "before", "after")
 
-_DECLARED = ("cal_type", "match", "match_if_known", "require", "max_age", "direction", "time")
+_DECLARED = ("cal_type", "match", "given", "match_if_known", "require", "max_age", "direction", "time")
 
 
 class FallbackWarning(UserWarning):
@@ -49,6 +50,9 @@ class CalibrationSelector:
     cal_type : str
     match : tuple of str
         Columns that are equal in frame and calibration; the frame must have them.
+    given : tuple of str
+        Like `match`, but the caller gives the value, since no frame holds it. A type with such columns is chosen
+        when it is asked for by name, or the values are there.
     match_if_known : tuple of str
         Columns that are equal where both sides have them.
     require : mapping
@@ -63,6 +67,7 @@ class CalibrationSelector:
 
     cal_type: str = ""
     match: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     match_if_known: tuple[str, ...] = ()
     require: Mapping[str, Any] = MappingProxyType({})
     max_age: timedelta | None = None
@@ -76,6 +81,12 @@ class CalibrationSelector:
         vars(self).update(overrides)
         if self.direction not in DIRECTIONS:
             raise self._misdeclared("direction", f"has the direction {self.direction!r}", ", ".join(DIRECTIONS))
+        if not (self.max_age is None or (isinstance(self.max_age, timedelta) and self.max_age >= timedelta(0))):
+            raise self._misdeclared("max_age", f"has the max_age {self.max_age!r}", "timedelta(days=...), None")
+        for setting in ("match", "given", "match_if_known"):
+            if isinstance(getattr(self, setting), str):
+                found = getattr(self, setting)
+                raise self._misdeclared(setting, f"has text as its {setting}", f"({found!r},), a tuple")
 
     def effective_input(self, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:  # noqa: ARG002
         """Give the values that the rule compares with: the frame's own, unless overridden."""
@@ -88,7 +99,8 @@ class CalibrationSelector:
 
     def select_best(self, input: Mapping[str, Any], candidates: Iterable[Any]) -> Any:
         """Give the nearest candidate; of equally near ones the earlier, then the newest version, then the lowest id."""
-        ranked = sorted(candidates, key=lambda record: str(record["id"]))
+        timed = (record for record in candidates if record[self.time] is not None and math.isfinite(record[self.time]))
+        ranked = sorted(timed, key=lambda record: str(record["id"]))
         ranked.sort(key=lambda record: str(record["cal_version"]), reverse=True)
         ranked.sort(key=lambda record: float(record[self.time]))
         if not ranked:
@@ -189,7 +201,14 @@ class CalibrationSelector:
 
     def declaration(self) -> Declaration:
         """What of this selector goes into its statements."""
-        return Declaration(self.cal_type, self.match, self.match_if_known, tuple(self.require.items()), self.time)
+        return Declaration(
+            self.cal_type.strip().lower(),
+            tuple(self.match),
+            tuple(self.given),
+            tuple(self.match_if_known),
+            tuple((name, _hashable(value)) for name, value in self.require.items()),
+            self.time,
+        )
 
     def _plan(self, db: Database) -> Plan:
         return plan(db.orm_class, self.declaration())
@@ -198,6 +217,10 @@ class CalibrationSelector:
         return ConfigurationError(
             f"{type(self).__name__} {fault}.", f"Use one of {allowed}.", setting=setting, variable=None
         )
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | set | frozenset) else value
 
 
 def _fetch(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) -> list[ORMCalibration]:

@@ -21,7 +21,7 @@ from .exceptions import (
 )
 from .explain import Explanation
 from .flags import check_judgement, write_flag
-from .inputs import column_values
+from .inputs import column_values, default_types
 from .orm import ORMCalibration
 from .registration import Registration
 from .settings import CALIBRATION_URL, REMOTE_DATABASE_URL, resolve
@@ -205,13 +205,16 @@ class CalibrationStore(Generic[R]):
     ) -> Mapping[str, CalibrationResult | KoaMiddlewareError]:
         """Give the best calibration of each type for a frame, in the plugin's order or that of `cal_types`.
 
+        By default these are all types that the plugin has a selector for, but those whose selector compares a
+        `given` column of which the frame says nothing.
+
         Raises
         ------
         CalibrationNotFoundError
             Lists all types that nothing fits; with `return_exceptions`, each type's error is its value instead.
         """
         values = column_values(self.orm_class, input)
-        selectors = {name: self._selector(name) for name in (cal_types or self.orm_class.selectors)}
+        selectors = {name: self._selector(name) for name in cal_types or default_types(self.orm_class, values)}
         found = {
             name: _outcome(lambda chosen=chosen: self.get_calibration(values, chosen), True)
             for name, chosen in selectors.items()

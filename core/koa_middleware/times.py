@@ -14,6 +14,8 @@ from typing import NamedTuple
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_MJD = 40587
 _DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+_LEAP_SECOND = re.compile(r"(23:?59:?)60")
 
 
 class IsoTime(NamedTuple):
@@ -32,11 +34,15 @@ def parse_iso(text: str) -> IsoTime:
         When it is not such a time.
     """
     text = text.strip()
-    moment = datetime.fromisoformat(text)
+    whole, leaps = _LEAP_SECOND.subn(r"\g<1>59", text)
+    moment = datetime.fromisoformat(whole)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    has_clock = re.search(r"\d[T ]\d", text) is not None
-    return IsoTime(_to_milliseconds(moment), has_clock)
+    has_clock = re.search(r"\d[Tt ]\d", text) is not None
+    try:
+        return IsoTime(_to_milliseconds(moment + leaps * _SECOND), has_clock)
+    except OverflowError as error:
+        raise ValueError(f"{text} is not in the years 1 to 9999") from error
 
 
 def iso_from_mjd(mjd: float) -> str:

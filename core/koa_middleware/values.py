@@ -6,6 +6,7 @@ and other databases.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,8 +29,8 @@ def is_wildcard(value: Any) -> bool:
 def normal_form(column: Column[Any], value: Any, source: str) -> Any:
     """Give the normal form of one column's value.
 
-    Text loses its trailing blanks, and its letter case where the column folds it; empty text is None. Numbers and
-    booleans written as text become numbers and booleans. Times become UTC, ``YYYY-MM-DDTHH:MM:SS.sss``.
+    Text loses its trailing blanks, and its letter case where the column folds it; empty text and NaN are None. Numbers
+    and booleans written as text become numbers and booleans. Times become UTC, ``YYYY-MM-DDTHH:MM:SS.sss``.
 
     Raises
     ------
@@ -63,6 +64,8 @@ def _typed(value: Any, column: Column[Any]) -> Any:
     """Give a value as its column's type holds it; text that says nothing is None in a column that isn't text."""
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if isinstance(column.type, String):
         text = str(value).rstrip()
         return (text.lower() if column.info.get("fold") else text) or None
@@ -74,7 +77,12 @@ def _typed(value: Any, column: Column[Any]) -> Any:
         return _boolean(value)
     if isinstance(column.type, Integer):
         return _integer(value)
-    return float(value) if isinstance(column.type, Float) else value
+    return _number(value) if isinstance(column.type, Float) else value
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return None if math.isnan(number) else number
 
 
 def _boolean(value: Any) -> bool:
@@ -115,7 +123,10 @@ def _version(value: Any, _: Any) -> str | None:
 
 
 def _time(value: Any, _: Any) -> str | None:
-    return None if not str(value).strip() else parse_iso(str(value)).text
+    if not str(value).strip():
+        return None
+    time = parse_iso(str(value))
+    return time.text if time.has_clock else time.text[:10]
 
 
 def _identity(value: Any, _: Any) -> Any:

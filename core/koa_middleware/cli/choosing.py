@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any
 
-from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
+from ..exceptions import CalibrationNotFoundError, ConfigurationError, HeaderError, KoaMiddlewareError
 from ..explain import offset
-from ..inputs import column_values
+from ..inputs import column_values, default_types
 from ..store import CalibrationStore
 from . import say
 from .context import open_for
-from .output import print_json, print_table, print_text, terminal_width
+from .output import print_json, print_table, print_wrapped, terminal_width
 
 
 def best(options: Namespace) -> int:
@@ -23,7 +24,15 @@ def best(options: Namespace) -> int:
             print_json({"frame": options.frame, "instrument": store.orm_class.instrument_name, "calibrations": found})
         else:
             print_choices(options.frame, found)
+        for cal_type in [] if options.types else left_out(store, found):
+            needed = " and ".join(f"--set {name}=..." for name in store.orm_class.selectors[cal_type].given)
+            say(f"{cal_type} was not asked for: it is chosen with --type {cal_type} {needed}")
     return 1 if any("error" in answer for answer in found.values()) else 0
+
+
+def left_out(store: CalibrationStore[Any], found: Mapping[str, Any]) -> list[str]:
+    """Cal types that have a selector and were not asked for."""
+    return [cal_type for cal_type in store.orm_class.selectors if cal_type not in found]
 
 
 def explain(options: Namespace) -> int:
@@ -34,39 +43,47 @@ def explain(options: Namespace) -> int:
         if options.json:
             print_json(explanation.to_dict())
         else:
-            print_text(explanation.to_text(terminal_width()))
+            print_wrapped(explanation.to_text(terminal_width()))
     return 0 if explanation.winner is not None else 1
 
 
 def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
     """Column values of a frame, those given by the user in place of the header's."""
-    unknown = sorted({name for name, _ in overrides} - set(store.orm_class.column_names()))
+    given = dict(overrides)
+    unknown = sorted(set(given) - set(store.orm_class.column_names()))
     if unknown:
-        raise HeaderError(
+        raise ConfigurationError(
             f"{store.orm_class.instrument_name} has no column {', '.join(unknown)}.",
             f"Its columns are {', '.join(store.orm_class.column_names())}.",
-            column=unknown[0],
-            keywords=(),
-            source="--set",
+            setting="--set",
+            variable=None,
         )
-    return {**column_values(store.orm_class, frame), **dict(overrides)}
+    values = dict(column_values(store.orm_class, frame))
+    if given.keys() & {"datetime_obs", "mjd_start"}:
+        values = {name: value for name, value in values.items() if name not in {"datetime_obs", "mjd_start"}}
+    try:
+        return {**values, **store.orm_class.normalise(given, "--set")}
+    except HeaderError as error:
+        raise ConfigurationError(error.message, "Correct the value.", setting="--set", variable=None) from error
 
 
 def choose(
     store: CalibrationStore[Any], values: dict[str, Any], types: list[str] | None, *, download: bool
 ) -> dict[str, dict[str, Any]]:
     """Give, by type, the chosen calibration or the error, as plain data."""
-    found = {}
-    for cal_type in types or store.orm_class.selectors:
+    found: dict[str, dict[str, Any]] = {}
+    for cal_type in map(str.lower, types or default_types(store.orm_class, values)):
         try:
             record = store.select(values, cal_type)
             path = store.get_calibration_by_id(record.id).path if download else store.get_local_filepath(record)
+        except ConfigurationError:
+            raise
         except (CalibrationNotFoundError, HeaderError) as error:
             found[cal_type] = {"error": type(error).__name__, "message": str(error)}
         except KoaMiddlewareError as error:
             found[cal_type] = {"error": type(error).__name__, "message": str(error), **_named(record)}
         else:
-            time = store.orm_class.selectors[cal_type.lower()].time
+            time = store.orm_class.selectors[cal_type].time
             found[cal_type] = {
                 **_named(record),
                 "path": str(path),

@@ -70,7 +70,7 @@ class PluginContract:
                 probes = [line for line in details if f"{selector.time}>? AND {selector.time}<?" in line]
                 where = f"{type(selector).__name__} of {self.plugin.name}: {details}"
                 assert len(probes) == 2, f"not two probes on (cal_type, compared columns, time): {where}"
-                compared = (*selector.match, "cal_type")
+                compared = (*selector.match, *selector.given, "cal_type")
                 assert all(f"{name}=?" in line for name in compared for line in probes), where
                 assert not any(line.startswith("SCAN") for line in details), f"the table is scanned: {where}"
         engine.dispose()

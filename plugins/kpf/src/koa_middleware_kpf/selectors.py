@@ -70,7 +70,7 @@ class OrdertraceSelector(_KPFSelector):
     """Order trace of one chip: give the input a `chip`, ``GREEN`` or ``RED``, which no frame holds."""
 
     cal_type = "ordertrace"
-    match = ("chip",)
+    given = ("chip",)
     match_if_known = ("kpf_era", "read_speed", "amplifiers")
 
 
@@ -103,7 +103,8 @@ class EtalonmaskSelector(_KPFSelector):
     """
 
     cal_type = "etalonmask"
-    match = ("fiber", "service_interval")
+    match = ("service_interval",)
+    given = ("fiber",)
     max_age = timedelta(days=2)
 
     def effective_input(self, input: Mapping[str, Any], db: Any) -> Mapping[str, Any]:

@@ -1,0 +1,126 @@
+"""What only a process of its own shows: pipes, signals, terminals, a full disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.mark.usefixtures("night")
+def test_results_go_to_stdout_and_messages_to_stderr(process: Run, frame: Path) -> None:
+    found = process("best", frame).ended(1)
+    assert "dark-near.fits" in found.out
+    assert "koa-cal:" not in found.out
+    assert all(line.startswith("koa-cal: ") for line in found.err.splitlines())
+    assert process("status", "-i", "testspec").ended(0).err == ""
+    assert process("status", "-i", "nosuch").ended(2).out == ""
+
+
+def test_a_reader_that_has_enough_is_no_error(command: Run, add_records: Run) -> None:
+    add_records(3000)
+    started = command("list", "-i", "testspec", "--limit", 3000)
+    line = f"set -o pipefail; {shlex.join(started.pop('args'))} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], **started, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    heading, code = done.stdout.splitlines()
+    assert heading.split()[:2] == ["type", "calibration"]
+    assert code == "1"
+
+
+def test_a_reader_that_is_gone_is_no_error(command: Run, add_records: Run) -> None:
+    add_records(1)
+    gone, ours = os.pipe()
+    os.close(gone)
+    started = subprocess.Popen(**command("list", "-i", "testspec"), stdout=ours, stderr=subprocess.PIPE, text=True)
+    os.close(ours)
+    assert started.communicate(timeout=60)[1] == ""
+    assert started.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_results_that_cannot_be_written_are_an_error_in_one_line(command: Run, add_records: Run) -> None:
+    add_records(1)
+    with Path("/dev/full").open("w") as full:
+        started = subprocess.Popen(**command("list", "-i", "testspec"), stdout=full, stderr=subprocess.PIPE, text=True)
+        said = started.communicate(timeout=60)[1]
+    assert os.strerror(errno.ENOSPC) in said
+    assert said.count("\n") == 1
+    assert started.returncode == 1
+
+
+def test_a_terminal_without_the_characters_of_a_table_is_no_error(process: Run, add_records: Run) -> None:
+    add_records(1)
+    found = process("list", "-i", "testspec", PYTHONIOENCODING="ascii").ended(0)
+    assert "dark-0000.fits" in found.out
+    assert found.err == ""
+
+
+def test_an_interrupted_command_says_so_and_leaves_nothing_behind(command: Run, tmp_path: Path, cache: Path) -> None:
+    frame = tmp_path / "frame.fits"
+    os.mkfifo(frame)
+    started = subprocess.Popen(
+        **command("best", frame, "-i", "testspec"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    writer = None
+    give_up = time.monotonic() + 60
+    while writer is None:  # until the command has opened the frame and waits for what stands in it
+        assert started.poll() is None, started.communicate()[1]
+        assert time.monotonic() < give_up
+        with suppress(OSError):  # nobody reads yet
+            writer = os.open(frame, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=60)
+    os.close(writer)
+    assert started.returncode == 130
+    assert out == ""
+    assert err == "koa-cal: interrupted\n"
+    assert not list((cache / "calibrations").iterdir())
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "-i", "testspec"],
+        ["show", "dark-near.fits", "-i", "testspec"],
+        ["best", "FRAME", "--type", "dark"],
+        ["explain", "FRAME", "--type", "dark"],
+        ["status", "-i", "testspec"],
+        ["verify", "-i", "testspec"],
+        ["register", "DARK"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_no_line_is_wider_than_the_terminal(
+    terminal: Run, write: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path / "night")
+    write("frame.fits", 61083.5)
+    name = "a-dark-with-a-name-that-is-nearly-as-long-as-such-a-terminal-is-wide.0001.fits"
+    write(name, 61083.6, "dark")
+    monkeypatch.setenv("KOA_CALIBRATION_CACHE", "../cache")
+    given = [{"FRAME": "frame.fits", "DARK": name}.get(argument, argument) for argument in arguments]
+    found = terminal(*given, columns=80).ended(0)
+    assert found.out.strip()
+    assert [line for line in found.out.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
+    assert "\x1b" not in found.out
+
+
+@pytest.mark.usefixtures("night")
+def test_a_table_that_goes_to_a_file_is_as_wide_as_its_content(process: Run, frame: Path) -> None:
+    found = process("best", frame, "--type", "dark").ended(0)
+    (path,) = [line.strip() for line in found.out.splitlines() if line.strip().endswith("dark-near.fits")]
+    assert Path(path).is_file()

@@ -1,0 +1,174 @@
+"""What holds for all commands: help, exit codes, streams, settings, secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from koa_middleware.cli.parser import build_parser
+
+Run = Callable[..., Any]
+
+COMMANDS = sorted(
+    name for action in build_parser()._actions if isinstance(action.choices, dict) for name in action.choices
+)
+
+
+def test_help_is_a_result(koa_cal: Run) -> None:
+    found = koa_cal("--help").ended(0)
+    assert found.err == ""
+    for command in COMMANDS:
+        assert re.search(rf"^ +{command}( |$)", found.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(koa_cal: Run, command: str) -> None:
+    found = koa_cal(command, "--help").ended(0)
+    assert found.out.startswith(f"usage: koa-cal {command}")
+    assert found.err == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["nosuch"], ["list", "--nosuch"], ["show"], ["best"], ["register"]])
+def test_wrong_usage_exits_with_2_and_says_how_it_is_used(koa_cal: Run, arguments: list[str]) -> None:
+    found = koa_cal(*arguments).ended(2)
+    assert found.out == ""
+    assert found.err.startswith("usage: koa-cal")
+
+
+def test_an_error_is_one_line_and_has_a_traceback_when_that_is_wanted(koa_cal: Run) -> None:
+    said = koa_cal("show", "nosuch.fits", "-i", "testspec").ended(1).said
+    found = koa_cal("--debug", "show", "nosuch.fits", "-i", "testspec")
+    assert (found.code, found.out) == (1, "")
+    assert found.err.startswith("Traceback (most recent call last)")
+    assert found.err.endswith(said)
+
+
+def test_the_exit_code_is_the_same_with_a_traceback(koa_cal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KOA_CALIBRATION_CACHE")
+    assert koa_cal("--debug", "list", "-i", "testspec").code == koa_cal("list", "-i", "testspec").ended(2).code
+
+
+def test_registering_goes_on_with_tracebacks_too(koa_cal: Run, write: Run, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.fits"
+    found = koa_cal("--debug", "register", missing, write("dark.fits", 61083.0, "dark"))
+    assert found.code == 1
+    assert found.out.splitlines()[-1].startswith("1 of 2 registered")
+    assert "Traceback" in found.err
+
+
+@pytest.mark.parametrize("folder", [None, "", "  ", "None", "none"])
+def test_without_a_cache_folder_its_variable_is_named(
+    koa_cal: Run, monkeypatch: pytest.MonkeyPatch, folder: str | None
+) -> None:
+    if folder is None:
+        monkeypatch.delenv("KOA_CALIBRATION_CACHE")
+    else:
+        monkeypatch.setenv("KOA_CALIBRATION_CACHE", folder)
+    for command in (["list"], ["status"], ["verify"], ["show", "x"], ["get", "x"]):
+        found = koa_cal(*command, "-i", "testspec").ended(2)
+        assert found.out == ""
+        assert "KOA_CALIBRATION_CACHE" in found.said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("KOA_USE_CACHED_CALIBRATIONS", "maybe"),
+        ("KOA_OFFLINE", "2"),
+        ("KOA_LOCAL_DATABASE_FILENAME", "../elsewhere.db"),
+        ("KOA_LOCAL_DATABASE_FILENAME", "/tmp/elsewhere.db"),
+    ],
+)
+def test_a_bad_variable_is_named_with_its_value(
+    koa_cal: Run, monkeypatch: pytest.MonkeyPatch, cache: Path, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    found = koa_cal("status", "-i", "testspec").ended(2)
+    assert found.out == ""
+    assert variable in found.said
+    assert repr(value) in found.said
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("value", ["", "None", " "])
+@pytest.mark.parametrize("variable", ["KOA_USE_CACHED_CALIBRATIONS", "KOA_OFFLINE", "KOA_LOCAL_DATABASE_FILENAME"])
+def test_a_blank_variable_is_as_one_that_is_not_set(
+    koa_cal: Run, monkeypatch: pytest.MonkeyPatch, cache: Path, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    database = koa_cal("status", "-i", "testspec", "--json").ended(0).json["database"]
+    assert database == str(cache / "database" / "testspec_calibrations.db")
+
+
+def test_the_database_has_the_name_that_the_environment_gives(
+    koa_cal: Run, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setenv("KOA_LOCAL_DATABASE_FILENAME", "mine.db")
+    database = koa_cal("status", "-i", "testspec", "--json").ended(0).json["database"]
+    assert database == str(cache / "database" / "mine.db")
+    assert (cache / "database" / "mine.db").is_file()
+
+
+def test_a_cache_folder_that_cannot_be_made_is_a_matter_of_configuration(
+    koa_cal: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "cache"):
+        monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(folder))
+        found = koa_cal("list", "-i", "testspec").ended(2)
+        assert found.out == ""
+        assert str(folder) in found.said
+        assert "KOA_CALIBRATION_CACHE" in found.said
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions bind every user but root")
+def test_a_cache_folder_that_is_not_writable_is_a_matter_of_configuration(koa_cal: Run, cache: Path) -> None:
+    cache.mkdir(mode=0o500)
+    assert str(cache) in koa_cal("list", "-i", "testspec").ended(2).said
+
+
+@pytest.mark.parametrize("content", [b"not a database, but some text " * 100, b"SQLite format 3\0" + bytes(4080)])
+def test_a_file_that_is_no_database_is_named_and_left_as_it_is(koa_cal: Run, cache: Path, content: bytes) -> None:
+    database = cache / "database" / "testspec_calibrations.db"
+    database.parent.mkdir(parents=True)
+    database.write_bytes(content)
+    found = koa_cal("list", "-i", "testspec")
+    assert found.code in {1, 2}
+    assert found.out == ""
+    assert str(database) in found.said
+    assert database.read_bytes() == content
+
+
+SECRET = "s3cr3t-word"
+
+
+@pytest.mark.usefixtures("night")
+def test_no_secret_of_the_environment_is_ever_written(
+    koa_cal: Run, monkeypatch: pytest.MonkeyPatch, frame: Path, cache: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", f"postgresql://observer:{SECRET}@127.0.0.1:9/koa")
+    monkeypatch.setenv("KOA_CALIBRATION_URL", f"http://observer:{SECRET}@127.0.0.1:9/files?token={SECRET}")
+    monkeypatch.setenv("KOA_ACCESS_TOKEN", SECRET)
+    monkeypatch.setenv("KOA_OFFLINE", "1")
+    koa_cal("register", tmp_path / "night" / "dark-near.fits", "--origin", "REMOTE")
+    (cache / "calibrations" / "dark-near.fits").unlink()
+    commands: list[list[Any]] = [
+        ["instruments"],
+        ["status", "-i", "testspec"],
+        ["list", "-i", "testspec"],
+        ["show", "dark-near.fits", "-i", "testspec"],
+        ["best", frame],
+        ["explain", frame, "--type", "arc"],
+        ["get", "dark-near.fits", "-i", "testspec"],
+        ["verify", "-i", "testspec"],
+        ["verify", "--repair", "-i", "testspec"],
+        ["flag", "dark-near.fits", "bad", "--reason", "light leak", "-i", "testspec"],
+    ]
+    written = [koa_cal(*debug, *command) for command in commands for debug in ([], ["--debug"])]
+    assert any(found.code for found in written)
+    assert [found for found in written if SECRET in found.out + found.err] == []

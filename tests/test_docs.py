@@ -1,0 +1,241 @@
+"""The README and docs/: their examples run, and they name everything that there is.
+
+In a ``console`` block a line that begins with ``$ `` is a command; the lines below it are its output, where any are
+given. ``...`` stands for whatever varies. A command without expected output must end well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, Example, OutputChecker
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import koa_middleware
+import pytest
+from koa_middleware import exceptions, hookspecs, settings
+from koa_middleware.cli.parser import build_parser
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+DEMOSPEC = ROOT / "examples" / "koa-middleware-demospec"
+
+FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WITH_EXAMPLES = [path for path in PAGES if re.search("^```(python|console)", path.read_text("utf-8"), re.MULTILINE)]
+#: The folder in which the pages' commands are typed.
+HOME = "/home/observer"
+#: Ids are random, and a table is as wide as its paths.
+VARYING = [(re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"), (re.compile("─+"), "─")]
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def prose(text: str) -> str:
+    """A page without its fenced blocks."""
+    return FENCED.sub("", text)
+
+
+def sections(text: str) -> dict[str, str]:
+    """The text below each heading, by heading."""
+    parts = re.split(r"^#+ (.+)$", FENCED.sub(lambda block: re.sub("^#", " #", block[0], flags=re.M), text), flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+class Console:
+    """Runs the commands of a console block, one shell each; environment and folder go on to the next one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.monkeypatch = monkeypatch
+        self.folder = folder
+        self.state = folder.parent / "environment"
+
+    def __call__(self, example: Any) -> str | None:
+        for command, wanted in self.commands(example.parsed):
+            done = subprocess.run(
+                ["bash", "-c", f"{command}\ncode=$?; env -0 > '{self.state}'; exit $code"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                timeout=120,
+                check=False,
+            )
+            self.go_on()
+            got = self.normal(done.stdout.replace(str(self.folder), HOME))
+            case = Example(command, self.normal(wanted))
+            if wanted and not OutputChecker().check_output(case.want, got, FLAGS):
+                return f"$ {command}\n{OutputChecker().output_difference(case, got, FLAGS)}"
+            if not wanted and done.returncode:
+                return f"$ {command}\nends with exit code {done.returncode}:\n{got}"
+        return None
+
+    def commands(self, block: str) -> Iterator[tuple[str, str]]:
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, wanted = part.replace("\\\n", " ").partition("\n")
+            yield command, wanted
+
+    def go_on(self) -> None:
+        variables = dict(line.partition("=")[::2] for line in self.state.read_text("utf-8").split("\0") if line)
+        for name in (name for name in variables if name.startswith("KOA_")):
+            self.monkeypatch.setenv(name, variables[name])
+        self.monkeypatch.chdir(variables["PWD"])
+
+    def normal(self, text: str) -> str:
+        for pattern, word in VARYING:
+            text = pattern.sub(word, text)
+        return text
+
+
+def install_demospec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example plugin as it is when installed, for this process and for those that it starts."""
+    site = tmp_path / "site"
+    metadata = site / "koa_middleware_demospec-0.1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: koa-middleware-demospec\nVersion: 0.1.0\n")
+    (metadata / "entry_points.txt").write_text("[koa_middleware]\ndemospec = koa_middleware_demospec\n")
+    folders = [str(site), str(DEMOSPEC / "src")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+    for folder in folders:
+        monkeypatch.syspath_prepend(folder)
+
+
+@pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the examples are of HISPEC")
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_of_a_page_give_what_it_says(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sybil.document import Document
+    from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+    if path.stem == "write-a-plugin":
+        install_demospec(tmp_path, monkeypatch)
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    console = CodeBlockParser("console", Console(monkeypatch, folder))
+    document = Document.parse(str(path), PythonCodeBlockParser(doctest_optionflags=FLAGS), console)
+    document.namespace["__name__"] = "__main__"
+    for example in document.examples():
+        example.evaluate()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = prose(path.read_text("utf-8"))
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, anchor = target.partition("#")
+        found = path.parent / file if file else path
+        if "://" in target:
+            continue
+        if not found.exists() or (anchor and anchor not in map(slug, sections(found.read_text("utf-8")))):
+            dead.append(target)
+    assert dead == []
+
+
+def slug(heading: str) -> str:
+    """The anchor that a Markdown renderer gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_each_page_stands_in_the_index() -> None:
+    linked = set(re.findall(r"\]\((\w[\w-]*\.md)", page("index.md")))
+    assert linked >= {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", DOCS / "settings.md"], ids=lambda path: path.stem)
+def test_the_variables_are_those_that_the_settings_read(path: Path) -> None:
+    read = {value for value in vars(settings).values() if isinstance(value, str) and value.startswith("KOA_")}
+    assert set(re.findall(r"\bKOA_[A-Z_]+\b", path.read_text("utf-8"))) == read
+
+
+@pytest.mark.parametrize("package", ["koa_middleware", "koa_middleware.testing"])
+def test_each_public_name_is_documented(package: str) -> None:
+    assert undocumented(importlib.import_module(package).__all__) == []
+
+
+@pytest.mark.parametrize("name", ["CalibrationStore", "CalibrationSelector", "ORMCalibration", "InstrumentPlugin"])
+def test_each_attribute_and_method_of_a_public_class_is_documented(name: str) -> None:
+    members = vars(getattr(koa_middleware, name)).keys() - {"metadata", "registry"}  # SQLAlchemy's
+    assert undocumented(sorted(member for member in members if not member.startswith("_"))) == []
+
+
+def undocumented(names: Any) -> list[str]:
+    text = "\n".join(path.read_text("utf-8") for path in PAGES)
+    marked = "\n".join(re.findall(r"`[^`\n]+`|^```\w+\n.*?^```$", text, re.MULTILINE | re.DOTALL))
+    return [name for name in names if not re.search(rf"\b{name}\b", marked)]
+
+
+def test_each_hook_is_documented_with_its_signature() -> None:
+    hooks = {name: hook for name, hook in vars(hookspecs).items() if hasattr(hook, "koa_middleware_spec")}
+    signatures = [f"def {name}{inspect.signature(hook)}".replace("'", "") for name, hook in hooks.items()]
+    assert signatures
+    assert [signature for signature in signatures if f"{signature}:" not in page("plugin-reference.md")] == []
+
+
+def test_each_error_is_documented_with_its_attributes() -> None:
+    rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` (\|.*)$", page("errors.md"), re.MULTILINE)}
+    errors = {name: error for name, error in vars(exceptions).items() if inspect.isclass(error)}
+    errors = {name: error for name, error in errors.items() if issubclass(error, exceptions.KoaMiddlewareError)}
+    assert set(rows) == set(errors)
+    missing = [
+        f"{name}.{value}"
+        for name, error in errors.items()
+        for value in inspect.get_annotations(error)
+        if f"`{value}`" not in rows[name]
+    ]
+    assert missing == []
+
+
+def test_each_module_is_described_in_the_architecture() -> None:
+    described = re.findall(r"^\| `(\w+)` \|", sections(page("architecture.md"))["Modules"], re.MULTILINE)
+    modules = {path.stem for path in Path(koa_middleware.__file__).parent.iterdir() if path.name != "py.typed"}
+    assert sorted(described) == sorted(name for name in modules if not name.startswith("_"))
+
+
+def test_each_dependency_is_justified_in_the_architecture() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    named = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
+    names = {re.match(r"[\w-]+", requirement)[0] for requirement in named}
+    justified = re.findall(r"`([\w-]+)`", sections(page("architecture.md"))["Dependencies"])
+    assert names - set(justified) == set()
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    (choices,) = (action.choices for action in build_parser()._actions if isinstance(action.choices, dict))
+    return dict(choices)
+
+
+def test_the_commands_of_the_command_line_are_documented() -> None:
+    documented = {heading.strip("`") for heading in sections(page("command-line.md")) if heading.startswith("`koa-cal")}
+    assert documented == {f"koa-cal {name}" for name in commands()}
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_a_command_is_documented_with_its_options(name: str) -> None:
+    text = prose(sections(page("command-line.md"))[f"`koa-cal {name}`"])
+    actions = [action for action in commands()[name]._actions if action.dest != "help"]
+    options = {action.option_strings[-1] for action in actions if action.option_strings}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) == options
+    assert [str(action.metavar) for action in actions if action.metavar and str(action.metavar) not in text] == []
+
+
+@pytest.mark.parametrize(
+    "file", ["pyproject.toml", "src/koa_middleware_demospec/__init__.py", "tests/test_contract.py"]
+)
+def test_the_tutorial_ends_with_the_plugin_that_stands_in_the_examples(file: str) -> None:
+    blocks = [block for _, block in FENCED.findall(page("write-a-plugin.md"))]
+    assert (DEMOSPEC / file).read_text("utf-8") in blocks
