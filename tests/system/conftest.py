@@ -43,7 +43,7 @@ def archive(fresh_database: str) -> Iterator[Archive]:
     """An empty archive in a database of its own."""
     found = Archive(fresh_database)
     yield found
-    found.engine.dispose()
+    found.close()
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ class Archive:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = postgresql_engine(url)
+        self._roles: list[str] = []
         initialise(self.engine, Survey.table())
 
     def execute(self, *statements: str) -> None:
@@ -84,8 +85,15 @@ class Archive:
         """Engine of a new role that has been granted some rights."""
         name = f"{name}_{uuid.uuid4().hex[:8]}"
         self.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'", *(grant.format(name) for grant in grants))
+        self._roles.append(name)
         url = make_url(self.url).set(username=name, password="secret")
         return postgresql_engine(url.render_as_string(hide_password=False))
+
+    def close(self) -> None:
+        """Remove the roles, which belong to the whole server."""
+        for name in self._roles:
+            self.execute(f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+        self.engine.dispose()
 
 
 class Client:
