@@ -43,8 +43,14 @@ MAY_IMPORT |= {
     "flags": VALUES | {"orm"},
     "schema": VALUES | {"orm", "engines"},
     "database": VALUES | {"orm", "records", "files", "flags", "engines", "schema"},
-    "remote_schema": VALUES | {"orm", "engines"},
-    "sync": VALUES | {"orm", "records", "flags", "engines", "database", "remote_schema"},
+    "remote_schema": set(),
+    "copy_state": set(),
+    "remote_values": {"copy_state", "remote_schema", "times"},
+    "remote_errors": {"exceptions"},
+    "remote": {"exceptions", "copy_state", "remote_schema", "remote_values", "remote_errors"},
+    "local_copy": {"copy_state", "remote_schema", "remote_values"},
+    "sync": {"copy_state", "remote", "local_copy"},
+    "publish": {"exceptions", "orm", "records", "copy_state", "remote", "remote_errors", "remote_schema", "local_copy"},
 }
 TABLE = VALUES | {"headers", "orm", "records", "files", "flags", "cache", "database"}
 MAY_IMPORT |= {

@@ -11,11 +11,22 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
+
+from .exceptions import ConfigurationError
 
 #: Seconds that a writer waits for another one; saving a large model takes some.
 BUSY_TIMEOUT = 60.0
+
+#: Seconds; where the URL does not say otherwise. A server that vanishes without a word is noticed within a minute.
+_REMOTE_DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 
 
 def sqlite_engine(path: Path) -> Engine:
@@ -45,3 +56,35 @@ def sqlite_engine(path: Path) -> Engine:
             raise exc.DisconnectionError("an SQLite connection must not cross a fork")
 
     return engine
+
+
+def postgresql_engine(url: str) -> Engine:
+    """Engine of a PostgreSQL server; opens no connection.
+
+    Connections are not kept: many clients read now and then, and each connection costs the server a process.
+
+    Parameters
+    ----------
+    url : str
+        ``postgresql://user@host:port/database?connect_timeout=10``; what the driver accepts may stand in it, and
+        the driver reads ``~/.pgpass``.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no such URL; the message does not repeat it, since a password may stand in it.
+    """
+    try:
+        parsed = make_url(url)
+    except (exc.ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ConfigurationError(
+            "The URL of the remote database is not one of a PostgreSQL server.",
+            "Write it as postgresql://user@host:port/database, with special characters percent-encoded.",
+            setting="remote_database_url",
+            variable="KOA_REMOTE_DATABASE_URL",
+        )
+    unsaid = {name: value for name, value in _REMOTE_DEFAULTS.items() if name not in parsed.query}
+    full = parsed.set(drivername="postgresql+psycopg2").update_query_dict(unsaid)
+    return create_engine(full, poolclass=NullPool, use_native_hstore=False)
