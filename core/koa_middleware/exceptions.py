@@ -14,6 +14,7 @@
     ├── UnsafeFilenameError         (ValueError)    a file name that could leave the cache folder
     ├── SchemaMismatchError         (RuntimeError)  a database whose table is not the plugin's
     ├── IntegrityError              (OSError)       a cached file that is not what its record says
+    ├── CacheError                  (OSError)       the cache folder or its database cannot be read or written
     └── RemoteError                 (OSError)
         ├── RemoteNotConfiguredError                no remote database or file URL is set
         ├── RemoteUnavailableError                  the server does not answer, or refuses
@@ -30,7 +31,9 @@ from pathlib import Path
 from typing import Any
 
 
-def _rebuild(cls: type[KoaMiddlewareError], message: str, hint: str, state: dict[str, Any]) -> KoaMiddlewareError:
+def _rebuild(
+    cls: type[KoaMiddlewareError], message: str, hint: str, state: dict[str, Any]
+) -> KoaMiddlewareError:
     return cls(message, hint, **state)
 
 
@@ -152,6 +155,12 @@ class SchemaMismatchError(KoaMiddlewareError, RuntimeError):
 
 class IntegrityError(KoaMiddlewareError, OSError):
     """A cached file is not what its record says."""
+
+    path: Path
+
+
+class CacheError(KoaMiddlewareError, OSError):
+    """The cache folder or its database cannot be read or written: a full disk, a lock, a damaged file."""
 
     path: Path
 
