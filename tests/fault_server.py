@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import random
@@ -20,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 PIECE = 1 << 16
 
 
+@functools.lru_cache(8)
 def content(name: str) -> bytes:
     """The right content of a file of this name."""
     size = int(re.search(r"-(\d+)\.", name)[1])
@@ -183,7 +185,8 @@ class Handler(BaseHTTPRequestHandler):
             )
 
     def do_stall(self, limit: str) -> None:
-        self.file(content(self.name), limit=int(limit), stall=True)
+        """Never send more than so many bytes of the file, and never end."""
+        self.file(content(self.name), end=int(limit), stall=True)
 
     def do_stallonce(self, limit: str) -> None:
         self.file(content(self.name), limit=None if self.times else int(limit), stall=True)
@@ -211,6 +214,7 @@ class Handler(BaseHTTPRequestHandler):
         body: bytes,
         *,
         limit: int | None = None,
+        end: int | None = None,
         ranges: bool = True,
         etag: str | None = None,
         rate: float | None = None,
@@ -232,7 +236,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.send_header("Content-Type", "text/html")  # as the archive does
         self.end_headers()
-        end = len(body) if limit is None else min(len(body), start + limit)
+        if end is None:
+            end = len(body) if limit is None else min(len(body), start + limit)
         for position in range(start, end, PIECE):
             piece = body[position : min(end, position + PIECE)]
             self.wfile.write(piece)
@@ -262,9 +267,6 @@ class Handler(BaseHTTPRequestHandler):
     def hang_up(self) -> None:
         """Close the connection before all announced bytes are sent."""
         self.wfile.flush()
-        self.connection.setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0) if False else struct.pack("ii", 0, 0)
-        )
         self.close_connection = True
 
 

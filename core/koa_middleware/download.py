@@ -196,10 +196,8 @@ class FileServer:
             restart(partial, run)
             partial.validator = validator(headers)
             announced = int(headers.get("Content-Length") or 0)
-            if transfer.file_size is not None and announced > transfer.file_size:
-                mismatch = transfer.mismatch(announced, str)
-                if mismatch is not None:
-                    raise mismatch
+            if transfer.file_size is not None and announced > transfer.file_size and not headers.get("Content-Encoding"):
+                raise transfer.mismatch(announced)
         elif status == 206 and continues(headers, partial.size, transfer.file_size, partial.validator):
             partial.resumed = True
         elif status in {206, 416}:
@@ -213,7 +211,7 @@ class FileServer:
 
         setback = copy(read, transfer, partial, run, headers)
         has_end = "Content-Length" in headers or response.raw.chunked
-        if setback is None and not has_end and partial.size < (transfer.file_size or 1):
+        if setback is None and not has_end and partial.size < (1 if transfer.file_size is None else transfer.file_size):
             return Setback(f"the connection broke after {partial.size} bytes")
         return setback
 

@@ -238,8 +238,13 @@ class Partial:
         """
         if self._remembered or not self.validator or self.size < CHUNK:
             return
-        with self._own(), cache_errors(self._home):
-            (self._home / _ORIGIN).write_text(json.dumps({"validator": self.validator}), encoding="utf-8")
+        try:
+            with cache_errors(self._home):
+                (self._home / _ORIGIN).write_text(json.dumps({"validator": self.validator}), encoding="utf-8")
+        except CacheError:
+            if not self.path.exists():
+                raise TakenOver from None
+            raise
         self._remembered = True
 
     def place(self, destination: Path) -> None:
@@ -256,15 +261,10 @@ class Partial:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-        with self._own():
-            place(self.path, destination)
-
-    @contextlib.contextmanager
-    def _own(self) -> Iterator[None]:
         try:
-            yield
+            place(self.path, destination)
         except CacheError:
-            if self._folder.exists() and not self.path.exists():
+            if destination.parent.exists() and not self.path.exists():
                 raise TakenOver from None
             raise
 
@@ -294,7 +294,7 @@ class Partial:
         found = []
         for home in self._folder.glob(f"{self._key}-*"):
             with contextlib.suppress(OSError):  # gone in the meantime
-                if _is_abandoned(home):
+                if home != self._home and _is_abandoned(home):
                     found.append(((home / _DATA).stat().st_size, home))
         return [home for _, home in sorted(found, reverse=True)]
 

@@ -69,13 +69,17 @@ class Transfer:
             )
         return algorithm
 
-    def mismatch(self, size: int, checksum: Callable[[], str]) -> ChecksumMismatchError | None:
-        """Return the error of a content that is not the recorded one."""
-        expected, found = f"{self.file_size} bytes", f"{size} bytes"
-        if self.file_size in {None, size}:
-            expected, found = self.checksum or "", checksum()
-            if not expected or found == expected.lower():
-                return None
+    def accepts(self, size: int, checksum: Callable[[], str]) -> bool:
+        """Whether a content is the recorded one, as far as size and checksum are recorded."""
+        if self.file_size not in {None, size}:
+            return False
+        return self.checksum is None or checksum() == self.checksum.lower()
+
+    def mismatch(self, size: int, checksum: str = "") -> ChecksumMismatchError:
+        """Return the error of a content that is not accepted."""
+        expected, found = self.checksum or "", checksum
+        if self.file_size not in {None, size}:
+            expected, found = f"{self.file_size} bytes", f"{size} bytes"
         return ChecksumMismatchError(
             f"{self.name} came with other content than recorded: {found} in place of {expected}.",
             "Synchronise, in case the record is out of date; else tell those who keep the archive.",
@@ -245,12 +249,11 @@ def _fill(source: Source, transfer: Transfer, partial: Partial, run: Run) -> Non
         if not partial.size or transfer.file_size is None or partial.size < transfer.file_size:
             setback = source.receive(transfer, partial, run)
         if setback is None:
-            mismatch = transfer.mismatch(partial.size, partial.checksum)
-            if mismatch is None:
+            if transfer.accepts(partial.size, partial.checksum):
                 return
             mismatches += 1
             if not partial.resumed or mismatches > 1:
-                raise mismatch
+                raise transfer.mismatch(partial.size, partial.checksum())
             restart(partial, run)
             continue
         failures = 1 if partial.size > furthest else failures + 1
@@ -320,6 +323,6 @@ def _already_there(transfer: Transfer) -> Fetched | None:
                 found = f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
         except FileNotFoundError:
             return None
-    if transfer.mismatch(size, lambda: found):
+    if not transfer.accepts(size, lambda: found):
         return None
     return Fetched(transfer.destination, size, found, transferred=False)
