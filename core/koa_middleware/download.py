@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -196,7 +197,11 @@ class FileServer:
             restart(partial, run)
             partial.validator = validator(headers)
             announced = int(headers.get("Content-Length") or 0)
-            if transfer.file_size is not None and announced > transfer.file_size and not headers.get("Content-Encoding"):
+            if (
+                transfer.file_size is not None
+                and announced > transfer.file_size
+                and not headers.get("Content-Encoding")
+            ):
                 raise transfer.mismatch(announced)
         elif status == 206 and continues(headers, partial.size, transfer.file_size, partial.validator):
             partial.resumed = True
@@ -211,7 +216,11 @@ class FileServer:
 
         setback = copy(read, transfer, partial, run, headers)
         has_end = "Content-Length" in headers or response.raw.chunked
-        if setback is None and not has_end and partial.size < (1 if transfer.file_size is None else transfer.file_size):
+        if (
+            setback is None
+            and not has_end
+            and partial.size < (1 if transfer.file_size is None else transfer.file_size)
+        ):
             return Setback(f"the connection broke after {partial.size} bytes")
         return setback
 
@@ -244,11 +253,17 @@ class FileServer:
 
 
 class _Session(requests.Session):
-    """A session that chooses the credentials of each request anew, redirected ones too, and keeps no cookies."""
+    """A session that chooses credentials and proxies for each server that it is sent to, and keeps no cookies.
+
+    It asks the environment for proxies and certificates once for each server, where requests would twice for each
+    file, which takes as long as a small file does.
+    """
 
     def __init__(self, access: Access) -> None:
         super().__init__()
         self._access = access
+        self._environments: dict[str, dict[str, Any]] = {}
+        self.trust_env = False
         self.auth = self._authorize
         self.headers["Accept-Encoding"] = "identity"
         self.headers["User-Agent"] = "koa-middleware"
@@ -260,6 +275,25 @@ class _Session(requests.Session):
         request.headers.pop("Authorization", None)
         request.headers.update(self._access.headers(request.url or ""))
         return request
+
+    def _environment(self, url: str) -> dict[str, Any]:
+        server = "{0.scheme}://{0.netloc}".format(urlsplit(url))
+        if server not in self._environments:
+            with requests.Session() as asking:
+                self._environments[server] = dict(
+                    asking.merge_environment_settings(url, {}, True, None, None)
+                )
+        return self._environments[server]
+
+    def merge_environment_settings(self, url: Any, *_: Any) -> Any:
+        """Return proxies and certificates for this server."""
+        return self._environment(str(url))
+
+    def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:  # noqa: ARG002
+        """Choose the proxies for the address that a redirect names."""
+        return super().rebuild_proxies(
+            prepared_request, self._environment(prepared_request.url or "")["proxies"]
+        )
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:  # noqa: ARG002
         """Choose the credentials for the address that a redirect names."""

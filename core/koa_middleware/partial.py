@@ -1,24 +1,25 @@
 """Partial files: how a file grows out of sight and appears whole under its name.
 
-A file that is being fetched is the file ``data`` in a folder of its own, ``<key>-<owner>-<random>``, in the
-cache's folder for partial files. Only the process that made the folder writes to that file. When all bytes are
-there, checked and on the disk, one rename puts it under its final name.
+A file that is being fetched is ``<key>.<owner>.<random>.<validator>.part`` in the cache's folder for partial files.
+Only the process that made it writes to it. When all bytes are there, checked and on the disk, one rename puts it
+under its final name.
 
-A folder that a dead process left behind is taken over by renaming it, which only one process can do. Its bytes
-are then *copied* into the taker's own file: should the other process be alive after all, on another machine and
-with a broken lock, it cannot change what was hashed here. Locks save transfers; correctness does not rest on them.
+A file that a dead process left behind is taken over by renaming it, which only one process can do; its name tells
+what is needed to go on with it, so that both are taken at once. Its bytes are then *copied* into the taker's own
+file: should the other process be alive after all, on another machine and with a broken lock, it cannot change what
+was hashed here. Locks save transfers; correctness does not rest on them.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
+import fcntl
 import hashlib
-import json
 import os
 import platform
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -26,11 +27,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from .exceptions import CacheError
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: no locks
-    fcntl = None  # type: ignore[assignment]
 
 CHUNK = 1 << 20
 """Bytes that are read, hashed and written at once."""
@@ -41,9 +37,10 @@ ABANDONED_AFTER_S = 600.0
 STUCK_AFTER_S = 120.0
 """Seconds without a new byte after which the holder of a lock is not waited for any longer."""
 
-_DATA = "data"
-_ORIGIN = "origin.json"
+_SUFFIX = "part"
+_MINE = ""
 _RELEASED = "released"
+_LONGEST_VALIDATOR = 150
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -67,31 +64,24 @@ def cache_errors(path: Path, action: str = "written") -> Iterator[None]:
         raise CacheError(f"{path} cannot be {action}: {reason}.", hint, path=path) from error
 
 
-def place(partial: Path, destination: Path) -> None:
-    """Give a complete file, whose bytes are on the disk, its final name, and bring the name to the disk too.
-
-    Raises
-    ------
-    CacheError
-        Where the folder has vanished or is not writable. What stood under the final name stands there still.
-    """
-    with cache_errors(destination):
-        os.replace(partial, destination)  # noqa: PTH105 - beside os.fsync, which has no Path form
-        folder = os.open(destination.parent, os.O_RDONLY)
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    with cache_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
 def only_one(folder: Path, key: str, stop: threading.Event) -> Iterator[None]:
-    """Hold the lock of a key, so that one process fetches what many ask for.
+    """Hold the lock of a key, so that one process fetches what many ask for; make the folder where it is missing.
 
     Waits for the holder as long as that one makes progress. Goes on without a lock where locks do not work.
     """
     path = folder / f"{key}.lock"
-    descriptor = None if fcntl is None else _wait_for_lock(path, folder, key, stop)
+    descriptor = _wait_for_lock(path, folder, key, stop)
     try:
         yield
     finally:
@@ -109,8 +99,12 @@ def _wait_for_lock(path: Path, folder: Path, key: str, stop: threading.Event) ->
     while not stop.wait(pause if seen else 0.0):
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            with cache_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            continue
         except OSError:
-            return None  # a folder that is missing or not writable shows itself in the next step
+            return None  # a folder that is not writable shows itself in the next step
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(path.stat(), os.fstat(descriptor)):
@@ -133,14 +127,14 @@ def _wait_for_lock(path: Path, folder: Path, key: str, stop: threading.Event) ->
 def _activity(folder: Path, key: str) -> list[tuple[str, int]]:
     """Name and size (bytes) of what stands there for a key."""
     found = []
-    for path in (*folder.glob(f"{key}.lock"), *folder.glob(f"{key}-*/{_DATA}")):
+    for path in folder.glob(f"{key}.*"):
         with contextlib.suppress(OSError):
-            found.append((str(path), path.stat().st_size))
+            found.append((path.name, path.stat().st_size))
     return sorted(found)
 
 
 class TakenOver(Exception):  # noqa: N818 - no error: its owner starts again
-    """Another process took this partial file for one that was left behind."""
+    """Another process took this partial file for one that was left behind, or it was cleared away."""
 
 
 class Partial:
@@ -149,7 +143,7 @@ class Partial:
     Parameters
     ----------
     folder : pathlib.Path
-        For partial files, on the same file system as the final names; made when missing.
+        For partial files, on the same file system as the final names; `only_one` makes it.
     key : str
         Says which content this is, the same for all who ask for the same.
     algorithm : str
@@ -169,17 +163,15 @@ class Partial:
 
     def __init__(self, folder: Path, key: str, algorithm: str, *, large: bool) -> None:
         self._folder, self._key, self._algorithm = folder, key, algorithm
-        self._home = self._new_home(f"{_HOST}-{os.getpid()}")
-        self.path = self._home / _DATA
+        self.path = self._name(_MINE)
         with cache_errors(self.path):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._home.mkdir()
             self._file = self.path.open("xb")
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="koa-digest") if large else None
         self._forget()
 
-    def _new_home(self, owner: str) -> Path:
-        return self._folder / f"{self._key}-{owner}-{secrets.token_hex(4)}"
+    def _name(self, owner: str, validator: str = "") -> Path:
+        owner = owner or f"{_HOST}-{os.getpid()}"
+        return self._folder / ".".join([self._key, owner, secrets.token_hex(4), _encode(validator), _SUFFIX])
 
     def _forget(self) -> None:
         self._hash = hashlib.new(self._algorithm, usedforsecurity=False)
@@ -197,16 +189,18 @@ class Partial:
             self._pool.shutdown()
         with contextlib.suppress(OSError):  # a full disk shows itself here a second time
             self._file.close()
-        _remove(self._home)
+        _remove(self.path)
 
     def restart(self) -> None:
         """Forget all bytes."""
         self._hashed()
+        remembered = self._remembered
         self._forget()
+        if remembered:
+            self._rename(_MINE)
         with cache_errors(self.path):
             self._file.seek(0)
             self._file.truncate()
-            (self._home / _ORIGIN).unlink(missing_ok=True)
 
     def write(self, piece: bytes) -> None:
         """Append bytes, which must not change afterwards."""
@@ -220,7 +214,7 @@ class Partial:
         self.size += len(piece)
 
     def checksum(self) -> str:
-        """``"<algorithm>:<hexadecimal digits>"`` of all bytes."""
+        """Return ``"<algorithm>:<hexadecimal digits>"`` of all bytes."""
         self._hashed()
         return f"{self._algorithm}:{self._hash.hexdigest()}"
 
@@ -229,23 +223,17 @@ class Partial:
             self._hashing.result()
 
     def remember(self) -> None:
-        """Write down, once there are enough bytes, whose beginning they are, for whoever goes on with them.
+        """Write down, once there are enough bytes, whose beginning they are, for whoever goes on with them."""
+        if not self._remembered and self.validator and self.size >= CHUNK and _encode(self.validator):
+            self._rename(_MINE)
+            self._remembered = True
 
-        Raises
-        ------
-        TakenOver
-            Where another process took the file away.
-        """
-        if self._remembered or not self.validator or self.size < CHUNK:
-            return
-        try:
-            with cache_errors(self._home):
-                (self._home / _ORIGIN).write_text(json.dumps({"validator": self.validator}), encoding="utf-8")
-        except CacheError:
-            if not self.path.exists():
-                raise TakenOver from None
-            raise
-        self._remembered = True
+    def release(self) -> None:
+        """Leave the bytes, where they are worth it, to the next attempt of this process or of another one."""
+        if self._remembered:
+            with contextlib.suppress(TakenOver):
+                self._rename(_RELEASED)
+                self.path = self._name(_MINE)  # what is released is removed by its next owner
 
     def place(self, destination: Path) -> None:
         """Bring the bytes to the disk and give them their final name.
@@ -255,68 +243,80 @@ class Partial:
         TakenOver
             Where another process took the file away.
         CacheError
-            Where the folder cannot be written.
+            Where the folder has vanished or is not writable. What stood under the final name stands there still.
         """
-        with cache_errors(self.path):
+        with cache_errors(destination):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+            self._move(destination)
+
+    def _rename(self, owner: str) -> None:
+        renamed = self._name(owner, self.validator or "")
+        with cache_errors(self.path):
+            self._move(renamed)
+        self.path = renamed
+
+    def _move(self, path: Path) -> None:
         try:
-            place(self.path, destination)
-        except CacheError:
-            if destination.parent.exists() and not self.path.exists():
+            self.path.replace(path)
+        except FileNotFoundError:
+            if path.parent.exists() and not self.path.exists():
                 raise TakenOver from None
             raise
 
-    def release(self) -> None:
-        """Leave the bytes, where they are worth it, to the next attempt of this process or of another one."""
-        if self._remembered:
-            with cache_errors(self._home), contextlib.suppress(FileNotFoundError):
-                self._file.close()
-                self._home.rename(self._new_home(_RELEASED))
-
     def take_over(self, *, usable: bool) -> None:
-        """Begin with the longest file of this key that was left behind, when it is usable; remove the others."""
-        for home in self._abandoned():
-            claimed = self._new_home(f"{_HOST}-{os.getpid()}")
+        """Begin with the longest file of this key that was left behind, where it is usable; remove the others."""
+        left = self._abandoned()
+        _, validator, best = left.pop() if usable and left and left[-1][1] else (0, "", None)
+        for _, _, path in left:
+            _remove(path)
+        if best is not None:
+            claimed = self._name(_MINE, validator)
             try:
-                home.rename(claimed)
+                best.rename(claimed)
             except OSError:
-                continue  # another process was quicker, or it belongs to another user
+                return  # another process was quicker, or it belongs to another user
             try:
-                if usable and not self.size:
-                    self._copy(claimed)
+                self._copy(claimed, validator)
             finally:
                 _remove(claimed)
 
-    def _abandoned(self) -> list[Path]:
-        """Folders of this key without a living owner, the one with the longest file first."""
+    def _abandoned(self) -> list[tuple[int, str, Path]]:
+        """Size, validator and path of the files of this key without a living owner; the most useful one is last."""
         found = []
-        for home in self._folder.glob(f"{self._key}-*"):
-            with contextlib.suppress(OSError):  # gone in the meantime
-                if home != self._home and _is_abandoned(home):
-                    found.append(((home / _DATA).stat().st_size, home))
-        return [home for _, home in sorted(found, reverse=True)]
+        for path in self._folder.glob(f"{self._key}.*.{_SUFFIX}"):
+            with contextlib.suppress(OSError, ValueError):  # gone in the meantime, or not of ours
+                _, owner, _, validator, _ = path.name.split(".")
+                state = path.stat()
+                if path != self.path and _is_abandoned(owner, state.st_mtime):
+                    found.append((state.st_size if validator else 0, _decode(validator), path))
+        return sorted(found)
 
-    def _copy(self, home: Path) -> None:
-        try:
-            validator = json.loads((home / _ORIGIN).read_text(encoding="utf-8"))["validator"]
-            data = (home / _DATA).open("rb")
-        except (OSError, ValueError, KeyError, TypeError):
-            return  # its owner died before it had written this down
-        with data, cache_errors(home, "read"):
+    def _copy(self, path: Path, validator: str) -> None:
+        with cache_errors(path, "read"), path.open("rb") as data:
             while piece := data.read(CHUNK):
                 self.write(piece)
         self.validator, self.resumed = validator, True
         self.remember()
 
 
-def _is_abandoned(home: Path) -> bool:
-    """Whether no living process writes into this folder, as far as can be known from here."""
-    _, owner, *rest = home.name.split("-")
-    if owner == _RELEASED or (owner == _HOST and not _is_running(int(rest[0]))):
+def _encode(validator: str) -> str:
+    """Return a validator as a part of a file name; nothing where it is too long for that."""
+    text = base64.urlsafe_b64encode(validator.encode("latin-1", "replace")).decode().rstrip("=")
+    return text if len(text) <= _LONGEST_VALIDATOR else ""
+
+
+def _decode(text: str) -> str:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("latin-1")
+
+
+def _is_abandoned(owner: str, changed: float) -> bool:
+    """Whether no living process writes into a file, as far as can be known from here."""
+    host, _, process = owner.partition("-")
+    if owner == _RELEASED or (host == _HOST and not _is_running(int(process))):
         return True
-    return time.time() - (home / _DATA).stat().st_mtime > ABANDONED_AFTER_S
+    return time.time() - changed > ABANDONED_AFTER_S
 
 
 def _is_running(process: int) -> bool:
@@ -329,5 +329,6 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _remove(home: Path) -> None:
-    shutil.rmtree(home, ignore_errors=True)  # what stays, of another user, takes space and does no harm
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # what stays, of another user, takes space and does no harm
+        path.unlink()

@@ -15,7 +15,7 @@ from typing import Protocol
 from .addresses import hide_secrets
 from .answers import HEAD, Setback, plausible, what_came
 from .exceptions import CacheError, ChecksumMismatchError, DownloadError, KoaMiddlewareError
-from .partial import CHUNK, Partial, TakenOver, cache_errors, only_one
+from .partial import CHUNK, Partial, TakenOver, cache_errors, only_one, sync_folder
 
 ALGORITHMS = ("sha256", "md5")
 RETRIES = 4
@@ -167,6 +167,13 @@ class Source(Protocol):
 
 
 def fetch(source: Source, transfer: Transfer, run: Run) -> Fetched:
+    """Bring one file; its name is on the disk too on return."""
+    fetched = _fetch(source, transfer, run)
+    sync_folder(transfer.destination.parent)
+    return fetched
+
+
+def _fetch(source: Source, transfer: Transfer, run: Run) -> Fetched:
     """Bring one file.
 
     Raises
@@ -176,8 +183,6 @@ def fetch(source: Source, transfer: Transfer, run: Run) -> Fetched:
     if run.unreachable:
         raise source.error(transfer, run.unreachable)
     folder = run.partial_folder
-    with cache_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     large = transfer.file_size is None or transfer.file_size > 4 * CHUNK
     for _ in range(_TAKEN_OVER_TIMES):
         with only_one(folder, transfer.key, run.stop):
@@ -216,7 +221,7 @@ def fetch_many(
             except IndexError:
                 return
             try:
-                outcomes[index] = fetch(source, transfer, run)
+                outcomes[index] = _fetch(source, transfer, run)
             except KoaMiddlewareError as error:
                 outcomes[index] = error
             except StoppedError:
@@ -236,6 +241,8 @@ def fetch_many(
         run.stop.set()
     if bugs:
         raise bugs[0]
+    for folder in {outcome.path.parent for outcome in outcomes.values() if isinstance(outcome, Fetched)}:
+        sync_folder(folder)
     return [outcomes[index] for index in range(len(transfers))]
 
 

@@ -72,7 +72,9 @@ class Night:
         recorded = {"checksum": sha256(content(name)), "file_size": len(content(name))} | changes
         return Transfer(server.url_for({"filename": name}), self.final / name, **recorded)
 
-    def fetch(self, fault: str, name: str, *, options: dict | None = None, fresh: bool = False, **changes: object):
+    def fetch(
+        self, fault: str, name: str, *, options: dict | None = None, fresh: bool = False, **changes: object
+    ):
         with self.server(fault, **(options or {})) as server:
             return server.fetch(self.transfer(server, name, **changes), self.partial, fresh=fresh)
 
@@ -129,7 +131,9 @@ def exit_codes(children: list[int]) -> list[int]:
 # What is right
 
 
-@pytest.mark.parametrize("name", ["a-9000.csv", "a-0.csv", "a-1048576.fits", "a-6000001.fits", "a-5000.fits.gz"])
+@pytest.mark.parametrize(
+    "name", ["a-9000.csv", "a-0.csv", "a-1048576.fits", "a-6000001.fits", "a-5000.fits.gz"]
+)
 @pytest.mark.parametrize("fault", ["ok/-", "norange/-", "chunked/-", "nolength/-"])
 def test_a_file_arrives_with_its_content(night, fault, name):
     fetched = night.fetch(fault, name)
@@ -191,7 +195,9 @@ def test_a_file_url_is_read(night, tmp_path):
 
 
 def test_progress_adds_up_to_the_size_whatever_happens(night):
-    for number, fault in enumerate(["ok/-", "cutonce/2000000", "cutnorange/3000000", "changed/1500000", "busy/503-2-"]):
+    for number, fault in enumerate(
+        ["ok/-", "cutonce/2000000", "cutnorange/3000000", "changed/1500000", "busy/503-2-"]
+    ):
         name, counts = f"progress{number}-4000000.fits", []
         with night.server(fault) as server:
             try:
@@ -261,8 +267,18 @@ def test_without_a_checksum_the_size_decides(night):
 
 @pytest.mark.parametrize(
     "fault",
-    ["cut/2500000", "cutonce/2500000", "cutonce/100", "cutonce/0", "changed/2500000", "changedsilently/2500000",
-     "wrongrange/2500000", "cutnolength/2500000", "chunked/2500000", "stallonce/2500000"],
+    [
+        "cut/2500000",
+        "cutonce/2500000",
+        "cutonce/100",
+        "cutonce/0",
+        "changed/2500000",
+        "changedsilently/2500000",
+        "wrongrange/2500000",
+        "cutnolength/2500000",
+        "chunked/2500000",
+        "stallonce/2500000",
+    ],
 )
 def test_a_broken_transfer_is_completed(night, fault):
     name = f"{fault.replace('/', '')}-9000000.fits"
@@ -314,7 +330,7 @@ def test_a_spoilt_leftover_is_fetched_once_again_from_zero(night):
     name = "spoilt-9000000.fits"
     with pytest.raises(DownloadError):
         night.fetch("stall/5000000", name, options={"timeout_s": (1.0, 0.1)})
-    (data,) = night.partial.glob("*/data")
+    (data,) = night.partial.glob("*.part")
     with data.open("r+b") as file:
         file.write(b"spoilt by a power cut")
     night.fetch("ok/-", name)
@@ -350,7 +366,13 @@ def test_a_server_that_stays_busy_is_given_up(night):
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "KOA_ACCESS_TOKEN"), (403, "KOA_COOKIE_FILE"), (404, "KOA_CALIBRATION_URL"), (400, "not possible")]
+    ("status", "words"),
+    [
+        (401, "KOA_ACCESS_TOKEN"),
+        (403, "KOA_COOKIE_FILE"),
+        (404, "KOA_CALIBRATION_URL"),
+        (400, "not possible"),
+    ],
 )
 def test_a_refusal_is_told_at_once_with_what_to_do(night, status, words):
     name = f"refused{status}-9000.fits"
@@ -364,7 +386,10 @@ def test_a_refusal_is_told_at_once_with_what_to_do(night, status, words):
 def test_a_dead_server_is_told_in_bounded_time(night):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         dead = listener.getsockname()[1]
-    with FileServer(f"http://127.0.0.1:{dead}", backoff_s=0.01) as server, pytest.raises(DownloadError, match="refused"):
+    with (
+        FileServer(f"http://127.0.0.1:{dead}", backoff_s=0.01) as server,
+        pytest.raises(DownloadError, match="refused"),
+    ):
         server.fetch(night.transfer(server, "dead-1.fits"), night.partial)
 
 
@@ -395,7 +420,7 @@ def test_a_transfer_that_is_killed_at_any_moment_leaves_nothing_wrong(night):
         finished += exit_codes([child]) == [0]
         resumed += night.log(name)[-1]["Range"] is not None if night.log(name) else 0
         night.check(name, there=(night.final / name).exists())
-        assert len(list(night.partial.glob("*/data"))) <= 2
+        assert len(list(night.partial.glob("*.part"))) <= 3
     night.fetch("ok/-", name, fresh=True)
     night.check(name, there=True)
     assert night.leftovers() == []
@@ -405,10 +430,12 @@ def test_a_transfer_that_is_killed_at_any_moment_leaves_nothing_wrong(night):
 def test_one_process_takes_over_what_a_killed_one_left(night):
     name = warm("orphan-20000000.fits")
     child = fork(lambda: night.fetch("stall/12000000", name))
-    wait_for(lambda: [path for path in night.partial.glob("*/data") if path.stat().st_size >= 11 * MB])
+    wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size >= 11 * MB])
     os.kill(child, signal.SIGKILL)
     exit_codes([child])
-    with_broken_locks = [fork(lambda: (break_locks(None), night.fetch("slow/40000000", name, fresh=True))) for _ in range(6)]
+    with_broken_locks = [
+        fork(lambda: (break_locks(None), night.fetch("slow/40000000", name, fresh=True))) for _ in range(6)
+    ]
     assert exit_codes(with_broken_locks) == [0] * 6
     asked = [entry["Range"] for entry in night.log(name)[1:]]
     assert sorted(value is not None for value in asked) == [False] * 5 + [True]
@@ -464,7 +491,7 @@ def test_a_reader_never_sees_a_part(night):
 def test_a_holder_that_was_killed_stops_nobody(night):
     name = warm("holder-20000000.fits")
     child = fork(lambda: night.fetch("stall/2000000", name, options={"timeout_s": (9, 99)}))
-    wait_for(lambda: list(night.partial.glob("*/data")))
+    wait_for(lambda: list(night.partial.glob("*.part")))
     waiter = fork(lambda: night.fetch("ok/-", name))
     time.sleep(0.2)
     assert len(night.log(name)) == 1
@@ -477,7 +504,7 @@ def test_a_stuck_holder_stops_nobody(night, monkeypatch):
     monkeypatch.setattr(partial, "STUCK_AFTER_S", 0.3)
     name = warm("stuck-20000000.fits")
     child = fork(lambda: night.fetch("stall/2000000", name, options={"timeout_s": (9, 99)}))
-    wait_for(lambda: [path for path in night.partial.glob("*/data") if path.stat().st_size])
+    wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size])
     night.fetch("ok/-", name)
     night.check(name, there=True)
     os.kill(child, signal.SIGKILL)
@@ -487,8 +514,10 @@ def test_a_stuck_holder_stops_nobody(night, monkeypatch):
 def test_an_owner_whose_partial_file_was_taken_away_starts_again(night, monkeypatch):
     monkeypatch.setattr(partial, "ABANDONED_AFTER_S", -1.0)
     name = warm("stolen-8000000.fits")
-    children = [fork(lambda: (break_locks(None), night.fetch("slow/8000000", name, fresh=True))) for _ in range(1)]
-    wait_for(lambda: [path for path in night.partial.glob("*/data") if path.stat().st_size > 2 * MB])
+    children = [
+        fork(lambda: (break_locks(None), night.fetch("slow/8000000", name, fresh=True))) for _ in range(1)
+    ]
+    wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size > 2 * MB])
     break_free = fork(lambda: (break_locks(None), night.fetch("ok/-", name, fresh=True)))
     assert exit_codes([break_free, *children]) == [0, 0]
     night.check(name, there=True)
@@ -521,7 +550,9 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(night, limit):
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("a file system cannot be mounted here")
     yield folder
@@ -556,7 +587,7 @@ def test_a_partial_folder_that_cannot_be_made_is_named(night):
 def test_a_partial_folder_that_is_cleared_away_costs_a_new_start_only(night):
     name = warm("cleared-8000000.fits")
     child = fork(lambda: night.fetch("slow/8000000", name))
-    wait_for(lambda: [path for path in night.partial.glob("*/data") if path.stat().st_size > MB])
+    wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size > MB])
     subprocess.run(["rm", "-rf", str(night.partial)], check=True)
     assert exit_codes([child]) == [0]
     night.check(name, there=True)
@@ -569,7 +600,9 @@ def test_a_failure_stops_no_other_file_and_outcomes_stay_aligned(night):
     names = [f"many{number}-{20000 + number}.fits" for number in range(40)]
     counts: list[int] = []
     with night.server() as server, night.server("status/404") as missing:
-        transfers = [night.transfer(missing if number % 7 == 3 else server, name) for number, name in enumerate(names)]
+        transfers = [
+            night.transfer(missing if number % 7 == 3 else server, name) for number, name in enumerate(names)
+        ]
         outcomes = server.fetch_many(transfers, night.partial, progress=counts.append)
     for number, (name, outcome) in enumerate(zip(names, outcomes, strict=True)):
         if number % 7 == 3:
@@ -594,7 +627,10 @@ def test_files_come_in_parallel(night):
 def test_a_file_that_is_asked_for_twice_comes_once(night):
     with night.server("slow/1000000") as server:
         twice = [night.transfer(server, "twice-900000.fits")] * 2
-        assert sorted(outcome.transferred for outcome in server.fetch_many(twice, night.partial)) == [False, True]
+        assert sorted(outcome.transferred for outcome in server.fetch_many(twice, night.partial)) == [
+            False,
+            True,
+        ]
     assert len(night.log("twice-900000.fits")) == 1
 
 
@@ -612,7 +648,9 @@ def test_a_dead_server_does_not_cost_a_time_out_for_each_file(night):
 
 def test_an_error_of_the_progress_callback_is_raised(night):
     with night.server() as server, pytest.raises(ZeroDivisionError):
-        server.fetch_many([night.transfer(server, "callback-900.fits")], night.partial, progress=lambda _: 1 // 0)
+        server.fetch_many(
+            [night.transfer(server, "callback-900.fits")], night.partial, progress=lambda _: 1 // 0
+        )
 
 
 def test_ctrl_c_stops_at_once_and_what_has_come_is_kept(night):
@@ -623,7 +661,9 @@ def test_ctrl_c_stops_at_once_and_what_has_come_is_kept(night):
             server.fetch_many([night.transfer(server, name) for name in names], night.partial)
 
     child = fork(job)
-    wait_for(lambda: len([path for path in night.partial.glob("*/data") if path.stat().st_size > 2 * MB]) == 4)
+    wait_for(
+        lambda: len([path for path in night.partial.glob("*.part") if path.stat().st_size > 2 * MB]) == 4
+    )
     begin = time.monotonic()
     os.kill(child, signal.SIGINT)
     assert exit_codes([child]) == [1]
@@ -683,7 +723,10 @@ def test_netrc_logins_go_to_the_host_that_they_name(night, tmp_path, monkeypatch
     netrc.write_text("machine 127.0.0.1 login keck password netrc-123\n")
     monkeypatch.setenv("NETRC", str(netrc))
     night.fetch(f"redirect/localhost:{night.port}", "netrc-900.fits")
-    assert [entry["Authorization"] for entry in night.log("netrc-900.fits")] == ["Basic a2VjazpuZXRyYy0xMjM=", None]
+    assert [entry["Authorization"] for entry in night.log("netrc-900.fits")] == [
+        "Basic a2VjazpuZXRyYy0xMjM=",
+        None,
+    ]
 
 
 def test_no_secret_is_told_anywhere(night, caplog, tmp_path):
@@ -694,7 +737,9 @@ def test_no_secret_is_told_anywhere(night, caplog, tmp_path):
     for fault in ("page/echo", "status/401", "busy/503-9-", "stall/10", "ok/-"):
         url = f"http://user:word-123@127.0.0.1:{night.port}/{fault}?key=key-123"
         name = f"secret{fault.split('/')[0]}-900.fits"
-        with FileServer(url, access_token="token-123", cookie_file=jar, backoff_s=0.001, timeout_s=(1, 0.05)) as server:
+        with FileServer(
+            url, access_token="token-123", cookie_file=jar, backoff_s=0.001, timeout_s=(1, 0.05)
+        ) as server:
             job = night.transfer(server, name)
             texts += [repr(server), repr(job)]
             try:
@@ -703,7 +748,9 @@ def test_no_secret_is_told_anywhere(night, caplog, tmp_path):
                 texts += [str(error), repr(vars(error)), str(pickle.loads(pickle.dumps(error)))]
                 texts += traceback.format_exception(error)
                 assert error.__context__ is None
-    texts += [record.getMessage() for record in caplog.records] + [str(path) for path in night.partial.rglob("*")]
+    texts += [record.getMessage() for record in caplog.records] + [
+        str(path) for path in night.partial.rglob("*")
+    ]
     assert any("GET" in text for text in texts)
     for secret in ("token-123", "cookie-123", "word-123", "key-123"):
         assert not [text for text in texts if secret in text]
@@ -714,7 +761,10 @@ def test_no_secret_is_told_anywhere(night, caplog, tmp_path):
 
 def test_an_object_store_without_its_package_names_the_extra(night, monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with FileServer("s3://koa-archive/masters") as server, pytest.raises(ConfigurationError, match=r"koa-middleware\[s3\]"):
+    with (
+        FileServer("s3://koa-archive/masters") as server,
+        pytest.raises(ConfigurationError, match=r"koa-middleware\[s3\]"),
+    ):
         server.fetch(night.transfer(server, "s3-900.fits"), night.partial)
 
 
@@ -727,7 +777,12 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     endpoint = f"http://127.0.0.1:{port}"
-    for key, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-west-2", "ENDPOINT_URL": endpoint}.items():
+    for key, value in {
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+        "DEFAULT_REGION": "us-west-2",
+        "ENDPOINT_URL": endpoint,
+    }.items():
         monkeypatch.setenv(f"AWS_{key}", value)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
