@@ -1,7 +1,8 @@
-"""An HTTP server that misbehaves on request; a process of its own: ``python fault_server.py`` prints its port.
+"""An HTTP server that misbehaves on request; a process of its own: ``python fault_server.py`` prints its
+port.
 
-``GET /<fault>/<argument>/<file name>``; the content of a file follows from its name, ``<label>-<bytes>.<suffix>``.
-``GET /log/<file name>`` gives what was asked for that name so far, as JSON.
+``GET /<fault>/<argument>/<file name>``; the content of a file follows from its name,
+``<label>-<bytes>.<suffix>``. ``GET /log/<file name>`` gives what was asked for that name so far, as JSON.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ Login = tuple[str, str]
 class Access:
     """The credentials of one calibration URL: bearer token, user and password, cookies, ``~/.netrc``.
 
-    They go to the host of the calibration URL only (those of ``~/.netrc`` to the host that they name), over https or
-    within this machine.
+    They go to the host of the calibration URL only (those of ``~/.netrc`` to the host that they name), over
+    https or within this machine.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Access:
         """Say what to do where a server refused a request with these headers."""
         host = self._server[0]
         if "Authorization" in sent or "Cookie" in sent:
-            return f"The credentials given for {host} do not open it: renew them, or ask for access to these data."
+            return f"The credentials for {host} do not open it: renew them, or ask for access to these data."
         if not _is_private(url):
             return "Use an https address: credentials are not sent over http."
         return (

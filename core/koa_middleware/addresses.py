@@ -15,7 +15,9 @@ _QUOTED_SCHEMES = {"http", "https", "file"}
 
 
 class Address:
-    """A base URL, to which file names are appended, or a template such as ``https://host/get?file={koa_filepath}``.
+    """A base URL, or a template such as ``https://host/get?file={koa_filepath}``.
+
+    A file's name is appended to a base.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ class Address:
             )
         if ".." in text.split("/"):
             raise DownloadError(
-                f"The address of {filename} cannot be made from its {name}, {text!r}: it leads to another folder.",
+                f"The address of {filename} cannot be made: its {name}, {text!r}, leads to another folder.",
                 "Ask those who keep the remote database to correct the record.",
                 url=hide_secrets(self.template),
             )

@@ -1,4 +1,4 @@
-"""What a file server's answer means: whose bytes these are, whether they can be a file, whether to try again."""
+"""What a file server's answer means: whether it can be the file, and whether to ask again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def validator(headers: Mapping[str, str]) -> str | None:
 
 
 def continues(headers: Mapping[str, str], size: int, total: int | None, wanted: str | None) -> bool:
-    """Whether an answer 206 goes on after `size` bytes of a content of `total` bytes with the validator `wanted`."""
+    """Whether an answer 206 goes on after `size` of the `total` bytes of the wanted content."""
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
     if found is None or int(found[1]) != size:
         return False

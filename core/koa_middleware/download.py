@@ -44,12 +44,13 @@ class FileServer:
     Parameters
     ----------
     calibration_url : str
-        A base, for ``<base>/<file name>``, or a template with ``{filename}`` or any other column. Schemes http, https
-        and file; others, such as s3, through fsspec.
+        A base, for ``<base>/<file name>``, or a template with ``{filename}`` or any other column. Schemes
+        http, https and file; others, such as s3, through fsspec.
     access_token : str or None
         A bearer token.
     cookie_file : pathlib.Path or None
-        A cookie jar in Mozilla's format. Besides these, ``~/.netrc`` is used. See `Access` for where they are sent.
+        A cookie jar in Mozilla's format. Besides these, ``~/.netrc`` is used. See `Access` for where they are
+        sent.
     offline : bool
         Read nothing from anywhere: each transfer is an error.
     timeout_s : tuple of float
@@ -125,8 +126,8 @@ class FileServer:
         partial_folder : pathlib.Path
             For files that are not complete; on the same file system as the destination.
         progress : callable, optional
-            Called with the bytes that have come since its last call; with a negative number where a transfer has to
-            start again. The sum is the file's size.
+            Called with the bytes that have come since its last call; with a negative number where a transfer
+            has to start again. The sum is the file's size.
         fresh : bool
             Fetch also what stands there already with the recorded content.
 
@@ -155,10 +156,10 @@ class FileServer:
         Returns
         -------
         list
-            Aligned with `transfers`: what was fetched, or the error. Where the server cannot be reached at all, what
-            had not begun gets the same error at once. `progress` is called by one thread at a time.
+            Aligned with `transfers`: what was fetched, or the error. Where the server cannot be reached at
+            all, what had not begun gets the same error at once. `progress` is called by one thread at a time.
         """
-        return fetch_many(self, transfers, Run(partial_folder, progress, fresh, self._backoff_s), workers)
+        return fetch_many(self, transfers, Run(partial_folder, progress, fresh, self._backoff_s, workers))
 
     def error(self, transfer: Transfer, setback: Setback) -> DownloadError:
         """Return the error of a transfer that was given up, without secrets."""
@@ -253,10 +254,10 @@ class FileServer:
 
 
 class _Session(requests.Session):
-    """A session that chooses credentials and proxies for each server that it is sent to, and keeps no cookies.
+    """A session that keeps no cookies and chooses credentials and proxies for each server that it is sent to.
 
-    It asks the environment for proxies and certificates once for each server, where requests would twice for each
-    file, which takes as long as a small file does.
+    It asks the environment for proxies and certificates once for each server, where requests would twice for
+    each file, which takes as long as a small file does.
     """
 
     def __init__(self, access: Access) -> None:
@@ -291,11 +292,10 @@ class _Session(requests.Session):
 
     def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:  # noqa: ARG002
         """Choose the proxies for the address that a redirect names."""
-        return super().rebuild_proxies(
-            prepared_request, self._environment(prepared_request.url or "")["proxies"]
-        )
+        chosen = self._environment(prepared_request.url or "")["proxies"]
+        return super().rebuild_proxies(prepared_request, chosen)  # type: ignore[no-untyped-call]
 
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:  # noqa: ARG002
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: Any) -> None:  # noqa: ARG002
         """Choose the credentials for the address that a redirect names."""
         self._authorize(prepared_request)
 

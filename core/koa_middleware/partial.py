@@ -1,13 +1,13 @@
 """Partial files: how a file grows out of sight and appears whole under its name.
 
-A file that is being fetched is ``<key>.<owner>.<random>.<validator>.part`` in the cache's folder for partial files.
-Only the process that made it writes to it. When all bytes are there, checked and on the disk, one rename puts it
-under its final name.
+A file that is being fetched is ``<key>.<owner>.<random>.<validator>.part`` in the cache's folder for partial
+files. Only the process that made it writes to it. When all bytes are there, checked and on the disk, one
+rename puts it under its final name.
 
-A file that a dead process left behind is taken over by renaming it, which only one process can do; its name tells
-what is needed to go on with it, so that both are taken at once. Its bytes are then *copied* into the taker's own
-file: should the other process be alive after all, on another machine and with a broken lock, it cannot change what
-was hashed here. Locks save transfers; correctness does not rest on them.
+A file that a dead process left behind is taken over by renaming it, which only one process can do; its name
+tells what is needed to go on with it, so that both are taken at once. Its bytes are then *copied* into the
+taker's own file: should the other process be alive after all, on another machine and with a broken lock, it
+cannot change what was hashed here. Locks save transfers; correctness does not rest on them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import platform
 import secrets
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,11 +32,9 @@ CHUNK = 1 << 20
 ABANDONED_AFTER_S = 600.0
 """Seconds without a new byte after which a partial file counts as left behind, whoever owns it."""
 
-STUCK_AFTER_S = 120.0
-"""Seconds without a new byte after which the holder of a lock is not waited for any longer."""
-
 _SUFFIX = "part"
 _MINE = ""
+_FLUSH = 32 * CHUNK
 _RELEASED = "released"
 _LONGEST_VALIDATOR = 150
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
@@ -74,65 +70,6 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-@contextlib.contextmanager
-def only_one(folder: Path, key: str, stop: threading.Event) -> Iterator[None]:
-    """Hold the lock of a key, so that one process fetches what many ask for; make the folder where it is missing.
-
-    Waits for the holder as long as that one makes progress. Goes on without a lock where locks do not work.
-    """
-    path = folder / f"{key}.lock"
-    descriptor = _wait_for_lock(path, folder, key, stop)
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            # Its holder alone removes it, and while it is held: whoever waits sees that the name is gone.
-            with contextlib.suppress(OSError):
-                path.unlink()
-            os.close(descriptor)
-
-
-def _wait_for_lock(path: Path, folder: Path, key: str, stop: threading.Event) -> int | None:
-    """Descriptor of the locked file, or None where there is none to be had."""
-    seen: list[tuple[str, int]] = []
-    since, pause = time.monotonic(), 0.01
-    while not stop.wait(pause if seen else 0.0):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
-        except FileNotFoundError:
-            with cache_errors(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            continue
-        except OSError:
-            return None  # a folder that is not writable shows itself in the next step
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(path.stat(), os.fstat(descriptor)):
-                return descriptor
-        except (BlockingIOError, FileNotFoundError):
-            pass  # held by another process, or just removed by its holder
-        except OSError:
-            os.close(descriptor)
-            return None  # ENOSYS, EBADF, ENOLCK and others: this file system has no locks
-        os.close(descriptor)
-        now = _activity(folder, key)
-        if now != seen:
-            seen, since = now, time.monotonic()
-        elif time.monotonic() - since > STUCK_AFTER_S:
-            return None
-        pause = min(1.5 * pause, 0.2)
-    return None
-
-
-def _activity(folder: Path, key: str) -> list[tuple[str, int]]:
-    """Name and size (bytes) of what stands there for a key."""
-    found = []
-    for path in folder.glob(f"{key}.*"):
-        with contextlib.suppress(OSError):
-            found.append((path.name, path.stat().st_size))
-    return sorted(found)
-
-
 class TakenOver(Exception):  # noqa: N818 - no error: its owner starts again
     """Another process took this partial file for one that was left behind, or it was cleared away."""
 
@@ -143,13 +80,13 @@ class Partial:
     Parameters
     ----------
     folder : pathlib.Path
-        For partial files, on the same file system as the final names; `only_one` makes it.
+        For partial files, on the same file system as the final names; `locks.only_one` makes it.
     key : str
         Says which content this is, the same for all who ask for the same.
     algorithm : str
         Of the digest: ``"sha256"`` or ``"md5"``.
     large : bool
-        Whether hashing on a thread of its own, beside the transfer, is worth while.
+        Whether hashing and flushing on threads of their own, beside the transfer, are worth while.
 
     Attributes
     ----------
@@ -166,7 +103,7 @@ class Partial:
         self.path = self._name(_MINE)
         with cache_errors(self.path):
             self._file = self.path.open("xb")
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="koa-digest") if large else None
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="koa-partial") if large else None
         self._forget()
 
     def _name(self, owner: str, validator: str = "") -> Path:
@@ -179,6 +116,8 @@ class Partial:
         self.size = 0
         self.validator: str | None = None
         self.resumed = False
+        self._flushing: Future[None] | None = None
+        self._flushed = 0
         self._remembered = False
 
     def __enter__(self) -> Partial:
@@ -209,9 +148,18 @@ class Partial:
         else:
             self._hashed()
             self._hashing = self._pool.submit(self._hash.update, piece)
+        self.size += len(piece)
         with cache_errors(self.path):
             self._file.write(piece)
-        self.size += len(piece)
+            if self._pool is not None and self.size - self._flushed >= _FLUSH:
+                self._flush(self._pool)
+
+    def _flush(self, pool: ThreadPoolExecutor) -> None:
+        """Let the disk take what has come while more is coming, so that the last fsync is short."""
+        if self._flushing is not None:
+            self._flushing.result()
+        self._flushing = pool.submit(os.fdatasync, self._file.fileno())
+        self._flushed = self.size
 
     def checksum(self) -> str:
         """Return ``"<algorithm>:<hexadecimal digits>"`` of all bytes."""
@@ -223,7 +171,7 @@ class Partial:
             self._hashing.result()
 
     def remember(self) -> None:
-        """Write down, once there are enough bytes, whose beginning they are, for whoever goes on with them."""
+        """Write down, once there are enough bytes, what they are the beginning of."""
         if not self._remembered and self.validator and self.size >= CHUNK and _encode(self.validator):
             self._rename(_MINE)
             self._remembered = True
@@ -243,9 +191,12 @@ class Partial:
         TakenOver
             Where another process took the file away.
         CacheError
-            Where the folder has vanished or is not writable. What stood under the final name stands there still.
+            Where the folder has vanished or is not writable. What stood under the final name stands there
+            still.
         """
         with cache_errors(destination):
+            if self._flushing is not None:
+                self._flushing.result()
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -266,7 +217,7 @@ class Partial:
             raise
 
     def take_over(self, *, usable: bool) -> None:
-        """Begin with the longest file of this key that was left behind, where it is usable; remove the others."""
+        """Begin with the longest file of this key that was left behind, if usable; remove the others."""
         left = self._abandoned()
         _, validator, best = left.pop() if usable and left and left[-1][1] else (0, "", None)
         for _, _, path in left:
@@ -283,7 +234,7 @@ class Partial:
                 _remove(claimed)
 
     def _abandoned(self) -> list[tuple[int, str, Path]]:
-        """Size, validator and path of the files of this key without a living owner; the most useful one is last."""
+        """Size, validator, path of the files of this key without a living owner; the most useful is last."""
         found = []
         for path in self._folder.glob(f"{self._key}.*.{_SUFFIX}"):
             with contextlib.suppress(OSError, ValueError):  # gone in the meantime, or not of ours

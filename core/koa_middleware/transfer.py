@@ -15,12 +15,14 @@ from typing import Protocol
 from .addresses import hide_secrets
 from .answers import HEAD, Setback, plausible, what_came
 from .exceptions import CacheError, ChecksumMismatchError, DownloadError, KoaMiddlewareError
-from .partial import CHUNK, Partial, TakenOver, cache_errors, only_one, sync_folder
+from .locks import only_one
+from .partial import CHUNK, Partial, TakenOver, cache_errors, sync_folder
 
 ALGORITHMS = ("sha256", "md5")
 RETRIES = 4
 """Attempts, after a first one, that may follow each other without a new byte."""
 _TAKEN_OVER_TIMES = 3
+_THREADS_PER_CONNECTION = 3
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Progress = Callable[[int], None]
@@ -64,7 +66,7 @@ class Transfer:
         algorithm = (self.checksum or ALGORITHMS[0]).partition(":")[0].lower()
         if algorithm not in ALGORITHMS:
             raise DownloadError(
-                f"{self.name} cannot be verified: its recorded checksum is of the unknown kind {algorithm!r}.",
+                f"{self.name} cannot be verified: its checksum is of the unknown kind {algorithm!r}.",
                 f"Known kinds are {' and '.join(ALGORITHMS)}; correct the record.",
             )
         return algorithm
@@ -127,6 +129,8 @@ class Run:
         Fetch also what stands there already with the recorded content.
     backoff_s : float
         Seconds before the first repetition of a request; doubled at each one, with jitter.
+    connections : int
+        Requests at the same time.
     unreachable : Setback or None
         Set by the first transfer that found no server.
     """
@@ -135,9 +139,14 @@ class Run:
     progress: Progress | None
     fresh: bool
     backoff_s: float
+    connections: int = 1
     unreachable: Setback | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    slots: threading.Semaphore = field(init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.slots = threading.Semaphore(self.connections)
 
     def report(self, count: int) -> None:
         """Tell of new bytes; a negative number takes some back."""
@@ -206,9 +215,7 @@ def _fetch(source: Source, transfer: Transfer, run: Run) -> Fetched:
     raise source.error(transfer, Setback("other processes keep taking its partial file", "Try again."))
 
 
-def fetch_many(
-    source: Source, transfers: Sequence[Transfer], run: Run, workers: int
-) -> list[Fetched | KoaMiddlewareError]:
+def fetch_many(source: Source, transfers: Sequence[Transfer], run: Run) -> list[Fetched | KoaMiddlewareError]:
     """Bring many files in parallel; returns for each, in their order, what `fetch` returned or raised."""
     outcomes: dict[int, Fetched | KoaMiddlewareError] = {}
     todo = deque(enumerate(transfers))
@@ -230,8 +237,11 @@ def fetch_many(
                 bugs.append(error)
                 run.stop.set()
 
-    # Daemons: after Ctrl-C nobody waits for a thread that waits for a server.
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(transfers)))]
+    # More threads than connections: while some wait for the disk, which writes many files at once as fast as
+    # one, others use the connections. Daemons: after Ctrl-C nobody waits for a thread that waits for a
+    # server.
+    count = min(_THREADS_PER_CONNECTION * run.connections, len(transfers))
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
     try:
         for thread in threads:
             thread.start()
@@ -254,7 +264,8 @@ def _fill(source: Source, transfer: Transfer, partial: Partial, run: Run) -> Non
     while True:
         setback = None
         if not partial.size or transfer.file_size is None or partial.size < transfer.file_size:
-            setback = source.receive(transfer, partial, run)
+            with run.slots:
+                setback = source.receive(transfer, partial, run)
         if setback is None:
             if transfer.accepts(partial.size, partial.checksum):
                 return

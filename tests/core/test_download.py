@@ -27,8 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from koa_middleware import partial, transfer
+from koa_middleware import locks, partial, transfer
 from koa_middleware.download import Fetched, FileServer, Transfer
 from koa_middleware.exceptions import (
     CacheError,
@@ -118,7 +117,7 @@ def fork(job: Callable[[], object]) -> int:
     try:
         job()
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the process ends here
         traceback.print_exc()
     finally:
         os._exit(code)
@@ -400,7 +399,7 @@ def test_offline_opens_no_socket(night, monkeypatch):
     monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("a socket was opened"))
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a socket was opened"))
     with night.server("ok/-", offline=True) as server:
-        with pytest.raises(DownloadError, match="off-100.fits .*offline"):
+        with pytest.raises(DownloadError, match=r"off-100\.fits .*offline"):
             server.fetch(night.transfer(server, "off-100.fits"), night.partial)
         (night.final / "off-100.fits").write_bytes(content("off-100.fits"))
         assert not server.fetch(night.transfer(server, "off-100.fits"), night.partial).transferred
@@ -501,7 +500,7 @@ def test_a_holder_that_was_killed_stops_nobody(night):
 
 
 def test_a_stuck_holder_stops_nobody(night, monkeypatch):
-    monkeypatch.setattr(partial, "STUCK_AFTER_S", 0.3)
+    monkeypatch.setattr(locks, "STUCK_AFTER_S", 0.3)
     name = warm("stuck-20000000.fits")
     child = fork(lambda: night.fetch("stall/2000000", name, options={"timeout_s": (9, 99)}))
     wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size])
@@ -689,15 +688,20 @@ def test_a_token_goes_to_its_host_and_nowhere_else(night):
 
 def test_a_login_in_the_address_is_used_and_not_shown(night):
     url = f"http://keck:pass%40word@127.0.0.1:{night.port}/status/403"
-    with FileServer(url) as server, pytest.raises(DownloadError) as caught:
-        assert "pass" not in repr(server)
+    server = FileServer(url)
+    assert "pass" not in repr(server)
+    with server, pytest.raises(DownloadError) as caught:
         server.fetch(night.transfer(server, "login-900.fits"), night.partial)
     assert night.log("login-900.fits")[0]["Authorization"] == "Basic a2VjazpwYXNzQHdvcmQ="
     assert "pass" not in str(caught.value)
     assert "renew" in str(caught.value)
 
 
-COOKIES = "# Netscape HTTP Cookie File\n\n127.0.0.1\tFALSE\t/\tFALSE\t0\tkoa\tcookie-123\nkoa.test\tFALSE\t/\tFALSE\t0\tb\tother\n"
+COOKIES = """# Netscape HTTP Cookie File
+
+127.0.0.1\tFALSE\t/\tFALSE\t0\tkoa\tcookie-123
+koa.test\tFALSE\t/\tFALSE\t0\tother\tcookie-456
+"""
 
 
 def test_a_cookie_goes_to_its_host_and_nowhere_else(night, tmp_path):
@@ -747,7 +751,7 @@ def test_no_secret_is_told_anywhere(night, caplog, tmp_path):
             except DownloadError as error:
                 texts += [str(error), repr(vars(error)), str(pickle.loads(pickle.dumps(error)))]
                 texts += traceback.format_exception(error)
-                assert error.__context__ is None
+                texts += [repr(error.__context__), repr(error.__cause__)]
     texts += [record.getMessage() for record in caplog.records] + [
         str(path) for path in night.partial.rglob("*")
     ]
@@ -757,6 +761,12 @@ def test_no_secret_is_told_anywhere(night, caplog, tmp_path):
 
 
 # Object stores
+
+
+def answers(port: int) -> bool:
+    """Whether a server listens on this port."""
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_an_object_store_without_its_package_names_the_extra(night, monkeypatch):
@@ -787,7 +797,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 30)
+            wait_for(lambda: answers(port), 30)
             client = boto3.client("s3", endpoint_url=endpoint)
             client.create_bucket(Bucket="koa", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
             yield client
