@@ -292,7 +292,7 @@ def copy(
     run: Run,
     headers: Mapping[str, str] = _NO_HEADERS,
 ) -> Setback | None:
-    """Append what `read` gives, at most one byte more than recorded, when it can be the file at all."""
+    """Append what `read` gives, when it can be the file at all, until there is more than recorded."""
     piece = b""
     if not partial.size:
         while len(piece) < HEAD and (more := read(CHUNK)):
@@ -302,8 +302,6 @@ def copy(
             return Setback(what_came(piece, headers), hint, permanent=True)
     while piece := piece or read(CHUNK):
         run.check()
-        if transfer.file_size is not None:
-            piece = piece[: transfer.file_size + 1 - partial.size]
         partial.write(piece)
         run.report(len(piece))
         if transfer.file_size is not None and partial.size > transfer.file_size:

@@ -623,6 +623,14 @@ def test_files_come_in_parallel(night):
     assert max(times) - min(times) < 0.3
 
 
+def test_no_more_requests_are_made_at_once_than_asked_for(night):
+    names = [f"few{number}-100.csv" for number in range(6)]
+    with night.server("later/0.2") as server:
+        server.fetch_many([night.transfer(server, name) for name in names], night.partial, workers=2)
+    times = sorted(night.log(name)[0]["time"] for name in names)
+    assert all(later - earlier > 0.15 for earlier, later in zip(times, times[2:], strict=False))
+
+
 def test_a_file_that_is_asked_for_twice_comes_once(night):
     with night.server("slow/1000000") as server:
         twice = [night.transfer(server, "twice-900000.fits")] * 2
