@@ -354,7 +354,9 @@ def _hint(reason: str) -> str:
         return "Free some space; nothing was changed."
     if "readonly" in reason or "unable to open" in reason:
         return "Check the permissions of the file and its folder."
-    return "Move the file away; a new one is made, and sync or register fills it."
+    if "malformed" in reason or "not a database" in reason:
+        return "Move the file away; a new one is made, and sync or register fills it."
+    return "Check the disk and the folder; nothing was changed."
 
 
 @lru_cache(maxsize=512)

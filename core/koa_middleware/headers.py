@@ -180,7 +180,10 @@ def _check_csv(path: Path, content: bytes) -> None:
 
 def _check_fits(path: Path) -> None:
     with _open(path) as hdus, _reading(path):
-        info = [hdu.fileinfo() for hdu in hdus][-1]
+        whole = [hdu for hdu in hdus if hasattr(hdu, "fileinfo")]
+        if len(whole) != len(hdus):
+            raise _damaged(path, f"its extension {len(whole)} has a header that is not one of FITS")
+        info = whole[-1].fileinfo()
         if path.name.lower().endswith(".gz"):
             with gzip.open(path) as stream:
                 found = _length(stream)
@@ -225,6 +228,8 @@ def _reading(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             yield
+    except SourceFileError:
+        raise
     except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, zlib.error) as error:
         raise SourceFileError(
             f"{path} cannot be read as FITS: {error}.", "Make or fetch the file again.", path=path

@@ -71,15 +71,19 @@ class Registration(Generic[R]):
         row = self.orm_class.complete_row(named, f"the record of {type(model).__name__}")
 
         def save_and_settle(connection: Connection) -> tuple[Path, R, bool]:
-            family = self._family(connection, row)
-            if family and new_version:
-                self._take_next_version(connection, row, family)
+            asked, family = row["filename"], self._family(connection, row)
+            settled = bool(family) and new_version
+            if settled:
+                self._take_next_version(connection, row, family, None)
             _tell(described, row, ("filename", "cal_version") if values.get("filename") else ("cal_version",))
             saved = _saved(model, folder)
             check_whole(saved)
+            staged = self.cache.adopt(saved)
             if not values.get("filename"):
-                row["filename"] = check_filename(saved.name)
-            return self._settle(connection, row, self.cache.adopt(saved), new_version)
+                row["filename"] = asked = check_filename(saved.name)
+                if settled and not self._is_free(connection, asked, staged):
+                    row["filename"] = self.orm_class.filename_for(self._record(row))
+            return self._settle(connection, row, staged, new_version, asked if settled else None)
 
         with self.cache.staging_folder() as folder:
             return self._commit(save_and_settle)
@@ -97,19 +101,27 @@ class Registration(Generic[R]):
         return path, record
 
     def _settle(
-        self, connection: Connection, row: dict[str, Any], staged: Staged, new_version: bool
+        self,
+        connection: Connection,
+        row: dict[str, Any],
+        staged: Staged,
+        new_version: bool,
+        asked: str | None = None,
     ) -> tuple[Path, R, bool]:
-        """Insert the row and place the file; gives its path, the record, and whether the file was placed."""
+        """Insert the row and place the file; gives its path, the record, and whether the file was placed.
+
+        Where version and name were settled before, `asked` is the name before that.
+        """
         row |= {"checksum": staged.checksum, "file_size": staged.file_size}
         family = self._family(connection, row)
-        known = self._already_there(connection, row, family)
+        known = self._already_there(connection, {**row, "filename": asked or row["filename"]}, family)
         if known is not None:
             return self._put(connection, known, staged)
         others = [member for member in family if member.checksum != staged.checksum]
         if others and not new_version:
             raise _duplicate(row, others)
-        if others:
-            self._take_next_version(connection, row, family)
+        if others and asked is None:
+            self._take_next_version(connection, row, family, staged)
         elif new_version and not self._is_free(connection, row["filename"], staged):
             row["filename"] = self.orm_class.filename_for(self._record(row))
         if not self._is_free(connection, row["filename"], staged):
@@ -141,30 +153,46 @@ class Registration(Generic[R]):
         names = ("cal_type", "datetime_obs", "origin", *self.orm_class.version_family)
         return self._find(connection, and_(*(columns[name].is_not_distinct_from(row[name]) for name in names)))
 
-    def _take_next_version(self, connection: Connection, row: dict[str, Any], family: list[R]) -> None:
-        version = max(int(member.cal_version) for member in family) + 1
-        if version > 999:
-            raise _duplicate(row, family)
-        row["cal_version"] = f"{version:03d}"
-        if not self._is_free(connection, row["filename"], None):
-            row["filename"] = self.orm_class.filename_for(self._record(row))
+    def _take_next_version(
+        self, connection: Connection, row: dict[str, Any], family: list[R], staged: Staged | None
+    ) -> None:
+        """Settle the next version whose name is free: a killed registration may have left a file at the first."""
+        asked, newest = row["filename"], max(family, key=lambda member: str(member.cal_version))
+        for version in range(int(newest.cal_version) + 1, 1000):
+            row |= {"cal_version": f"{version:03d}", "filename": asked}
+            if not self._is_free(connection, asked, staged):
+                row["filename"] = self.orm_class.filename_for(self._record(row))
+            if self._is_free(connection, row["filename"], staged):
+                return
+        raise DuplicateCalibrationError(
+            f"{asked} cannot be a new version of {newest.filename}, which has the version {newest.cal_version}.",
+            "Versions end at 999; nothing was changed.",
+            filename=asked,
+            existing=newest.filename,
+            version=newest.cal_version,
+        )
 
     def _is_free(self, connection: Connection, filename: str, staged: Staged | None) -> bool:
         """Whether no row has this name, and no file either but one of the same content."""
         if self._find(connection, self.orm_class.table().c.filename == filename):
             return False
         path = self.cache.path(filename)
-        return not path.exists() or (staged is not None and digest_of(path) == staged.checksum)
+        return not os.path.lexists(path) or (staged is not None and _holds(path, staged))
 
     def _put(self, connection: Connection, record: R, staged: Staged) -> tuple[Path, R, bool]:
         """Put the file at its name, unless it is there with that content."""
         path = self.cache.path(record.filename)
-        if path.exists() and digest_of(path) != staged.checksum:
+        missing = not _holds(path, staged)
+        if missing and os.path.lexists(path):
             self.cache.quarantine(path)
-        missing = not path.exists()
         if missing:
             self.cache.place(staged, record.filename)
-        remember_signature(connection, self.orm_class, record, self.cache.signature(path))
+        try:
+            remember_signature(connection, self.orm_class, record, self.cache.signature(path))
+        except BaseException:
+            if missing:
+                path.unlink()
+            raise
         return path, record, missing
 
     def _find(self, connection: Connection, clause: Any) -> list[R]:
@@ -174,6 +202,10 @@ class Registration(Generic[R]):
     def _record(self, row: Mapping[str, Any]) -> R:
         build = record_builder(self.orm_class)
         return build([row[name] for name in self.orm_class.column_names()])
+
+
+def _holds(path: Path, staged: Staged) -> bool:
+    return path.is_file() and digest_of(path) == staged.checksum
 
 
 def _saved(model: Any, folder: Path) -> Path:
