@@ -59,11 +59,7 @@ class Access:
         if not _is_private(url):
             return found
         at_home = _server(url) == self._server
-        if (
-            at_home
-            and self._cookie_file is not None
-            and (cookies := self._cookie_header(url, self._cookie_file))
-        ):
+        if at_home and self._cookie_file is not None and (cookies := self._cookie_header(url, self._cookie_file)):
             found["Cookie"] = cookies
         if at_home and self._token:
             found["Authorization"] = f"Bearer {self._token}"
@@ -74,9 +70,7 @@ class Access:
     def _cookie_header(self, url: str, path: Path) -> str | None:
         if self._cookies is None:
             self._cookies = _read_cookies(path)
-            self._secrets |= {
-                cookie.value for cookie in self._cookies if cookie.value and len(cookie.value) > 3
-            }
+            self._secrets |= {cookie.value for cookie in self._cookies if cookie.value and len(cookie.value) > 3}
         request = Request(url)  # noqa: S310 - never opened: the jar writes its header into it
         self._cookies.add_cookie_header(request)
         return request.get_header("Cookie")
@@ -108,9 +102,7 @@ class Access:
     def hide_in_log(self, record: logging.LogRecord) -> bool:
         """Filter a log that writes whole addresses."""
         if isinstance(record.args, tuple):
-            record.args = tuple(
-                self.hide(value) if isinstance(value, str) else value for value in record.args
-            )
+            record.args = tuple(self.hide(value) if isinstance(value, str) else value for value in record.args)
         return True
 
 

@@ -335,6 +335,23 @@ class LocalDatabase(CalibrationDatabase[R]):
             finally:
                 connection.close()
 
+    def query_by_id(self, id: str) -> R:
+        """Record of an id; also one of the archive that is kept apart because a LOCAL one has its name.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        try:
+            return super().query_by_id(id)
+        except CalibrationNotFoundError:
+            from .sync import conflict_row
+
+            apart = conflict_row(self.engine, self.orm_class.table(), id)
+            if apart is None:
+                raise
+            return record_builder(self.orm_class)([apart.get(name) for name in self.orm_class.column_names()])
+
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
         """Turn SQLite's errors into `CacheError`."""

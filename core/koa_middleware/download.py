@@ -190,9 +190,7 @@ class FileServer:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             return _broken(error, partial)
 
-    def _take(
-        self, response: requests.Response, transfer: Transfer, partial: Partial, run: Run
-    ) -> Setback | None:
+    def _take(self, response: requests.Response, transfer: Transfer, partial: Partial, run: Run) -> Setback | None:
         status, headers = response.status_code, response.headers
         if status == 200:
             restart(partial, run)
@@ -217,11 +215,7 @@ class FileServer:
 
         setback = copy(read, transfer, partial, run, headers)
         has_end = "Content-Length" in headers or response.raw.chunked
-        if (
-            setback is None
-            and not has_end
-            and partial.size < (1 if transfer.file_size is None else transfer.file_size)
-        ):
+        if setback is None and not has_end and partial.size < (1 if transfer.file_size is None else transfer.file_size):
             return Setback(f"the connection broke after {partial.size} bytes")
         return setback
 
@@ -229,9 +223,7 @@ class FileServer:
         """Tell what an answer without a file means."""
         status = response.status_code
         said = words(response.raw.read(HEAD, decode_content=True))
-        reason = f"the server answers {status} {response.reason or ''}".rstrip() + (
-            f", {said!r}" if said else ""
-        )
+        reason = f"the server answers {status} {response.reason or ''}".rstrip() + (f", {said!r}" if said else "")
         if status in {408, 429} or status >= 500:
             wait_s = retry_after(response.headers)
             too_long = wait_s > LONGEST_WAIT_S
@@ -281,9 +273,7 @@ class _Session(requests.Session):
         server = "{0.scheme}://{0.netloc}".format(urlsplit(url))
         if server not in self._environments:
             with requests.Session() as asking:
-                self._environments[server] = dict(
-                    asking.merge_environment_settings(url, {}, True, None, None)
-                )
+                self._environments[server] = dict(asking.merge_environment_settings(url, {}, True, None, None))
         return self._environments[server]
 
     def merge_environment_settings(self, url: Any, *_: Any) -> Any:

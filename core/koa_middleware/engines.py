@@ -58,16 +58,8 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
-def postgresql_engine(url: str) -> Engine:
-    """Engine of a PostgreSQL server; opens no connection.
-
-    Connections are not kept: many clients read now and then, and each connection costs the server a process.
-
-    Parameters
-    ----------
-    url : str
-        ``postgresql://user@host:port/database?connect_timeout=10``; what the driver accepts may stand in it, and
-        the driver reads ``~/.pgpass``.
+def postgresql_url(text: str) -> URL:
+    """Read the URL of a PostgreSQL server.
 
     Raises
     ------
@@ -75,16 +67,36 @@ def postgresql_engine(url: str) -> Engine:
         When it is no such URL; the message does not repeat it, since a password may stand in it.
     """
     try:
-        parsed = make_url(url)
+        url = make_url(text)
     except (exc.ArgumentError, ValueError):
-        parsed = None
-    if parsed is None or parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        url = None
+    if url is None or url.get_backend_name() not in {"postgresql", "postgres"}:
         raise ConfigurationError(
             "The URL of the remote database is not one of a PostgreSQL server.",
             "Write it as postgresql://user@host:port/database, with special characters percent-encoded.",
             setting="remote_database_url",
             variable="KOA_REMOTE_DATABASE_URL",
         )
-    unsaid = {name: value for name, value in _REMOTE_DEFAULTS.items() if name not in parsed.query}
-    full = parsed.set(drivername="postgresql+psycopg2").update_query_dict(unsaid)
+    return url
+
+
+def postgresql_engine(text: str) -> Engine:
+    """Engine of a PostgreSQL server; opens no connection.
+
+    Connections are not kept: many clients read now and then, and each connection costs the server a process.
+
+    Parameters
+    ----------
+    text : str
+        ``postgresql://user@host:port/database?connect_timeout=10``; what the driver accepts may stand in it, and
+        the driver reads ``~/.pgpass``.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no such URL.
+    """
+    url = postgresql_url(text)
+    unsaid = {name: value for name, value in _REMOTE_DEFAULTS.items() if name not in url.query}
+    full = url.set(drivername="postgresql+psycopg2").update_query_dict(unsaid)
     return create_engine(full, poolclass=NullPool, use_native_hstore=False)

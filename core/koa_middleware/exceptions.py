@@ -31,9 +31,7 @@ from pathlib import Path
 from typing import Any
 
 
-def _rebuild(
-    cls: type[KoaMiddlewareError], message: str, hint: str, state: dict[str, Any]
-) -> KoaMiddlewareError:
+def _rebuild(cls: type[KoaMiddlewareError], message: str, hint: str, state: dict[str, Any]) -> KoaMiddlewareError:
     return cls(message, hint, **state)
 
 

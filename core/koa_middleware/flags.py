@@ -51,11 +51,18 @@ def write_flag(
     connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str, reason: str, who: str
 ) -> None:
     """Set a record's quality and keep the judgement."""
-    table, now = orm_class.table(), now_iso()
-    connection.execute(update(table).where(table.c.id == id).values(quality=quality, last_updated=now))
+    table = orm_class.table()
+    connection.execute(update(table).where(table.c.id == id).values(quality=quality, last_updated=now_iso()))
+    note_flag(connection, orm_class, id, quality, reason, who)
+
+
+def note_flag(
+    connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str, reason: str, who: str
+) -> None:
+    """Keep a judgement."""
     connection.execute(
         insert(flags_table(orm_class)).values(
-            calibration_id=id, quality=quality, reason=reason.strip(), flagged_by=who, flagged_at=now
+            calibration_id=id, quality=quality, reason=reason.strip(), flagged_by=who, flagged_at=now_iso()
         )
     )
 

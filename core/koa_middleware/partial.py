@@ -32,6 +32,9 @@ CHUNK = 1 << 20
 ABANDONED_AFTER_S = 600.0
 """Seconds without a new byte after which a partial file counts as left behind, whoever owns it."""
 
+#: macOS has no fdatasync.
+_flush_data = getattr(os, "fdatasync", os.fsync)
+
 _SUFFIX = "part"
 _MINE = ""
 _FLUSH = 32 * CHUNK
@@ -158,7 +161,7 @@ class Partial:
         """Let the disk take what has come while more is coming, so that the last fsync is short."""
         if self._flushing is not None:
             self._flushing.result()
-        self._flushing = pool.submit(os.fdatasync, self._file.fileno())
+        self._flushing = pool.submit(_flush_data, self._file.fileno())
         self._flushed = self.size
 
     def checksum(self) -> str:

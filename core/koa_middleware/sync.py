@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine, Table
 
@@ -88,6 +89,11 @@ def conflicts(local: Engine, table: Table) -> list[Conflict]:
     """Remote rows that are kept apart now, by file name; asks no network."""
     with read_copy(local, table) as copy:
         return [] if copy is None else copy.conflicts()
+
+
+def conflict_row(local: Engine, table: Table, id: str) -> dict[str, Any] | None:
+    """Column values of a remote row that is kept apart; None where no such id is."""
+    return next((conflict.record for conflict in conflicts(local, table) if conflict.id == id), None)
 
 
 def _follow(copy: LocalCopy, source: RemoteTable, *, full: bool) -> bool:

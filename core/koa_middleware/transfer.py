@@ -320,9 +320,7 @@ def restart(partial: Partial, run: Run) -> None:
 
 def _can_resume(transfer: Transfer, partial: Partial) -> bool:
     """Whether a checksum, or else the server's strong validator, says that two pieces belong together."""
-    return partial.validator is not None and (
-        transfer.checksum is not None or partial.validator.startswith('"')
-    )
+    return partial.validator is not None and (transfer.checksum is not None or partial.validator.startswith('"'))
 
 
 def _already_there(transfer: Transfer) -> Fetched | None:
