@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .cache import Cache
 from .database import LocalDatabase
-from .exceptions import CacheError, DownloadError, IntegrityError, KoaMiddlewareError, RemoteNotConfiguredError
+from .exceptions import (
+    CacheError,
+    CalibrationNotFoundError,
+    DownloadError,
+    HeaderError,
+    IntegrityError,
+    KoaMiddlewareError,
+    RemoteNotConfiguredError,
+)
 from .files import remember_signature
+from .inputs import column_values, default_types
 from .orm import ORMCalibration
 from .settings import CALIBRATION_URL, Settings
 from .verification import Verifier
@@ -38,6 +48,8 @@ class PrefetchReport:
         Those that were here already.
     failed : dict
         File name to what went wrong.
+    unmatched : dict
+        Frame, or frame and cal type, to why there is no calibration for it.
     size : int
         Bytes that came.
     """
@@ -45,11 +57,63 @@ class PrefetchReport:
     downloaded: list[str] = field(default_factory=list)
     cached: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    unmatched: dict[str, str] = field(default_factory=dict)
     size: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was wanted is here."""
+        return not self.failed and not self.unmatched
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return vars(self).copy()
+
+
+@dataclass
+class Wanted(Generic[R]):
+    """What a prefetch is to bring.
+
+    Attributes
+    ----------
+    records : list of records
+    unmatched : dict
+        As in `PrefetchReport`.
+    """
+
+    records: list[R] = field(default_factory=list)
+    unmatched: dict[str, str] = field(default_factory=dict)
+
+
+def wanted_for(
+    orm_class: type[R], frames: Iterable[Any], cal_types: Sequence[str] | None, choose: Callable[[Any, str], R]
+) -> Wanted[R]:
+    """Choose the calibrations of some frames; goes on after a frame or a type that has none.
+
+    Parameters
+    ----------
+    orm_class : type
+    frames : iterable
+        Each as in `column_values`.
+    cal_types : sequence of str or None
+        Only these; None means those that a frame can be asked for.
+    choose : callable
+        Gives the best record for a frame's values and a cal type.
+    """
+    wanted: Wanted[R] = Wanted()
+    for number, frame in enumerate(frames, 1):
+        name = str(frame) if isinstance(frame, str | os.PathLike) else f"frame {number}"
+        try:
+            values = column_values(orm_class, frame)
+        except KoaMiddlewareError as error:
+            wanted.unmatched[name] = str(error)
+            continue
+        for cal_type in cal_types or default_types(orm_class, values):
+            try:
+                wanted.records.append(choose(values, cal_type))
+            except (CalibrationNotFoundError, HeaderError) as error:
+                wanted.unmatched[f"{name}, {cal_type}"] = str(error)
+    return wanted
 
 
 class Provider(Generic[R]):
@@ -100,22 +164,34 @@ class Provider(Generic[R]):
         path = self._cache.path(record.filename)
         here = path.is_file()
         if here and (use_cached or record.origin == "LOCAL"):
-            fault = self.verifier.fault(record, path)
+            fault = self.fault(record, path)
             if not fault:
                 return path
             self.set_aside(record, path, fault)
             here = False
         return self.download(record, fresh=here)
 
+    def fault(self, record: R, path: Path) -> str:
+        """Say how the file of a record's name differs from the record; nothing when it does not.
+
+        Without a recorded checksum another record's file of the same size would pass, so the name's owner counts.
+        """
+        if record.checksum is None and self._is_of_another(record):
+            return "it belongs to another record of this name"
+        return self.verifier.fault(record, path)
+
     def set_aside(self, record: R, path: Path, fault: str) -> None:
         """Move a spoilt file to the quarantine, when it can be downloaded again.
 
         Raises
         ------
+        DownloadError
+            When it is the file of a LOCAL record of the same name.
         IntegrityError
-            When it cannot; then the file stays, and is never handed out.
+            When it cannot be downloaded again; then the file stays, and is never handed out.
         """
-        if record.origin == "LOCAL" or not self.can_download or self._is_of_another(record):
+        self._check_that_the_name_is_free(record)
+        if record.origin == "LOCAL" or not self.can_download:
             raise IntegrityError(
                 f"{path} is not what its record says: {fault}.",
                 "Register the right file again, or move this one away and download it; it was left where it is.",
@@ -177,7 +253,7 @@ class Provider(Generic[R]):
         path = self._cache.path(record.filename)
         if not path.is_file():
             return False
-        fault = self.verifier.fault(record, path)
+        fault = self.fault(record, path)
         if fault:
             self.set_aside(record, path, fault)
         return not fault
@@ -201,15 +277,25 @@ class Provider(Generic[R]):
                 "not have it.",
                 "Register the file again.",
             )
-        if self._is_of_another(record):
+        self._check_that_the_name_is_free(record)
+        if self._settings.offline:
+            here = self._cache.path(record.filename).is_file()
             raise DownloadError(
-                f"{record.filename} of the archive cannot stand in the cache: a LOCAL calibration has its name.",
-                "koa-cal status lists such conflicts; register that one under another name.",
+                f"{record.filename} {'would be downloaded again' if here else 'is not in the cache'}, and the store is "
+                "offline.",
+                "Unset KOA_OFFLINE, or fetch it where there is a network.",
             )
         values = {**record.to_dict(), "instrument": self._database.orm_class.instrument_name}
         return Transfer(
             self._server.url_for(values), self._cache.path(record.filename), record.checksum, record.file_size
         )
+
+    def _check_that_the_name_is_free(self, record: R) -> None:
+        if self._is_of_another(record):
+            raise DownloadError(
+                f"{record.filename} of the archive cannot stand in the cache: a LOCAL calibration has its name.",
+                "koa-cal status lists such conflicts; register that one under another name.",
+            )
 
     def _is_of_another(self, record: R) -> bool:
         """Whether the file name belongs to another record."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,17 +13,17 @@ from .archive import Archive, RemoteDatabase
 from .cache import Cache
 from .copy_state import Conflict
 from .database import CalibrationDatabase, LocalDatabase
-from .engines import postgresql_url
+from .engines import postgresql_url, shown_url
 from .exceptions import (
     CalibrationNotFoundError,
     ConfigurationError,
     KoaMiddlewareError,
 )
 from .explain import Explanation
-from .flags import check_judgement, write_flag
+from .flags import check_judgement, this_user, write_flag
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
-from .provision import PrefetchReport, Provider
+from .provision import PrefetchReport, Provider, Wanted, wanted_for
 from .publish import PublishResult
 from .registration import Registration
 from .settings import resolve
@@ -140,7 +139,7 @@ class CalibrationStore(Generic[R]):
     def remote_name(self) -> str:
         """The remote database's URL without its password, or ``"local only"``."""
         url = self.settings.remote_database_url
-        return "local only" if url is None else postgresql_url(url).render_as_string(hide_password=True)
+        return "local only" if url is None else shown_url(postgresql_url(url))
 
     def require_remote(self) -> RemoteDatabase[R]:
         """Give the remote database.
@@ -178,7 +177,13 @@ class CalibrationStore(Generic[R]):
         HeaderError, SourceFileError
             When the frame lacks a needed value or cannot be read.
         """
-        record: R = self._selector(selector).select(column_values(self.orm_class, input), self._database(source))
+        values, database = column_values(self.orm_class, input), self._database(source)
+        try:
+            record: R = self._selector(selector).select(values, database)
+        except CalibrationNotFoundError as error:
+            if source == "local":
+                error.hint = f"{error.hint} {self._archive.advice()}".strip()
+            raise
         return record
 
     def select_many(
@@ -365,7 +370,7 @@ class CalibrationStore(Generic[R]):
     def calibration_in_cache(self, record: R) -> bool:
         """Whether a record's file is in the cache with the recorded content."""
         path = self.get_local_filepath(record)
-        return path.is_file() and not self._files.verifier.fault(record, path)
+        return path.is_file() and not self._files.fault(record, path)
 
     def download_calibration(self, record: R) -> Path:
         """Bring a record's file from the archive into the cache, verified, in place of one that is there.
@@ -392,7 +397,9 @@ class CalibrationStore(Generic[R]):
         workers: int = 4,
         progress: Callable[[int], None] | None = None,
     ) -> PrefetchReport:
-        """Download ahead what will be needed, in parallel; a failure does not stop the others.
+        """Download ahead what will be needed, in parallel.
+
+        What fails, and what nothing fits, stands in the report and does not stop the others.
 
         Parameters
         ----------
@@ -412,22 +419,19 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the files do not fit on the disk; then none is downloaded.
         """
-        return self._files.prefetch(self.wanted(inputs, cal_types, records), workers, progress)
+        wanted = self.wanted(inputs, cal_types, records)
+        report = self._files.prefetch(wanted.records, workers, progress)
+        report.unmatched.update(wanted.unmatched)
+        return report
 
     def wanted(
         self, inputs: Any = None, cal_types: Iterable[str] | None = None, records: Iterable[R] | None = None
-    ) -> list[R]:
-        """Records that `prefetch` would bring; types that nothing fits are left out."""
+    ) -> Wanted[R]:
+        """Give the records that `prefetch` would bring, and the frames and types that nothing fits."""
         frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
-        named = None if cal_types is None else list(cal_types)
-        chosen = list(records or ())
-        for frame in frames:
-            values = column_values(self.orm_class, frame)
-            for cal_type in named or default_types(self.orm_class, values):
-                found = _outcome(lambda values=values, cal_type=cal_type: self.select(values, cal_type), True)
-                if not isinstance(found, CalibrationNotFoundError):
-                    chosen.append(_raised(found))
-        return chosen
+        found = wanted_for(self.orm_class, frames, None if cal_types is None else list(cal_types), self.select)
+        found.records[:0] = records or ()
+        return found
 
     def verify(self, repair: bool = False) -> VerificationReport:
         """Hash every cached file and compare it with its record.
@@ -542,7 +546,7 @@ class CalibrationStore(Generic[R]):
         record = self.local_db.find(id_or_filename)
         if record.origin == "LOCAL":
             with self.local_db.begin() as connection:
-                write_flag(connection, self.orm_class, record.id, word, reason, getpass.getuser())
+                write_flag(connection, self.orm_class, record.id, word, reason, this_user())
         else:
             self._archive.flag(record, word, reason)
         return self.local_db.query_by_id(record.id)
@@ -550,12 +554,6 @@ class CalibrationStore(Generic[R]):
     def _provide(self, record: R, use_cached: bool | None) -> CalibrationResult:
         cached = self.use_cached if use_cached is None else use_cached
         return CalibrationResult(self._files.provide(record, cached), record)
-
-
-def _raised(found: Any) -> Any:
-    if isinstance(found, KoaMiddlewareError):
-        raise found
-    return found
 
 
 def _outcome(call: Any, return_exceptions: bool) -> Any:

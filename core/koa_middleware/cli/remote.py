@@ -61,21 +61,22 @@ def prefetch(options: Namespace) -> int:
                 setting="frames",
                 variable=None,
             )
-        records = store.query(None, *bounds) if bounds != (None, None) else []
-        if options.types:
-            records = [record for record in records if record.cal_type in options.types]
-        wanted = store.wanted(options.frames, options.types, records)
-        coming = store.missing_size(wanted)
-        say(f"{len(wanted)} calibrations, {size(coming)} to come")
+        types = None if options.types is None else [name.lower() for name in options.types]
+        found = store.query(None, *bounds) if bounds != (None, None) else []
+        found = [one for one in found if one.quality != "BAD" and (types is None or one.cal_type in types)]
+        wanted = store.wanted(options.frames, types, found)
+        coming = store.missing_size(wanted.records)
+        say(f"{len({record.filename for record in wanted.records})} calibrations, {size(coming)} to come")
         with _progress(coming) as progress:
-            report = store.prefetch(records=wanted, workers=options.workers, progress=progress)
-        for name, failure in report.failed.items():
+            report = store.prefetch(records=wanted.records, workers=options.workers, progress=progress)
+        report.unmatched.update(wanted.unmatched)
+        for name, failure in [*report.failed.items(), *report.unmatched.items()]:
             say(f"{name}: {failure}")
         if options.json:
             print_json(report.to_dict())
         else:
             print_text(f"{len(report.downloaded)} downloaded, {size(report.size)}; {len(report.cached)} were here")
-    return 1 if report.failed or not wanted else 0
+    return 0 if report.ok and wanted.records else 1
 
 
 @contextmanager
