@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
-from .archive import Archive, RemoteDatabase
 from .cache import Cache
-from .copy_state import Conflict
 from .database import CalibrationDatabase, LocalDatabase
 from .engines import postgresql_url, shown_url
 from .exceptions import (
@@ -24,11 +23,15 @@ from .flags import check_judgement, this_user, write_flag
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
 from .provision import PrefetchReport, Provider, Wanted, wanted_for
-from .publish import PublishResult
 from .registration import Registration
 from .settings import resolve
-from .sync import SyncResult
 from .verification import VerificationReport
+
+if TYPE_CHECKING:
+    from .archive import Archive, RemoteDatabase
+    from .copy_state import Conflict
+    from .publish import PublishResult
+    from .sync import SyncResult
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -102,7 +105,14 @@ class CalibrationStore(Generic[R]):
         self._cache.create()
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
         self._files = Provider(self.settings, self._cache, self.local_db)
-        self._archive = Archive(self.settings, self._cache, self.local_db, sync_if_older_than)
+        self._sync_if_older_than = sync_if_older_than
+
+    @cached_property
+    def _archive(self) -> Archive[R]:
+        """The archive, whose modules a store that stays local does not load."""
+        from .archive import Archive
+
+        return Archive(self.settings, self._cache, self.local_db, self._sync_if_older_than)
 
     @property
     def cache_dir(self) -> Path:
@@ -117,7 +127,8 @@ class CalibrationStore(Generic[R]):
     def close(self) -> None:
         """Close all connections; records stay usable."""
         self._files.close()
-        self._archive.close()
+        if "_archive" in vars(self):
+            self._archive.close()
         self.local_db.close()
 
     def __enter__(self) -> Self:
@@ -303,7 +314,8 @@ class CalibrationStore(Generic[R]):
 
     def _database(self, source: str) -> CalibrationDatabase[R]:
         if source == "local":
-            self._archive.freshen()
+            if self._sync_if_older_than is not None:
+                self._archive.freshen()
             return self.local_db
         if source == "remote":
             return self._archive.require()
