@@ -239,8 +239,8 @@ class Provider(Generic[R]):
                 report.failed[record.filename] = str(outcome)
             else:
                 came.append(record)
-                report.downloaded.append(record.filename)
-                report.size += outcome.file_size
+                (report.downloaded if outcome.transferred else report.cached).append(record.filename)
+                report.size += outcome.file_size if outcome.transferred else 0
         self._remember(came)
         return report
 

@@ -23,9 +23,9 @@ from koa_middleware.engines import postgresql_engine
 from koa_middleware.exceptions import (
     CalibrationNotFoundError,
     ConfigurationError,
+    DownloadError,
     DuplicateCalibrationError,
     IntegrityError,
-    KoaMiddlewareError,
     RemoteError,
     RemoteNotConfiguredError,
     RemoteUnavailableError,
@@ -237,17 +237,23 @@ def test_local_records_are_never_touched_and_conflicts_are_listed_and_reachable(
     other = store.register_calibration(dark(tmp_path / "night", "other.fits", mjd=60001.0)).calibration
     content, before = path.read_bytes(), rows_of(store)
     theirs = record("dark.fits", mjd=60005.0, checksum="sha256:0", file_size=3)
-    server.insert(theirs, record("elsewhere.fits", mjd=60006.0, id=other.id, checksum="sha256:1"))
+    of_my_size = record("other.fits", mjd=60005.0, file_size=other.file_size)
+    server.insert(theirs, of_my_size, record("elsewhere.fits", mjd=60006.0, id=other.id, checksum="sha256:1"))
     came = store.sync_from_remote()
-    assert {(each.id, each.local_id) for each in came.conflicts} == {(theirs.id, mine.id), (other.id, other.id)}
+    assert {(each.id, each.local_id) for each in came.conflicts} == {
+        (theirs.id, mine.id),
+        (of_my_size.id, other.id),
+        (other.id, other.id),
+    }
     assert store.conflicts() == list(came.conflicts)
     assert (came.added, rows_of(store), path.read_bytes()) == (0, before, content)
     apart = store.local_db.query_by_id(theirs.id)
     assert (apart.mjd_start, apart.origin, apart.filename) == (60005.0, "REMOTE", "dark.fits")
     assert store.local_db.find(theirs.id).checksum == "sha256:0"
     assert store.local_db.query_by_id(mine.id).origin == "LOCAL"
-    with pytest.raises(KoaMiddlewareError, match=r"dark\.fits of the archive cannot stand in the cache: a LOCAL"):
-        store.get_calibration_by_id(theirs.id)
+    for each in (theirs, of_my_size):
+        with pytest.raises(DownloadError, match=rf"{each.filename} of the archive cannot stand in the cache: a LOCAL"):
+            store.get_calibration_by_id(each.id)
     server.execute(f"DELETE FROM {TABLE}")
     assert store.sync_from_remote().conflicts == ()
     assert store.conflicts() == []
