@@ -157,8 +157,8 @@ def _sweep(copy: LocalCopy, source: RemoteTable, there: RemoteState, *, afresh: 
                 if copy.holds_between(after, last):
                     copy.withdraw_between(after, last, rows)
                     copy.take(rows)
-                elif not copy.take_new(rows):
-                    copy.take(rows)
+                else:
+                    copy.take_new(rows)
             after = last
     with copy.transaction(sweep_after=None):
         copy.withdraw_between(after, None, [])
