@@ -101,7 +101,7 @@ def init(options: Namespace) -> int:
         if options.json:
             print_json({"table": store.orm_class.table().name, "database": remote.name, "grants": statements})
         else:
-            say(f"{store.orm_class.table().name} is set up on {remote.name}; its owner now runs for his roles:")
+            say(f"{store.orm_class.table().name} is set up on {remote.name}; its owner now grants the roles their rights:")
             for statement in statements:
                 print_text(statement)
     return 0
