@@ -61,11 +61,12 @@ TABLE = VALUES | {"headers", "orm", "records", "files", "flags", "cache", "datab
 MAY_IMPORT |= {
     "registration": TABLE,
     "verification": TABLE,
-    "provision": TABLE | {"settings", "inputs", "verification", "download"},
+    "prefetch": TABLE | {"inputs"},
+    "provision": TABLE | {"settings", "verification", "download", "prefetch"},
     "archive": TABLE | {"settings", "engines", "copy_state", "remote_errors", "sync", "publish"},
     "store": TABLE
     | {"settings", "engines", "inputs", "tables", "explain", "selectors", "copy_state", "sync", "publish"}
-    | {"registration", "verification", "provision", "archive"},
+    | {"registration", "verification", "prefetch", "provision", "archive"},
     "hookspecs": {"exceptions"},
     "plugins": {"exceptions", "orm", "selectors", "hookspecs"},
     "opening": {"plugins", "store"},
@@ -82,7 +83,7 @@ ONLY_IN = {
     "requests": {"download"},
     "prettytable": {"tables"},
     "sqlalchemy.create_engine": {"engines", "testing"},
-    "tqdm": {"cli", "download"},
+    "tqdm": {"prefetch"},
 }
 #: Packages that take long to import: in functions only, as is the module that is there for two of them.
 SLOW = {"astropy", "prettytable", "psycopg2", "requests", "tqdm", "urllib3"}

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .cache import Cache
 from .database import LocalDatabase
 from .exceptions import (
     CacheError,
-    CalibrationNotFoundError,
     DownloadError,
-    HeaderError,
     IntegrityError,
     KoaMiddlewareError,
     RemoteNotConfiguredError,
 )
 from .files import remember_signature
-from .inputs import column_values, default_types
 from .orm import ORMCalibration
+from .prefetch import PrefetchReport, shown_progress
 from .settings import CALIBRATION_URL, Settings
 from .verification import Verifier
 
@@ -34,86 +30,6 @@ R = TypeVar("R", bound=ORMCalibration)
 
 #: Bytes that stay free on the disk when files are downloaded ahead.
 _RESERVE = 100_000_000
-
-
-@dataclass
-class PrefetchReport:
-    """What a prefetch did.
-
-    Attributes
-    ----------
-    downloaded : list of str
-        File names.
-    cached : list of str
-        Those that were here already.
-    failed : dict
-        File name to what went wrong.
-    unmatched : dict
-        Frame, or frame and cal type, to why there is no calibration for it.
-    size : int
-        Bytes that came.
-    """
-
-    downloaded: list[str] = field(default_factory=list)
-    cached: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    unmatched: dict[str, str] = field(default_factory=dict)
-    size: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that was wanted is here."""
-        return not self.failed and not self.unmatched
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return vars(self).copy()
-
-
-@dataclass
-class Wanted(Generic[R]):
-    """What a prefetch is to bring.
-
-    Attributes
-    ----------
-    records : list of records
-    unmatched : dict
-        As in `PrefetchReport`.
-    """
-
-    records: list[R] = field(default_factory=list)
-    unmatched: dict[str, str] = field(default_factory=dict)
-
-
-def wanted_for(
-    orm_class: type[R], frames: Iterable[Any], cal_types: Sequence[str] | None, choose: Callable[[Any, str], R]
-) -> Wanted[R]:
-    """Choose the calibrations of some frames; goes on after a frame or a type that has none.
-
-    Parameters
-    ----------
-    orm_class : type
-    frames : iterable
-        Each as in `column_values`.
-    cal_types : sequence of str or None
-        Only these; None means those that a frame can be asked for.
-    choose : callable
-        Gives the best record for a frame's values and a cal type.
-    """
-    wanted: Wanted[R] = Wanted()
-    for number, frame in enumerate(frames, 1):
-        name = str(frame) if isinstance(frame, str | os.PathLike) else f"frame {number}"
-        try:
-            values = column_values(orm_class, frame)
-        except KoaMiddlewareError as error:
-            wanted.unmatched[name] = str(error)
-            continue
-        for cal_type in cal_types or default_types(orm_class, values):
-            try:
-                wanted.records.append(choose(values, cal_type))
-            except (CalibrationNotFoundError, HeaderError) as error:
-                wanted.unmatched[f"{name}, {cal_type}"] = str(error)
-    return wanted
 
 
 class Provider(Generic[R]):
@@ -219,7 +135,7 @@ class Provider(Generic[R]):
                 (report.cached.append(record.filename) if here else wanted.append(record))
         if not wanted:
             return report
-        self._check_space(wanted)
+        size = self._check_space(wanted)
         transfers: list[Transfer] = []
         asked: list[R] = []
         for record in wanted:
@@ -228,12 +144,11 @@ class Provider(Generic[R]):
                 asked.append(record)
             except (RemoteNotConfiguredError, DownloadError) as error:
                 report.failed[record.filename] = str(error)
+        if not transfers:
+            return report
         came = []
-        outcomes = (
-            self._server.fetch_many(transfers, self._cache.partial, workers=workers, progress=progress)
-            if transfers
-            else []
-        )
+        with shown_progress(size, progress) as advance:
+            outcomes = self._server.fetch_many(transfers, self._cache.partial, workers=workers, progress=advance)
         for record, outcome in zip(asked, outcomes, strict=True):
             if isinstance(outcome, KoaMiddlewareError):
                 report.failed[record.filename] = str(outcome)
@@ -258,7 +173,8 @@ class Provider(Generic[R]):
             self.set_aside(record, path, fault)
         return not fault
 
-    def _check_space(self, records: Sequence[R]) -> None:
+    def _check_space(self, records: Sequence[R]) -> int:
+        """Give the bytes that will come, as far as they are recorded, when they fit on the disk."""
         needed, free = sum(record.file_size or 0 for record in records), shutil.disk_usage(self._cache.root).free
         if needed + _RESERVE > free:
             raise CacheError(
@@ -267,6 +183,7 @@ class Provider(Generic[R]):
                 "Free some space, or ask for fewer files.",
                 path=self._cache.root,
             )
+        return needed
 
     def _transfer(self, record: R) -> Transfer:
         from .download import Transfer

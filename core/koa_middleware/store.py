@@ -22,7 +22,8 @@ from .explain import Explanation
 from .flags import check_judgement, this_user, write_flag
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
-from .provision import PrefetchReport, Provider, Wanted, wanted_for
+from .prefetch import PrefetchReport, Wanted, wanted_for
+from .provision import Provider
 from .registration import Registration
 from .settings import resolve
 from .verification import VerificationReport
@@ -424,7 +425,7 @@ class CalibrationStore(Generic[R]):
         workers : int
             Number of parallel transfers.
         progress : callable, optional
-            Called with the bytes that have come since its last call.
+            Called with the bytes that have come since its last call; without it a terminal shows a bar.
 
         Raises
         ------

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
 import socket
+import struct
+import subprocess
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -227,6 +234,24 @@ def test_a_prefetch_says_what_will_come_and_brings_it(typed: Run, frame: Path, a
     unmatched = typed("prefetch", frame, "--json").ended(1)
     assert sorted(unmatched.json["unmatched"]) == [f"{frame}, arc", f"{frame}, bias"]
     assert f"{frame}, arc: No arc fits" in unmatched.err
+
+
+@pytest.mark.usefixtures("served")
+def test_a_prefetch_shows_its_progress_on_a_terminal_only(command: Run, process: Run) -> None:
+    line = ("prefetch", "--since", "2026-02-12", "-i", "testspec")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(**command(*line), stdout=subprocess.DEVNULL, stderr=theirs) as started:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # so Linux tells the end
+            while read := os.read(ours, 1 << 16):
+                shown += read
+        os.close(ours)
+    assert started.returncode == 0
+    assert b"3 calibrations" in shown
+    assert re.search(rb"100%.*B/s", shown)
+    assert process(*line).ended(0).err == "koa-cal: 3 calibrations, 0 B to come\n"
 
 
 @pytest.mark.usefixtures("served")

@@ -16,8 +16,8 @@ from typing import Any
 
 import koa_middleware
 import pytest
-from koa_middleware import CalibrationStore
-from koa_middleware.archive import _NEXT_LOOK, StaleWarning
+from koa_middleware import CalibrationStore, StaleWarning
+from koa_middleware.archive import _NEXT_LOOK
 from koa_middleware.cache import digest_of
 from koa_middleware.engines import postgresql_engine
 from koa_middleware.exceptions import (
