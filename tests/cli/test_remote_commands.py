@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -237,7 +238,8 @@ def test_a_prefetch_says_what_will_come_and_brings_it(typed: Run, frame: Path, a
 
 
 @pytest.mark.usefixtures("served")
-def test_a_prefetch_shows_its_progress_on_a_terminal_only(command: Run, process: Run) -> None:
+def test_a_prefetch_shows_its_progress_on_a_terminal_only(command: Run, process: Run, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "observer", tmp_path / "another")
     line = ("prefetch", "--since", "2026-02-12", "-i", "testspec")
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -251,7 +253,9 @@ def test_a_prefetch_shows_its_progress_on_a_terminal_only(command: Run, process:
     assert started.returncode == 0
     assert b"3 calibrations" in shown
     assert re.search(rb"100%.*B/s", shown)
-    assert process(*line).ended(0).err == "koa-cal: 3 calibrations, 0 B to come\n"
+    silent = process(*line, KOA_CALIBRATION_CACHE=str(tmp_path / "another")).ended(0)
+    assert silent.err == "koa-cal: 3 calibrations, 17.3 kB to come\n"
+    assert silent.out.startswith("3 downloaded")
 
 
 @pytest.mark.usefixtures("served")

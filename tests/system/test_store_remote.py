@@ -262,6 +262,21 @@ def test_local_records_are_never_touched_and_conflicts_are_listed_and_reachable(
     assert rows_of(store) == before
 
 
+def test_a_record_that_is_kept_apart_is_the_archives_value_by_value(client: Open, server: Server) -> None:
+    theirs = record(
+        "a.fits", lamp="thar", cooled=True, master_cal=True, amplifiers=4, exposure_time=1 / 3, mjd_mid=None
+    )
+    server.insert(theirs)
+    store = client()
+    store.local_db.add(record("a.fits"))
+    assert len(store.sync_from_remote().conflicts) == 1
+    apart = store.local_db.query_by_id(theirs.id).to_dict()
+    assert apart == server.rows()[theirs.id]
+    assert {name: type(value) for name, value in apart.items()} == {
+        name: type(value) for name, value in server.rows()[theirs.id].items()
+    }
+
+
 # -- publishing and flagging -------------------------------------------------------------------------------------------
 
 
@@ -324,6 +339,22 @@ def test_a_version_that_is_taken_there_changes_row_and_name_on_both_sides_and_no
         assert store.conflicts() == []
     assert observer.get_calibration_by_id(first.calibration.id).path.read_bytes() == first.path.read_bytes()
     assert observer.get_calibration_by_id(new.id).path.read_bytes() == bytes_of_second
+
+
+def test_publishing_ends_a_conflict_of_names(client: Open, server: Server, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    theirs = dark(served, mjd=60009.0)
+    keck = client("keck", calibration_url=served.as_uri())
+    path, mine = keck.register_calibration(dark(tmp_path / "night"))
+    content = path.read_bytes()
+    other = record(mjd=60009.0, checksum=digest_of(theirs), file_size=theirs.stat().st_size)
+    server.insert(other)
+    assert len(keck.sync_from_remote().conflicts) == 1
+    (new,) = keck.publish(upload_to=served).renamed.values()
+    assert keck.sync_from_remote().conflicts == ()
+    assert rows_of(keck) == server.rows()
+    assert keck.get_calibration_by_id(mine.id).path.read_bytes() == content == (served / new).read_bytes()
+    assert keck.get_calibration_by_id(other.id).path.read_bytes() == theirs.read_bytes()
 
 
 def test_what_is_uploaded_is_verified_and_else_nothing_is_published(
@@ -454,6 +485,12 @@ def test_the_server_chooses_what_the_local_database_chooses(client: Open, server
         assert here == there
         answers.add(str(here))
     assert len(answers) > 20
+    with server.engine.connect() as connection:  # this server's own order may be the same
+        collations = connection.execute(
+            text("SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_name = :table"),
+            {"table": TABLE},
+        )
+        assert {name for (name,) in collations} == {"C", None}
     with pytest.raises(ConfigurationError, match="source"):
         store.select(FRAME, DARK, source="elsewhere")  # type: ignore[arg-type]
 
