@@ -336,6 +336,7 @@ def test_the_demo_of_the_archive_shows_the_round_trip_and_no_secret(
     assert "dark: No dark fits" in err
     assert "its quality is BAD" in err
     assert "postgres:***@127.0.0.1" in out
+    assert out.splitlines()[-1].endswith("demo -i testspec --remote --dir night")
     assert not [line for line in shown if re.search(r"postgresql\S*://\S+:(?!\*)\S+@", line)]
     assert list(tmp_path.iterdir()) == []
 
@@ -345,6 +346,8 @@ def test_the_demo_of_the_archive_leaves_a_cache_to_look_at(process: Run, tmp_pat
     listed = process("list", "-i", "testspec", "--json", KOA_CALIBRATION_CACHE=str(tmp_path / "made" / "observer"))
     (one,) = listed.ended(0).json["records"]
     assert (one["origin"], one["quality"]) == ("REMOTE", "BAD")
+    again = process("demo", "--remote", "-i", "testspec", "--dir", tmp_path / "made").ended(2)
+    assert "Name another folder by --dir" in again.said
 
 
 def test_a_store_of_the_same_settings_is_what_the_commands_use(typed: Run, archive: Archive) -> None:

@@ -34,7 +34,7 @@ def demo(options: Namespace) -> int:
     with tempfile.TemporaryDirectory() as made:
         _run(plugin, make, Path(made), options.remote)
     print_text("The files are gone again; what follows leaves them for you to look at.")
-    print_text(f"next: {_this_command()} demo -i {plugin.name} --dir night")
+    print_text(f"next: {_this_command()} demo -i {plugin.name}{' --remote' if options.remote else ''} --dir night")
     return 0
 
 

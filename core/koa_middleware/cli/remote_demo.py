@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..exceptions import ConfigurationError
 from ..plugins import InstrumentPlugin
 from ..remote_schema import initialise
 from ..store import CalibrationStore
@@ -16,7 +17,14 @@ from .output import print_text
 def round_trip(plugin: InstrumentPlugin, calibrations: list[Path], frames: list[Path], folder: Path) -> None:
     """Play Keck and an observer on a PostgreSQL server that lives as long as this call."""
     served = folder / "archive"
-    served.mkdir(exist_ok=True)
+    if served.exists():
+        raise ConfigurationError(
+            f"The archive of an earlier demo stands in {served}; its server is gone.",
+            "Name another folder by --dir.",
+            setting="--dir",
+            variable=None,
+        )
+    served.mkdir()
     with PostgresServer() as server:
 
         def store_of(name: str) -> CalibrationStore[Any]:
