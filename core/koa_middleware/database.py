@@ -340,6 +340,38 @@ class LocalDatabase(CalibrationDatabase[R]):
             finally:
                 connection.close()
 
+    def query_by_id(self, id: str) -> R:
+        """Record of an id; also one of the archive that is kept apart because a LOCAL one has its name.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        try:
+            return super().query_by_id(id)
+        except CalibrationNotFoundError:
+            from .sync import conflict_row
+
+            apart = conflict_row(self.engine, self.orm_class.table(), id)
+            if apart is None:
+                raise
+            return record_builder(self.orm_class)([apart.get(name) for name in self.orm_class.column_names()])
+
+    def find(self, id_or_filename: str) -> R:
+        """Record of an id, also of one that is kept apart, or of a file name.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        try:
+            return super().find(id_or_filename)
+        except CalibrationNotFoundError as error:
+            try:
+                return self.query_by_id(id_or_filename)
+            except CalibrationNotFoundError:
+                raise error from None
+
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
         """Turn SQLite's errors into `CacheError`."""

@@ -138,8 +138,8 @@ def explain(
         select(table, outcome).where(clause).order_by(*order).limit(nearest)
         for clause, order in (
             (chosen, ()),  # a fallback may be of another type
-            (of_type & (time <= asked), (time.desc(),)),
-            (of_type & (time > asked), (time,)),
+            (of_type & (time <= asked), (time.desc(), table.c.id)),
+            (of_type & (time > asked), (time, table.c.id)),
             (of_type & time.is_(None), (table.c.id,)),
         )
     ]

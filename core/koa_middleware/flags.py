@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+
 from sqlalchemy import Column, Connection, String, Table, insert, select, update
 
 from .exceptions import ConfigurationError
@@ -25,6 +28,14 @@ def flags_table(orm_class: type[ORMCalibration]) -> Table:
         Column("flagged_by", String, nullable=False),
         Column("flagged_at", String, nullable=False),
     )
+
+
+def this_user() -> str:
+    """Name of whoever runs this process; its number where the system knows no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def check_judgement(quality: str, reason: str) -> str:
@@ -51,11 +62,18 @@ def write_flag(
     connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str, reason: str, who: str
 ) -> None:
     """Set a record's quality and keep the judgement."""
-    table, now = orm_class.table(), now_iso()
-    connection.execute(update(table).where(table.c.id == id).values(quality=quality, last_updated=now))
+    table = orm_class.table()
+    connection.execute(update(table).where(table.c.id == id).values(quality=quality, last_updated=now_iso()))
+    note_flag(connection, orm_class, id, quality, reason, who)
+
+
+def note_flag(
+    connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str, reason: str, who: str
+) -> None:
+    """Keep a judgement."""
     connection.execute(
         insert(flags_table(orm_class)).values(
-            calibration_id=id, quality=quality, reason=reason.strip(), flagged_by=who, flagged_at=now
+            calibration_id=id, quality=quality, reason=reason.strip(), flagged_by=who, flagged_at=now_iso()
         )
     )
 

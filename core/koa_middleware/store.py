@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
 from .cache import Cache
-from .database import LocalDatabase
+from .database import CalibrationDatabase, LocalDatabase
+from .engines import postgresql_url, shown_url
 from .exceptions import (
     CalibrationNotFoundError,
     ConfigurationError,
     IntegrityError,
     KoaMiddlewareError,
-    RemoteNotConfiguredError,
 )
 from .explain import Explanation
-from .flags import check_judgement, write_flag
+from .flags import check_judgement, this_user, write_flag
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
+from .prefetch import PrefetchReport, Wanted, wanted_for
+from .provision import Provider
 from .registration import Registration
 from .selectors import CalibrationSelector
-from .settings import CALIBRATION_URL, REMOTE_DATABASE_URL, resolve
-from .verification import VerificationReport, Verifier
+from .settings import resolve
+from .verification import VerificationReport
+
+if TYPE_CHECKING:
+    from .archive import Archive, RemoteDatabase
+    from .copy_state import Conflict
+    from .publish import PublishResult
+    from .sync import SyncResult
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -59,7 +67,10 @@ class CalibrationStore(Generic[R]):
     calibration_url : str, optional
         ``KOA_CALIBRATION_URL``; no downloads.
     offline : bool, optional
-        ``KOA_OFFLINE``; false.
+        ``KOA_OFFLINE``; false. An offline store opens no connection.
+    sync_if_older_than : datetime.timedelta, optional
+        Sync before a selection when the last sync is older than this; where the archive does not answer, a
+        `StaleWarning` says so once and the selection goes on.
 
     Raises
     ------
@@ -79,6 +90,7 @@ class CalibrationStore(Generic[R]):
         remote_database_url: str | None = None,
         calibration_url: str | None = None,
         offline: bool | None = None,
+        sync_if_older_than: timedelta | None = None,
     ) -> None:
         if not (
             isinstance(orm_class, type) and issubclass(orm_class, ORMCalibration) and orm_class is not ORMCalibration
@@ -98,10 +110,20 @@ class CalibrationStore(Generic[R]):
             offline=offline,
         )
         self.orm_class = orm_class
+        if self.settings.remote_database_url is not None:
+            postgresql_url(self.settings.remote_database_url)
         self._cache = Cache(self.settings.cache_dir)
         self._cache.create()
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
-        self._verifier = Verifier(self._cache, self.local_db)
+        self._files = Provider(self.settings, self._cache, self.local_db)
+        self._sync_if_older_than = sync_if_older_than
+
+    @cached_property
+    def _archive(self) -> Archive[R]:
+        """The archive, whose modules a store that stays local does not load."""
+        from .archive import Archive
+
+        return Archive(self.settings, self._cache, self.local_db, self._sync_if_older_than)
 
     @property
     def cache_dir(self) -> Path:
@@ -114,7 +136,10 @@ class CalibrationStore(Generic[R]):
         return self.settings.use_cached
 
     def close(self) -> None:
-        """Close the database; records stay usable."""
+        """Close all connections; records stay usable."""
+        self._files.close()
+        if "_archive" in vars(self):
+            self._archive.close()
         self.local_db.close()
 
     def __enter__(self) -> Self:
@@ -126,14 +151,36 @@ class CalibrationStore(Generic[R]):
         self.close()
 
     def __repr__(self) -> str:
+        remote = self.remote_name if self.settings.remote_database_url is None else f"remote={self.remote_name!r}"
         return (
             f"CalibrationStore({self.orm_class.instrument_name}, cache_dir={str(self.cache_dir)!r}, "
-            f"database={self.settings.local_database_filename!r}, local only)"
+            f"database={self.settings.local_database_filename!r}, {remote})"
         )
+
+    @property
+    def remote_name(self) -> str:
+        """The remote database's URL without its password, or ``"local only"``."""
+        url = self.settings.remote_database_url
+        return "local only" if url is None else shown_url(postgresql_url(url))
+
+    def require_remote(self) -> RemoteDatabase[R]:
+        """Give the remote database.
+
+        Raises
+        ------
+        RemoteNotConfiguredError, RemoteUnavailableError
+            When none is configured, or the store is offline.
+        """
+        return self._archive.require()
+
+    @property
+    def remote_db(self) -> RemoteDatabase[R] | None:
+        """The remote database; None where none is configured."""
+        return self._archive.database
 
     # -- choosing ------------------------------------------------------------------------------------------------------
 
-    def select(self, input: Any, selector: Any, *, source: Literal["local"] = "local") -> R:
+    def select(self, input: Any, selector: Any, *, source: Literal["local", "remote"] = "local") -> R:
         """Give the record that fits a frame best; no file is touched.
 
         Parameters
@@ -143,7 +190,7 @@ class CalibrationStore(Generic[R]):
         selector : CalibrationSelector or str
             A selector, its class, or the name of a cal type that the plugin has one for.
         source : str
-            Which database answers.
+            Which database answers: ``"local"``, or ``"remote"`` by the same rule for those who have no copy of it.
 
         Raises
         ------
@@ -152,7 +199,13 @@ class CalibrationStore(Generic[R]):
         HeaderError, SourceFileError
             When the frame lacks a needed value or cannot be read.
         """
-        record: R = self._selector(selector).select(column_values(self.orm_class, input), self._database(source))
+        values, database = column_values(self.orm_class, input), self._database(source)
+        try:
+            record: R = self._selector(selector).select(values, database)
+        except CalibrationNotFoundError as error:
+            if source == "local":
+                error.hint = f"{error.hint} {self._archive.advice()}".strip()
+            raise
         return record
 
     def select_many(
@@ -271,11 +324,15 @@ class CalibrationStore(Generic[R]):
             )
         return found
 
-    def _database(self, source: str) -> LocalDatabase[R]:
+    def _database(self, source: str) -> CalibrationDatabase[R]:
         if source == "local":
+            if self._sync_if_older_than is not None:
+                self._archive.freshen()
             return self.local_db
+        if source == "remote":
+            return self._archive.require()
         raise ConfigurationError(
-            f"The source {source!r} is not known.", "Use 'local'.", setting="source", variable=None
+            f"The source {source!r} is not known.", "Use 'local' or 'remote'.", setting="source", variable=None
         )
 
     # -- records -------------------------------------------------------------------------------------------------------
@@ -337,21 +394,68 @@ class CalibrationStore(Generic[R]):
     def calibration_in_cache(self, record: R) -> bool:
         """Whether a record's file is in the cache with the recorded content."""
         path = self.get_local_filepath(record)
-        return path.is_file() and not self._verifier.fault(record, path)
+        return path.is_file() and not self._files.fault(record, path)
 
     def download_calibration(self, record: R) -> Path:
-        """Bring a record's file from the archive into the cache, verified.
+        """Bring a record's file from the archive into the cache, verified, in place of one that is there.
 
         Raises
         ------
         RemoteNotConfiguredError
             When no calibration URL is set.
+        DownloadError
+            When it does not arrive, or the record is LOCAL.
+        ChecksumMismatchError
+            When it arrives with other content.
+        CacheError
+            When it cannot be written.
         """
-        raise RemoteNotConfiguredError(
-            f"{record.filename} is not in the cache {self.cache_dir}, and no calibration URL is set.",
-            f"Set {CALIBRATION_URL}, or register the file.",
-            variable=CALIBRATION_URL,
-        )
+        return self._files.download(record)
+
+    def prefetch(
+        self,
+        inputs: Any = None,
+        *,
+        cal_types: Iterable[str] | None = None,
+        records: Iterable[R] | None = None,
+        workers: int = 4,
+        progress: Callable[[int], None] | None = None,
+    ) -> PrefetchReport:
+        """Download ahead what will be needed, in parallel.
+
+        What fails, and what nothing fits, stands in the report and does not stop the others.
+
+        Parameters
+        ----------
+        inputs : frame or list of frames, optional
+            Whose best calibrations are wanted; each as in `select`.
+        cal_types : iterable of str, optional
+            Only these types of them.
+        records : iterable of records, optional
+            Wanted besides, for instance those of a night from `query`.
+        workers : int
+            Number of parallel transfers.
+        progress : callable, optional
+            Called with the bytes that have come since its last call; without it a terminal shows a bar.
+
+        Raises
+        ------
+        CacheError
+            When the files do not fit on the disk; then none is downloaded.
+        """
+        wanted = self.wanted(inputs, cal_types, records)
+        report = self._files.prefetch(wanted.records, workers, progress)
+        report.unmatched.update(wanted.unmatched)
+        return report
+
+    def wanted(
+        self, inputs: Any = None, cal_types: Iterable[str] | None = None, records: Iterable[R] | None = None
+    ) -> Wanted[R]:
+        """Give the records that `prefetch` would bring, and the frames and types that nothing fits."""
+        frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
+        found = wanted_for(self.orm_class, frames, None if cal_types is None else list(cal_types), self.select)
+        found.records[:0] = records or ()
+        return found
 
     def verify(self, repair: bool = False) -> VerificationReport:
         """Hash every cached file and compare it with its record.
@@ -359,25 +463,91 @@ class CalibrationStore(Generic[R]):
         Parameters
         ----------
         repair : bool
-            Whether bad and missing files are downloaded again; bad ones are moved to ``quarantine/`` then.
+            Whether bad files of the archive are moved to ``quarantine/`` and downloaded again.
 
         Returns
         -------
         VerificationReport
         """
         report = VerificationReport()
-        for record, path, fault in self._verifier.check_all():
-            if fault != "missing":
-                report.checked += 1
-            if fault == "missing" and record.origin == "LOCAL":
-                report.missing.append(record.filename)
-            if fault and fault != "missing":
-                report.bad[record.filename] = fault
-                if repair and record.origin == "REMOTE":
-                    self._cache.quarantine(path)
-                    self.download_calibration(record)
+        for record, path, fault in self._files.verifier.check_all():
+            report.note(record, fault)
+            if repair and record.filename in report.bad:
+                failure = _outcome(
+                    lambda record=record, path=path, fault=fault: self._repair(record, path, fault), True
+                )
+                if not isinstance(failure, KoaMiddlewareError):
                     report.repaired.append(record.filename)
+                elif not isinstance(failure, IntegrityError):  # which says no more than the fault
+                    report.bad[record.filename] = f"{fault}; it did not come again: {failure.message}"
         return report
+
+    def _repair(self, record: R, path: Path, fault: str) -> None:
+        self._files.set_aside(record, path, fault)
+        self._files.download(record)
+
+    def missing_size(self, records: Sequence[R]) -> int:
+        """Bytes that a prefetch of these records would bring, as far as their sizes are recorded."""
+        return self._files.missing_size(records)
+
+    # -- the archive's database ----------------------------------------------------------------------------------------
+
+    def sync_from_remote(self, full: bool = False) -> SyncResult:
+        """Bring the local database up to date with the remote one.
+
+        Parameters
+        ----------
+        full : bool
+            Compare everything, also what the remote says has not changed.
+
+        Returns
+        -------
+        SyncResult
+            The counts `added`, `changed` and `withdrawn`, and all unresolved `conflicts`.
+
+        Raises
+        ------
+        RemoteNotConfiguredError, RemoteUnavailableError, RemoteError
+            When there is no remote, it does not answer, or refuses. What came before stays.
+        SchemaMismatchError
+            When the remote table, or a needed column of it, is missing.
+        """
+        return self._archive.sync(full=full)
+
+    @property
+    def last_sync(self) -> str | None:
+        """End of the last complete sync, UTC by the local clock; None before the first."""
+        return self._archive.last_sync
+
+    def conflicts(self) -> list[Conflict]:
+        """Rows of the archive that are kept apart because a LOCAL record has their id or file name."""
+        return self._archive.conflicts()
+
+    def publish(
+        self, records: Iterable[R] | None = None, *, upload_to: str | os.PathLike[str] | None = None
+    ) -> PublishResult:
+        """Send records to the archive, all or none; they are REMOTE from then on, on both sides.
+
+        Parameters
+        ----------
+        records : iterable of records, optional
+            All LOCAL ones by default.
+        upload_to : path or file URL, optional
+            A folder that the files are copied to first, verified.
+
+        Returns
+        -------
+        PublishResult
+            The counts `published` and `unchanged`.
+
+        Raises
+        ------
+        DuplicateCalibrationError
+            When an id or file name is taken there by other content; then nothing is published.
+        RemoteNotConfiguredError, RemoteUnavailableError, RemoteError, SchemaMismatchError
+            As in `sync_from_remote`.
+        """
+        return self._archive.publish(records, upload_to)
 
     def flag(self, id_or_filename: str, quality: str, reason: str) -> R:
         """Set a record's quality and keep who did it and why; gives the changed record.
@@ -394,33 +564,20 @@ class CalibrationStore(Generic[R]):
         CalibrationNotFoundError
             When there is no such record.
         RemoteError
-            When the record is the archive's and the archive cannot be told; nothing changes.
+            When the record is the archive's and the archive cannot be told, or refuses; nothing changes.
         """
         word = check_judgement(quality, reason)
         record = self.local_db.find(id_or_filename)
-        if record.origin != "LOCAL":
-            raise RemoteNotConfiguredError(
-                f"{record.filename} belongs to the archive, and no remote database is set.",
-                f"Set {REMOTE_DATABASE_URL}; nothing was changed.",
-                variable=REMOTE_DATABASE_URL,
-            )
-        with self.local_db.begin() as connection:
-            write_flag(connection, self.orm_class, record.id, word, reason, getpass.getuser())
+        if record.origin == "LOCAL":
+            with self.local_db.begin() as connection:
+                write_flag(connection, self.orm_class, record.id, word, reason, this_user())
+        else:
+            self._archive.flag(record, word, reason)
         return self.local_db.query_by_id(record.id)
 
     def _provide(self, record: R, use_cached: bool | None) -> CalibrationResult:
-        path = self.get_local_filepath(record)
         cached = self.use_cached if use_cached is None else use_cached
-        if not path.is_file() or not (cached or record.origin == "LOCAL"):
-            return CalibrationResult(self.download_calibration(record), record)
-        fault = self._verifier.fault(record, path)
-        if fault:
-            raise IntegrityError(
-                f"{path} is not what its record says: {fault}.",
-                "Register or download the right file again; this one was left where it is.",
-                path=path,
-            )
-        return CalibrationResult(path, record)
+        return CalibrationResult(self._files.provide(record, cached), record)
 
 
 def _outcome(call: Any, return_exceptions: bool) -> Any:

@@ -29,12 +29,28 @@ class VerificationReport:
         File names of LOCAL records whose file is not here; a REMOTE one can be downloaded when it is needed.
     repaired : list of str
         Bad ones that were replaced.
+    unchecked : list of str
+        Records without a checksum: their files have the recorded size, more is not known.
     """
 
     checked: int = 0
     bad: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
+
+    unchecked: list[str] = field(default_factory=list)
+
+    def note(self, record: ORMCalibration, fault: str) -> None:
+        """Take in what was found of one record's file: nothing, ``"missing"``, or what is wrong."""
+        if fault == "missing":
+            if record.origin == "LOCAL":
+                self.missing.append(record.filename)
+            return
+        self.checked += 1
+        if fault:
+            self.bad[record.filename] = fault
+        elif record.checksum is None:
+            self.unchecked.append(record.filename)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""

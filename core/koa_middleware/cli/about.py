@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 from sqlalchemy import func, select
 
@@ -11,7 +10,7 @@ from ..exceptions import PluginError
 from ..plugins import get_plugin, installed_plugins
 from . import say
 from .context import open_for
-from .output import print_json, print_table, print_text, size
+from .output import print_conflicts, print_json, print_table, print_text, size
 
 
 def instruments(options: Namespace) -> int:
@@ -57,13 +56,19 @@ def status(options: Namespace) -> int:
             "last_updated": store.local_db.get_last_updated(),
             "files_in_cache_dir": len(files),
             "file_bytes": sum(files),
+            "remote_database": store.remote_name,
+            "last_sync": store.last_sync,
+            "offline": store.settings.offline,
         }
+        conflicts = store.conflicts()
         if options.json:
             names = ("cal_type", "origin", "quality", "records", "newest")
-            print_json({**facts, "counts": [dict(zip(names, row, strict=True)) for row in counts]})
+            counted = [dict(zip(names, row, strict=True)) for row in counts]
+            print_json({**facts, "counts": counted, "conflicts": [vars(conflict) for conflict in conflicts]})
         else:
-            shown = {**facts, "file_bytes": size(sum(files)), "cache_dir": Path(facts["cache_dir"])}
+            shown = {**facts, "file_bytes": size(sum(files)), "last_sync": store.last_sync or "never"}
             print_table(("", "value"), [(name.replace("_", " "), value) for name, value in shown.items()])
             if counts:
                 print_table(("type", "origin", "quality", "records", "newest (UTC)"), counts)
+            print_conflicts(conflicts)
     return 0

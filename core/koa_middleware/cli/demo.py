@@ -27,14 +27,14 @@ def demo(options: Namespace) -> int:
         )
     if options.dir:
         folder = Path(options.dir).expanduser().absolute()
-        _run(plugin, make, folder)
-        cache = shlex.quote(str(folder / "cache"))
+        _run(plugin, make, folder, options.remote)
+        cache = shlex.quote(str(folder / ("observer" if options.remote else "cache")))
         print_text(f"next: export KOA_CALIBRATION_CACHE={cache}; {_this_command()} list -i {plugin.name}")
         return 0
     with tempfile.TemporaryDirectory() as made:
-        _run(plugin, make, Path(made))
+        _run(plugin, make, Path(made), options.remote)
     print_text("The files are gone again; what follows leaves them for you to look at.")
-    print_text(f"next: {_this_command()} demo -i {plugin.name} --dir night")
+    print_text(f"next: {_this_command()} demo -i {plugin.name}{' --remote' if options.remote else ''} --dir night")
     return 0
 
 
@@ -45,7 +45,7 @@ def _this_command() -> str:
     return shlex.quote(sys.argv[0])
 
 
-def _run(plugin: InstrumentPlugin, make: Demo, folder: Path) -> None:
+def _run(plugin: InstrumentPlugin, make: Demo, folder: Path, remote: bool) -> None:
     night = folder / "night"
     try:
         night.mkdir(parents=True, exist_ok=True)
@@ -57,6 +57,11 @@ def _run(plugin: InstrumentPlugin, make: Demo, folder: Path) -> None:
             setting="--dir",
             variable=None,
         ) from error
+    if remote:
+        from .remote_demo import round_trip
+
+        round_trip(plugin, calibrations, frames, folder)
+        return
     with CalibrationStore(plugin.ORM, folder / "cache", offline=True) as store:
         records = [store.register_calibration(path).calibration for path in calibrations]
         print_table(

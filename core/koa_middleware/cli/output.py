@@ -38,6 +38,13 @@ def print_wrapped(text: str) -> None:
         print_text(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
 
 
+def print_conflicts(conflicts: Sequence[Any]) -> None:
+    """Print the archive's rows that are kept apart from the local ones."""
+    if conflicts:
+        rows = [(conflict.filename, conflict.id, conflict.reason) for conflict in conflicts]
+        print_table(("conflict", "id in the archive", "reason"), rows)
+
+
 def terminal_width() -> int | None:
     """Width of the terminal in characters; None where stdout is not one."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -21,6 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     demo = _add(commands, "demo", "demo:demo", "the main job on a small made night of FITS files, offline")
+    demo.add_argument(
+        "--remote", action="store_true", help="the round trip: Keck publishes to a PostgreSQL, an observer syncs"
+    )
     demo.add_argument("--dir", metavar="DIR", help="leave the night and its cache in this folder")
     _instrument(demo)
 
@@ -83,6 +86,42 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("--repair", action="store_true", help="download bad files again")
     _instrument(verify)
     _json(verify)
+
+    sync = _add(commands, "sync", "remote:sync", "bring the local database up to date with the archive")
+    sync.add_argument("--full", action="store_true", help="compare everything, also what the archive says is unchanged")
+    _instrument(sync)
+    _json(sync)
+
+    publish = _add(commands, "publish", "remote:publish", "send LOCAL calibrations to the archive")
+    publish.add_argument("names", nargs="*", metavar="ID_OR_FILENAME", help="by default all LOCAL ones")
+    publish.add_argument("--upload", metavar="FOLDER", help="copy their files there first; a folder or file:// URL")
+    _instrument(publish)
+    _json(publish)
+
+    prefetch = _add(commands, "prefetch", "remote:prefetch", "download ahead what will be needed")
+    prefetch.add_argument("frames", nargs="*", metavar="FRAME", help="frames whose best calibrations are wanted")
+    prefetch.add_argument(
+        "--night", metavar="DATE", type=_time, help="the calibrations of this UTC day, for instance 2026-02-12"
+    )
+    prefetch.add_argument("--since", metavar="TIME", type=_time, help="those observed at this UTC time or later")
+    prefetch.add_argument(
+        "--until", metavar="TIME", type=_time, help="those observed at this UTC time or day, or earlier"
+    )
+    prefetch.add_argument(
+        "--type", metavar="T", action="append", dest="types", help="only this cal type; may be repeated"
+    )
+    prefetch.add_argument("--workers", metavar="N", type=_positive, default=4, help="parallel transfers (4)")
+    _instrument(prefetch)
+    _json(prefetch)
+
+    remote = _add(commands, "remote", "remote:init", "for the archive's owner").add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    init = _add(remote, "init", "remote:init", "create the instrument's table on the PostgreSQL server")
+    init.add_argument("--reader", metavar="ROLE", default="koa_reader", help="role in the printed grants (koa_reader)")
+    init.add_argument("--publisher", metavar="ROLE", default="koa_publisher", help="likewise (koa_publisher)")
+    _instrument(init)
+    _json(init)
 
     status = _add(commands, "status", "about:status", "the cache, its database, the archive")
     _instrument(status)

@@ -1,0 +1,183 @@
+"""Downloads, measured against curl in the same run: ``python bench/bench_download.py``.
+
+Servers are processes of their own on this machine. Each figure is the median of several interleaved runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from koa_middleware.download import Fetched, FileServer, Transfer
+
+MB = 1 << 20
+LARGE_MB = 512
+SMALL_FILES, SMALL_BYTES = 500, 200_000
+FAR_FILES, LATENCY_S, WORKERS = 100, 0.05, 8
+
+Row = tuple[str, float, float, float]
+"""What was measured, seconds, seconds of the reference, and the largest ratio that is good enough."""
+
+
+@contextmanager
+def served(folder: Path, latency_s: float = 0.0) -> Iterator[str]:
+    command = [sys.executable, str(Path(__file__).with_name("file_server.py")), str(folder), str(latency_s)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
+
+
+def medians(jobs: dict[str, Callable[[Path], None]], folder: Path, runs: int) -> dict[str, float]:
+    """Seconds of each job, run in turn, each time into a new folder."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for run in range(runs + 1):
+        for name, job in jobs.items():
+            target = folder / "out"
+            target.mkdir()
+            os.sync()
+            begin = time.perf_counter()
+            job(target)
+            elapsed = time.perf_counter() - begin
+            shutil.rmtree(target)
+            if run:  # the first one warms the caches
+                times[name].append(elapsed)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def ours(base: str, sums: dict[str, str], size: int, workers: int) -> Callable[[Path], None]:
+    def job(target: Path) -> None:
+        (target / "calibrations").mkdir()
+        with FileServer(base) as server:
+            transfers = [
+                Transfer(server.url_for({"filename": name}), target / "calibrations" / name, checksum, size)
+                for name, checksum in sums.items()
+            ]
+            outcomes = server.fetch_many(transfers, target / "partial", workers=workers)
+        assert all(isinstance(outcome, Fetched) for outcome in outcomes)
+
+    return job
+
+
+def curl(base: str, names: list[str], *, sync: bool) -> Callable[[Path], None]:
+    def job(target: Path) -> None:
+        config = "".join(f'url = "{base}/{name}"\noutput = "{target / name}"\n' for name in names)
+        subprocess.run(["curl", "--silent", "--fail", "--config", "-"], input=config, text=True, check=True)
+        if sync:
+            for name in names:
+                descriptor = os.open(target / name, os.O_RDWR)
+                os.fsync(descriptor)
+                os.close(descriptor)
+
+    return job
+
+
+def others(base: str, sums: dict[str, str]) -> dict[str, Callable[[Path], None]]:
+    """Other packages' ways to do the same, where they are installed."""
+    jobs: dict[str, Callable[[Path], None]] = {}
+    if find_spec("pooch"):
+        import pooch
+
+        pooch.get_logger().setLevel("ERROR")
+
+        def with_pooch(target: Path) -> None:
+            cache = pooch.create(path=target, base_url=f"{base}/", registry=sums)
+            for name in sums:
+                cache.fetch(name)
+
+        jobs["pooch"] = with_pooch
+    if find_spec("astropy"):
+        from astropy.utils.data import download_file
+
+        def with_astropy(target: Path) -> None:
+            for name in sums:
+                shutil.move(download_file(f"{base}/{name}", show_progress=False), target / name)
+
+        jobs["astropy download_file"] = with_astropy
+    if find_spec("parfive"):
+        from parfive import Downloader
+
+        def with_parfive(target: Path) -> None:
+            downloader = Downloader(max_conn=4, progress=False)
+            for name in sums:
+                downloader.enqueue_file(f"{base}/{name}", path=target)
+            assert not downloader.download().errors
+
+        jobs["parfive"] = with_parfive
+    return jobs
+
+
+def make(folder: Path, count: int, size: int) -> dict[str, str]:
+    """Files of random bytes that begin as FITS does, and their checksums."""
+    folder.mkdir()
+    sums = {}
+    for number in range(count):
+        body = (b"SIMPLE  =                    T".ljust(80) + os.urandom(size))[:size]
+        (folder / f"{number:03}.fits").write_bytes(body)
+        sums[f"{number:03}.fits"] = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    return sums
+
+
+def rows(*, compare: bool = True) -> list[Row]:
+    """Measure; a limit of infinity stands where a row is for comparison only."""
+    result: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="koa-bench-") as name:
+        folder = Path(name)
+        cases = [
+            (f"one file of {LARGE_MB} MB", "large", 1, LARGE_MB * MB, 0.8, 3),
+            (f"{SMALL_FILES} files of {SMALL_BYTES // 1000} kB", "small", SMALL_FILES, SMALL_BYTES, 2.0, 3),
+        ]
+        for title, label, count, size, limit, runs in cases:
+            sums = make(folder / label, count, size)
+            with served(folder / label) as base:
+                jobs = {
+                    "curl": curl(base, list(sums), sync=count == 1),
+                    "koa-middleware": ours(base, sums, size, workers=4),
+                } | (others(base, sums) if compare else {})
+                times = medians(jobs, folder, runs)
+            shutil.rmtree(folder / label)
+            reference = times.pop("curl")
+            result += [
+                (f"{title}: {who}", seconds, reference, limit if who == "koa-middleware" else float("inf"))
+                for who, seconds in times.items()
+            ]
+        sums = make(folder / "far", FAR_FILES, SMALL_BYTES)
+        with served(folder / "far", LATENCY_S) as base:
+            times = medians({"ours": ours(base, sums, SMALL_BYTES, WORKERS)}, folder, 3)
+        ideal = LATENCY_S * -(-FAR_FILES // WORKERS)
+        result.append(
+            (
+                f"{FAR_FILES} files over {LATENCY_S * 1000:.0f} ms, {WORKERS} workers",
+                times["ours"],
+                ideal,
+                1.3,
+            )
+        )
+    return result
+
+
+def main() -> None:
+    print(f"{'':56}{'s':>9}{'reference':>11}{'ratio':>8}{'limit':>8}")
+    missed = False
+    for what, seconds, reference, limit in rows():
+        ratio = seconds / reference
+        missed |= ratio > limit
+        shown = "" if limit == float("inf") else f"{limit:.2f}"
+        print(f"{what:56}{seconds:9.3f}{reference:11.3f}{ratio:8.2f}{shown:>8}")
+    raise SystemExit(missed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Following a remote table: the first sync, one with nothing new, and a hundred clients at once."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from time import perf_counter
+
+from koa_middleware.engines import postgresql_engine, sqlite_engine
+from koa_middleware.remote_schema import initialise
+from koa_middleware.sync import synchronise
+from koa_middleware.testing.postgres import PostgresServer
+from made import COLUMNS, ORM, TABLE
+from measuring import Row, at_most, medians, row
+from sqlalchemy import Engine
+
+#: Every value is made by the server; twenty columns or so, as an archive has them.
+FILL = f"""INSERT INTO {TABLE} (id, filename, cal_type, datetime_obs, mjd_start, origin, checksum, file_size,
+        spectrograph, instrument_era, koa_id, koa_filepath, drp_version, last_processed)
+    SELECT gen_random_uuid()::text, 'HB.' || lpad(i::text, 8, '0') || '.fits', 'dark', '2026-01-01T00:00:00.000',
+        61000 + i * 0.001, 'REMOTE', 'sha256:' || md5(i::text) || md5((-i)::text), 536870912 + i, 'BSPEC', '1.0.0',
+        'HB.' || i, '/koa/hispec/2026/' || i || '.fits', 'v1.0', '2026-01-02T00:00:00.000'
+    FROM generate_series(1, %s) AS i"""
+
+#: A first sync in a process of its own; prints its peak of memory in MB.
+CHILD = """
+import resource, sys
+sys.path.insert(0, sys.argv[3])
+from bench_sync import ORM, postgresql_engine, local_copy, synchronise
+synchronise(local_copy(sys.argv[2]), postgresql_engine(sys.stdin.read()), ORM.table())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+MEMORY_LIMIT_MB = 150
+CLIENTS = 100
+
+
+def rows(quick: bool) -> Iterable[Row]:
+    """The first sync, its memory, nothing new in a small and a large table, and many clients."""
+    first, large = (2_000, 10_000) if quick else (100_000, 1_000_000)
+    with PostgresServer() as server, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        url = _archive(server, "first", first)
+        yield _first_sync(url, folder, first, rounds=1 if quick else 5)
+        big = _archive(server, "large", large)
+        yield _memory(big, folder / "memory.db", large)
+        yield _nothing_new(_archive(server, "small", 1_000), big, folder, large, rounds=5 if quick else 50)
+        yield _many(url, folder, first)
+
+
+def local_copy(path: str | Path) -> Engine:
+    """Engine of an empty local database."""
+    engine = sqlite_engine(Path(path))
+    ORM.metadata.create_all(engine)
+    return engine
+
+
+def _archive(server: PostgresServer, name: str, size: int) -> str:
+    owner = postgresql_engine(server.url)
+    with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine = postgresql_engine(server.url_for(name))
+    initialise(engine, ORM.table())
+    with engine.begin() as connection:
+        connection.exec_driver_sql(FILL, (size,))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE")
+    return server.url_for(name)
+
+
+def _first_sync(url: str, folder: Path, size: int, rounds: int) -> Row:
+    remote = postgresql_engine(url)
+
+    def ours(number: int) -> None:
+        engine = local_copy(folder / f"ours-{number}.db")
+        synchronise(engine, remote, ORM.table())
+        engine.dispose()
+
+    def bare(number: int) -> None:
+        path = folder / f"bare-{number}.db"
+        local_copy(path).dispose()
+        names = ", ".join(COLUMNS)
+        upsert = (
+            f"INSERT INTO {TABLE} ({names}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+            f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS)}"
+        )
+        connection = remote.raw_connection()
+        with closing(connection), closing(sqlite3.connect(path)) as copy:
+            cursor = connection.cursor("bare")
+            cursor.execute(f"SELECT {names} FROM {TABLE}")
+            while some := cursor.fetchmany(5_000):
+                copy.executemany(upsert, some)
+            copy.commit()
+
+    found = medians({"ours": ours, "bare": bare}, rounds)
+    return row(f"first sync of {size:,} rows", found["ours"], "cursor into executemany", found["bare"], 1.25)
+
+
+def _memory(url: str, path: Path, size: int) -> Row:
+    command = [sys.executable, "-c", CHILD, "-", path, Path(__file__).parent]
+    start = perf_counter()
+    done = subprocess.run(command, input=url, capture_output=True, text=True, check=True)
+    seconds, peak = perf_counter() - start, float(done.stdout)
+    what = f"memory of the first sync of {size:,} rows"
+    return Row(what, seconds, f"{MEMORY_LIMIT_MB} MB", seconds, peak / MEMORY_LIMIT_MB, 1.0, f"{peak:.0f} MB at most")
+
+
+def _nothing_new(small: str, large: str, folder: Path, size: int, rounds: int) -> Row:
+    calls = {}
+    for name, url in {"small": small, "large": large}.items():
+        copy = folder / "memory.db" if name == "large" else folder / "small.db"
+        local, remote = local_copy(copy), postgresql_engine(url)
+        synchronise(local, remote, ORM.table())
+        calls[name] = lambda _, local=local, remote=remote: synchronise(local, remote, ORM.table())
+    found = medians(calls, rounds, warm_up=3)
+    what = f"sync with nothing new, {size:,} rows"
+    return row(what, found["large"], "in 1,000 rows", found["small"], 1.3, "connecting, one round trip, one commit")
+
+
+def _many(url: str, folder: Path, size: int) -> Row:
+    remote = postgresql_engine(url)
+    first = folder / "first.db"
+    synchronise(local_copy(first), remote, ORM.table())
+    copies = [local_copy(folder / f"client-{number}.db") for number in range(CLIENTS)]
+    for number in range(CLIENTS):
+        (folder / f"client-{number}.db").write_bytes(first.read_bytes())
+    with remote.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {TABLE} SET quality = 'BAD' WHERE mjd_start < 61000.1")
+    start = perf_counter()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        results = list(pool.map(lambda copy: synchronise(copy, remote, ORM.table()), copies))
+    seconds = perf_counter() - start
+    if {result.changed for result in results} != {99}:
+        raise RuntimeError("a client missed a change")
+    return at_most(f"{CLIENTS} clients at once bring 99 changes", seconds, 30.0, f"each of {size:,} rows")

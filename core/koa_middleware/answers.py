@@ -1,0 +1,92 @@
+"""What a file server's answer means: whether it can be the file, and whether to ask again."""
+
+from __future__ import annotations
+
+import html
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+_FITS_SUFFIXES = (".fits", ".fit", ".fts")
+HEAD = 2048
+"""Bytes of an answer that are looked at to know an error page."""
+
+
+@dataclass(frozen=True)
+class Setback:
+    """Why a request did not bring all bytes.
+
+    Attributes
+    ----------
+    reason, hint : str
+        What was found, and what to do.
+    status : int or None
+        Of the HTTP answer.
+    wait_s : float
+        Seconds that the server asks to wait.
+    permanent : bool
+        Whether another attempt is of no use.
+    unreachable : bool
+        Whether there was no connection at all.
+    """
+
+    reason: str
+    hint: str = "Try again; what has come so far is kept where the server can go on with it."
+    status: int | None = None
+    wait_s: float = 0.0
+    permanent: bool = False
+    unreachable: bool = False
+
+
+def validator(headers: Mapping[str, str]) -> str | None:
+    """Return what an ``If-Range`` may carry (RFC 9110, 13.1.5): a strong ETag, else a date."""
+    etag = headers.get("ETag", "")
+    return etag if etag.startswith('"') else headers.get("Last-Modified")
+
+
+def continues(headers: Mapping[str, str], size: int, total: int | None, wanted: str | None) -> bool:
+    """Whether an answer 206 goes on after `size` of the `total` bytes of the wanted content."""
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
+    if found is None or int(found[1]) != size:
+        return False
+    if total is not None and found[2] not in {"*", str(total)}:
+        return False
+    return validator(headers) in {None, wanted}
+
+
+def plausible(name: str, head: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether a file of this name can begin so; servers send error pages with status 200."""
+    name, start = name.lower(), head[:HEAD].lstrip().lower()
+    if name.endswith(_FITS_SUFFIXES):
+        return head.startswith(b"SIMPLE  =")
+    if start.startswith((b"<!doctype html", b"<html")):
+        return name.endswith((".html", ".htm"))
+    is_json = start.startswith(b"{") and "json" in headers.get("Content-Type", "")
+    return not is_json or name.endswith("json")
+
+
+def what_came(head: bytes, headers: Mapping[str, str]) -> str:
+    """Say what came in place of the file."""
+    if encoding := headers.get("Content-Encoding"):
+        return f"the server sent it in the encoding {encoding}, although asked not to"
+    return f"the server sent something else, which begins with {words(head)!r}"
+
+
+def words(body: bytes) -> str:
+    """Return the beginning of an error page, without its markup, as one short line."""
+    text = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", body[:HEAD].decode("utf-8", "replace"))
+    text = "".join(character if character.isprintable() else " " for character in html.unescape(text))
+    return " ".join(text.split())[:200]
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds that the server asks to wait; it names a number of seconds or a date."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return 0.0

@@ -1,0 +1,57 @@
+"""``koa-cal demo --remote``: Keck publishes, an observer syncs, selects and sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import ConfigurationError
+from ..plugins import InstrumentPlugin
+from ..remote_schema import initialise
+from ..store import CalibrationStore
+from ..testing.postgres import PostgresServer
+from .choosing import choose, frame_values, print_choices
+from .output import print_text
+
+
+def round_trip(plugin: InstrumentPlugin, calibrations: list[Path], frames: list[Path], folder: Path) -> None:
+    """Play Keck and an observer on a PostgreSQL server that lives as long as this call."""
+    served = folder / "archive"
+    if served.exists():
+        raise ConfigurationError(
+            f"The archive of an earlier demo stands in {served}; its server is gone.",
+            "Name another folder by --dir.",
+            setting="--dir",
+            variable=None,
+        )
+    served.mkdir()
+    with PostgresServer() as server:
+
+        def store_of(name: str) -> CalibrationStore[Any]:
+            return CalibrationStore(
+                plugin.ORM,
+                folder / name,
+                remote_database_url=server.url,
+                calibration_url=served.as_uri(),
+                offline=False,
+            )
+
+        with store_of("keck") as keck, store_of("observer") as observer:
+            initialise(keck.require_remote().engine, plugin.ORM.table())
+            print_text(f"Keck sets up {plugin.ORM.table().name} on a PostgreSQL server, {keck.remote_name}")
+            for path in calibrations:
+                keck.register_calibration(path)
+            sent = keck.publish(upload_to=served)
+            print_text(f"Keck publishes: {sent.published} records, their files are in {served}")
+            came = observer.sync_from_remote()
+            print_text(f"An observer syncs: {came.added} added, {came.changed} changed, {came.withdrawn} withdrawn")
+            values = frame_values(observer, str(frames[0]), [])
+            found = choose(observer, values, None, download=True)
+            print_choices(str(frames[0]), found)
+            cal_type, answer = next((name, answer) for name, answer in found.items() if "id" in answer)
+            keck.flag(answer["id"], "BAD", "a light leak, found in the morning")
+            print_text(f"\nKeck flags {answer['filename']} as BAD: a light leak, found in the morning")
+            came = observer.sync_from_remote()
+            print_text(f"The observer syncs: {came.added} added, {came.changed} changed, {came.withdrawn} withdrawn")
+            print_choices(str(frames[0]), choose(observer, values, [cal_type], download=True))
+    print_text("")

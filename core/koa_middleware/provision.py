@@ -1,0 +1,225 @@
+"""Having a record's file in the cache, verified, and brought from the archive where it is not there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from .cache import Cache
+from .database import LocalDatabase
+from .exceptions import (
+    CacheError,
+    DownloadError,
+    IntegrityError,
+    KoaMiddlewareError,
+    RemoteNotConfiguredError,
+)
+from .files import remember_signature
+from .orm import ORMCalibration
+from .prefetch import PrefetchReport, shown_progress
+from .settings import CALIBRATION_URL, Settings
+from .verification import Verifier
+
+if TYPE_CHECKING:
+    from .download import FileServer, Transfer
+
+R = TypeVar("R", bound=ORMCalibration)
+
+#: Bytes that stay free on the disk when files are downloaded ahead.
+_RESERVE = 100_000_000
+
+
+class Provider(Generic[R]):
+    """Gives records' files from a cache, and fills it from the archive's file server.
+
+    Parameters
+    ----------
+    settings : Settings
+    cache : Cache
+    database : LocalDatabase
+    """
+
+    def __init__(self, settings: Settings, cache: Cache, database: LocalDatabase[R]) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._database = database
+        self.verifier = Verifier(cache, database)
+
+    @cached_property
+    def _server(self) -> FileServer:
+        from .download import FileServer
+
+        if self._settings.calibration_url is None:
+            raise RemoteNotConfiguredError(
+                "No calibration URL is set.",
+                f"Set {CALIBRATION_URL} or pass calibration_url.",
+                variable=CALIBRATION_URL,
+            )
+        return FileServer(
+            self._settings.calibration_url,
+            access_token=self._settings.access_token,
+            cookie_file=self._settings.cookie_file,
+            offline=self._settings.offline,
+        )
+
+    @property
+    def can_download(self) -> bool:
+        """Whether there is a server to ask."""
+        return self._settings.calibration_url is not None and not self._settings.offline
+
+    def close(self) -> None:
+        """Close all connections."""
+        if "_server" in vars(self):
+            self._server.close()
+
+    def provide(self, record: R, use_cached: bool) -> Path:
+        """Give the path of a record's verified file; see `CalibrationStore.get_calibration`."""
+        path = self._cache.path(record.filename)
+        here = path.is_file()
+        if here and (use_cached or record.origin == "LOCAL"):
+            fault = self.fault(record, path)
+            if not fault:
+                return path
+            self.set_aside(record, path, fault)
+            here = False
+        return self.download(record, fresh=here)
+
+    def fault(self, record: R, path: Path) -> str:
+        """Say how the file of a record's name differs from the record; nothing when it does not.
+
+        Without a recorded checksum another record's file of the same size would pass, so the name's owner counts.
+        """
+        if record.checksum is None and self._is_of_another(record):
+            return "it belongs to another record of this name"
+        return self.verifier.fault(record, path)
+
+    def set_aside(self, record: R, path: Path, fault: str) -> None:
+        """Move a spoilt file to the quarantine, when it can be downloaded again.
+
+        Raises
+        ------
+        DownloadError
+            When it is the file of a LOCAL record of the same name.
+        IntegrityError
+            When it cannot be downloaded again; then the file stays, and is never handed out.
+        """
+        self._check_that_the_name_is_free(record)
+        if record.origin == "LOCAL" or not self.can_download:
+            raise IntegrityError(
+                f"{path} is not what its record says: {fault}.",
+                "Register the right file again, or move this one away and download it; it was left where it is.",
+                path=path,
+            )
+        self._cache.quarantine(path)
+
+    def download(self, record: R, *, fresh: bool = True) -> Path:
+        """Bring a record's file, verified; see `CalibrationStore.download_calibration`."""
+        transfer = self._transfer(record)
+        path = self._server.fetch(transfer, self._cache.partial, fresh=fresh).path
+        self._remember([record])
+        return path
+
+    def prefetch(self, records: Sequence[R], workers: int, progress: Callable[[int], None] | None) -> PrefetchReport:
+        """Have the files of many records here; see `CalibrationStore.prefetch`."""
+        report = PrefetchReport()
+        wanted: list[R] = []
+        for record in {record.filename: record for record in records}.values():
+            try:
+                here = self._is_here(record)
+            except KoaMiddlewareError as error:
+                report.failed[record.filename] = str(error)
+            else:
+                (report.cached.append(record.filename) if here else wanted.append(record))
+        if not wanted:
+            return report
+        size = self._check_space(wanted)
+        transfers: list[Transfer] = []
+        asked: list[R] = []
+        for record in wanted:
+            try:
+                transfers.append(self._transfer(record))
+                asked.append(record)
+            except (RemoteNotConfiguredError, DownloadError) as error:
+                report.failed[record.filename] = str(error)
+        if not transfers:
+            return report
+        came = []
+        with shown_progress(size, progress) as advance:
+            outcomes = self._server.fetch_many(transfers, self._cache.partial, workers=workers, progress=advance)
+        for record, outcome in zip(asked, outcomes, strict=True):
+            if isinstance(outcome, KoaMiddlewareError):
+                report.failed[record.filename] = str(outcome)
+            else:
+                came.append(record)
+                (report.downloaded if outcome.transferred else report.cached).append(record.filename)
+                report.size += outcome.file_size if outcome.transferred else 0
+        self._remember(came)
+        return report
+
+    def missing_size(self, records: Sequence[R]) -> int:
+        """Bytes that a prefetch of these records would bring, as far as their sizes are recorded."""
+        missing = {r.filename: r.file_size or 0 for r in records if not self._cache.path(r.filename).is_file()}
+        return sum(missing.values())
+
+    def _is_here(self, record: R) -> bool:
+        path = self._cache.path(record.filename)
+        if not path.is_file():
+            return False
+        fault = self.fault(record, path)
+        if fault:
+            self.set_aside(record, path, fault)
+        return not fault
+
+    def _check_space(self, records: Sequence[R]) -> int:
+        """Give the bytes that will come, as far as they are recorded, when they fit on the disk."""
+        needed, free = sum(record.file_size or 0 for record in records), shutil.disk_usage(self._cache.root).free
+        if needed + _RESERVE > free:
+            raise CacheError(
+                f"{len(records)} files of {needed / 1e6:.0f} MB do not fit on the disk of {self._cache.root}, which "
+                f"has {free / 1e6:.0f} MB free.",
+                "Free some space, or ask for fewer files.",
+                path=self._cache.root,
+            )
+        return needed
+
+    def _transfer(self, record: R) -> Transfer:
+        from .download import Transfer
+
+        if record.origin == "LOCAL":
+            raise DownloadError(
+                f"{record.filename} is LOCAL and its file is not in {self._cache.calibrations}; the archive does "
+                "not have it.",
+                "Register the file again.",
+            )
+        self._check_that_the_name_is_free(record)
+        if self._settings.offline:
+            here = self._cache.path(record.filename).is_file()
+            raise DownloadError(
+                f"{record.filename} {'would be downloaded again' if here else 'is not in the cache'}, and the store is "
+                "offline.",
+                "Unset KOA_OFFLINE, or fetch it where there is a network.",
+            )
+        values = {**record.to_dict(), "instrument": self._database.orm_class.instrument_name}
+        return Transfer(
+            self._server.url_for(values), self._cache.path(record.filename), record.checksum, record.file_size
+        )
+
+    def _check_that_the_name_is_free(self, record: R) -> None:
+        if self._is_of_another(record):
+            raise DownloadError(
+                f"{record.filename} of the archive cannot stand in the cache: a LOCAL calibration has its name.",
+                "koa-cal status lists such conflicts; register that one under another name.",
+            )
+
+    def _is_of_another(self, record: R) -> bool:
+        """Whether the file name belongs to another record."""
+        return any(found.id != record.id for found in self._database.query(filename=record.filename))
+
+    def _remember(self, records: Sequence[R]) -> None:
+        with self._database.begin() as connection:
+            for record in records:
+                signature = self._cache.signature(self._cache.path(record.filename))
+                remember_signature(connection, self._database.orm_class, record, signature)

@@ -1,0 +1,178 @@
+"""What an archive's owner sets up on a PostgreSQL server, once; needs PostgreSQL 14 or newer.
+
+Beside the instrument's table, with its indexes, stand two more: ``<table>_withdrawn`` holds the ids of deleted rows,
+and ``<table>_quality_history`` who changed a record's quality and why. Triggers stamp every new, changed and deleted
+row with the number of the transaction that did it (`SYNC_COLUMN`) and with the server's clock (`last_updated`). How
+clients use these stamps is written in docs/remote.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Column, Connection, DefaultClause, Dialect, Engine, MetaData, String, Table, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+#: Column with the number of the transaction that last wrote the row.
+SYNC_COLUMN = "sync_xid"
+
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+_XID = "pg_current_xact_id()::text::bigint"
+
+#: How the server's clock is written into `last_updated`, by the column's type.
+_CLOCK = {
+    "timestamp with time zone": "clock_timestamp()",
+    "timestamp without time zone": "clock_timestamp() AT TIME ZONE 'UTC'",
+}
+_CLOCK_AS_TEXT = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US')"""
+
+
+def quote(name: str) -> str:
+    """Give an identifier as PostgreSQL and SQLite read it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def withdrawn_name(table: Table) -> str:
+    """Name of the table with the ids of deleted rows."""
+    return f"{table.name}_withdrawn"
+
+
+def history_name(table: Table) -> str:
+    """Name of the table that says who changed a record's quality and why."""
+    return f"{table.name}_quality_history"
+
+
+def default_literal(column: Column[Any]) -> str | None:
+    """Give a column's constant default as SQL; None where it has none."""
+    default: Any = column.default
+    if default is None or not default.is_scalar:
+        return None
+    value = default.arg
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+
+
+def initialise(engine: Engine, table: Table) -> None:
+    """Create or complete an instrument's table on a PostgreSQL server, for its owner; running it again changes nothing.
+
+    A table that stands there already keeps its rows and gets the columns, indexes and triggers that it lacks.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Of a role that may create tables and functions in its current schema.
+    table : sqlalchemy.Table
+        The table of an instrument's class.
+    """
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('koa-cal remote init'))"))
+        for statement in _table_statements(table):
+            connection.exec_driver_sql(statement)
+        for statement in _trigger_statements(connection, table):
+            connection.exec_driver_sql(statement)
+
+
+def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: str = "koa_publisher") -> list[str]:
+    """Statements that the owner runs for a role that reads and one that publishes.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Of the owner; tells the schema.
+    table : sqlalchemy.Table
+    reader, publisher : str
+        Names of the roles.
+    """
+    with engine.connect() as connection:
+        schema = connection.scalar(text("SELECT current_schema()"))
+    tables = ", ".join(
+        f"{quote(schema)}.{quote(name)}" for name in (table.name, withdrawn_name(table), history_name(table))
+    )
+    both = f"{quote(reader)}, {quote(publisher)}"
+    return [
+        f"GRANT USAGE ON SCHEMA {quote(schema)} TO {both};",
+        f"GRANT SELECT ON {tables} TO {both};",
+        f"GRANT INSERT, UPDATE, DELETE ON {quote(schema)}.{quote(table.name)} TO {quote(publisher)};",
+    ]
+
+
+def _table_statements(table: Table) -> Iterator[str]:
+    name = quote(table.name)
+    remote = table.to_metadata(MetaData(naming_convention=table.metadata.naming_convention))
+    for column in remote.c:
+        if isinstance(column.type.dialect_impl(_DIALECT), String):
+            column.type = String(collation="C")  # sorts by code point, as SQLite does
+        default = default_literal(column)
+        column.server_default = None if default is None else DefaultClause(text(default))
+    yield str(CreateTable(remote, if_not_exists=True).compile(dialect=_DIALECT))
+    for column in remote.c:
+        kind = column.type.compile(_DIALECT)
+        default = default_literal(column)
+        yield f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quote(column.name)} {kind}" + (
+            f" DEFAULT {default}" if default is not None else ""
+        )
+    # Rows that stand there already get the number of this transaction.
+    yield f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {SYNC_COLUMN} bigint NOT NULL DEFAULT ({_XID})"
+    for index in sorted(remote.indexes, key=lambda one: str(one.name)):
+        yield str(CreateIndex(index, if_not_exists=True).compile(dialect=_DIALECT))
+    yield f"CREATE UNIQUE INDEX IF NOT EXISTS {quote(f'uq_{table.name}_filename')} ON {name} (filename)"
+    yield f"CREATE INDEX IF NOT EXISTS {quote(f'ix_{table.name}_sync')} ON {name} ({SYNC_COLUMN})"
+    withdrawn = quote(withdrawn_name(table))
+    yield f"""CREATE TABLE IF NOT EXISTS {withdrawn} (
+        id text COLLATE "C" PRIMARY KEY, {SYNC_COLUMN} bigint NOT NULL, last_updated text NOT NULL)"""
+    yield f"CREATE INDEX IF NOT EXISTS {quote(f'ix_{withdrawn_name(table)}_sync')} ON {withdrawn} ({SYNC_COLUMN})"
+    yield f"""CREATE TABLE IF NOT EXISTS {quote(history_name(table))} (
+        number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        id text COLLATE "C" NOT NULL, quality_before text, quality text, reason text, flagged_by text,
+        role text NOT NULL, flagged_at text NOT NULL)"""
+
+
+def _trigger_statements(connection: Connection, table: Table) -> Iterator[str]:
+    schema = connection.scalar(text("SELECT current_schema()"))
+    kind = connection.scalar(
+        text(
+            "SELECT format_type(atttypid, NULL) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(:name) AND attname = 'last_updated'"
+        ),
+        {"name": quote(table.name)},
+    )
+    name, withdrawn, history = quote(table.name), quote(withdrawn_name(table)), quote(history_name(table))
+    clock = _CLOCK.get(str(kind), _CLOCK_AS_TEXT)
+    keep = f"""({SYNC_COLUMN}, last_updated) = (excluded.{SYNC_COLUMN}, excluded.last_updated)"""
+    bodies = {
+        "stamp": f"""
+            NEW.{SYNC_COLUMN} := {_XID};
+            NEW.last_updated := {clock};
+            RETURN NEW;""",
+        "withdraw": f"""
+            IF TG_OP = 'UPDATE' AND NEW.id = OLD.id THEN RETURN NULL; END IF;
+            INSERT INTO {withdrawn} VALUES (OLD.id::text, {_XID}, {_CLOCK_AS_TEXT})
+                ON CONFLICT (id) DO UPDATE SET {keep};
+            RETURN NULL;""",
+        "withdraw_all": f"""
+            INSERT INTO {withdrawn} SELECT id::text, {_XID}, {_CLOCK_AS_TEXT} FROM {name}
+                ON CONFLICT (id) DO UPDATE SET {keep};
+            RETURN NULL;""",
+        "history": f"""
+            INSERT INTO {history} (id, quality_before, quality, reason, flagged_by, role, flagged_at)
+                VALUES (NEW.id::text, OLD.quality, NEW.quality, nullif(current_setting('koa.reason', true), ''),
+                        nullif(current_setting('koa.flagged_by', true), ''), session_user, {_CLOCK_AS_TEXT});
+            RETURN NULL;""",
+    }
+    events = {
+        "stamp": "BEFORE INSERT OR UPDATE ON {} FOR EACH ROW",
+        "withdraw": "AFTER DELETE OR UPDATE ON {} FOR EACH ROW",
+        "withdraw_all": "BEFORE TRUNCATE ON {} FOR EACH STATEMENT",
+        "history": "AFTER UPDATE ON {} FOR EACH ROW WHEN (OLD.quality IS DISTINCT FROM NEW.quality"
+        " OR current_setting('koa.reason', true) <> '')",
+    }
+    for what, body in bodies.items():
+        function = quote(f"{table.name}_{what}")
+        trigger = quote(f"koa_{what}")
+        # The owner's rights: those who write rows need no right on the side tables.
+        yield f"""CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+            SET search_path = {quote(schema)}, pg_temp AS $body$ BEGIN {body} END $body$"""
+        yield f"CREATE OR REPLACE TRIGGER {trigger} {events[what].format(name)} EXECUTE FUNCTION {function}()"
+        # Rows that come by logical replication are stamped too.
+        yield f"ALTER TABLE {name} ENABLE ALWAYS TRIGGER {trigger}"
