@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
 from .archive import Archive, RemoteDatabase
+from .bundle import BundleExport, BundleImport, BundleImporter, export_bundle
 from .cache import Cache
 from .copy_state import Conflict
 from .database import CalibrationDatabase, LocalDatabase
@@ -22,6 +23,7 @@ from .exceptions import (
 )
 from .explain import Explanation
 from .flags import check_judgement, write_flag
+from .headers import user_path
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
 from .provision import PrefetchReport, Provider
@@ -103,6 +105,7 @@ class CalibrationStore(Generic[R]):
         self._cache.create()
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
         self._files = Provider(self.settings, self._cache, self.local_db)
+        self._registration = Registration(self._cache, self.local_db)
         self._archive = Archive(self.settings, self._cache, self.local_db, sync_if_older_than)
 
     @property
@@ -354,7 +357,7 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the cache cannot be written.
         """
-        return CalibrationResult(*Registration(self._cache, self.local_db).register(source, origin, new_version))
+        return CalibrationResult(*self._registration.register(source, origin, new_version))
 
     register_local_calibration = register_calibration
 
@@ -461,6 +464,40 @@ class CalibrationStore(Generic[R]):
     def missing_size(self, records: Sequence[R]) -> int:
         """Bytes that a prefetch of these records would bring, as far as their sizes are recorded."""
         return self._files.missing_size(records)
+
+    def export_bundle(self, path: str | os.PathLike[str], records: Iterable[R]) -> BundleExport:
+        """Write records with their files into one tar, for a machine without a network.
+
+        A file that is not in the cache is downloaded. A bundle of that name is replaced.
+
+        Parameters
+        ----------
+        path : path
+        records : iterable of records
+
+        Raises
+        ------
+        RemoteError, IntegrityError, SourceFileError
+            When a file is not here and does not come, or is not what its record says; no bundle is left then.
+        CacheError
+            When the bundle cannot be written.
+        """
+        return export_bundle(user_path(path), records, self._files, self._registration)
+
+    def import_bundle(self, path: str | os.PathLike[str]) -> BundleImport:
+        """Take in the records of a bundle, each with its file or not at all.
+
+        A record keeps its id, origin, version and quality. What is here already is unchanged, but for a REMOTE
+        record of which the bundle has a newer state. A conflict, or a spoilt file, changes nothing and is reported.
+
+        Raises
+        ------
+        SourceFileError
+            When it is no bundle, a damaged or hostile one, or one of another instrument; nothing is imported.
+        CacheError
+            When the files do not fit on the disk; nothing is imported.
+        """
+        return BundleImporter(self._files, self._registration).run(user_path(path))
 
     # -- the archive's database ----------------------------------------------------------------------------------------
 

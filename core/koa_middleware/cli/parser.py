@@ -110,6 +110,24 @@ def build_parser() -> argparse.ArgumentParser:
     _instrument(prefetch)
     _json(prefetch)
 
+    bundle = _add(commands, "bundle", "bundle:export", "calibrations with their files in one tar").add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    export = _add(bundle, "export", "bundle:export", "write calibrations and their files into one tar")
+    export.add_argument("file", metavar="FILE.tar")
+    export.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
+    export.add_argument("--type", metavar="T", help="all of this cal type")
+    export.add_argument(
+        "--since", metavar="TIME", type=_time, help="observed at this UTC time or later, for instance 2026-02-12"
+    )
+    export.add_argument("--until", metavar="TIME", type=_time, help="observed at this UTC time or day, or earlier")
+    _instrument(export)
+    _json(export)
+    taking = _add(bundle, "import", "bundle:import_", "take in what a bundle holds")
+    taking.add_argument("file", metavar="FILE.tar")
+    _instrument(taking)
+    _json(taking)
+
     remote = _add(commands, "remote", "remote:init", "for the archive's owner").add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
