@@ -30,9 +30,10 @@ MANIFEST = "manifest.json"
 _LONGEST_MANIFEST = 1 << 29
 #: Bytes that one read may ask for; headers that claim more are no headers of ours.
 _LONGEST_READ = 1 << 24
+_ENTRY = ("columns", "checksum", "size")
 _SHA256 = re.compile("sha256:[0-9a-f]{64}")
 #: What tarfile and json raise on damaged or made-up archives.
-DAMAGE = (tarfile.TarError, OSError, ValueError, OverflowError, EOFError, KeyError, IndexError, RecursionError)
+DAMAGE = (tarfile.TarError, OSError, ValueError, OverflowError, EOFError, IndexError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -211,13 +212,16 @@ def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
 
 
 def _entries(manifest: dict[str, Any], instrument: str) -> list[Entry]:
-    if manifest["instrument"] != instrument:
+    if manifest.get("instrument") != instrument:
         raise SourceFileError(
-            f"is a bundle of {manifest['instrument']!r}, not of {instrument}.",
+            f"is a bundle of {manifest.get('instrument')!r}, not of {instrument}.",
             "Name its instrument by -i; nothing was imported.",
             path=None,
         )
-    entries = [_entry(given) for given in manifest["records"]]
+    records = manifest.get("records")
+    if not isinstance(records, list):
+        raise _refusal("has no list of records in its manifest.")
+    entries = [_entry(given) for given in records]
     for what in ("id", "filename"):
         if len({entry.columns[what] for entry in entries}) < len(entries):
             raise _refusal(f"names one {what} twice in its manifest.")
@@ -225,17 +229,18 @@ def _entries(manifest: dict[str, Any], instrument: str) -> list[Entry]:
 
 
 def _entry(given: Any) -> Entry:
-    columns, checksum, size = given["columns"], given["checksum"], given["size"]
-    texts = (columns["id"], columns["filename"], checksum)
-    if not all(isinstance(text, str) for text in texts) or not _SHA256.fullmatch(checksum):
+    columns, checksum, size = (given.get(name) if isinstance(given, dict) else None for name in _ENTRY)
+    known = columns if isinstance(columns, dict) else {}
+    texts = (known.get("id"), known.get("filename"), checksum)
+    if not all(isinstance(text, str) for text in texts) or not _SHA256.fullmatch(str(checksum)):
         raise _refusal("has a record without id, file name or checksum in its manifest.")
     try:
-        check_filename(columns["filename"])
+        check_filename(known["filename"])
     except UnsafeFilenameError as error:
-        raise _refusal(f"names a file {columns['filename']!r}: {error.reason}.") from error
+        raise _refusal(f"names a file {known['filename']!r}: {error.reason}.") from error
     if type(size) is not int or size < 0:
-        raise _refusal(f"has {columns['filename']!r} without a size in its manifest.")
-    return Entry(dict(columns), checksum, size)
+        raise _refusal(f"has {known['filename']!r} without a size in its manifest.")
+    return Entry(known, str(checksum), size)
 
 
 def _members(archive: tarfile.TarFile, sizes: dict[str, int], end: int) -> dict[str, tarfile.TarInfo]:
