@@ -72,18 +72,27 @@ class Provider(Generic[R]):
     def _server(self) -> FileServer:
         from .download import FileServer
 
+        return FileServer(
+            self.require_url(),
+            access_token=self._settings.access_token,
+            cookie_file=self._settings.cookie_file,
+            offline=self._settings.offline,
+        )
+
+    def require_url(self) -> str:
+        """Give the archive's address.
+
+        Raises
+        ------
+        RemoteNotConfiguredError
+        """
         if self._settings.calibration_url is None:
             raise RemoteNotConfiguredError(
                 "No calibration URL is set.",
                 f"Set {CALIBRATION_URL} or pass calibration_url.",
                 variable=CALIBRATION_URL,
             )
-        return FileServer(
-            self._settings.calibration_url,
-            access_token=self._settings.access_token,
-            cookie_file=self._settings.cookie_file,
-            offline=self._settings.offline,
-        )
+        return self._settings.calibration_url
 
     @property
     def can_download(self) -> bool:

@@ -27,6 +27,7 @@ from .headers import user_path
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
 from .provision import PrefetchReport, Provider
+from .prune import Limits, Pruner, PruneReport
 from .publish import PublishResult
 from .registration import Registration
 from .settings import resolve
@@ -498,6 +499,43 @@ class CalibrationStore(Generic[R]):
             When the files do not fit on the disk; nothing is imported.
         """
         return BundleImporter(self._files, self._registration).run(user_path(path))
+
+    def prune(
+        self,
+        *,
+        max_size: int | None = None,
+        older_than: timedelta | None = None,
+        cal_type: str | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Remove files that can be downloaded again, and what dead processes left in ``partial/``.
+
+        LOCAL files, files that another instrument's database names, and files that are open or were used in the last
+        ten minutes stay. The last use is the later one of the file's times of access and change.
+
+        Parameters
+        ----------
+        max_size : int, optional
+            Bytes that this instrument's files may have afterwards; those not used for longest go first.
+        older_than : datetime.timedelta, optional
+            Files that were not used for longer than this go.
+        cal_type : str, optional
+            Only files of this type go; all of them where neither of the two above is given.
+        dry_run : bool
+            Only tell what would go.
+
+        Raises
+        ------
+        RemoteNotConfiguredError
+            When no calibration URL is set, from which the files could come again.
+        CacheError
+            When a file cannot be removed, or another database of the cache cannot be read.
+        """
+        days = None if older_than is None else older_than / timedelta(days=1)
+        limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
+        if limits.given:
+            self._files.require_url()
+        return Pruner(self._cache, self.local_db).prune(limits, dry_run)
 
     # -- the archive's database ----------------------------------------------------------------------------------------
 

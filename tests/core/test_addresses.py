@@ -110,7 +110,4 @@ def test_known_secrets_are_hidden_wherever_they_stand():
 
 
 def test_the_repr_shows_no_secret():
-    assert (
-        repr(Address("https://u:SECRET@koa.test/d?key=SECRET"))
-        == "Address('https://koa.test/d/{filename}?***')"
-    )
+    assert repr(Address("https://u:SECRET@koa.test/d?key=SECRET")) == "Address('https://koa.test/d/{filename}?***')"

@@ -30,9 +30,7 @@ def test_a_weak_etag_is_not_trusted_with_a_range():
     assert validator({"ETag": 'W/"a"'}) is None
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"), [("7", 7), ("", 0), ("soon", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0)]
-)
+@pytest.mark.parametrize(("value", "seconds"), [("7", 7), ("", 0), ("soon", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0)])
 def test_the_wait_that_a_server_asks_for_is_understood(value, seconds):
     assert retry_after({"Retry-After": value}) == seconds
 

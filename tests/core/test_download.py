@@ -71,9 +71,7 @@ class Night:
         recorded = {"checksum": sha256(content(name)), "file_size": len(content(name))} | changes
         return Transfer(server.url_for({"filename": name}), self.final / name, **recorded)
 
-    def fetch(
-        self, fault: str, name: str, *, options: dict | None = None, fresh: bool = False, **changes: object
-    ):
+    def fetch(self, fault: str, name: str, *, options: dict | None = None, fresh: bool = False, **changes: object):
         with self.server(fault, **(options or {})) as server:
             return server.fetch(self.transfer(server, name, **changes), self.partial, fresh=fresh)
 
@@ -130,9 +128,7 @@ def exit_codes(children: list[int]) -> list[int]:
 # What is right
 
 
-@pytest.mark.parametrize(
-    "name", ["a-9000.csv", "a-0.csv", "a-1048576.fits", "a-6000001.fits", "a-5000.fits.gz"]
-)
+@pytest.mark.parametrize("name", ["a-9000.csv", "a-0.csv", "a-1048576.fits", "a-6000001.fits", "a-5000.fits.gz"])
 @pytest.mark.parametrize("fault", ["ok/-", "norange/-", "chunked/-", "nolength/-"])
 def test_a_file_arrives_with_its_content(night, fault, name):
     fetched = night.fetch(fault, name)
@@ -194,9 +190,7 @@ def test_a_file_url_is_read(night, tmp_path):
 
 
 def test_progress_adds_up_to_the_size_whatever_happens(night):
-    for number, fault in enumerate(
-        ["ok/-", "cutonce/2000000", "cutnorange/3000000", "changed/1500000", "busy/503-2-"]
-    ):
+    for number, fault in enumerate(["ok/-", "cutonce/2000000", "cutnorange/3000000", "changed/1500000", "busy/503-2-"]):
         name, counts = f"progress{number}-4000000.fits", []
         with night.server(fault) as server:
             try:
@@ -513,9 +507,7 @@ def test_a_stuck_holder_stops_nobody(night, monkeypatch):
 def test_an_owner_whose_partial_file_was_taken_away_starts_again(night, monkeypatch):
     monkeypatch.setattr(partial, "ABANDONED_AFTER_S", -1.0)
     name = warm("stolen-8000000.fits")
-    children = [
-        fork(lambda: (break_locks(None), night.fetch("slow/8000000", name, fresh=True))) for _ in range(1)
-    ]
+    children = [fork(lambda: (break_locks(None), night.fetch("slow/8000000", name, fresh=True))) for _ in range(1)]
     wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size > 2 * MB])
     break_free = fork(lambda: (break_locks(None), night.fetch("ok/-", name, fresh=True)))
     assert exit_codes([break_free, *children]) == [0, 0]
@@ -599,9 +591,7 @@ def test_a_failure_stops_no_other_file_and_outcomes_stay_aligned(night):
     names = [f"many{number}-{20000 + number}.fits" for number in range(40)]
     counts: list[int] = []
     with night.server() as server, night.server("status/404") as missing:
-        transfers = [
-            night.transfer(missing if number % 7 == 3 else server, name) for number, name in enumerate(names)
-        ]
+        transfers = [night.transfer(missing if number % 7 == 3 else server, name) for number, name in enumerate(names)]
         outcomes = server.fetch_many(transfers, night.partial, progress=counts.append)
     for number, (name, outcome) in enumerate(zip(names, outcomes, strict=True)):
         if number % 7 == 3:
@@ -655,9 +645,7 @@ def test_a_dead_server_does_not_cost_a_time_out_for_each_file(night):
 
 def test_an_error_of_the_progress_callback_is_raised(night):
     with night.server() as server, pytest.raises(ZeroDivisionError):
-        server.fetch_many(
-            [night.transfer(server, "callback-900.fits")], night.partial, progress=lambda _: 1 // 0
-        )
+        server.fetch_many([night.transfer(server, "callback-900.fits")], night.partial, progress=lambda _: 1 // 0)
 
 
 def test_ctrl_c_stops_at_once_and_what_has_come_is_kept(night):
@@ -668,9 +656,7 @@ def test_ctrl_c_stops_at_once_and_what_has_come_is_kept(night):
             server.fetch_many([night.transfer(server, name) for name in names], night.partial)
 
     child = fork(job)
-    wait_for(
-        lambda: len([path for path in night.partial.glob("*.part") if path.stat().st_size > 2 * MB]) == 4
-    )
+    wait_for(lambda: len([path for path in night.partial.glob("*.part") if path.stat().st_size > 2 * MB]) == 4)
     begin = time.monotonic()
     os.kill(child, signal.SIGINT)
     assert exit_codes([child]) == [1]
@@ -749,9 +735,7 @@ def test_no_secret_is_told_anywhere(night, caplog, tmp_path):
     for fault in ("page/echo", "status/401", "busy/503-9-", "stall/10", "ok/-"):
         url = f"http://user:word-123@127.0.0.1:{night.port}/{fault}?key=key-123"
         name = f"secret{fault.split('/')[0]}-900.fits"
-        with FileServer(
-            url, access_token="token-123", cookie_file=jar, backoff_s=0.001, timeout_s=(1, 0.05)
-        ) as server:
+        with FileServer(url, access_token="token-123", cookie_file=jar, backoff_s=0.001, timeout_s=(1, 0.05)) as server:
             job = night.transfer(server, name)
             texts += [repr(server), repr(job)]
             try:
@@ -760,9 +744,7 @@ def test_no_secret_is_told_anywhere(night, caplog, tmp_path):
                 texts += [str(error), repr(vars(error)), str(pickle.loads(pickle.dumps(error)))]
                 texts += traceback.format_exception(error)
                 texts += [repr(error.__context__), repr(error.__cause__)]
-    texts += [record.getMessage() for record in caplog.records] + [
-        str(path) for path in night.partial.rglob("*")
-    ]
+    texts += [record.getMessage() for record in caplog.records] + [str(path) for path in night.partial.rglob("*")]
     assert any("GET" in text for text in texts)
     for secret in ("token-123", "cookie-123", "word-123", "key-123"):
         assert not [text for text in texts if secret in text]

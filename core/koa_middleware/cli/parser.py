@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -128,6 +130,14 @@ def build_parser() -> argparse.ArgumentParser:
     _instrument(taking)
     _json(taking)
 
+    prune = _add(commands, "prune", "prune:prune", "free space of what can be downloaded again")
+    prune.add_argument("--max-size", metavar="SIZE", type=_size, help="leave at most this much, for instance 20GB")
+    prune.add_argument("--older-than", metavar="DAYS", type=_days, help="what was not used for so many days")
+    prune.add_argument("--type", metavar="T", help="only this cal type")
+    prune.add_argument("--dry-run", action="store_true", help="only tell what would go")
+    _instrument(prune)
+    _json(prune)
+
     remote = _add(commands, "remote", "remote:init", "for the archive's owner").add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
@@ -204,3 +214,21 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"([0-9.]+) *([kmgt]?)b?", text.strip().lower())
+    try:
+        return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " ")) if found else int("")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 500MB or 20GB") from None
+
+
+def _days(text: str) -> timedelta:
+    try:
+        days = timedelta(days=float(text))
+        if days < timedelta(0):
+            raise ValueError(text)
+        return days
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days above 0") from None
