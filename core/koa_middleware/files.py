@@ -18,7 +18,8 @@ from .orm import ORMCalibration
 def signatures_table(orm_class: type[ORMCalibration]) -> Table:
     """Table of an instrument's verified files: name, signature, the checksum that was found, the record's origin.
 
-    The row of a withdrawn record stays: by it, pruning knows its file for one that came from the archive.
+    A file of a shared cache stands there under its full path. The row of a withdrawn record stays: by it, pruning
+    knows its file for one that came from the archive.
     """
     name = f"{orm_class.instrument_name}_verified_files"
     known = orm_class.metadata.tables.get(name)
@@ -37,11 +38,15 @@ def signatures_table(orm_class: type[ORMCalibration]) -> Table:
 
 
 def remember_signature(
-    connection: Connection, orm_class: type[ORMCalibration], record: ORMCalibration, signature: Signature
+    connection: Connection,
+    orm_class: type[ORMCalibration],
+    record: ORMCalibration,
+    signature: Signature,
+    key: str | None = None,
 ) -> None:
-    """Note that the file of this signature has the record's content."""
+    """Note that the file of this signature has the record's content; `key` is its path where it is a shared one."""
     values = {
-        "filename": record.filename,
+        "filename": key or record.filename,
         "checksum": record.checksum or "",
         "origin": record.origin,
         **signature._asdict(),

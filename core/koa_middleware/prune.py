@@ -172,7 +172,12 @@ class Pruner(Generic[R]):
         left_out, found = set(named), set()
         for filename, *signature in known:
             path = self._cache.calibrations / filename
-            if filename not in left_out and path.is_file() and self._cache.signature(path) == tuple(signature):
+            if (
+                filename not in left_out
+                and path.name == filename
+                and path.is_file()
+                and self._cache.signature(path) == tuple(signature)
+            ):
                 found.add(filename)
         return found
 

@@ -66,6 +66,9 @@ class CalibrationStore(Generic[R]):
         ``KOA_CALIBRATION_URL``; no downloads.
     offline : bool, optional
         ``KOA_OFFLINE``; false. An offline store opens no connection.
+    shared_cache_dir : path, optional
+        ``KOA_SHARED_CALIBRATION_CACHE``; none. Files that are not in the user's cache but in this one are used there;
+        nothing is ever written to it.
     sync_if_older_than : datetime.timedelta, optional
         Sync before a selection when the last sync is older than this; where the archive does not answer, a
         `StaleWarning` says so once and the selection goes on.
@@ -88,6 +91,7 @@ class CalibrationStore(Generic[R]):
         remote_database_url: str | None = None,
         calibration_url: str | None = None,
         offline: bool | None = None,
+        shared_cache_dir: str | os.PathLike[str] | None = None,
         sync_if_older_than: timedelta | None = None,
     ) -> None:
         self.settings = resolve(
@@ -98,6 +102,7 @@ class CalibrationStore(Generic[R]):
             remote_database_url=remote_database_url,
             calibration_url=calibration_url,
             offline=offline,
+            shared_cache_dir=shared_cache_dir,
         )
         self.orm_class = orm_class
         if self.settings.remote_database_url is not None:
@@ -363,13 +368,12 @@ class CalibrationStore(Generic[R]):
     register_local_calibration = register_calibration
 
     def get_local_filepath(self, record: R) -> Path:
-        """Path at which a record's file stands, or would stand, in the cache."""
-        return self._cache.path(record.filename)
+        """Path at which a record's file stands, also in a shared cache, or would stand in the user's own."""
+        return self._files.path(record)
 
     def calibration_in_cache(self, record: R) -> bool:
-        """Whether a record's file is in the cache with the recorded content."""
-        path = self.get_local_filepath(record)
-        return path.is_file() and not self._files.verifier.fault(record, path)
+        """Whether a record's file is in the cache, or in a shared one, with the recorded content."""
+        return self._files.is_here(record)
 
     def download_calibration(self, record: R) -> Path:
         """Bring a record's file from the archive into the cache, verified, in place of one that is there.
