@@ -56,6 +56,10 @@ TABLE = VALUES | {"headers", "orm", "records", "files", "flags", "cache", "datab
 MAY_IMPORT |= {
     "registration": TABLE,
     "verification": TABLE,
+    "shared": TABLE | {"verification"},
+    "bundle_file": {"exceptions", "filenames", "cache"},
+    "bundle": TABLE | {"bundle_file", "provision", "registration", "verification"},
+    "prune": TABLE | {"partial"},
     "store": TABLE
     | {"settings", "inputs", "tables", "explain", "selectors", "registration", "verification", "download", "sync"},
     "hookspecs": {"exceptions"},
