@@ -27,7 +27,7 @@ FORMAT, VERSION = "koa-calibrations", 1
 MANIFEST = "manifest.json"
 
 #: Bytes; a manifest of 100,000 records has about 100 MB.
-_LONGEST_MANIFEST = 1 << 29
+_LONGEST_MANIFEST = 1 << 28
 #: Bytes that one read may ask for; headers that claim more are no headers of ours.
 _LONGEST_READ = 1 << 24
 _ENTRY = ("columns", "checksum", "size")
@@ -195,7 +195,7 @@ def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
     first = archive.next()
     if first is None or first.name != MANIFEST:
         raise _refusal("is not a bundle: its first member is no manifest.")
-    _check(first, end, 0)
+    _check(first, end)
     if first.size > _LONGEST_MANIFEST:
         raise _refusal("has a manifest that is too long to be one.")
     reading = cast("IO[bytes]", archive.extractfile(first))
@@ -246,10 +246,8 @@ def _entry(given: Any) -> Entry:
 def _members(archive: tarfile.TarFile, sizes: dict[str, int], end: int) -> dict[str, tarfile.TarInfo]:
     """Members by name: each one that the manifest names, once, of that size, and no other."""
     found: dict[str, tarfile.TarInfo] = {}
-    after = archive.offset
     while (member := archive.next()) is not None:
-        _check(member, end, after)
-        after = archive.offset
+        _check(member, end)
         if member.name not in sizes:
             raise _refusal(f"has a member {member.name!r} that its manifest does not name.")
         if member.name in found:
@@ -263,11 +261,11 @@ def _members(archive: tarfile.TarFile, sizes: dict[str, int], end: int) -> dict[
     return found
 
 
-def _check(member: tarfile.TarInfo, end: int, after: int) -> None:
-    """Check that a member is a plain file that lies behind `after` and wholly before `end`, in bytes."""
+def _check(member: tarfile.TarInfo, end: int) -> None:
+    """Check that a member is a plain file that lies wholly before the end of the archive, bytes."""
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
         raise _refusal(f"has a member {member.name!r} that is no plain file.")
-    if member.size < 0 or member.offset < after or member.offset_data + member.size > end:
+    if member.offset_data + member.size > end:
         raise _refusal(f"ends before its member {member.name!r} does.")
 
 

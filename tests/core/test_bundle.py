@@ -26,7 +26,7 @@ from koa_middleware.bundle_file import MANIFEST
 from koa_middleware.exceptions import CacheError, RemoteNotConfiguredError
 from sqlalchemy import update
 
-from tests.conftest import DemoCalibration, dark, files_under, run_python
+from tests.conftest import DemoCalibration, dark, files_under, output_of, run_python
 
 Store = CalibrationStore[DemoCalibration]
 OpenDemo = Callable[..., Any]
@@ -200,6 +200,42 @@ def test_a_record_whose_own_checksum_is_another_one_is_not_taken_in(target: Stor
     report = target.import_bundle(with_manifest(bundle, change))
     assert set(report.failed) == {"local.fits", "remote.fits"}
     assert check_sound(target) == 1
+
+
+def test_a_record_without_a_checksum_is_compared_with_the_manifest(target: Store, bundle: Path) -> None:
+    with_manifest(bundle, lambda manifest: manifest["records"][0]["columns"].update(checksum=None, file_size=None))
+    good = bundle.read_bytes()
+    place = good.index(b"SIMPLE") + 2880
+    bundle.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+    assert list(target.import_bundle(bundle).failed) == ["local.fits"]
+    bundle.write_bytes(good)
+    assert target.import_bundle(bundle).added == ["local.fits"]
+    assert target.query(filename="local.fits")[0].checksum is None
+
+
+@pytest.mark.parametrize("name", ["../../escaped.fits", "/tmp/escaped.fits", ".hidden.fits", "sub/local.fits"])
+def test_a_name_with_a_path_is_refused_also_where_the_manifest_agrees(name: str, target: Store, bundle: Path) -> None:
+    with_manifest(bundle, renamed(name))
+    members = read(bundle)
+    members[1][0].name = f"calibrations/{name}"
+    write(bundle, members)
+    with pytest.raises(SourceFileError, match="names a file"):
+        target.import_bundle(bundle)
+    assert len(target.local_db) == 0
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_what_is_no_plain_file_is_refused_also_where_the_manifest_agrees(
+    kind: bytes, target: Store, bundle: Path
+) -> None:
+    nothing = {"size": 0, "checksum": f"sha256:{hashlib.sha256(b'').hexdigest()}"}
+    with_manifest(bundle, lambda manifest: manifest["records"][0].update(nothing))
+    members = read(bundle)
+    members[1] = (header(members[1][0].name, 0, kind, "calibrations/remote.fits"), b"")
+    write(bundle, members)
+    with pytest.raises(SourceFileError, match="no plain file"):
+        target.import_bundle(bundle)
+    assert len(target.local_db) == 0
 
 
 def add(name: str, **more: Any) -> Callable[[Members], None]:
@@ -496,3 +532,21 @@ with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
     store = open_demo(target)
     assert store.import_bundle(bundle).ok
     assert check_sound(store) == 60
+
+
+def test_many_imports_at_once_end_as_one(source: Store, bundle: Path, tmp_path: Path, open_demo: OpenDemo) -> None:
+    target = tmp_path / "target"
+    script = """
+import sys
+from koa_middleware import CalibrationStore
+from tests.conftest import DemoCalibration
+with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
+    print(store.import_bundle(sys.argv[2]).ok)
+"""
+    path = Path(koa_middleware.__file__).parents[1]
+    running = [run_python(script, target, bundle, path=path) for _ in range(6)]
+    assert [output_of(process).strip() for process in running] == 6 * ["True"]
+    store = open_demo(target)
+    assert check_sound(store) == 3
+    assert rows(store, "last_updated") == rows(source, "last_updated")
+    assert not list((target / "partial").iterdir())
