@@ -517,7 +517,7 @@ with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
     store.import_bundle(sys.argv[2])
 """
     target, chance, seen = tmp_path / "target", random.Random(3), []
-    for _ in range(8):
+    for _ in range(5):
         process = run_python(script, target, bundle, path=Path(koa_middleware.__file__).parents[1])
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
