@@ -23,9 +23,9 @@ from sqlalchemy import Engine
 #: Every value is made by the server; twenty columns or so, as an archive has them.
 FILL = f"""INSERT INTO {TABLE} (id, filename, cal_type, datetime_obs, mjd_start, origin, checksum, file_size,
         spectrograph, instrument_era, koa_id, koa_filepath, drp_version, last_processed)
-    SELECT gen_random_uuid()::text, 'HB.' || i || '.fits', 'dark', '2026-01-01T00:00:00.000', 61000 + i * 0.001,
-        'REMOTE', 'sha256:' || md5(i::text) || md5((-i)::text), 536870912 + i, 'BSPEC', '1.0.0', 'HB.' || i,
-        '/koa/hispec/2026/' || i || '.fits', 'v1.0', '2026-01-02T00:00:00.000'
+    SELECT gen_random_uuid()::text, 'HB.' || lpad(i::text, 8, '0') || '.fits', 'dark', '2026-01-01T00:00:00.000',
+        61000 + i * 0.001, 'REMOTE', 'sha256:' || md5(i::text) || md5((-i)::text), 536870912 + i, 'BSPEC', '1.0.0',
+        'HB.' || i, '/koa/hispec/2026/' || i || '.fits', 'v1.0', '2026-01-02T00:00:00.000'
     FROM generate_series(1, %s) AS i"""
 
 #: A first sync in a process of its own; prints its peak of memory in MB.

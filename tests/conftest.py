@@ -1,10 +1,11 @@
-"""A made instrument for the tests of core, its FITS files, and a clean environment for each test."""
+"""A made instrument for the tests of core, its FITS files, a real PostgreSQL server, and a clean environment."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from koa_middleware import CalibrationStore, ORMCalibration, fits_column
-from sqlalchemy import Boolean, Float, Index, Integer, String
+from koa_middleware.testing.postgres import PostgresServer
+from sqlalchemy import Boolean, Float, Index, Integer, String, create_engine, make_url, text
 from sqlalchemy.orm import Mapped
 
 ROOT = Path(__file__).resolve().parents[1]
+POSTGRES_URL = "KOA_TEST_POSTGRES_URL"
 
 settings.register_profile(
     "koa",
@@ -136,3 +139,26 @@ def open_demo(tmp_path: Path) -> Iterator[Callable[..., CalibrationStore[DemoCal
 def store(open_demo: Callable[..., Any]) -> CalibrationStore[DemoCalibration]:
     """Give a store on an empty cache."""
     return open_demo()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Address of a superuser, of the server that KOA_TEST_POSTGRES_URL names or else of one made for this run."""
+    if url := os.environ.get(POSTGRES_URL):
+        yield url
+        return
+    with PostgresServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def fresh_database(postgres_url: str) -> Iterator[str]:
+    """Address of an empty database, for the superuser; it goes after the test."""
+    name = f"koa_test_{uuid.uuid4().hex[:12]}"
+    engine = create_engine(make_url(postgres_url).set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()

@@ -33,6 +33,8 @@ DEMOSPEC = ROOT / "examples" / "koa-middleware-demospec"
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITH_EXAMPLES = [path for path in PAGES if re.search("^```(python|console)", path.read_text("utf-8"), re.MULTILINE)]
+#: The variable by which the pages' commands find a PostgreSQL database.
+ARCHIVE_URL = "ARCHIVE_URL"
 #: The folder in which the pages' commands are typed.
 HOME = "/home/observer"
 #: Ids are random, and a table is as wide as its paths.
@@ -113,12 +115,16 @@ def install_demospec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the examples are of HISPEC")
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.stem)
-def test_the_examples_of_a_page_give_what_it_says(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_a_page_give_what_it_says(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     from sybil.document import Document
     from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
     if path.stem == "write-a-plugin":
         install_demospec(tmp_path, monkeypatch)
+    if f"${ARCHIVE_URL}" in path.read_text("utf-8"):
+        monkeypatch.setenv(ARCHIVE_URL, request.getfixturevalue("fresh_database"))
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -214,9 +220,14 @@ def test_each_dependency_is_justified_in_the_architecture() -> None:
     assert names - set(justified) == set()
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
-    (choices,) = (action.choices for action in build_parser()._actions if isinstance(action.choices, dict))
-    return dict(choices)
+def commands(parser: argparse.ArgumentParser | None = None, above: str = "") -> dict[str, argparse.ArgumentParser]:
+    """Each command by its whole name, those of a group too."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in (parser or build_parser())._actions:
+        for name, command in action.choices.items() if isinstance(action.choices, dict) else ():
+            below = commands(command, f"{above}{name} ")
+            found |= below or {f"{above}{name}": command}
+    return found
 
 
 def test_the_commands_of_the_command_line_are_documented() -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .archive import StaleWarning
     from .exceptions import (
         CacheError,
         CalibrationNotFoundError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "archive": ("StaleWarning",),
     "exceptions": (
         "CacheError",
         "CalibrationNotFoundError",
@@ -81,6 +83,7 @@ __all__ = [  # noqa: RUF022 - what a reader needs first, first
     "fits_column",
     "CalibrationSelector",
     "FallbackWarning",
+    "StaleWarning",
     "InstrumentPlugin",
     "hookimpl",
     "KoaMiddlewareError",

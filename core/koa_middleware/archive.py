@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import time
@@ -15,17 +14,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
 from .cache import Cache, digest_of
 from .copy_state import Conflict
 from .database import CalibrationDatabase, LocalDatabase
-from .engines import postgresql_engine
+from .engines import postgresql_engine, shown_url
 from .exceptions import (
     ConfigurationError,
     IntegrityError,
     RemoteNotConfiguredError,
     RemoteUnavailableError,
 )
-from .flags import note_flag
+from .flags import note_flag, this_user
 from .orm import ORMCalibration
 from .publish import PublishResult, flag_remote, publish
 from .remote_errors import host_of, remote_errors
@@ -33,6 +35,11 @@ from .settings import REMOTE_DATABASE_URL, Settings
 from .sync import SyncResult, conflicts, last_synced, synchronise
 
 R = TypeVar("R", bound=ORMCalibration)
+
+#: Time after which a sync that was due and failed is tried again.
+_RETRY = timedelta(minutes=5)
+#: When a look at the last sync's age is due again, s of the monotonic clock, by database, remote and limit.
+_NEXT_LOOK: dict[tuple[Path, str, timedelta], float] = {}
 
 
 class StaleWarning(UserWarning):
@@ -52,10 +59,22 @@ class RemoteDatabase(CalibrationDatabase[R]):
         with remote_errors(self.engine, self.orm_class.table()):
             yield
 
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Give a connection whose transaction the server keeps from writing."""
+        engine = self.engine.execution_options(postgresql_readonly=True)
+        with self.translated_errors(), engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def session_manager(self) -> Iterator[Session]:
+        """Give a session for SQL of one's own, which the server keeps from writing."""
+        engine = self.engine.execution_options(postgresql_readonly=True)
+        with self.translated_errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
     def __repr__(self) -> str:
-        return (
-            f"RemoteDatabase({self.orm_class.instrument_name}, {self.engine.url.render_as_string(hide_password=True)})"
-        )
+        return f"RemoteDatabase({self.orm_class.instrument_name}, {shown_url(self.engine.url)})"
 
 
 class Archive(Generic[R]):
@@ -77,7 +96,6 @@ class Archive(Generic[R]):
         self._cache = cache
         self._local = local
         self._limit = sync_if_older_than
-        self._fresh_until = 0.0
         self._table = local.orm_class.table()
 
     @cached_property
@@ -137,20 +155,42 @@ class Archive(Generic[R]):
         return conflicts(self._local.engine, self._table)
 
     def freshen(self) -> None:
-        """Sync where the last one is older than the limit; where the remote is down, warn once and go on."""
-        if self._limit is None or time.monotonic() < self._fresh_until:
+        """Sync where the last one is older than the limit; where the remote is down, warn and go on.
+
+        When the next look is due is known to all stores of this process, so that a pipeline which makes one for each
+        step asks once, and waits once for a server that is down.
+        """
+        if self._limit is None or self._settings.remote_database_url is None or self._settings.offline:
             return
-        self._fresh_until = time.monotonic() + self._limit.total_seconds()
+        key = (self._local.path, self._settings.remote_database_url, self._limit)
+        if time.monotonic() < _NEXT_LOOK.get(key, 0.0):
+            return
+        age = self._age()
+        if age is None or age >= self._limit:
+            try:
+                self.sync()
+                age = timedelta(0)
+            except RemoteUnavailableError as error:
+                _NEXT_LOOK[key] = time.monotonic() + min(_RETRY, self._limit).total_seconds()
+                last = "there was none before" if age is None else f"the last one was {_in_words(age)} ago"
+                message = f"A sync is due and fails, {last}; what is here serves. {error}"
+                warnings.warn(message, StaleWarning, stacklevel=4)
+                return
+        _NEXT_LOOK[key] = time.monotonic() + (self._limit - age).total_seconds()
+
+    def advice(self) -> str:
+        """Say what a sync could bring where nothing fits; empty where there is no remote."""
+        if self._settings.remote_database_url is None:
+            return ""
+        age = self._age()
+        last = "nothing was synced yet" if age is None else f"the last sync was {_in_words(age)} ago"
+        return f"koa-cal sync brings what the archive has; {last}."
+
+    def _age(self) -> timedelta | None:
+        """Time since the last complete sync; None before the first, and where the clock has gone back since."""
         synced = last_synced(self._local.engine, self._table)
-        age = None if synced is None else timedelta(seconds=max(0.0, time.time() - synced))
-        if age is not None and age < self._limit:
-            self._fresh_until -= age.total_seconds()
-            return
-        try:
-            self.sync()
-        except RemoteUnavailableError as error:
-            last = "there was none before" if age is None else f"the last one was {_in_words(age)} ago"
-            warnings.warn(f"A sync is due and fails, {last}; what is here serves. {error}", StaleWarning, stacklevel=4)
+        passed = -1.0 if synced is None else time.time() - synced
+        return None if passed < 0 else timedelta(seconds=passed)
 
     def publish(self, records: Iterable[R] | None, upload_to: str | os.PathLike[str] | None) -> PublishResult:
         """Send records to the remote; see `CalibrationStore.publish`."""
@@ -168,7 +208,7 @@ class Archive(Generic[R]):
 
     def flag(self, record: R, quality: str, reason: str) -> None:
         """Set the quality of a REMOTE record, there and here."""
-        remote, who = self.require(), getpass.getuser()
+        remote, who = self.require(), this_user()
         with self._local.translated_errors():
             flag_remote(self._local.engine, remote.engine, self._local.orm_class, record.id, quality, reason, who)
         with self._local.begin() as connection:
@@ -192,8 +232,14 @@ class Archive(Generic[R]):
 
     def _upload(self, source: Path, final: Path, row: dict[str, Any]) -> None:
         """Copy a file there under a temporary name, verify it, and give it its name."""
+        if not source.is_file():
+            raise IntegrityError(
+                f"{source} is not there.", "Nothing was published; register the file again.", path=source
+            )
+        expected = str(row["checksum"] or digest_of(source))
+        algorithm = expected.partition(":")[0]
         if final.exists():
-            if digest_of(final) == digest_of(source):
+            if digest_of(final, algorithm) == expected:
                 return
             raise IntegrityError(
                 f"{final} has other content than {source}.", "Nothing was published; move one of them.", path=final
@@ -205,10 +251,10 @@ class Archive(Generic[R]):
                     shutil.copyfileobj(stream, sink, 1 << 20)
                     sink.flush()
                     os.fsync(sink.fileno())
-                found = digest_of(temporary, str(row["checksum"] or "sha256:").partition(":")[0])
-                if row["checksum"] not in {None, found}:
+                found = digest_of(temporary, algorithm)
+                if found != expected:
                     raise IntegrityError(
-                        f"{source} has the checksum {found}, {row['checksum']} is recorded.",
+                        f"{source} has the checksum {found}, {expected} is recorded.",
                         "Nothing was published; register the right file.",
                         path=source,
                     )

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .exceptions import CacheError, ConfigurationError, SourceFileError
+from .exceptions import CacheError, ConfigurationError, KoaMiddlewareError, SourceFileError
 from .filenames import check_filename
 
 _CHUNK = 1 << 20
@@ -205,7 +205,7 @@ class Cache:
         except FileExistsError:
             raise
         except OSError as error:
-            if isinstance(error, SourceFileError | CacheError):
+            if isinstance(error, KoaMiddlewareError):
                 raise
             hint = (
                 "Free some space; nothing was changed."

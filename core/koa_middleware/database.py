@@ -354,6 +354,21 @@ class LocalDatabase(CalibrationDatabase[R]):
                 raise
             return record_builder(self.orm_class)([apart.get(name) for name in self.orm_class.column_names()])
 
+    def find(self, id_or_filename: str) -> R:
+        """Record of an id, also of one that is kept apart, or of a file name.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        try:
+            return super().find(id_or_filename)
+        except CalibrationNotFoundError as error:
+            try:
+                return self.query_by_id(id_or_filename)
+            except CalibrationNotFoundError:
+                raise error from None
+
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
         """Turn SQLite's errors into `CacheError`."""

@@ -70,14 +70,22 @@ def postgresql_url(text: str) -> URL:
         url = make_url(text)
     except (exc.ArgumentError, ValueError):
         url = None
-    if url is None or url.get_backend_name() not in {"postgresql", "postgres"}:
+    # An "@" in the host is the rest of a password that was not percent-encoded.
+    if url is None or url.get_backend_name() not in {"postgresql", "postgres"} or "@" in (url.host or ""):
         raise ConfigurationError(
             "The URL of the remote database is not one of a PostgreSQL server.",
             "Write it as postgresql://user@host:port/database, with special characters percent-encoded.",
             setting="remote_database_url",
             variable="KOA_REMOTE_DATABASE_URL",
         )
-    return url
+    password = url.query.get("password")
+    return url.set(password=str(password)).difference_update_query(["password"]) if password else url
+
+
+def shown_url(url: URL) -> str:
+    """Give a URL as messages may show it, without passwords."""
+    secret = [name for name in url.query if "password" in name]
+    return url.difference_update_query(secret).render_as_string(hide_password=True)
 
 
 def postgresql_engine(text: str) -> Engine:

@@ -138,8 +138,8 @@ def explain(
         select(table, outcome).where(of_type, clause).order_by(*order).limit(nearest)
         for clause, order in (
             (chosen, ()),
-            (time <= asked, (time.desc(),)),
-            (time > asked, (time,)),
+            (time <= asked, (time.desc(), table.c.id)),
+            (time > asked, (time, table.c.id)),
             (time.is_(None), (table.c.id,)),
         )
     ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+
 from sqlalchemy import Column, Connection, String, Table, insert, select, update
 
 from .exceptions import ConfigurationError
@@ -25,6 +28,14 @@ def flags_table(orm_class: type[ORMCalibration]) -> Table:
         Column("flagged_by", String, nullable=False),
         Column("flagged_at", String, nullable=False),
     )
+
+
+def this_user() -> str:
+    """Name of whoever runs this process; its number where the system knows no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def check_judgement(quality: str, reason: str) -> str:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .cache import Cache
 from .database import LocalDatabase
-from .exceptions import CacheError, DownloadError, IntegrityError, KoaMiddlewareError, RemoteNotConfiguredError
+from .exceptions import (
+    CacheError,
+    DownloadError,
+    IntegrityError,
+    KoaMiddlewareError,
+    RemoteNotConfiguredError,
+)
 from .files import remember_signature
 from .orm import ORMCalibration
+from .prefetch import PrefetchReport, shown_progress
 from .settings import CALIBRATION_URL, Settings
 from .shared import SharedCache
 from .verification import Verifier
@@ -25,32 +31,6 @@ R = TypeVar("R", bound=ORMCalibration)
 
 #: Bytes that stay free on the disk when files are downloaded ahead.
 _RESERVE = 100_000_000
-
-
-@dataclass
-class PrefetchReport:
-    """What a prefetch did.
-
-    Attributes
-    ----------
-    downloaded : list of str
-        File names.
-    cached : list of str
-        Those that were here already.
-    failed : dict
-        File name to what went wrong.
-    size : int
-        Bytes that came.
-    """
-
-    downloaded: list[str] = field(default_factory=list)
-    cached: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    size: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return vars(self).copy()
 
 
 class Provider(Generic[R]):
@@ -111,7 +91,7 @@ class Provider(Generic[R]):
         path = self._cache.path(record.filename)
         here = path.is_file()
         if here and (use_cached or record.origin == "LOCAL"):
-            fault = self.verifier.fault(record, path)
+            fault = self.fault(record, path)
             if not fault:
                 return path
             self.set_aside(record, path, fault)
@@ -131,7 +111,7 @@ class Provider(Generic[R]):
         """Whether a record's file could be used without a download."""
         own = self._cache.path(record.filename)
         if own.is_file():
-            return not self.verifier.fault(record, own)
+            return not self.fault(record, own)
         return self._stands_in_shared(record)
 
     def _stands_in_shared(self, record: R) -> bool:
@@ -158,19 +138,27 @@ class Provider(Generic[R]):
         self._shared.warn(f"{path} is not what its record says: {fault}; it is downloaded into {self._cache.root}.")
         return None
 
+    def fault(self, record: R, path: Path) -> str:
+        """Say how the file of a record's name differs from the record; nothing when it does not.
+
+        Without a recorded checksum another record's file of the same size would pass, so the name's owner counts.
+        """
+        if record.checksum is None and self._is_of_another(record):
+            return "it belongs to another record of this name"
+        return self.verifier.fault(record, path)
+
     def set_aside(self, record: R, path: Path, fault: str) -> None:
         """Move a spoilt file to the quarantine, when it can be downloaded again.
 
         Raises
         ------
+        DownloadError
+            When it is the file of a LOCAL record of the same name.
         IntegrityError
-            When it cannot; then the file stays, and is never handed out.
+            When it cannot be downloaded again; then the file stays, and is never handed out.
         """
-        if (
-            record.origin == "LOCAL"
-            or not (self.can_download or self._stands_in_shared(record))
-            or self._is_of_another(record)
-        ):
+        self._check_that_the_name_is_free(record)
+        if record.origin == "LOCAL" or not (self.can_download or self._stands_in_shared(record)):
             raise IntegrityError(
                 f"{path} is not what its record says: {fault}.",
                 "Register the right file again, or move this one away and download it; it was left where it is.",
@@ -198,7 +186,7 @@ class Provider(Generic[R]):
                 (report.cached.append(record.filename) if here else wanted.append(record))
         if not wanted:
             return report
-        self._check_space(wanted)
+        size = self._check_space(wanted)
         transfers: list[Transfer] = []
         asked: list[R] = []
         for record in wanted:
@@ -207,19 +195,18 @@ class Provider(Generic[R]):
                 asked.append(record)
             except (RemoteNotConfiguredError, DownloadError) as error:
                 report.failed[record.filename] = str(error)
+        if not transfers:
+            return report
         came = []
-        outcomes = (
-            self._server.fetch_many(transfers, self._cache.partial, workers=workers, progress=progress)
-            if transfers
-            else []
-        )
+        with shown_progress(size, progress) as advance:
+            outcomes = self._server.fetch_many(transfers, self._cache.partial, workers=workers, progress=advance)
         for record, outcome in zip(asked, outcomes, strict=True):
             if isinstance(outcome, KoaMiddlewareError):
                 report.failed[record.filename] = str(outcome)
             else:
                 came.append(record)
-                report.downloaded.append(record.filename)
-                report.size += outcome.file_size
+                (report.downloaded if outcome.transferred else report.cached).append(record.filename)
+                report.size += outcome.file_size if outcome.transferred else 0
         self._remember(came)
         return report
 
@@ -231,13 +218,14 @@ class Provider(Generic[R]):
     def _is_here(self, record: R) -> bool:
         path = self._cache.path(record.filename)
         if path.is_file():
-            fault = self.verifier.fault(record, path)
+            fault = self.fault(record, path)
             if not fault:
                 return True
             self.set_aside(record, path, fault)
         return self._in_shared(record) is not None
 
-    def _check_space(self, records: Sequence[R]) -> None:
+    def _check_space(self, records: Sequence[R]) -> int:
+        """Give the bytes that will come, as far as they are recorded, when they fit on the disk."""
         needed, free = sum(record.file_size or 0 for record in records), shutil.disk_usage(self._cache.root).free
         if needed + _RESERVE > free:
             raise CacheError(
@@ -246,6 +234,7 @@ class Provider(Generic[R]):
                 "Free some space, or ask for fewer files.",
                 path=self._cache.root,
             )
+        return needed
 
     def _transfer(self, record: R) -> Transfer:
         from .download import Transfer
@@ -256,15 +245,25 @@ class Provider(Generic[R]):
                 "not have it.",
                 "Register the file again.",
             )
-        if self._is_of_another(record):
+        self._check_that_the_name_is_free(record)
+        if self._settings.offline:
+            here = self._cache.path(record.filename).is_file()
             raise DownloadError(
-                f"{record.filename} of the archive cannot stand in the cache: a LOCAL calibration has its name.",
-                "koa-cal status lists such conflicts; register that one under another name.",
+                f"{record.filename} {'would be downloaded again' if here else 'is not in the cache'}, and the store is "
+                "offline.",
+                "Unset KOA_OFFLINE, or fetch it where there is a network.",
             )
         values = {**record.to_dict(), "instrument": self._database.orm_class.instrument_name}
         return Transfer(
             self._server.url_for(values), self._cache.path(record.filename), record.checksum, record.file_size
         )
+
+    def _check_that_the_name_is_free(self, record: R) -> None:
+        if self._is_of_another(record):
+            raise DownloadError(
+                f"{record.filename} of the archive cannot stand in the cache: a LOCAL calibration has its name.",
+                "koa-cal status lists such conflicts; register that one under another name.",
+            )
 
     def _is_of_another(self, record: R) -> bool:
         """Whether the file name belongs to another record."""

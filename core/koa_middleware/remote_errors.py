@@ -40,10 +40,15 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
     if engine.url.password:
         said = said.replace(str(engine.url.password), "***")
     first = said.split(" LINE ")[0]
+    if code == "42501" and "must be owner" in said:
+        return RemoteError(
+            f"The role {engine.url.username} is not the owner on the remote database at {host}: {first}.",
+            "Let the owner do this; nothing was changed.",
+        )
     if code == "42501":
         what = re.search(r"permission denied for (\w+) (\S+)", said)
         kind, name = what.groups() if what else ("table", table.name)
-        right = "USAGE" if kind == "schema" else _right_for(cause)
+        right = _right_for(cause, kind)
         return RemoteError(
             f"The role {engine.url.username} lacks a right on the remote database at {host}: {first}.",
             f"Its owner runs: GRANT {right} ON {'' if kind == 'table' else kind.upper() + ' '}{name} "
@@ -67,8 +72,10 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
     return RemoteError(f"The remote database at {host} refused: {said}.", "")
 
 
-def _right_for(cause: Any) -> str:
-    statement = str(getattr(getattr(cause, "cursor", None), "query", b"") or b"")
+def _right_for(cause: Any, kind: str) -> str:
+    statement = bytes(getattr(getattr(cause, "cursor", None), "query", None) or b"").decode(errors="replace")
+    if kind == "schema":
+        return "USAGE, CREATE" if statement.lstrip().startswith("CREATE") else "USAGE"
     for right in ("INSERT", "UPDATE", "DELETE"):
         if right in statement:
             return f"SELECT, {right}"

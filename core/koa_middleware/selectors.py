@@ -182,11 +182,11 @@ class CalibrationSelector:
         explanation = self._explain(compared, db, None, nearest=3)
         asked = ", ".join(f"{name} {value}" for name, value in explanation.asked.items())
         if not explanation.total:
-            found, hint = "the database holds none of that type", "koa-cal sync or koa-cal register brings some."
+            found, hint = "the database holds none of that type", "koa-cal register brings some."
         else:
             reasons = "; ".join(f"{refused.record.filename}: {refused.reason}" for refused in explanation.candidates)
             found = f"of the {explanation.total} known, the nearest were refused ({reasons})"
-            hint = "koa-cal explain tells of all; koa-cal sync or koa-cal register brings more."
+            hint = "koa-cal explain tells of all."
         return CalibrationNotFoundError(
             f"No {self.cal_type} fits {asked}: {found}.",
             hint,

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
-from .archive import Archive, RemoteDatabase
-from .bundle import BundleExport, BundleImport, BundleImporter, export_bundle
 from .cache import Cache
-from .copy_state import Conflict
 from .database import CalibrationDatabase, LocalDatabase
-from .engines import postgresql_url
+from .engines import postgresql_url, shown_url
 from .exceptions import (
     CalibrationNotFoundError,
     ConfigurationError,
     KoaMiddlewareError,
 )
 from .explain import Explanation
-from .flags import check_judgement, write_flag
+from .flags import check_judgement, this_user, write_flag
 from .headers import user_path
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
-from .provision import PrefetchReport, Provider
-from .prune import Limits, Pruner, PruneReport
-from .publish import PublishResult
+from .prefetch import PrefetchReport, Wanted, wanted_for
+from .provision import Provider
 from .registration import Registration
 from .settings import resolve
-from .sync import SyncResult
 from .verification import VerificationReport
+
+if TYPE_CHECKING:
+    from .archive import Archive, RemoteDatabase
+    from .bundle import BundleExport, BundleImport
+    from .copy_state import Conflict
+    from .prune import PruneReport
+    from .publish import PublishResult
+    from .sync import SyncResult
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -112,7 +115,14 @@ class CalibrationStore(Generic[R]):
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
         self._files = Provider(self.settings, self._cache, self.local_db)
         self._registration = Registration(self._cache, self.local_db)
-        self._archive = Archive(self.settings, self._cache, self.local_db, sync_if_older_than)
+        self._sync_if_older_than = sync_if_older_than
+
+    @cached_property
+    def _archive(self) -> Archive[R]:
+        """The archive, whose modules a store that stays local does not load."""
+        from .archive import Archive
+
+        return Archive(self.settings, self._cache, self.local_db, self._sync_if_older_than)
 
     @property
     def cache_dir(self) -> Path:
@@ -127,7 +137,8 @@ class CalibrationStore(Generic[R]):
     def close(self) -> None:
         """Close all connections; records stay usable."""
         self._files.close()
-        self._archive.close()
+        if "_archive" in vars(self):
+            self._archive.close()
         self.local_db.close()
 
     def __enter__(self) -> Self:
@@ -149,7 +160,7 @@ class CalibrationStore(Generic[R]):
     def remote_name(self) -> str:
         """The remote database's URL without its password, or ``"local only"``."""
         url = self.settings.remote_database_url
-        return "local only" if url is None else postgresql_url(url).render_as_string(hide_password=True)
+        return "local only" if url is None else shown_url(postgresql_url(url))
 
     def require_remote(self) -> RemoteDatabase[R]:
         """Give the remote database.
@@ -187,7 +198,13 @@ class CalibrationStore(Generic[R]):
         HeaderError, SourceFileError
             When the frame lacks a needed value or cannot be read.
         """
-        record: R = self._selector(selector).select(column_values(self.orm_class, input), self._database(source))
+        values, database = column_values(self.orm_class, input), self._database(source)
+        try:
+            record: R = self._selector(selector).select(values, database)
+        except CalibrationNotFoundError as error:
+            if source == "local":
+                error.hint = f"{error.hint} {self._archive.advice()}".strip()
+            raise
         return record
 
     def select_many(
@@ -307,7 +324,8 @@ class CalibrationStore(Generic[R]):
 
     def _database(self, source: str) -> CalibrationDatabase[R]:
         if source == "local":
-            self._archive.freshen()
+            if self._sync_if_older_than is not None:
+                self._archive.freshen()
             return self.local_db
         if source == "remote":
             return self._archive.require()
@@ -400,7 +418,9 @@ class CalibrationStore(Generic[R]):
         workers: int = 4,
         progress: Callable[[int], None] | None = None,
     ) -> PrefetchReport:
-        """Download ahead what will be needed, in parallel; a failure does not stop the others.
+        """Download ahead what will be needed, in parallel.
+
+        What fails, and what nothing fits, stands in the report and does not stop the others.
 
         Parameters
         ----------
@@ -413,29 +433,26 @@ class CalibrationStore(Generic[R]):
         workers : int
             Number of parallel transfers.
         progress : callable, optional
-            Called with the bytes that have come since its last call.
+            Called with the bytes that have come since its last call; without it a terminal shows a bar.
 
         Raises
         ------
         CacheError
             When the files do not fit on the disk; then none is downloaded.
         """
-        return self._files.prefetch(self.wanted(inputs, cal_types, records), workers, progress)
+        wanted = self.wanted(inputs, cal_types, records)
+        report = self._files.prefetch(wanted.records, workers, progress)
+        report.unmatched.update(wanted.unmatched)
+        return report
 
     def wanted(
         self, inputs: Any = None, cal_types: Iterable[str] | None = None, records: Iterable[R] | None = None
-    ) -> list[R]:
-        """Records that `prefetch` would bring; types that nothing fits are left out."""
+    ) -> Wanted[R]:
+        """Give the records that `prefetch` would bring, and the frames and types that nothing fits."""
         frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
-        named = None if cal_types is None else list(cal_types)
-        chosen = list(records or ())
-        for frame in frames:
-            values = column_values(self.orm_class, frame)
-            for cal_type in named or default_types(self.orm_class, values):
-                found = _outcome(lambda values=values, cal_type=cal_type: self.select(values, cal_type), True)
-                if not isinstance(found, CalibrationNotFoundError):
-                    chosen.append(_raised(found))
-        return chosen
+        found = wanted_for(self.orm_class, frames, None if cal_types is None else list(cal_types), self.select)
+        found.records[:0] = records or ()
+        return found
 
     def verify(self, repair: bool = False) -> VerificationReport:
         """Hash every cached file and compare it with its record.
@@ -487,6 +504,8 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the bundle cannot be written.
         """
+        from .bundle import export_bundle
+
         return export_bundle(user_path(path), records, self._files, self._registration)
 
     def import_bundle(self, path: str | os.PathLike[str]) -> BundleImport:
@@ -502,6 +521,8 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the files do not fit on the disk; nothing is imported.
         """
+        from .bundle import BundleImporter
+
         return BundleImporter(self._files, self._registration).run(user_path(path))
 
     def prune(
@@ -535,6 +556,8 @@ class CalibrationStore(Generic[R]):
         CacheError
             When a file cannot be removed, or another database of the cache cannot be read.
         """
+        from .prune import Limits, Pruner
+
         days = None if older_than is None else older_than / timedelta(days=1)
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
         if limits.given:
@@ -621,7 +644,7 @@ class CalibrationStore(Generic[R]):
         record = self.local_db.find(id_or_filename)
         if record.origin == "LOCAL":
             with self.local_db.begin() as connection:
-                write_flag(connection, self.orm_class, record.id, word, reason, getpass.getuser())
+                write_flag(connection, self.orm_class, record.id, word, reason, this_user())
         else:
             self._archive.flag(record, word, reason)
         return self.local_db.query_by_id(record.id)
@@ -629,12 +652,6 @@ class CalibrationStore(Generic[R]):
     def _provide(self, record: R, use_cached: bool | None) -> CalibrationResult:
         cached = self.use_cached if use_cached is None else use_cached
         return CalibrationResult(self._files.provide(record, cached), record)
-
-
-def _raised(found: Any) -> Any:
-    if isinstance(found, KoaMiddlewareError):
-        raise found
-    return found
 
 
 def _outcome(call: Any, return_exceptions: bool) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Table
 
-from .copy_state import Conflict
+from .copy_state import Bookmark, Conflict
 from .local_copy import LocalCopy, Superseded, open_copy, read_copy
 from .remote import RemoteState, RemoteTable, open_remote
 
@@ -157,8 +157,8 @@ def _sweep(copy: LocalCopy, source: RemoteTable, there: RemoteState, *, afresh: 
                 if copy.holds_between(after, last):
                     copy.withdraw_between(after, last, rows)
                     copy.take(rows)
-                elif not copy.take_new(rows):
-                    copy.take(rows)
+                else:
+                    copy.take_new(rows)
             after = last
     with copy.transaction(sweep_after=None):
         copy.withdraw_between(after, None, [])
@@ -166,8 +166,7 @@ def _sweep(copy: LocalCopy, source: RemoteTable, there: RemoteState, *, afresh: 
 
 def _catch_up(copy: LocalCopy, source: RemoteTable, there: RemoteState) -> None:
     """Read what was deleted or written since the copy's bookmark, deletions first."""
-    since = copy.state.bookmark
-    assert since is not None  # noqa: S101 - a copy that is followed has one
+    since = copy.state.bookmark or Bookmark(0, ())  # a copy that is followed has one
     if since != there.bookmark or there.standby:  # a standby's bookmark does not tell states apart
         with closing(source.withdrawn(since)) as gone:
             for ids in gone:

@@ -102,9 +102,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     prefetch = _add(commands, "prefetch", "remote:prefetch", "download ahead what will be needed")
     prefetch.add_argument("frames", nargs="*", metavar="FRAME", help="frames whose best calibrations are wanted")
-    prefetch.add_argument("--night", metavar="DATE", help="the calibrations of this UTC day, for instance 2026-02-12")
-    prefetch.add_argument("--since", metavar="TIME", help="those observed at this UTC time or later")
-    prefetch.add_argument("--until", metavar="TIME", help="those observed at this UTC time or day, or earlier")
+    prefetch.add_argument(
+        "--night", metavar="DATE", type=_time, help="the calibrations of this UTC day, for instance 2026-02-12"
+    )
+    prefetch.add_argument("--since", metavar="TIME", type=_time, help="those observed at this UTC time or later")
+    prefetch.add_argument(
+        "--until", metavar="TIME", type=_time, help="those observed at this UTC time or day, or earlier"
+    )
     prefetch.add_argument(
         "--type", metavar="T", action="append", dest="types", help="only this cal type; may be repeated"
     )

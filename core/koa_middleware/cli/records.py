@@ -31,8 +31,7 @@ def show(options: Namespace) -> int:
         record = store.local_db.find(options.name)
         with store.local_db.connect() as connection:
             flags = flags_of(connection, store.orm_class, record.id)
-        path = store.get_local_filepath(record)
-        place = str(path) if path.is_file() else None
+        place = str(store.get_local_filepath(record)) if store.calibration_in_cache(record) else None
         if options.json:
             print_json({**record.to_dict(), "path": place, "flags": flags})
         else:

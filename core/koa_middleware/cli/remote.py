@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 from ..exceptions import ConfigurationError
 from ..remote_schema import grants, initialise
@@ -61,33 +57,21 @@ def prefetch(options: Namespace) -> int:
                 setting="frames",
                 variable=None,
             )
-        records = store.query(None, *bounds) if bounds != (None, None) else []
-        if options.types:
-            records = [record for record in records if record.cal_type in options.types]
-        wanted = store.wanted(options.frames, options.types, records)
-        coming = store.missing_size(wanted)
-        say(f"{len(wanted)} calibrations, {size(coming)} to come")
-        with _progress(coming) as progress:
-            report = store.prefetch(records=wanted, workers=options.workers, progress=progress)
-        for name, failure in report.failed.items():
+        types = None if options.types is None else [name.lower() for name in options.types]
+        found = store.query(None, *bounds) if bounds != (None, None) else []
+        found = [one for one in found if one.quality != "BAD" and (types is None or one.cal_type in types)]
+        wanted = store.wanted(options.frames, types, found)
+        coming = store.missing_size(wanted.records)
+        say(f"{len({record.filename for record in wanted.records})} calibrations, {size(coming)} to come")
+        report = store.prefetch(records=wanted.records, workers=options.workers)
+        report.unmatched.update(wanted.unmatched)
+        for name, failure in [*report.failed.items(), *report.unmatched.items()]:
             say(f"{name}: {failure}")
         if options.json:
             print_json(report.to_dict())
         else:
             print_text(f"{len(report.downloaded)} downloaded, {size(report.size)}; {len(report.cached)} were here")
-    return 1 if report.failed or not wanted else 0
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """Give a progress bar's callable, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="B", unit_scale=True, file=sys.stderr) as bar:
-        yield bar.update
+    return 0 if report.ok and wanted.records else 1
 
 
 def init(options: Namespace) -> int:
@@ -100,7 +84,8 @@ def init(options: Namespace) -> int:
         if options.json:
             print_json({"table": store.orm_class.table().name, "database": remote.name, "grants": statements})
         else:
-            say(f"{store.orm_class.table().name} is set up on {remote.name}; its owner now runs for his roles:")
+            table = store.orm_class.table().name
+            say(f"{table} is set up on {remote.name}; its owner now grants the roles their rights:")
             for statement in statements:
                 print_text(statement)
     return 0
