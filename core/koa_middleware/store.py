@@ -481,7 +481,7 @@ class CalibrationStore(Generic[R]):
 
     def _repair(self, record: R, path: Path, fault: str) -> None:
         self._files.set_aside(record, path, fault)
-        self._files.download(record)
+        self._files.provide(record, use_cached=True)
 
     def missing_size(self, records: Sequence[R]) -> int:
         """Bytes that a prefetch of these records would bring, as far as their sizes are recorded."""

@@ -181,6 +181,16 @@ def test_a_spoilt_own_file_gives_way_to_a_good_shared_one(places: Places, user: 
     assert any(name.startswith("quarantine/first.fits") for name in files_under(places.own))
 
 
+def test_a_repair_is_content_with_the_shared_file(places: Places, user: Callable[..., Store]) -> None:
+    (places.own / "calibrations").mkdir(parents=True)
+    spoil(Path(shutil.copy(places.file("first.fits"), places.own / "calibrations")))
+    store = user(offline=True)
+    report = store.verify(repair=True)
+    assert report.repaired == ["first.fits"]
+    assert report.ok
+    assert get(store) == places.file("first.fits")
+
+
 def test_a_fresh_download_goes_past_the_shared_cache(places: Places, user: Callable[..., Store]) -> None:
     store = user(calibration_url=places.served.as_uri())
     assert get(store, use_cached=False) == places.own / "calibrations" / "first.fits"
