@@ -109,8 +109,13 @@ class Archive(Generic[R]):
         if "database" in vars(self) and self.database is not None:
             self.database.close()
 
-    def require(self) -> RemoteDatabase[R]:
+    def require(self, purpose: str = "") -> RemoteDatabase[R]:
         """Give the remote database.
+
+        Parameters
+        ----------
+        purpose : str
+            What of the user's request needs it, for the message.
 
         Raises
         ------
@@ -121,14 +126,14 @@ class Archive(Generic[R]):
         """
         if self.database is None:
             raise RemoteNotConfiguredError(
-                "No remote database is set.",
+                f"No remote database is set{purpose}.",
                 f"Set {REMOTE_DATABASE_URL} or pass remote_database_url.",
                 variable=REMOTE_DATABASE_URL,
             )
         if self._settings.offline:
             host = host_of(self.database.engine)
             raise RemoteUnavailableError(
-                f"The store is offline, and {self.database.name} is needed.",
+                f"The store is offline, and {self.database.name} is needed{purpose}.",
                 "Unset KOA_OFFLINE; nothing was changed.",
                 host=host,
             )
@@ -208,7 +213,7 @@ class Archive(Generic[R]):
 
     def flag(self, record: R, quality: str, reason: str) -> None:
         """Set the quality of a REMOTE record, there and here."""
-        remote, who = self.require(), this_user()
+        remote, who = self.require(f", where {record.filename} is to be flagged"), this_user()
         with self._local.translated_errors():
             flag_remote(self._local.engine, remote.engine, self._local.orm_class, record.id, quality, reason, who)
         with self._local.begin() as connection:

@@ -16,6 +16,7 @@ from .engines import postgresql_url, shown_url
 from .exceptions import (
     CalibrationNotFoundError,
     ConfigurationError,
+    IntegrityError,
     KoaMiddlewareError,
 )
 from .explain import Explanation
@@ -473,10 +474,10 @@ class CalibrationStore(Generic[R]):
                 failure = _outcome(
                     lambda record=record, path=path, fault=fault: self._repair(record, path, fault), True
                 )
-                if isinstance(failure, KoaMiddlewareError):
-                    report.bad[record.filename] = f"{fault}; not repaired: {failure.message}"
-                else:
+                if not isinstance(failure, KoaMiddlewareError):
                     report.repaired.append(record.filename)
+                elif not isinstance(failure, IntegrityError):  # which says no more than the fault
+                    report.bad[record.filename] = f"{fault}; it did not come again: {failure.message}"
         return report
 
     def _repair(self, record: R, path: Path, fault: str) -> None:

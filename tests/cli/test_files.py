@@ -124,7 +124,7 @@ def test_get_goes_on_after_what_cannot_be_had(koa_cal: Run, cache: Path) -> None
 def test_whole_files_are_verified(koa_cal: Run) -> None:
     assert koa_cal("verify", "-i", "testspec").ended(0).out.startswith("7 files checked")
     found = koa_cal("verify", "-i", "testspec", "--json").ended(0)
-    assert found.json == {"checked": 7, "bad": {}, "missing": [], "repaired": []}
+    assert found.json == {"checked": 7, "bad": {}, "missing": [], "repaired": [], "unchecked": []}
     assert found.err == ""
 
 

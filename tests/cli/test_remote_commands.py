@@ -314,9 +314,11 @@ def test_an_outage_is_said_in_one_line_without_the_password_also_with_a_tracebac
 
 
 def test_the_demo_of_the_archive_shows_the_round_trip_and_no_secret(
-    command: Run, monkeypatch: pytest.MonkeyPatch
+    command: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("KOA_CALIBRATION_CACHE")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # nobody but its owner may enter it
+    tmp_path.chmod(0o700)
     shown: set[str] = set()
     with psutil.Popen(**command("demo", "--remote", "-i", "testspec"), stdout=-1, stderr=-1, text=True) as demo:
         while demo.poll() is None:
@@ -335,6 +337,7 @@ def test_the_demo_of_the_archive_shows_the_round_trip_and_no_secret(
     assert "its quality is BAD" in err
     assert "postgres:***@127.0.0.1" in out
     assert not [line for line in shown if re.search(r"postgresql\S*://\S+:(?!\*)\S+@", line)]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_demo_of_the_archive_leaves_a_cache_to_look_at(process: Run, tmp_path: Path) -> None:

