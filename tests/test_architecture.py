@@ -62,11 +62,15 @@ MAY_IMPORT |= {
     "registration": TABLE,
     "verification": TABLE,
     "prefetch": TABLE | {"inputs"},
-    "provision": TABLE | {"settings", "verification", "download", "prefetch"},
+    "shared": TABLE | {"verification"},
+    "provision": TABLE | {"settings", "verification", "download", "prefetch", "shared"},
+    "bundle_file": {"exceptions", "filenames", "cache"},
+    "bundle": TABLE | {"bundle_file", "provision", "registration", "verification"},
+    "prune": TABLE | {"partial"},
     "archive": TABLE | {"settings", "engines", "copy_state", "remote_errors", "sync", "publish"},
     "store": TABLE
     | {"settings", "engines", "inputs", "tables", "explain", "selectors", "copy_state", "sync", "publish"}
-    | {"registration", "verification", "prefetch", "provision", "archive"},
+    | {"registration", "verification", "prefetch", "provision", "archive", "bundle", "prune"},
     "hookspecs": {"exceptions"},
     "plugins": {"exceptions", "orm", "selectors", "hookspecs"},
     "opening": {"plugins", "store"},

@@ -115,24 +115,34 @@ class Cache:
             raise SourceFileError(
                 f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.", path=source
             ) from error
-        temporary = self.partial / uuid.uuid4().hex
         with stream:
             before = _signature(os.fstat(stream.fileno()))
-            try:
-                with self.writing(temporary), temporary.open("xb") as sink:
-                    checksum = _copy(stream, sink)
-                    sink.flush()
-                    os.fsync(sink.fileno())
-            except BaseException:
-                with suppress(OSError):
-                    temporary.unlink()
-                raise
+            staged = self.stage_stream(stream)
             after = _signature(os.fstat(stream.fileno()))
-        staged = Staged(temporary, checksum, temporary.stat().st_size)
         if not (seen or before) == before == after:
-            temporary.unlink()
+            staged.path.unlink()
             raise SourceFileError(f"{source} changed while it was read.", "Try again when it is complete.", path=source)
         return staged
+
+    def stage_stream(self, stream: IO[bytes]) -> Staged:
+        """Write what is left of a stream under a temporary name, hashing it on the way.
+
+        Raises
+        ------
+        CacheError
+            When it cannot be written, for instance on a full disk.
+        """
+        temporary = self.partial / uuid.uuid4().hex
+        try:
+            with self.writing(temporary), temporary.open("xb") as sink:
+                checksum = _copy(stream, sink)
+                sink.flush()
+                os.fsync(sink.fileno())
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        return Staged(temporary, checksum, temporary.stat().st_size)
 
     @contextmanager
     def staging_folder(self) -> Iterator[Path]:
@@ -145,8 +155,12 @@ class Cache:
         finally:
             shutil.rmtree(folder)
 
-    def adopt(self, saved: Path) -> Staged:
-        """Stage a file that was written in a staging folder, without copying it."""
+    def adopt(self, saved: Path, folder: Path) -> Staged:
+        """Stage a file that was written in a staging folder, without copying it.
+
+        Its permissions are those of a new file, also where the writer made it for its user alone.
+        """
+        saved.chmod(folder.stat().st_mode & 0o666)
         with saved.open("rb") as stream:
             os.fsync(stream.fileno())
         return Staged(saved, digest_of(saved), saved.stat().st_size)
@@ -164,7 +178,7 @@ class Cache:
         final = self.path(filename)
         with self.writing(final):
             _move_to_free_name(staged.path, final)
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
         return final
 
     def quarantine(self, path: Path) -> Path:
@@ -234,7 +248,8 @@ def _move_to_free_name(temporary: Path, final: Path) -> None:
         temporary.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

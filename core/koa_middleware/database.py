@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -286,6 +286,8 @@ class LocalDatabase(CalibrationDatabase[R]):
     def __init__(self, orm_class: type[R], path: Path) -> None:
         super().__init__(orm_class, sqlite_engine(path), str(path))
         self.path = path
+        with suppress(OSError):  # which SQLite tells when it opens the file
+            path.touch(exist_ok=False)  # SQLite itself would let no group write, whatever the umask says
         try:
             self._prepare()
         except BaseException:

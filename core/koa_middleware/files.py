@@ -16,7 +16,11 @@ from .orm import ORMCalibration
 
 
 def signatures_table(orm_class: type[ORMCalibration]) -> Table:
-    """Table of an instrument's verified files: file name, its signature, and the checksum that was found."""
+    """Table of an instrument's verified files: name, signature, the checksum that was found, the record's origin.
+
+    A file of a shared cache stands there under its full path. The row of a withdrawn record stays: by it, pruning
+    knows its file for one that came from the archive.
+    """
     name = f"{orm_class.instrument_name}_verified_files"
     known = orm_class.metadata.tables.get(name)
     if known is not None:
@@ -29,14 +33,24 @@ def signatures_table(orm_class: type[ORMCalibration]) -> Table:
         Column("size", BigInteger, nullable=False),
         Column("mtime_ns", BigInteger, nullable=False),
         Column("inode", BigInteger, nullable=False),
+        Column("origin", String, nullable=False),
     )
 
 
 def remember_signature(
-    connection: Connection, orm_class: type[ORMCalibration], record: ORMCalibration, signature: Signature
+    connection: Connection,
+    orm_class: type[ORMCalibration],
+    record: ORMCalibration,
+    signature: Signature,
+    key: str | None = None,
 ) -> None:
-    """Note that the file of this signature has the record's content."""
-    values = {"filename": record.filename, "checksum": record.checksum or "", **signature._asdict()}
+    """Note that the file of this signature has the record's content; `key` is its path where it is a shared one."""
+    values = {
+        "filename": key or record.filename,
+        "checksum": record.checksum or "",
+        "origin": record.origin,
+        **signature._asdict(),
+    }
     connection.execute(
         insert(signatures_table(orm_class)).values(values).on_conflict_do_update(["filename"], set_=values)
     )

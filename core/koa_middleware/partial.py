@@ -255,6 +255,16 @@ class Partial:
         self.remember()
 
 
+def abandoned(folder: Path, after_s: float) -> Iterator[Path]:
+    """Give the partial files of any key without a living owner, and without a new byte for so long."""
+    for path in folder.glob(f"*.*.*.*.{_SUFFIX}"):
+        with contextlib.suppress(OSError, ValueError):  # gone in the meantime, or not of ours
+            _, owner, _, _, _ = path.name.split(".")
+            changed = path.stat().st_mtime
+            if time.time() - changed > after_s and _is_abandoned(owner, changed):
+                yield path
+
+
 def _encode(validator: str) -> str:
     """Return a validator as a part of a file name; nothing where it is too long for that."""
     text = base64.urlsafe_b64encode(validator.encode("latin-1", "replace")).decode().rstrip("=")

@@ -21,6 +21,7 @@ from .files import remember_signature
 from .orm import ORMCalibration
 from .prefetch import PrefetchReport, shown_progress
 from .settings import CALIBRATION_URL, Settings
+from .shared import SharedCache
 from .verification import Verifier
 
 if TYPE_CHECKING:
@@ -47,23 +48,33 @@ class Provider(Generic[R]):
         self._cache = cache
         self._database = database
         self.verifier = Verifier(cache, database)
+        self._shared = SharedCache(settings.shared_cache_dir, self.verifier)
 
     @cached_property
     def _server(self) -> FileServer:
         from .download import FileServer
 
+        return FileServer(
+            self.require_url(),
+            access_token=self._settings.access_token,
+            cookie_file=self._settings.cookie_file,
+            offline=self._settings.offline,
+        )
+
+    def require_url(self) -> str:
+        """Give the archive's address.
+
+        Raises
+        ------
+        RemoteNotConfiguredError
+        """
         if self._settings.calibration_url is None:
             raise RemoteNotConfiguredError(
                 "No calibration URL is set.",
                 f"Set {CALIBRATION_URL} or pass calibration_url.",
                 variable=CALIBRATION_URL,
             )
-        return FileServer(
-            self._settings.calibration_url,
-            access_token=self._settings.access_token,
-            cookie_file=self._settings.cookie_file,
-            offline=self._settings.offline,
-        )
+        return self._settings.calibration_url
 
     @property
     def can_download(self) -> bool:
@@ -85,7 +96,47 @@ class Provider(Generic[R]):
                 return path
             self.set_aside(record, path, fault)
             here = False
+        if not here and (use_cached or record.origin == "LOCAL"):
+            shared = self._in_shared(record)
+            if shared is not None:
+                return shared
         return self.download(record, fresh=here)
+
+    def path(self, record: R) -> Path:
+        """Give the path of a record's file; see `CalibrationStore.get_local_filepath`."""
+        own = self._cache.path(record.filename)
+        return own if own.is_file() else self._shared.path(record) or own
+
+    def is_here(self, record: R) -> bool:
+        """Whether a record's file could be used without a download."""
+        own = self._cache.path(record.filename)
+        if own.is_file():
+            return not self.fault(record, own)
+        return self._stands_in_shared(record)
+
+    def _stands_in_shared(self, record: R) -> bool:
+        path, fault = self._shared.find(record)
+        return path is not None and not fault
+
+    def _in_shared(self, record: R) -> Path | None:
+        """Path of a record's verified file in the shared cache; None where it has none, or a download can mend it.
+
+        Raises
+        ------
+        IntegrityError
+            When the only file that there is has other content.
+        """
+        path, fault = self._shared.find(record)
+        if path is None or not fault:
+            return path
+        if record.origin == "LOCAL" or not self.can_download:
+            raise IntegrityError(
+                f"{path} of the shared cache is not what its record says: {fault}.",
+                "Tell those who keep that cache; download the file into your own where there is a network.",
+                path=path,
+            )
+        self._shared.warn(f"{path} is not what its record says: {fault}; it is downloaded into {self._cache.root}.")
+        return None
 
     def fault(self, record: R, path: Path) -> str:
         """Say how the file of a record's name differs from the record; nothing when it does not.
@@ -107,7 +158,7 @@ class Provider(Generic[R]):
             When it cannot be downloaded again; then the file stays, and is never handed out.
         """
         self._check_that_the_name_is_free(record)
-        if record.origin == "LOCAL" or not self.can_download:
+        if record.origin == "LOCAL" or not (self.can_download or self._stands_in_shared(record)):
             raise IntegrityError(
                 f"{path} is not what its record says: {fault}.",
                 "Register the right file again, or move this one away and download it; it was left where it is.",
@@ -161,17 +212,17 @@ class Provider(Generic[R]):
 
     def missing_size(self, records: Sequence[R]) -> int:
         """Bytes that a prefetch of these records would bring, as far as their sizes are recorded."""
-        missing = {r.filename: r.file_size or 0 for r in records if not self._cache.path(r.filename).is_file()}
+        missing = {r.filename: r.file_size or 0 for r in records if not self.path(r).is_file()}
         return sum(missing.values())
 
     def _is_here(self, record: R) -> bool:
         path = self._cache.path(record.filename)
-        if not path.is_file():
-            return False
-        fault = self.fault(record, path)
-        if fault:
+        if path.is_file():
+            fault = self.fault(record, path)
+            if not fault:
+                return True
             self.set_aside(record, path, fault)
-        return not fault
+        return self._in_shared(record) is not None
 
     def _check_space(self, records: Sequence[R]) -> int:
         """Give the bytes that will come, as far as they are recorded, when they fit on the disk."""

@@ -57,7 +57,7 @@ class Registration(Generic[R]):
         row = self.orm_class.complete_row({**values, **_origin(origin)}, str(path))
         staged = self.cache.stage(path, seen)
         try:
-            return self._commit(lambda connection: self._settle(connection, row, staged, new_version))
+            return self.commit(lambda connection: self._settle(connection, row, staged, new_version))
         finally:
             staged.path.unlink(missing_ok=True)
 
@@ -78,10 +78,10 @@ class Registration(Generic[R]):
             _tell(described, row, ("filename", "cal_version") if values.get("filename") else ("cal_version",))
             saved = _saved(model, folder)
             check_whole(saved)
-            staged = self.cache.adopt(saved)
+            staged = self.cache.adopt(saved, folder)
             if not values.get("filename"):
                 row["filename"] = asked = check_filename(saved.name)
-                if settled and not self._is_free(connection, asked, staged):
+                if settled and not self.is_free(connection, asked, staged):
                     row["filename"] = self.orm_class.filename_for(self._record(row))
             if settled:  # a killed registration may have left this very content under a name that was passed over
                 left = {**row, "filename": asked}
@@ -91,9 +91,9 @@ class Registration(Generic[R]):
             return self._settle(connection, row, staged, new_version, asked if settled else None)
 
         with self.cache.staging_folder() as folder:
-            return self._commit(save_and_settle)
+            return self.commit(save_and_settle)
 
-    def _commit(self, settle: Callable[[Connection], tuple[Path, R, bool]]) -> tuple[Path, R]:
+    def commit(self, settle: Callable[[Connection], tuple[Path, R, bool]]) -> tuple[Path, R]:
         """Settle in a transaction; when it fails at its end, the file goes again."""
         placed = False
         try:
@@ -121,15 +121,15 @@ class Registration(Generic[R]):
         family = self._family(connection, row)
         known = self._already_there(connection, {**row, "filename": asked or row["filename"]}, family)
         if known is not None:
-            return self._put(connection, known, staged)
+            return self.put(connection, known, staged)
         others = [member for member in family if member.checksum != staged.checksum]
         if others and not new_version:
             raise _duplicate(row, others)
         if others and asked is None:
             self._take_next_version(connection, row, family, staged)
-        elif new_version and not self._is_free(connection, row["filename"], staged):
+        elif new_version and not self.is_free(connection, row["filename"], staged):
             row["filename"] = self.orm_class.filename_for(self._record(row))
-        if not self._is_free(connection, row["filename"], staged):
+        if not self.is_free(connection, row["filename"], staged):
             raise DuplicateCalibrationError(
                 f"The cache has a file {row['filename']} with other content.",
                 "Rename the file that you register; nothing was changed.",
@@ -139,7 +139,7 @@ class Registration(Generic[R]):
         if self._find(connection, self.orm_class.table().c.id == row["id"]):
             row["id"] = str(uuid.uuid4())
         self.database.insert(connection, [row])
-        return self._put(connection, self._record(row), staged)
+        return self.put(connection, self._record(row), staged)
 
     def _already_there(self, connection: Connection, row: dict[str, Any], family: list[R]) -> R | None:
         """Give the record of the same content under the same name, or under the name that its version gave it."""
@@ -165,9 +165,9 @@ class Registration(Generic[R]):
         asked, newest = row["filename"], max(family, key=lambda member: str(member.cal_version))
         for version in range(int(newest.cal_version) + 1, 1000):
             row |= {"cal_version": f"{version:03d}", "filename": asked}
-            if not self._is_free(connection, asked, staged):
+            if not self.is_free(connection, asked, staged):
                 row["filename"] = self.orm_class.filename_for(self._record(row))
-            if self._is_free(connection, row["filename"], staged):
+            if self.is_free(connection, row["filename"], staged):
                 return
         raise DuplicateCalibrationError(
             f"{asked} cannot be a new version of {newest.filename}, which has the version {newest.cal_version}.",
@@ -177,14 +177,14 @@ class Registration(Generic[R]):
             version=newest.cal_version,
         )
 
-    def _is_free(self, connection: Connection, filename: str, staged: Staged | None) -> bool:
+    def is_free(self, connection: Connection, filename: str, staged: Staged | None) -> bool:
         """Whether no row has this name, and no file either but one of the same content."""
         if self._find(connection, self.orm_class.table().c.filename == filename):
             return False
         path = self.cache.path(filename)
         return not os.path.lexists(path) or (staged is not None and _holds(path, staged))
 
-    def _put(self, connection: Connection, record: R, staged: Staged) -> tuple[Path, R, bool]:
+    def put(self, connection: Connection, record: R, staged: Staged) -> tuple[Path, R, bool]:
         """Put the file at its name, unless it is there with that content."""
         path = self.cache.path(record.filename)
         missing = not _holds(path, staged)

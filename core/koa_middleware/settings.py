@@ -15,6 +15,7 @@ from .exceptions import ConfigurationError
 
 CACHE_DIR = "KOA_CALIBRATION_CACHE"
 LOCAL_DATABASE_FILENAME = "KOA_LOCAL_DATABASE_FILENAME"
+SHARED_CACHE_DIR = "KOA_SHARED_CALIBRATION_CACHE"
 USE_CACHED = "KOA_USE_CACHED_CALIBRATIONS"
 REMOTE_DATABASE_URL = "KOA_REMOTE_DATABASE_URL"
 CALIBRATION_URL = "KOA_CALIBRATION_URL"
@@ -42,6 +43,8 @@ class Settings:
     remote_database_url, calibration_url : str or None
         Secrets may stand in them, so they are not part of the repr.
     offline : bool
+    shared_cache_dir : pathlib.Path or None
+        Absolute; of a read-only cache under the user's own.
     access_token, cookie_file
         Credentials for the file server.
     """
@@ -52,6 +55,7 @@ class Settings:
     remote_database_url: str | None = field(default=None, repr=False)
     calibration_url: str | None = field(default=None, repr=False)
     offline: bool = False
+    shared_cache_dir: Path | None = None
     access_token: str | None = field(default=None, repr=False)
     cookie_file: Path | None = None
 
@@ -65,6 +69,7 @@ def resolve(
     remote_database_url: str | None = None,
     calibration_url: str | None = None,
     offline: bool | str | None = None,
+    shared_cache_dir: str | os.PathLike[str] | None = None,
 ) -> Settings:
     """Settings of a store of one instrument.
 
@@ -87,14 +92,17 @@ def resolve(
         )
     cached = _pick(use_cached, USE_CACHED, environ, _boolean)
     off = _pick(offline, OFFLINE, environ, _boolean)
+    own = _absolute(folder, CACHE_DIR)
+    shared = _pick(shared_cache_dir, SHARED_CACHE_DIR, environ, lambda text, _: _absolute(Path(text), SHARED_CACHE_DIR))
     return Settings(
-        cache_dir=_absolute(folder, CACHE_DIR),
+        cache_dir=own,
         local_database_filename=_pick(local_database_filename, LOCAL_DATABASE_FILENAME, environ, _plain_name)
         or f"{instrument_name}_calibrations.db",
         use_cached=True if cached is None else cached,
         remote_database_url=_pick(remote_database_url, REMOTE_DATABASE_URL, environ, _text),
         calibration_url=_pick(calibration_url, CALIBRATION_URL, environ, _text),
         offline=False if off is None else off,
+        shared_cache_dir=None if shared == own else shared,
         access_token=_pick(None, ACCESS_TOKEN, environ, _text),
         cookie_file=_pick(None, COOKIE_FILE, environ, lambda text, _: _absolute(Path(text), COOKIE_FILE)),
     )

@@ -21,6 +21,7 @@ from .exceptions import (
 )
 from .explain import Explanation
 from .flags import check_judgement, this_user, write_flag
+from .headers import user_path
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
 from .prefetch import PrefetchReport, Wanted, wanted_for
@@ -32,7 +33,9 @@ from .verification import VerificationReport
 
 if TYPE_CHECKING:
     from .archive import Archive, RemoteDatabase
+    from .bundle import BundleExport, BundleImport
     from .copy_state import Conflict
+    from .prune import PruneReport
     from .publish import PublishResult
     from .sync import SyncResult
 
@@ -68,6 +71,9 @@ class CalibrationStore(Generic[R]):
         ``KOA_CALIBRATION_URL``; no downloads.
     offline : bool, optional
         ``KOA_OFFLINE``; false. An offline store opens no connection.
+    shared_cache_dir : path, optional
+        ``KOA_SHARED_CALIBRATION_CACHE``; none. Files that are not in the user's cache but in this one are used there;
+        nothing is ever written to it.
     sync_if_older_than : datetime.timedelta, optional
         Sync before a selection when the last sync is older than this; where the archive does not answer, a
         `StaleWarning` says so once and the selection goes on.
@@ -90,6 +96,7 @@ class CalibrationStore(Generic[R]):
         remote_database_url: str | None = None,
         calibration_url: str | None = None,
         offline: bool | None = None,
+        shared_cache_dir: str | os.PathLike[str] | None = None,
         sync_if_older_than: timedelta | None = None,
     ) -> None:
         if not (
@@ -108,6 +115,7 @@ class CalibrationStore(Generic[R]):
             remote_database_url=remote_database_url,
             calibration_url=calibration_url,
             offline=offline,
+            shared_cache_dir=shared_cache_dir,
         )
         self.orm_class = orm_class
         if self.settings.remote_database_url is not None:
@@ -116,6 +124,7 @@ class CalibrationStore(Generic[R]):
         self._cache.create()
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
         self._files = Provider(self.settings, self._cache, self.local_db)
+        self._registration = Registration(self._cache, self.local_db)
         self._sync_if_older_than = sync_if_older_than
 
     @cached_property
@@ -383,18 +392,17 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the cache cannot be written.
         """
-        return CalibrationResult(*Registration(self._cache, self.local_db).register(source, origin, new_version))
+        return CalibrationResult(*self._registration.register(source, origin, new_version))
 
     register_local_calibration = register_calibration
 
     def get_local_filepath(self, record: R) -> Path:
-        """Path at which a record's file stands, or would stand, in the cache."""
-        return self._cache.path(record.filename)
+        """Path at which a record's file stands, also in a shared cache, or would stand in the user's own."""
+        return self._files.path(record)
 
     def calibration_in_cache(self, record: R) -> bool:
-        """Whether a record's file is in the cache with the recorded content."""
-        path = self.get_local_filepath(record)
-        return path.is_file() and not self._files.fault(record, path)
+        """Whether a record's file is in the cache, or in a shared one, with the recorded content."""
+        return self._files.is_here(record)
 
     def download_calibration(self, record: R) -> Path:
         """Bring a record's file from the archive into the cache, verified, in place of one that is there.
@@ -484,11 +492,88 @@ class CalibrationStore(Generic[R]):
 
     def _repair(self, record: R, path: Path, fault: str) -> None:
         self._files.set_aside(record, path, fault)
-        self._files.download(record)
+        self._files.provide(record, use_cached=True)
 
     def missing_size(self, records: Sequence[R]) -> int:
         """Bytes that a prefetch of these records would bring, as far as their sizes are recorded."""
         return self._files.missing_size(records)
+
+    def export_bundle(self, path: str | os.PathLike[str], records: Iterable[R]) -> BundleExport:
+        """Write records with their files into one tar, for a machine without a network.
+
+        A file that is not in the cache is downloaded. A bundle of that name is replaced.
+
+        Parameters
+        ----------
+        path : path
+        records : iterable of records
+
+        Raises
+        ------
+        RemoteError, IntegrityError, SourceFileError
+            When a file is not here and does not come, or is not what its record says; no bundle is left then.
+        CacheError
+            When the bundle cannot be written.
+        """
+        from .bundle import export_bundle
+
+        return export_bundle(user_path(path), records, self._files, self._registration)
+
+    def import_bundle(self, path: str | os.PathLike[str]) -> BundleImport:
+        """Take in the records of a bundle, each with its file or not at all.
+
+        A record keeps its id, origin, version and quality. What is here already is unchanged, but for a REMOTE
+        record of which the bundle has a newer state. A conflict, or a spoilt file, changes nothing and is reported.
+
+        Raises
+        ------
+        SourceFileError
+            When it is no bundle, a damaged or hostile one, or one of another instrument; nothing is imported.
+        CacheError
+            When the files do not fit on the disk; nothing is imported.
+        """
+        from .bundle import BundleImporter
+
+        return BundleImporter(self._files, self._registration).run(user_path(path))
+
+    def prune(
+        self,
+        *,
+        max_size: int | None = None,
+        older_than: timedelta | None = None,
+        cal_type: str | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Remove files that can be downloaded again, and what dead processes left in ``partial/``.
+
+        LOCAL files, files that another instrument's database names, and files that are open or were used in the last
+        ten minutes stay. The last use is the later one of the file's times of access and change.
+
+        Parameters
+        ----------
+        max_size : int, optional
+            Bytes that this instrument's files may have afterwards; those not used for longest go first.
+        older_than : datetime.timedelta, optional
+            Files that were not used for longer than this go.
+        cal_type : str, optional
+            Only files of this type go; all of them where neither of the two above is given.
+        dry_run : bool
+            Only tell what would go.
+
+        Raises
+        ------
+        RemoteNotConfiguredError
+            When no calibration URL is set, from which the files could come again.
+        CacheError
+            When a file cannot be removed, or another database of the cache cannot be read.
+        """
+        from .prune import Limits, Pruner
+
+        days = None if older_than is None else older_than / timedelta(days=1)
+        limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
+        if limits.given:
+            self._files.require_url()
+        return Pruner(self._cache, self.local_db).prune(limits, dry_run)
 
     # -- the archive's database ----------------------------------------------------------------------------------------
 

@@ -75,24 +75,24 @@ class Verifier(Generic[R]):
         self.cache = cache
         self.database = database
 
-    def fault(self, record: R, path: Path, *, rehash: bool = False) -> str:
+    def fault(self, record: R, path: Path, *, rehash: bool = False, key: str | None = None) -> str:
         """Say how a file differs from its record; nothing when it does not.
 
         The content is hashed when the file's signature is not the one that it had when it was last hashed, or when
-        `rehash` says so.
+        `rehash` says so. `key` is what a shared file is remembered by, in place of its name.
         """
         signature = self.cache.signature(path)
         if record.file_size is not None and signature.size != record.file_size:
             return f"it has {signature.size} bytes, {record.file_size} are recorded"
         if record.checksum is None:
             return ""
-        if not rehash and self._known(record) == signature:
+        if not rehash and self._known(record, key or record.filename) == signature:
             return ""
         found = digest_of(path, record.checksum.partition(":")[0])
         if found != record.checksum:
             return f"its checksum is {found}, {record.checksum} is recorded"
         with self.database.begin() as connection:
-            remember_signature(connection, self.database.orm_class, record, signature)
+            remember_signature(connection, self.database.orm_class, record, signature, key)
         return ""
 
     def check_all(self) -> Iterator[tuple[R, Path, str]]:
@@ -101,9 +101,9 @@ class Verifier(Generic[R]):
             path = self.cache.path(record.filename)
             yield record, path, self.fault(record, path, rehash=True) if path.is_file() else "missing"
 
-    def _known(self, record: R) -> Signature | None:
+    def _known(self, record: R, key: str) -> Signature | None:
         statement = known_signature(self.database.orm_class)
-        for checksum, *signature in self.database.rows(statement, {"filename": record.filename}):
+        for checksum, *signature in self.database.rows(statement, {"filename": key}):
             if checksum == record.checksum:
                 return Signature(*signature)
         return None

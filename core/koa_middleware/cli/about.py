@@ -48,10 +48,13 @@ def status(options: Namespace) -> int:
         )
         counts = [tuple(row) for row in store.local_db.execute(counting)]
         files = [path.stat().st_size for path in (store.cache_dir / "calibrations").iterdir() if path.is_file()]
+        folder = store.settings.shared_cache_dir
+        shared = {} if folder is None else {"shared_cache_dir": str(folder)}
         facts = {
             "instrument": store.orm_class.instrument_name,
             "cache_dir": str(store.cache_dir),
             "database": str(store.local_db.path),
+            **shared,
             "records": sum(row[3] for row in counts),
             "last_updated": store.local_db.get_last_updated(),
             "files_in_cache_dir": len(files),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -114,6 +116,32 @@ def build_parser() -> argparse.ArgumentParser:
     _instrument(prefetch)
     _json(prefetch)
 
+    bundle = _add(commands, "bundle", "bundle:export", "calibrations with their files in one tar").add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    export = _add(bundle, "export", "bundle:export", "write calibrations and their files into one tar")
+    export.add_argument("file", metavar="FILE.tar")
+    export.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
+    export.add_argument("--type", metavar="T", help="all of this cal type")
+    export.add_argument(
+        "--since", metavar="TIME", type=_time, help="observed at this UTC time or later, for instance 2026-02-12"
+    )
+    export.add_argument("--until", metavar="TIME", type=_time, help="observed at this UTC time or day, or earlier")
+    _instrument(export)
+    _json(export)
+    taking = _add(bundle, "import", "bundle:import_", "take in what a bundle holds")
+    taking.add_argument("file", metavar="FILE.tar")
+    _instrument(taking)
+    _json(taking)
+
+    prune = _add(commands, "prune", "prune:prune", "free space of what can be downloaded again")
+    prune.add_argument("--max-size", metavar="SIZE", type=_size, help="leave at most this much, for instance 20GB")
+    prune.add_argument("--older-than", metavar="DAYS", type=_days, help="what was not used for so many days")
+    prune.add_argument("--type", metavar="T", help="only this cal type")
+    prune.add_argument("--dry-run", action="store_true", help="only tell what would go")
+    _instrument(prune)
+    _json(prune)
+
     remote = _add(commands, "remote", "remote:init", "for the archive's owner").add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
@@ -190,3 +218,21 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"([0-9.]+) *([kmgt]?)b?", text.strip().lower())
+    try:
+        return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " ")) if found else int("")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 500MB or 20GB") from None
+
+
+def _days(text: str) -> timedelta:
+    try:
+        days = timedelta(days=float(text))
+        if days < timedelta(0):
+            raise ValueError(text)
+        return days
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days above 0") from None
