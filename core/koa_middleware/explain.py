@@ -121,7 +121,8 @@ def explain(
     """Count all records of the type by the refusal that comes first, and tell of the `nearest` one by one."""
     table = plan.orm_class.table()
     time, asked = table.c[plan.declaration.time], parameters["time"]
-    of_type = table.c.cal_type == normal_form(table.c.cal_type, plan.declaration.cal_type, "the selector")
+    cal_type = normal_form(table.c.cal_type, plan.declaration.cal_type, "the selector")
+    of_type = true() if cal_type is None else table.c.cal_type == cal_type
     chosen = table.c.id == (winner.id if winner is not None else None)
     outcomes = [
         (

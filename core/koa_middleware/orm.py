@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -261,6 +261,7 @@ class ORMCalibration(DeclarativeBase):
             When a value cannot be one of its column.
         """
         if not headers.is_fits_name(path.name):
+            headers.check_readable(path)
             return cls.values_from_header({}, path.name)
         with headers.open_headers(path) as cards:
             return cls.values_from_header(cards, path.name)
@@ -276,6 +277,12 @@ class ORMCalibration(DeclarativeBase):
         if name not in self.column_names():
             raise KeyError(name)
         return getattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.column_names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.column_names())
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give the value of a column, or `default` where there is no such column."""

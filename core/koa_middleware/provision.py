@@ -241,9 +241,8 @@ class Provider(Generic[R]):
 
         if record.origin == "LOCAL":
             raise DownloadError(
-                f"{record.filename} is LOCAL and its file is not in {self._cache.calibrations}; the archive does "
-                "not have it.",
-                "Register the file again.",
+                f"{record.filename} is LOCAL, so that the archive does not have its file.",
+                f"Register it again, if it is no longer in {self._cache.calibrations}.",
             )
         self._check_that_the_name_is_free(record)
         if self._settings.offline:

@@ -127,7 +127,7 @@ class Registration(Generic[R]):
             raise _duplicate(row, others)
         if others and asked is None:
             self._take_next_version(connection, row, family, staged)
-        elif new_version and not self.is_free(connection, row["filename"], staged):
+        elif not self.is_free(connection, row["filename"], staged):
             row["filename"] = self.orm_class.filename_for(self._record(row))
         if not self.is_free(connection, row["filename"], staged):
             raise DuplicateCalibrationError(

@@ -132,12 +132,13 @@ class CalibrationSelector:
         record = self._choose(compared, db)
         if record is not None:
             return record
-        record = self.select_fallback(input, db)
+        record = self.select_fallback(_normal(input, db), db)
         if record is None or record.quality == "BAD":
             raise self._not_found(compared, db)
         record.is_fallback = True
         warnings.warn(
-            f"No {self.cal_type} fits the rule of {type(self).__name__}; its fallback chose {record.filename}.",
+            f"No {self.cal_type or 'calibration'} fits the rule of {type(self).__name__}; "
+            f"its fallback chose {record.filename}.",
             FallbackWarning,
             stacklevel=2,
         )
@@ -159,8 +160,9 @@ class CalibrationSelector:
 
     def _choose(self, compared: Mapping[str, Any], db: Database) -> Any:
         if self._overrides("get_candidates") or self._overrides("select_best"):
-            candidates = [record for record in self.get_candidates(compared, db) if record.quality != "BAD"]
-            return self.select_best(compared, candidates) if candidates else None
+            values = _normal(compared, db)
+            candidates = [record for record in self.get_candidates(values, db) if record.quality != "BAD"]
+            return self.select_best(values, candidates) if candidates else None
         prepared = self._plan(db)
         found = _fetch(db, prepared.nearest, prepared.parameters(compared, self.max_age, self.direction))
         return found[0] if found else None
@@ -171,7 +173,7 @@ class CalibrationSelector:
         refusals = prepared.refusals(parameters, self.max_age, self.direction)
         if self._overrides("get_candidates"):
             columns = db.orm_class.table().c
-            admitted = columns.id.in_([record.id for record in self.get_candidates(compared, db)])
+            admitted = columns.id.in_([record.id for record in self.get_candidates(_normal(compared, db), db)])
             refusals = [
                 bad_quality(columns.quality),
                 Refusal("get_candidates", ~admitted, lambda _: f"{type(self).__name__} does not admit it"),
@@ -188,7 +190,7 @@ class CalibrationSelector:
             found = f"of the {explanation.total} known, the nearest were refused ({reasons})"
             hint = "koa-cal explain tells of all."
         return CalibrationNotFoundError(
-            f"No {self.cal_type} fits {asked}: {found}.",
+            f"No {self.cal_type or 'calibration'} fits {asked}: {found}.",
             hint,
             cal_type=self.cal_type,
             asked=explanation.asked,
@@ -217,6 +219,11 @@ class CalibrationSelector:
         return ConfigurationError(
             f"{type(self).__name__} {fault}.", f"Use one of {allowed}.", setting=setting, variable=None
         )
+
+
+def _normal(input: Mapping[str, Any], db: Database) -> dict[str, Any]:
+    """Values in their normal forms, as a selector that is programmed gets them."""
+    return {**input, **db.orm_class.normalise(input, str(input.get("filename") or "the input"))}
 
 
 def _hashable(value: Any) -> Any:

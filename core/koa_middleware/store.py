@@ -210,7 +210,7 @@ class CalibrationStore(Generic[R]):
         """
         values, database = column_values(self.orm_class, input), self._database(source)
         try:
-            record: R = self._selector(selector).select(values, database)
+            record: R = _fit(self._selector(selector), values, database)
         except CalibrationNotFoundError as error:
             if source == "local":
                 error.hint = f"{error.hint} {self._archive.advice()}".strip()
@@ -286,7 +286,7 @@ class CalibrationStore(Generic[R]):
         """
         values = column_values(self.orm_class, input)
         wanted = default_types(self.orm_class, values) if cal_types is None else cal_types
-        selectors = {name: self._selector(name) for name in wanted}
+        selectors = {name: self._selector(name) for name in ([wanted] if isinstance(wanted, str) else wanted)}
         found = {
             name: _outcome(lambda chosen=chosen: self.get_calibration(values, chosen), True)
             for name, chosen in selectors.items()
@@ -663,6 +663,21 @@ class CalibrationStore(Generic[R]):
     def _provide(self, record: R, use_cached: bool | None) -> CalibrationResult:
         cached = self.use_cached if use_cached is None else use_cached
         return CalibrationResult(self._files.provide(record, cached), record)
+
+
+def _fit(selector: Any, values: Mapping[str, Any], database: Any) -> Any:
+    """Let a selector choose; one that is programmed gives neither nothing nor a record that was flagged as bad."""
+    programmed = type(selector).select is not CalibrationSelector.select
+    record = selector.select({**values, **database.orm_class.normalise(values)} if programmed else values, database)
+    if record is None or record.quality == "BAD":
+        found = "nothing" if record is None else f"{record.filename}, whose quality is BAD"
+        raise CalibrationNotFoundError(
+            f"{type(selector).__name__} chose {found}.",
+            "Its select should give a record, or raise CalibrationNotFoundError.",
+            cal_type=getattr(selector, "cal_type", None),
+            asked=values,
+        )
+    return record
 
 
 def _outcome(call: Any, return_exceptions: bool) -> Any:

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine, Table
@@ -30,7 +30,7 @@ class SyncResult:
     ----------
     added, changed, withdrawn : int
         Rows of the local database that are new, got other values, or went.
-    conflicts : tuple of Conflict
+    conflicts : list of Conflict
         All remote rows that are kept apart now.
     full : bool
         Whether the whole table was read.
@@ -39,7 +39,7 @@ class SyncResult:
     added: int
     changed: int
     withdrawn: int
-    conflicts: tuple[Conflict, ...] = ()
+    conflicts: list[Conflict] = field(default_factory=list)
     full: bool = False
 
 
@@ -76,7 +76,7 @@ def synchronise(local: Engine, remote: Engine, table: Table, *, full: bool = Fal
                 source.end()
                 continue
             counts = copy.counts
-            return SyncResult(counts.added, counts.changed, counts.withdrawn, tuple(copy.conflicts()), swept)
+            return SyncResult(counts.added, counts.changed, counts.withdrawn, copy.conflicts(), swept)
 
 
 def last_synced(local: Engine, table: Table) -> float | None:

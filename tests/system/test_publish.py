@@ -110,7 +110,7 @@ def test_the_same_content_under_the_same_name_there_is_taken_for_ours(archive, c
     (theirs,) = archive.insert("a.fits", checksum="sha256:a")
     assert send(client) == PublishResult(0, 1, {})
     assert client.rows()["a.fits"]["id"] == theirs
-    assert client.sync().conflicts == ()
+    assert client.sync().conflicts == []
 
 
 def test_publishers_at_the_same_time_never_give_one_version_twice(archive, new_client):

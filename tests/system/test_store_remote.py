@@ -255,7 +255,7 @@ def test_local_records_are_never_touched_and_conflicts_are_listed_and_reachable(
         with pytest.raises(DownloadError, match=rf"{each.filename} of the archive cannot stand in the cache: a LOCAL"):
             store.get_calibration_by_id(each.id)
     server.execute(f"DELETE FROM {TABLE}")
-    assert store.sync_from_remote().conflicts == ()
+    assert store.sync_from_remote().conflicts == []
     assert store.conflicts() == []
     with pytest.raises(CalibrationNotFoundError):
         store.local_db.query_by_id(theirs.id)
@@ -351,7 +351,7 @@ def test_publishing_ends_a_conflict_of_names(client: Open, server: Server, tmp_p
     server.insert(other)
     assert len(keck.sync_from_remote().conflicts) == 1
     (new,) = keck.publish(upload_to=served).renamed.values()
-    assert keck.sync_from_remote().conflicts == ()
+    assert keck.sync_from_remote().conflicts == []
     assert rows_of(keck) == server.rows()
     assert keck.get_calibration_by_id(mine.id).path.read_bytes() == content == (served / new).read_bytes()
     assert keck.get_calibration_by_id(other.id).path.read_bytes() == theirs.read_bytes()

@@ -161,7 +161,7 @@ def test_a_conflict_ends_when_the_remote_row_is_withdrawn(archive, client):
     archive.insert("a.fits")
     assert client.sync().conflicts
     archive.execute(f"DELETE FROM {TABLE}")
-    assert client.sync().conflicts == ()
+    assert client.sync().conflicts == []
 
 
 def test_a_conflict_ends_when_the_local_record_goes(archive, client):
@@ -186,7 +186,7 @@ def test_a_remote_row_that_takes_a_local_records_name_leaves_its_place(archive, 
 def test_a_local_record_that_was_published_becomes_remote(archive, client):
     mine = client.add_local("a.fits", checksum="sha256:1")
     archive.insert("a.fits", id=mine.id, checksum="sha256:1")
-    assert client.sync().conflicts == ()
+    assert client.sync().conflicts == []
     assert client.rows() == archive.rows()
 
 
@@ -338,7 +338,7 @@ def test_values_of_an_older_archive_are_normalised(fresh_database, tmp_path):
     (apart,) = result.conflicts
     assert (apart.filename, apart.reason) == ("b.fits", "no value in mjd_start")
     archive.execute(f"UPDATE {TABLE} SET mjd_start = 61043 WHERE filename = 'b.fits'")
-    assert client.sync().conflicts == ()
+    assert client.sync().conflicts == []
     assert client.rows()["b.fits"]["last_updated"] > "2026"
     owner.dispose(), archive.engine.dispose(), client.engine.dispose()
 

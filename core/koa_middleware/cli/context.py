@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exceptions import ConfigurationError
-from ..headers import is_fits_name, open_headers
+from ..headers import check_readable, is_fits_name, open_headers
 from ..opening import open_store
 from ..plugins import InstrumentPlugin, available_instruments, get_plugin
 from ..store import CalibrationStore
@@ -54,7 +54,8 @@ def said_instrument(file: str) -> str:
         When the file cannot be read.
     """
     path = Path(file).expanduser()
-    if not (path.is_file() and is_fits_name(path.name)):
+    check_readable(path)
+    if not is_fits_name(path.name):
         return ""
     with open_headers(path) as headers:
         return str(headers.get("INSTRUME") or "").strip()

@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     register.add_argument(
         "--new-version", action="store_true", help="other content of a family becomes its next version"
     )
-    register.add_argument("--origin", choices=("LOCAL", "REMOTE"), help="in place of what the header says")
+    register.add_argument("--origin", choices=("LOCAL", "REMOTE", "KECK"), help="in place of what the header says")
     _instrument(register)
     _json(register)
 
