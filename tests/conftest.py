@@ -93,8 +93,8 @@ def files_under(folder: Path) -> list[str]:
 def run_python(script: str, *arguments: object, path: Path | None = None, **options: Any) -> subprocess.Popen[str]:
     """Start a script in a Python of its own, which can import these tests, and the packages in `path`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KOA_")}
-    found = [str(path)] if path else []
-    environment["PYTHONPATH"] = os.pathsep.join([*found, str(ROOT)])
+    found = [*([str(path)] if path else []), str(ROOT), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, found))
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
         env=environment,

@@ -309,13 +309,14 @@ database.close()
     database.close()
 
 
-def test_a_writer_that_waits_too_long_is_told_of_the_other_one(database: Database, monkeypatch: Any) -> None:
+def test_a_writer_that_waits_too_long_is_told_of_the_other_one(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("koa_middleware.engines.BUSY_TIMEOUT", 0.05)
+    database = LocalDatabase(DemoCalibration, tmp_path / "demo.db")
     with sqlite3.connect(database.path, isolation_level=None) as raw:
         raw.execute("BEGIN EXCLUSIVE")
-        with database.engine.connect() as connection:
-            connection.connection.dbapi_connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
         with pytest.raises(CacheError, match="Another process has been writing"):
             database.add(record("a.fits"))
         raw.execute("ROLLBACK")
     raw.close()
     database.add(record("a.fits"))
+    database.close()

@@ -543,6 +543,18 @@ def test_a_file_that_a_killed_registration_left_does_not_stop_its_family(
     assert left.read_bytes() == b"left behind"
 
 
+def test_a_file_that_a_killed_registration_of_a_model_left_is_adopted(store: Store) -> None:
+    path, first = store.register_calibration(MappingModel(2, filename="second.fits"))
+    content = path.read_bytes()
+    with store.local_db.session_manager() as session:
+        session.delete(session.get(DemoCalibration, first.id))
+    assert (store.query(), path.read_bytes()) == ([], content)  # what a process that was killed leaves
+    store.register_calibration(MappingModel(1, filename="first.fits"))
+    again, found = store.register_calibration(MappingModel(2, filename="second.fits"), new_version=True)
+    assert (again, found.cal_version) == (path, "002")
+    assert files_under(store.cache_dir) == ["calibrations/first.fits", "calibrations/second.fits"]
+
+
 def test_a_models_name_may_be_a_path_object_and_not_leave_the_folder(store: Store) -> None:
     path, _ = store.register_calibration(MappingModel(filename=Path("pathlike.fits")))
     assert path.name == "pathlike.fits"

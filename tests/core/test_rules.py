@@ -85,15 +85,13 @@ def precedes(row: dict[str, Any], other: dict[str, Any], frame: dict[str, Any], 
 
 # -- random tables -----------------------------------------------------------------------------------------------------
 
-#: Days from the frame: a coarse grid makes ties, the small steps stand just inside and just outside of an age limit.
-OFFSETS = [sign * (days + step) for days in (0, 0.25, 1, 1.5, 2.5, 40) for step in (0, 1e-9, -1e-9) for sign in (1, -1)]
-OFFSET_TIMES = [FRAME_MJD + offset for offset in OFFSETS]
-HOSTILE_TIMES = [*OFFSET_TIMES, math.inf, -math.inf, 1e308, -1e308, 0.0]
+#: Days from the frame: on a coarse grid, with small steps that stand just inside and just outside of an age limit.
+DISTANCES = [days + step for days in (0, 0.25, 1, 1.5, 2.5, 40) for step in (0, 1e-9, -1e-9)]
+
+HOSTILE_TIMES = [math.inf, -math.inf, 1e308, -1e308, 0.0]
 
 CHOICES: dict[str, list[Any]] = {
     "cal_type": ["dark", "dark", "dark", "dark", "flat"],
-    "mjd_start": HOSTILE_TIMES,
-    "mjd_mid": [*HOSTILE_TIMES, None, None, None],
     "cal_version": ["001", "002", "010"],
     "quality": ["GOOD", "UNKNOWN", "BAD"],
     "master_cal": [True, False],
@@ -105,10 +103,13 @@ CHOICES: dict[str, list[Any]] = {
 
 
 def table(size: int, seed: int) -> list[dict[str, Any]]:
-    """Rows whose values come from `CHOICES`; a smaller table of a seed is the beginning of a larger one."""
+    """Rows at few times, so that many tie; a smaller table of a seed is the beginning of a larger one."""
     random = Random(seed)
+    near = [FRAME_MJD + sign * days for days in random.sample(DISTANCES, 2) for sign in (1, -1)]
+    times = [*near, *near, random.choice(HOSTILE_TIMES)]
+    choices = {**CHOICES, "mjd_start": times, "mjd_mid": [*times, None]}
     ids = random.sample("abcdefghijklmnopqrstuvwxyz", 26)
-    return [{"id": ids[n], **{name: random.choice(of) for name, of in CHOICES.items()}} for n in range(size)]
+    return [{"id": ids[n], **{name: random.choice(of) for name, of in choices.items()}} for n in range(size)]
 
 
 ROWS = st.builds(table, size=st.integers(0, 16), seed=st.integers(0, 2**32))
@@ -381,6 +382,7 @@ def test_letter_case_and_blanks_of_frame_calibration_and_selector_do_not_matter_
 def test_the_age_limit_is_inclusive_to_a_microsecond(database: LocalDatabase[DemoCalibration]) -> None:
     day = CalibrationSelector(cal_type="dark", max_age=timedelta(days=1))
     base = {"id": "a", "cal_type": "dark", "quality": "GOOD"}
-    for delta, admitted in ((1, True), (-1, True), (1 + 4 * MICROSECOND, False), (-1 - 4 * MICROSECOND, False)):
+    edges = [sign * (1 + steps * MICROSECOND) for steps in (0, 0.7, 4) for sign in (1, -1)]
+    for delta, admitted in zip(edges, [True, True, True, True, False, False], strict=True):
         fill(database.engine, [{**base, "mjd_start": 60000.0 + delta}])
         assert chosen(day, {"mjd_start": 60000.0}, database) == ("a" if admitted else None), delta

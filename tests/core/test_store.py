@@ -336,6 +336,17 @@ def test_a_file_that_was_touched_is_read_again_and_accepted(filled: Store) -> No
     assert filled.get_calibration(FRAME, "dark").path == path
 
 
+def test_a_record_whose_checksum_changed_is_not_served_with_the_file_of_before(filled: Store) -> None:
+    path, found = filled.get_calibration(FRAME, "dark")
+    with filled.local_db.session_manager() as session:
+        row = session.get(DemoCalibration, found.id)
+        assert row is not None
+        row.checksum = "sha256:" + "0" * 64
+    with pytest.raises(IntegrityError, match="checksum"):
+        filled.get_calibration(FRAME, "dark")
+    assert path.is_file()
+
+
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
 def test_checksums_of_both_kinds_are_verified(store: Store, algorithm: str) -> None:
     import hashlib
@@ -472,9 +483,13 @@ frame = {"mjd_start": 60000.0}
 with CalibrationStore(DemoCalibration, folder / "cache") as store:
     store.register_calibration(dark(folder, "before.fits"))
     children = []
+    parents = store.local_db.engine.raw_connection()
+    mine = parents.dbapi_connection
+    parents.close()
     for n in range(4):
         child = os.fork()
         if child == 0:
+            assert store.local_db.engine.raw_connection().dbapi_connection is not mine  # sqlite.org/howtocorrupt.html
             assert store.select(frame, CalibrationSelector(cal_type="dark")).filename == "before.fits"
             for k in range(5):
                 store.register_calibration(dark(folder, f"child{n}{k}.fits", 60001.0 + n + k / 10))
