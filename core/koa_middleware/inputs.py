@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .exceptions import HeaderError
-from .headers import user_path
+from .headers import check_readable, user_path
 from .orm import ORMCalibration
 
 
@@ -39,7 +39,9 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     if isinstance(given, Mapping):
         return given
     if isinstance(given, str | os.PathLike):
-        return orm_class.values_from_file(user_path(given))
+        path = user_path(given)
+        check_readable(path)
+        return orm_class.values_from_file(path)
     if isinstance(given, ORMCalibration):
         return given.to_dict()
     if getattr(given, "header", None) is not None:

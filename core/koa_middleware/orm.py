@@ -261,7 +261,6 @@ class ORMCalibration(DeclarativeBase):
             When a value cannot be one of its column.
         """
         if not headers.is_fits_name(path.name):
-            headers.check_readable(path)
             return cls.values_from_header({}, path.name)
         with headers.open_headers(path) as cards:
             return cls.values_from_header(cards, path.name)

@@ -252,6 +252,12 @@ class Provider(Generic[R]):
                 "offline.",
                 "Unset KOA_OFFLINE, or fetch it where there is a network.",
             )
+        if self._settings.calibration_url is None:
+            raise RemoteNotConfiguredError(
+                f"{record.filename} is not in the cache {self._cache.root}, and no calibration URL is set.",
+                f"Set {CALIBRATION_URL}, or register the file.",
+                variable=CALIBRATION_URL,
+            )
         values = {**record.to_dict(), "instrument": self._database.orm_class.instrument_name}
         return Transfer(
             self._server.url_for(values), self._cache.path(record.filename), record.checksum, record.file_size

@@ -127,12 +127,13 @@ class Registration(Generic[R]):
             raise _duplicate(row, others)
         if others and asked is None:
             self._take_next_version(connection, row, family, staged)
-        elif not self.is_free(connection, row["filename"], staged):
+        elif new_version and not self.is_free(connection, row["filename"], staged):
             row["filename"] = self.orm_class.filename_for(self._record(row))
         if not self.is_free(connection, row["filename"], staged):
             raise DuplicateCalibrationError(
                 f"The cache has a file {row['filename']} with other content.",
-                "Rename the file that you register; nothing was changed.",
+                "Register it with new_version=True (koa-cal register --new-version), which names it anew, or rename the "
+                "file; nothing was changed.",
                 filename=row["filename"],
                 existing=row["filename"],
             )

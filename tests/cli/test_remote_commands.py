@@ -179,7 +179,7 @@ def test_conflicts_are_named_by_sync_and_status_and_shown_by_their_id(
 ) -> None:
     typed("remote", "init").ended(0)
     typed("register", write("dark.fits", 61083.0, "dark")).ended(0)
-    theirs = testspec.ORM(filename="dark.fits", cal_type="dark", mjd_start=61090.0, checksum="sha256:0")
+    theirs = testspec.ORM(filename="dark.fits", cal_type="dark", mjd_start=61090.0, checksum="sha256:" + 64 * "0")
     row = {name: value for name, value in theirs.to_dict().items() if name != "last_updated"}
     archive.execute(insert(testspec.ORM.table()).values(row))
     for command in ("sync", "status"):

@@ -67,11 +67,12 @@ class PluginContract:
         with engine.connect() as connection:
             self.plugin.ORM.metadata.create_all(connection)
             for selector in self.plugin.selectors.values():
-                details = query_plan(connection, self.plugin, selector)
+                details = _query_plan(connection, self.plugin, selector)
                 probes = [line for line in details if f"{selector.time}>? AND {selector.time}<?" in line]
                 where = f"{type(selector).__name__} of {self.plugin.name}: {details}"
-                assert len(probes) == 2, f"not two probes on (cal_type, ..., time): {where}"
-                assert all("cal_type=?" in line for line in probes), where
+                assert len(probes) == 2, f"not two probes on (cal_type, compared columns, time): {where}"
+                compared = (*selector.match, *selector.given, "cal_type")
+                assert all(f"{name}=?" in line for name in compared for line in probes), where
                 assert not any(line.startswith("SCAN") for line in details), f"the table is scanned: {where}"
         engine.dispose()
 
@@ -95,7 +96,7 @@ class PluginContract:
         assert all(path.read_bytes() for path, _ in found)
 
 
-def query_plan(connection: Any, plugin: InstrumentPlugin, selector: CalibrationSelector) -> list[str]:
+def _query_plan(connection: Any, plugin: InstrumentPlugin, selector: CalibrationSelector) -> list[str]:
     """Give the lines of SQLite's plan for a selector's statement."""
     declared = plan(plugin.ORM, selector.declaration())
     compiled = declared.nearest.compile(connection, compile_kwargs={"render_postcompile": True})
