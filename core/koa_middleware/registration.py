@@ -132,8 +132,8 @@ class Registration(Generic[R]):
         if not self.is_free(connection, row["filename"], staged):
             raise DuplicateCalibrationError(
                 f"The cache has a file {row['filename']} with other content.",
-                "Register it with new_version=True (koa-cal register --new-version), which names it anew, or rename the "
-                "file; nothing was changed.",
+                "Register it with new_version=True (koa-cal register --new-version), which names it anew, or rename "
+                "the file; nothing was changed.",
                 filename=row["filename"],
                 existing=row["filename"],
             )

@@ -236,7 +236,7 @@ def test_local_records_are_never_touched_and_conflicts_are_listed_and_reachable(
     path, mine = store.register_calibration(dark(tmp_path / "night", "dark.fits"))
     other = store.register_calibration(dark(tmp_path / "night", "other.fits", mjd=60001.0)).calibration
     content, before = path.read_bytes(), rows_of(store)
-    theirs = record("dark.fits", mjd=60005.0, checksum="sha256:0", file_size=3)
+    theirs = record("dark.fits", mjd=60005.0, checksum="sha256:" + 64 * "0", file_size=3)
     of_my_size = record("other.fits", mjd=60005.0, file_size=other.file_size)
     server.insert(theirs, of_my_size, record("elsewhere.fits", mjd=60006.0, id=other.id, checksum="sha256:1"))
     came = store.sync_from_remote()
@@ -249,7 +249,7 @@ def test_local_records_are_never_touched_and_conflicts_are_listed_and_reachable(
     assert (came.added, rows_of(store), path.read_bytes()) == (0, before, content)
     apart = store.local_db.query_by_id(theirs.id)
     assert (apart.mjd_start, apart.origin, apart.filename) == (60005.0, "REMOTE", "dark.fits")
-    assert store.local_db.find(theirs.id).checksum == "sha256:0"
+    assert store.local_db.find(theirs.id).checksum == "sha256:" + 64 * "0"
     assert store.local_db.query_by_id(mine.id).origin == "LOCAL"
     for each in (theirs, of_my_size):
         with pytest.raises(DownloadError, match=rf"{each.filename} of the archive cannot stand in the cache: a LOCAL"):
@@ -389,7 +389,7 @@ def test_what_is_uploaded_is_verified_and_else_nothing_is_published(
 def test_an_id_that_is_taken_there_publishes_nothing(client: Open, server: Server, tmp_path: Path) -> None:
     keck = client("keck")
     mine = keck.register_calibration(dark(tmp_path)).calibration
-    server.insert(record("theirs.fits", id=mine.id, checksum="sha256:0"))
+    server.insert(record("theirs.fits", id=mine.id, checksum="sha256:" + 64 * "0"))
     with pytest.raises(DuplicateCalibrationError, match=r"dark\.fits"):
         keck.publish()
     assert keck.local_db.query_by_id(mine.id).origin == "LOCAL"
