@@ -238,7 +238,7 @@ def test_local_records_are_never_touched_and_conflicts_are_listed_and_reachable(
     content, before = path.read_bytes(), rows_of(store)
     theirs = record("dark.fits", mjd=60005.0, checksum="sha256:" + 64 * "0", file_size=3)
     of_my_size = record("other.fits", mjd=60005.0, file_size=other.file_size)
-    server.insert(theirs, of_my_size, record("elsewhere.fits", mjd=60006.0, id=other.id, checksum="sha256:1"))
+    server.insert(theirs, of_my_size, record("elsewhere.fits", mjd=60006.0, id=other.id, checksum="sha256:" + 64 * "1"))
     came = store.sync_from_remote()
     assert {(each.id, each.local_id) for each in came.conflicts} == {
         (theirs.id, mine.id),
