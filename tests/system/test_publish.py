@@ -66,8 +66,8 @@ def test_a_publisher_that_ended_half_way_publishes_again_and_is_done(archive, cl
 
 
 def test_a_taken_version_is_followed_by_the_next_on_both_sides(archive, client):
-    archive.insert("dark.001.fits", checksum="sha256:theirs", spectrograph=None)
-    mine = client.add_local("dark.fits", checksum="sha256:mine")
+    archive.insert("dark.001.fits", checksum="sha256:7e115", spectrograph=None)
+    mine = client.add_local("dark.fits", checksum="sha256:313e")
     placed = []
     result = send(client, place=lambda old, new: placed.append((old, new)))
     assert result == PublishResult(1, 0, {"dark.fits": "dark.002.fits"})
@@ -79,8 +79,8 @@ def test_a_taken_version_is_followed_by_the_next_on_both_sides(archive, client):
 
 
 def test_files_are_uploaded_under_their_names_there_before_the_rows_appear(archive, client):
-    archive.insert("dark.001.fits", checksum="sha256:theirs")
-    client.add_local("dark.fits", checksum="sha256:mine")
+    archive.insert("dark.001.fits", checksum="sha256:7e115")
+    client.add_local("dark.fits", checksum="sha256:313e")
     seen = []
 
     def upload(files):
@@ -96,9 +96,9 @@ def test_files_are_uploaded_under_their_names_there_before_the_rows_appear(archi
 
 
 def test_an_id_that_other_content_has_there_publishes_nothing(archive, client):
-    mine = client.add_local("a.fits", checksum="sha256:mine")
+    mine = client.add_local("a.fits", checksum="sha256:313e")
     client.add_local("b.fits", checksum="sha256:b")
-    archive.insert("z.fits", id=mine.id, checksum="sha256:theirs")
+    archive.insert("z.fits", id=mine.id, checksum="sha256:7e115")
     with pytest.raises(DuplicateCalibrationError, match=r"a\.fits"):
         send(client)
     assert list(archive.rows()) == ["z.fits"]

@@ -299,7 +299,7 @@ def test_all_local_records_are_published_once_and_are_remote_on_both_sides(
     assert observer.sync_from_remote().added == 3
     assert rows_of(observer) == before
     came = keck.sync_from_remote()
-    assert (came.added, came.changed, came.withdrawn, came.conflicts) == (0, 0, 0, ())
+    assert (came.added, came.changed, came.withdrawn, came.conflicts) == (0, 0, 0, [])
 
 
 def test_only_chosen_records_are_published(client: Open, server: Server, tmp_path: Path) -> None:

@@ -160,7 +160,9 @@ class Client:
         with sqlite3.connect(self.path) as database:
             marks = ", ".join("?" * len(COLUMNS))
             for name in LOCAL_NAMES:
-                record = Survey(filename=name, cal_type="dark", datetime_obs="2026-01-01T00:00:00", checksum="sha256:l")
+                record = Survey(
+                    filename=name, cal_type="dark", datetime_obs="2026-01-01T00:00:00", checksum="sha256:1a"
+                )
                 database.execute(f"INSERT INTO survey_calibrations VALUES ({marks})", tuple(record.to_dict().values()))
         database.close()
 
