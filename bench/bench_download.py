@@ -1,4 +1,4 @@
-"""Downloads, measured against curl in the same run: ``python bench/bench_download.py``.
+"""Downloads, beside curl and other clients in the same run.
 
 Servers are processes of their own on this machine. Each figure is the median of several interleaved runs.
 """
@@ -19,14 +19,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from koa_middleware.download import Fetched, FileServer, Transfer
+from measuring import Row, row
 
 MB = 1 << 20
 LARGE_MB = 512
 SMALL_FILES, SMALL_BYTES = 500, 200_000
 FAR_FILES, LATENCY_S, WORKERS = 100, 0.05, 8
-
-Row = tuple[str, float, float, float]
-"""What was measured, seconds, seconds of the reference, and the largest ratio that is good enough."""
 
 
 @contextmanager
@@ -130,54 +128,29 @@ def make(folder: Path, count: int, size: int) -> dict[str, str]:
     return sums
 
 
-def rows(*, compare: bool = True) -> list[Row]:
-    """Measure; a limit of infinity stands where a row is for comparison only."""
-    result: list[Row] = []
+def rows(quick: bool) -> Iterator[Row]:
+    """One large file, many small ones, and many over a slow line; others' clients beside, where they are installed."""
+    cases = [
+        (f"one file of {LARGE_MB} MB", "large", 1, LARGE_MB * MB, 0.8),
+        (f"{SMALL_FILES} files of {SMALL_BYTES // 1000} kB", "small", SMALL_FILES, SMALL_BYTES, 2.0),
+    ]
     with tempfile.TemporaryDirectory(prefix="koa-bench-") as name:
         folder = Path(name)
-        cases = [
-            (f"one file of {LARGE_MB} MB", "large", 1, LARGE_MB * MB, 0.8, 3),
-            (f"{SMALL_FILES} files of {SMALL_BYTES // 1000} kB", "small", SMALL_FILES, SMALL_BYTES, 2.0, 3),
-        ]
-        for title, label, count, size, limit, runs in cases:
+        for title, label, count, size, limit in cases[1:] if quick else cases:
             sums = make(folder / label, count, size)
             with served(folder / label) as base:
                 jobs = {
                     "curl": curl(base, list(sums), sync=count == 1),
                     "koa-middleware": ours(base, sums, size, workers=4),
-                } | (others(base, sums) if compare else {})
-                times = medians(jobs, folder, runs)
+                } | ({} if quick else others(base, sums))
+                times = medians(jobs, folder, runs=1 if quick else 3)
             shutil.rmtree(folder / label)
             reference = times.pop("curl")
-            result += [
-                (f"{title}: {who}", seconds, reference, limit if who == "koa-middleware" else float("inf"))
-                for who, seconds in times.items()
-            ]
+            for who, seconds in times.items():
+                yield row(f"{title}: {who}", seconds, "curl", reference, limit if who == "koa-middleware" else None)
         sums = make(folder / "far", FAR_FILES, SMALL_BYTES)
         with served(folder / "far", LATENCY_S) as base:
-            times = medians({"ours": ours(base, sums, SMALL_BYTES, WORKERS)}, folder, 3)
+            times = medians({"ours": ours(base, sums, SMALL_BYTES, WORKERS)}, folder, runs=1 if quick else 3)
         ideal = LATENCY_S * -(-FAR_FILES // WORKERS)
-        result.append(
-            (
-                f"{FAR_FILES} files over {LATENCY_S * 1000:.0f} ms, {WORKERS} workers",
-                times["ours"],
-                ideal,
-                1.3,
-            )
-        )
-    return result
-
-
-def main() -> None:
-    print(f"{'':56}{'s':>9}{'reference':>11}{'ratio':>8}{'limit':>8}")
-    missed = False
-    for what, seconds, reference, limit in rows():
-        ratio = seconds / reference
-        missed |= ratio > limit
-        shown = "" if limit == float("inf") else f"{limit:.2f}"
-        print(f"{what:56}{seconds:9.3f}{reference:11.3f}{ratio:8.2f}{shown:>8}")
-    raise SystemExit(missed)
-
-
-if __name__ == "__main__":
-    main()
+        what = f"{FAR_FILES} files over {LATENCY_S * 1000:.0f} ms, {WORKERS} workers"
+        yield row(what, times["ours"], "the ideal", ideal, 1.3)

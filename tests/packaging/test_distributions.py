@@ -139,7 +139,7 @@ def test_without_a_plugins_folder_the_others_work(missing: str, install: Callabl
         "-x",
         "plugins",
         "tests/packaging",
-        "tests/system",
+        "tests/system/test_demo.py",
         "tests/test_architecture.py",
         cwd=checkout,
     )

@@ -126,7 +126,7 @@ def test_a_killed_registration_leaves_no_row_without_its_whole_file(tmp_path: Pa
         time.sleep(random.uniform(0.0, 0.25))
         process.kill()
         said, error = process.communicate()
-        assert process.returncode == -9, (said, error)
+        assert process.returncode in {-9, 0}, (said, error)  # a quick machine may be done with all of them
         done += len(said.splitlines())
         rows = whole_rows(cache)
         assert len(rows) >= done
