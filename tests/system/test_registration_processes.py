@@ -117,7 +117,7 @@ def test_a_killed_registration_leaves_no_row_without_its_whole_file(tmp_path: Pa
         data = n.to_bytes(2, "big") * 800_000
         source.write_bytes(header + data + bytes(-len(data) % 2880))
         sources.append(source)
-    done = 0
+    done = killed = 0
     for _ in range(rounds):
         process = started(cache, kind, sources[done:])
         assert process.stdout is not None
@@ -127,6 +127,7 @@ def test_a_killed_registration_leaves_no_row_without_its_whole_file(tmp_path: Pa
         process.kill()
         said, error = process.communicate()
         assert process.returncode in {-9, 0}, (said, error)  # a quick machine may be done with all of them
+        killed += process.returncode == -9
         done += len(said.splitlines())
         rows = whole_rows(cache)
         assert len(rows) >= done
@@ -142,6 +143,7 @@ def test_a_killed_registration_leaves_no_row_without_its_whole_file(tmp_path: Pa
         if done >= len(sources):
             break
     assert done > 0
+    assert killed > 0
 
 
 def test_partial_files_of_a_killed_process_match_no_glob_of_a_pipeline(tmp_path: Path) -> None:
