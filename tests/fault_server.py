@@ -1,5 +1,5 @@
 """An HTTP server that misbehaves on request; a process of its own: ``python fault_server.py`` prints its
-port.
+port. With a file of a certificate and its key it speaks HTTPS: ``python fault_server.py SERVER.pem``.
 
 ``GET /<fault>/<argument>/<file name>``; the content of a file follows from its name,
 ``<label>-<bytes>.<suffix>``. ``GET /log/<file name>`` gives what was asked for that name so far, as JSON.
@@ -12,6 +12,8 @@ import gzip
 import json
 import random
 import re
+import ssl
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -52,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         self.name = "/".join(rest) or argument
         if fault == "log":
             return self.answer(json.dumps(self.log[argument]).encode())
-        entry: dict[str, object] = {"path": self.path, "sent": 0, "time": time.time()}
+        entry: dict[str, object] = {"path": self.path, "sent": 0, "time": time.time(), "client": self.client_address}
         entry |= {
             key: self.headers.get(key)
             for key in ("Range", "If-Range", "Authorization", "Cookie", "Host", "Accept-Encoding")
@@ -91,6 +93,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_redirect(self, target: str) -> None:
         """To another host's name and port, ``host:port``."""
         self.answer(b"", 302, Location=f"http://{target}/ok/-/{self.name}")
+
+    def do_moved(self, where: str) -> None:
+        """To a relative address, to itself for ever, or to what is no HTTP."""
+        here = {"near": f"../../ok/-/{self.name}", "round": self.path, "ftp": f"ftp://127.0.0.1/{self.name}"}
+        self.answer(b"", 301, Location=here[where])
 
     # What is not
 
@@ -281,6 +288,10 @@ class Server(ThreadingHTTPServer):
 
 def main() -> None:
     server = Server(("127.0.0.1", 0), Handler)
+    if len(sys.argv) > 1:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[1])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

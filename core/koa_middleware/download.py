@@ -1,4 +1,4 @@
-"""The archive's files: the only user of requests.
+"""The archive's files, from wherever the calibration URL points to.
 
 It works on plain values and knows neither records nor databases.
 """
@@ -6,23 +6,16 @@ It works on plain values and knows neither records nor databases.
 from __future__ import annotations
 
 import importlib
-import logging
-import os
-import threading
 from collections.abc import Mapping, Sequence
-from http.cookiejar import DefaultCookiePolicy
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
-
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 
 from .access import Access
 from .addresses import Address, hide_secrets
 from .answers import HEAD, Setback, continues, retry_after, validator, words
+from .connections import CHECK_URL, FAILURES, Answer, Connections, netrc_login, what_broke
 from .exceptions import CacheError, ConfigurationError, DownloadError, KoaMiddlewareError
 from .partial import Partial, TakenOver
 from .transfer import Fetched, Progress, Run, StoppedError, Transfer, copy, fetch, fetch_many, restart
@@ -33,9 +26,6 @@ TIMEOUT_S = (10.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
 LONGEST_WAIT_S = 60.0
 """Seconds that a server's ``Retry-After`` is obeyed; a longer one is an error at once."""
-
-_URLLIB3_LOG = logging.getLogger("urllib3.connectionpool")
-_CHECK_URL = "Check KOA_CALIBRATION_URL."
 
 
 class FileServer:
@@ -75,13 +65,10 @@ class FileServer:
         backoff_s: float = 0.5,
     ) -> None:
         self._address = Address(calibration_url)
-        self._access = Access(self._address, access_token, cookie_file, requests.utils.get_netrc_auth)
+        self._access = Access(self._address, access_token, cookie_file, netrc_login)
+        self._connections = Connections(self._access, timeout_s)
         self._offline = offline
-        self._timeout_s = timeout_s
         self._backoff_s = backoff_s
-        self._session: requests.Session | None = None
-        self._session_owner = 0
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({hide_secrets(self._address.template)!r}, offline={self._offline})"
@@ -94,11 +81,7 @@ class FileServer:
 
     def close(self) -> None:
         """Close all connections."""
-        with self._lock:
-            if self._session is not None:
-                self._session.close()
-                self._session = None
-                _URLLIB3_LOG.removeFilter(self._access.hide_in_log)
+        self._connections.close()
 
     def url_for(self, values: Mapping[str, object]) -> str:
         """Return the address of the file of a record with these values, each one quoted.
@@ -183,15 +166,16 @@ class FileServer:
         headers = {}
         if partial.size and partial.validator:
             headers = {"Range": f"bytes={partial.size}-", "If-Range": partial.validator}
-        session = self._open()
         try:
-            with session.get(transfer.url, headers=headers, stream=True, timeout=self._timeout_s) as response:
-                return self._take(response, transfer, partial, run)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            return _broken(error, partial)
+            answer = self._connections.get(transfer.url, headers)
+            with closing(answer.response):
+                return self._take(answer, transfer, partial, run)
+        except FAILURES as error:
+            return what_broke(error, partial.size)
 
-    def _take(self, response: requests.Response, transfer: Transfer, partial: Partial, run: Run) -> Setback | None:
-        status, headers = response.status_code, response.headers
+    def _take(self, answer: Answer, transfer: Transfer, partial: Partial, run: Run) -> Setback | None:
+        response, headers = answer.response, answer.response.headers
+        status = response.status
         if status == 200:
             restart(partial, run)
             partial.validator = validator(headers)
@@ -208,86 +192,33 @@ class FileServer:
             restart(partial, run)
             return Setback("the file on the server is being changed", status=status)
         else:
-            return self._refusal(response)
+            return self._refusal(answer)
 
         def read(size: int) -> bytes:
-            return response.raw.read1(size, decode_content=False)
+            return response.read1(size, decode_content=False)
 
         setback = copy(read, transfer, partial, run, headers)
-        has_end = "Content-Length" in headers or response.raw.chunked
+        has_end = "Content-Length" in headers or response.chunked
         if setback is None and not has_end and partial.size < (1 if transfer.file_size is None else transfer.file_size):
             return Setback(f"the connection broke after {partial.size} bytes")
         return setback
 
-    def _refusal(self, response: requests.Response) -> Setback:
+    def _refusal(self, answer: Answer) -> Setback:
         """Tell what an answer without a file means."""
-        status = response.status_code
-        said = words(response.raw.read(HEAD, decode_content=True))
+        response, status = answer.response, answer.response.status
+        said = words(response.read(HEAD, decode_content=True))
         reason = f"the server answers {status} {response.reason or ''}".rstrip() + (f", {said!r}" if said else "")
         if status in {408, 429} or status >= 500:
             wait_s = retry_after(response.headers)
             too_long = wait_s > LONGEST_WAIT_S
             hint = f"Try again in {wait_s:.0f} s." if too_long else "Try again later."
             return Setback(reason, hint, status, wait_s=wait_s, permanent=too_long)
-        hint = _CHECK_URL
+        hint = CHECK_URL
         if status in {401, 403}:
-            hint = self._access.hint(response.url, response.request.headers)
+            hint = self._access.hint(answer.url, answer.sent)
         elif status in {404, 410}:
             hint = "Check KOA_CALIBRATION_URL, and synchronise: the archive may have withdrawn this file."
         return Setback(reason, hint, status, permanent=True)
-
-    def _open(self) -> requests.Session:
-        """Return the session, one for all threads; a forked process gets its own connections."""
-        with self._lock:
-            if self._session is None or self._session_owner != os.getpid():
-                self._session, self._session_owner = _Session(self._access), os.getpid()
-                _URLLIB3_LOG.addFilter(self._access.hide_in_log)
-            return self._session
-
-
-class _Session(requests.Session):
-    """A session that keeps no cookies and chooses credentials and proxies for each server that it is sent to.
-
-    It asks the environment for proxies and certificates once for each server, where requests would twice for
-    each file, which takes as long as a small file does.
-    """
-
-    def __init__(self, access: Access) -> None:
-        super().__init__()
-        self._access = access
-        self._environments: dict[str, dict[str, Any]] = {}
-        self.trust_env = False
-        self.auth = self._authorize
-        self.headers["Accept-Encoding"] = "identity"
-        self.headers["User-Agent"] = "koa-middleware"
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, HTTPAdapter(pool_maxsize=32))
-
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.pop("Authorization", None)
-        request.headers.update(self._access.headers(request.url or ""))
-        return request
-
-    def _environment(self, url: str) -> dict[str, Any]:
-        server = "{0.scheme}://{0.netloc}".format(urlsplit(url))
-        if server not in self._environments:
-            with requests.Session() as asking:
-                self._environments[server] = dict(asking.merge_environment_settings(url, {}, True, None, None))
-        return self._environments[server]
-
-    def merge_environment_settings(self, url: Any, *_: Any) -> Any:
-        """Return proxies and certificates for this server."""
-        return self._environment(str(url))
-
-    def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:  # noqa: ARG002
-        """Choose the proxies for the address that a redirect names."""
-        chosen = self._environment(prepared_request.url or "")["proxies"]
-        return super().rebuild_proxies(prepared_request, chosen)  # type: ignore[no-untyped-call]
-
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: Any) -> None:  # noqa: ARG002
-        """Choose the credentials for the address that a redirect names."""
-        self._authorize(prepared_request)
 
 
 def _receive_file(transfer: Transfer, partial: Partial, run: Run) -> Setback | None:
@@ -319,19 +250,4 @@ def _receive_object(transfer: Transfer, partial: Partial, run: Run) -> Setback |
         ) from error
     except Exception as error:  # noqa: BLE001 - each kind of store has errors of its own
         known = isinstance(error, FileNotFoundError | PermissionError | ValueError)
-        return Setback(f"{type(error).__name__}: {error}", _CHECK_URL, permanent=known)
-
-
-def _broken(error: Exception, partial: Partial) -> Setback:
-    """Tell what a failed connection means."""
-    cause = getattr(error.args[0] if error.args else None, "reason", error)
-    if isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
-        hint = "Check the date of this machine and its certificates; REQUESTS_CA_BUNDLE names others."
-        return Setback(f"the server's certificate is not accepted ({cause})", hint, permanent=True)
-    if isinstance(error, requests.TooManyRedirects | ValueError):
-        return Setback(f"the address cannot be used ({error})", _CHECK_URL, permanent=True)
-    never = urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError
-    if isinstance(cause, never) or isinstance(error, requests.exceptions.ProxyError):
-        hint = "Check the network and KOA_CALIBRATION_URL, or set KOA_OFFLINE to work with the cache alone."
-        return Setback(f"the server cannot be reached ({cause})", hint, unreachable=True)
-    return Setback(f"the connection broke after {partial.size} bytes ({cause})")
+        return Setback(f"{type(error).__name__}: {error}", CHECK_URL, permanent=known)
