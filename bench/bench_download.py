@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -39,10 +40,14 @@ def served(folder: Path, latency_s: float = 0.0) -> Iterator[str]:
 
 
 def medians(jobs: dict[str, Callable[[Path], None]], folder: Path, runs: int) -> dict[str, float]:
-    """Seconds of each job, run in turn, each time into a new folder."""
+    """Seconds of each job, each time into a new folder.
+
+    They take turns in an order drawn anew for each turn: what a job pays for memory and disk depends on what the one
+    before it left.
+    """
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for run in range(runs + 1):
-        for name, job in jobs.items():
+        for name, job in random.Random(run).sample(list(jobs.items()), len(jobs)):  # the same orders in each run
             target = folder / "out"
             target.mkdir()
             os.sync()
@@ -143,14 +148,14 @@ def rows(quick: bool) -> Iterator[Row]:
                     "curl": curl(base, list(sums), sync=count == 1),
                     "koa-middleware": ours(base, sums, size, workers=4),
                 } | ({} if quick else others(base, sums))
-                times = medians(jobs, folder, runs=1 if quick else 3)
+                times = medians(jobs, folder, runs=1 if quick else 7)
             shutil.rmtree(folder / label)
             reference = times.pop("curl")
             for who, seconds in times.items():
                 yield row(f"{title}: {who}", seconds, "curl", reference, limit if who == "koa-middleware" else None)
         sums = make(folder / "far", FAR_FILES, SMALL_BYTES)
         with served(folder / "far", LATENCY_S) as base:
-            times = medians({"ours": ours(base, sums, SMALL_BYTES, WORKERS)}, folder, runs=1 if quick else 3)
+            times = medians({"ours": ours(base, sums, SMALL_BYTES, WORKERS)}, folder, runs=1 if quick else 5)
         ideal = LATENCY_S * -(-FAR_FILES // WORKERS)
         what = f"{FAR_FILES} files over {LATENCY_S * 1000:.0f} ms, {WORKERS} workers"
         yield row(what, times["ours"], "the ideal", ideal, 1.3)

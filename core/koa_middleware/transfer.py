@@ -22,7 +22,7 @@ ALGORITHMS = ("sha256", "md5")
 RETRIES = 4
 """Attempts, after a first one, that may follow each other without a new byte."""
 _TAKEN_OVER_TIMES = 3
-_THREADS_PER_CONNECTION = 3
+_THREADS_PER_CONNECTION = 2
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Progress = Callable[[int], None]
