@@ -6,10 +6,11 @@ its size, time of change and inode; while they stay the same, so does the conten
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from sqlalchemy import BigInteger, Column, Connection, Select, String, Table, bindparam, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from .cache import Signature
 from .orm import ORMCalibration
@@ -45,15 +46,33 @@ def remember_signature(
     key: str | None = None,
 ) -> None:
     """Note that the file of this signature has the record's content; `key` is its path where it is a shared one."""
-    values = {
-        "filename": key or record.filename,
-        "checksum": record.checksum or "",
-        "origin": record.origin,
-        **signature._asdict(),
-    }
-    connection.execute(
-        insert(signatures_table(orm_class)).values(values).on_conflict_do_update(["filename"], set_=values)
-    )
+    remember_signatures(connection, orm_class, [(record, signature)], key)
+
+
+def remember_signatures(
+    connection: Connection,
+    orm_class: type[ORMCalibration],
+    found: Iterable[tuple[ORMCalibration, Signature]],
+    key: str | None = None,
+) -> None:
+    """Note the same of many files, in one bulk statement."""
+    rows = [
+        {
+            "filename": key or record.filename,
+            "checksum": record.checksum or "",
+            "origin": record.origin,
+            **signature._asdict(),
+        }
+        for record, signature in found
+    ]
+    if rows:
+        connection.execute(_remembering(orm_class), rows)
+
+
+@lru_cache(maxsize=64)
+def _remembering(orm_class: type[ORMCalibration]) -> Insert:
+    statement = insert(signatures_table(orm_class))
+    return statement.on_conflict_do_update(["filename"], set_=dict(statement.excluded))
 
 
 @lru_cache(maxsize=64)
