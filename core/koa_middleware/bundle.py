@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select, update
 
 from .bundle_file import DAMAGE, Entry, Opener, entry_of, open_bundle, write_bundle
 from .cache import Staged, digest_of
-from .exceptions import CacheError, DuplicateCalibrationError, KoaMiddlewareError, SourceFileError
+from .exceptions import CacheError, DuplicateCalibrationError, KoaMiddlewareError, SourceFileError, all_in_one
 from .orm import ORMCalibration
 from .provision import Provider
 from .records import record_builder
@@ -88,10 +88,14 @@ def export_bundle(path: Path, records: Iterable[R], files: Provider[R], registra
     """Write a bundle; see `CalibrationStore.export_bundle`."""
     report = BundleExport(path)
     entries = []
-    for record in {record.id: record for record in records}.values():
-        found = files.provide(record, use_cached=True)
-        entry = entry_of(record.to_dict(), found)
-        entries.append((entry, found))
+    wanted = list({record.id: record for record in records}.values())
+    outcomes = files.provide_many(wanted, True, bar=True)
+    if failures := [outcome for outcome in outcomes if isinstance(outcome, KoaMiddlewareError)]:
+        raise all_in_one(failures)
+    found = [outcome.path for outcome in outcomes if not isinstance(outcome, KoaMiddlewareError)]
+    for record, file in zip(wanted, found, strict=True):
+        entry = entry_of(record.to_dict(), file)
+        entries.append((entry, file))
         report.exported.append(record.filename)
         report.size += entry.size
     write_bundle(registration.cache, path, registration.orm_class.instrument_name, entries)

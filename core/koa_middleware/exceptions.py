@@ -26,7 +26,7 @@ A message is one sentence that says what was asked and what was found, and one h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,13 @@ class KoaMiddlewareError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.hint, self._values)
+
+
+def all_in_one(errors: Sequence[KoaMiddlewareError]) -> KoaMiddlewareError:
+    """One error that says what several say; its class, hint and values are those of the first."""
+    first, *more = errors
+    said = dict.fromkeys(error.message for error in errors)
+    return _rebuild(type(first), " ".join(said), first.hint, first._values) if more else first
 
 
 class ConfigurationError(KoaMiddlewareError, ValueError):

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
+
+if TYPE_CHECKING:
+    from .transfer import Progress
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -97,16 +100,16 @@ def wanted_for(
 
 
 @contextmanager
-def shown_progress(size: int, progress: Callable[[int], None] | None) -> Iterator[Callable[[int], None] | None]:
-    """Give what is called with new bytes: the caller's function, else a bar's, on a terminal only."""
-    if progress is not None or not sys.stderr.isatty():
+def shown_progress(size: int, progress: Progress | None, bar: bool) -> Iterator[Progress | None]:
+    """Give what is called with new bytes: the caller's function, else that of a bar, on a terminal only."""
+    if progress is not None or not bar or not sys.stderr.isatty():
         yield progress
         return
     from tqdm import tqdm
 
-    with tqdm(total=size or None, unit="B", unit_scale=True, file=sys.stderr) as bar:
+    with tqdm(total=size or None, unit="B", unit_scale=True, file=sys.stderr) as shown:
 
         def advance(count: int) -> None:
-            bar.update(count)
+            shown.update(count)
 
         yield advance

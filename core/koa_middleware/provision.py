@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from .cache import Cache
 from .database import LocalDatabase
 from .exceptions import (
     CacheError,
+    CalibrationNotFoundError,
     DownloadError,
     IntegrityError,
     KoaMiddlewareError,
     RemoteNotConfiguredError,
 )
-from .files import remember_signature
+from .files import remember_signatures
 from .orm import ORMCalibration
 from .prefetch import PrefetchReport, shown_progress
 from .settings import CALIBRATION_URL, Settings
@@ -26,11 +27,28 @@ from .verification import Verifier
 
 if TYPE_CHECKING:
     from .download import FileServer, Transfer
+    from .transfer import Progress
 
 R = TypeVar("R", bound=ORMCalibration)
 
 #: Bytes that stay free on the disk when files are downloaded ahead.
 _RESERVE = 100_000_000
+WORKERS = 4
+"""Parallel transfers, where nothing else is said."""
+
+
+class Provided(NamedTuple):
+    """A record's verified file.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    came : int
+        Bytes that were transferred for it; 0 where it was here.
+    """
+
+    path: Path
+    came: int = 0
 
 
 class Provider(Generic[R]):
@@ -88,19 +106,82 @@ class Provider(Generic[R]):
 
     def provide(self, record: R, use_cached: bool) -> Path:
         """Give the path of a record's verified file; see `CalibrationStore.get_calibration`."""
+        return self._find(record, use_cached) or self.download(record, fresh=not use_cached)
+
+    def provide_many(
+        self,
+        records: Sequence[R],
+        use_cached: bool,
+        *,
+        workers: int = WORKERS,
+        progress: Progress | None = None,
+        bar: bool = False,
+    ) -> list[Provided | KoaMiddlewareError]:
+        """Give the verified files of many records; what is missing comes in parallel, and no failure stops it.
+
+        Parameters
+        ----------
+        records : sequence of records
+        use_cached : bool
+            As in `provide`.
+        workers : int
+            Number of parallel transfers.
+        progress : callable, optional
+            Called with the bytes that have come since its last call.
+        bar : bool
+            Whether a terminal shows the progress where `progress` is not given.
+
+        Returns
+        -------
+        list
+            Aligned with `records`: the file, or the error.
+
+        Raises
+        ------
+        CacheError
+            When what is missing does not fit on the disk; then nothing comes.
+        """
+        outcomes: dict[int, Provided | KoaMiddlewareError] = {}
+        transfers: dict[int, Transfer] = {}
+        for index, record in enumerate(records):
+            try:
+                path = self._find(record, use_cached)
+                if path is None:
+                    transfers[index] = self._transfer(record)
+                else:
+                    outcomes[index] = Provided(path)
+            except KoaMiddlewareError as error:
+                outcomes[index] = error
+        if transfers:
+            size = self._check_space([records[index] for index in transfers])
+            with shown_progress(size, progress, bar) as advance:
+                fetched = self._server.fetch_many(
+                    list(transfers.values()),
+                    self._cache.partial,
+                    workers=workers,
+                    progress=advance,
+                    fresh=not use_cached,
+                )
+            for index, outcome in zip(transfers, fetched, strict=True):
+                outcomes[index] = (
+                    outcome
+                    if isinstance(outcome, KoaMiddlewareError)
+                    else Provided(outcome.path, outcome.file_size if outcome.transferred else 0)
+                )
+            self._remember([records[index] for index in transfers if isinstance(outcomes[index], Provided)])
+        return [outcomes[index] for index in range(len(records))]
+
+    def _find(self, record: R, use_cached: bool) -> Path | None:
+        """Path of a record's verified file where it may be used; None where it is to come. Sets a spoilt one aside."""
+        if not use_cached and record.origin != "LOCAL":
+            return None
         path = self._cache.path(record.filename)
-        here = path.is_file()
-        if here and (use_cached or record.origin == "LOCAL"):
+        if path.is_file():
             fault = self.fault(record, path)
             if not fault:
                 return path
             self.set_aside(record, path, fault)
-            here = False
-        if not here and (use_cached or record.origin == "LOCAL"):
-            shared = self._in_shared(record)
-            if shared is not None:
-                return shared
-        return self.download(record, fresh=here)
+        return self._in_shared(record)
 
     def path(self, record: R) -> Path:
         """Give the path of a record's file; see `CalibrationStore.get_local_filepath`."""
@@ -173,56 +254,23 @@ class Provider(Generic[R]):
         self._remember([record])
         return path
 
-    def prefetch(self, records: Sequence[R], workers: int, progress: Callable[[int], None] | None) -> PrefetchReport:
+    def prefetch(self, records: Sequence[R], workers: int, progress: Progress | None) -> PrefetchReport:
         """Have the files of many records here; see `CalibrationStore.prefetch`."""
         report = PrefetchReport()
-        wanted: list[R] = []
-        for record in {record.filename: record for record in records}.values():
-            try:
-                here = self._is_here(record)
-            except KoaMiddlewareError as error:
-                report.failed[record.filename] = str(error)
-            else:
-                (report.cached.append(record.filename) if here else wanted.append(record))
-        if not wanted:
-            return report
-        size = self._check_space(wanted)
-        transfers: list[Transfer] = []
-        asked: list[R] = []
-        for record in wanted:
-            try:
-                transfers.append(self._transfer(record))
-                asked.append(record)
-            except (RemoteNotConfiguredError, DownloadError) as error:
-                report.failed[record.filename] = str(error)
-        if not transfers:
-            return report
-        came = []
-        with shown_progress(size, progress) as advance:
-            outcomes = self._server.fetch_many(transfers, self._cache.partial, workers=workers, progress=advance)
-        for record, outcome in zip(asked, outcomes, strict=True):
+        wanted = {record.filename: record for record in records}
+        outcomes = self.provide_many(list(wanted.values()), True, workers=workers, progress=progress, bar=True)
+        for filename, outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, KoaMiddlewareError):
-                report.failed[record.filename] = str(outcome)
+                report.failed[filename] = str(outcome)
             else:
-                came.append(record)
-                (report.downloaded if outcome.transferred else report.cached).append(record.filename)
-                report.size += outcome.file_size if outcome.transferred else 0
-        self._remember(came)
+                (report.downloaded if outcome.came else report.cached).append(filename)
+                report.size += outcome.came
         return report
 
     def missing_size(self, records: Sequence[R]) -> int:
         """Bytes that a prefetch of these records would bring, as far as their sizes are recorded."""
         missing = {r.filename: r.file_size or 0 for r in records if not self.path(r).is_file()}
         return sum(missing.values())
-
-    def _is_here(self, record: R) -> bool:
-        path = self._cache.path(record.filename)
-        if path.is_file():
-            fault = self.fault(record, path)
-            if not fault:
-                return True
-            self.set_aside(record, path, fault)
-        return self._in_shared(record) is not None
 
     def _check_space(self, records: Sequence[R]) -> int:
         """Give the bytes that will come, as far as they are recorded, when they fit on the disk."""
@@ -272,10 +320,12 @@ class Provider(Generic[R]):
 
     def _is_of_another(self, record: R) -> bool:
         """Whether the file name belongs to another record."""
-        return any(found.id != record.id for found in self._database.query(filename=record.filename))
+        try:
+            return self._database.query_by_filename(record.filename).id != record.id
+        except CalibrationNotFoundError:
+            return False
 
     def _remember(self, records: Sequence[R]) -> None:
+        found = [(record, self._cache.signature(self._cache.path(record.filename))) for record in records]
         with self._database.begin() as connection:
-            for record in records:
-                signature = self._cache.signature(self._cache.path(record.filename))
-                remember_signature(connection, self._database.orm_class, record, signature)
+            remember_signatures(connection, self._database.orm_class, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from .exceptions import (
     ConfigurationError,
     IntegrityError,
     KoaMiddlewareError,
+    all_in_one,
 )
 from .explain import Explanation
 from .flags import check_judgement, this_user, write_flag
@@ -25,7 +26,7 @@ from .headers import user_path
 from .inputs import column_values, default_types
 from .orm import ORMCalibration
 from .prefetch import PrefetchReport, Wanted, wanted_for
-from .provision import Provider
+from .provision import WORKERS, Provider
 from .registration import Registration
 from .selectors import CalibrationSelector
 from .settings import resolve
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .prune import PruneReport
     from .publish import PublishResult
     from .sync import SyncResult
+    from .transfer import Progress
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -283,27 +285,60 @@ class CalibrationStore(Generic[R]):
         ------
         CalibrationNotFoundError
             Lists all types that nothing fits; with `return_exceptions`, each type's error is its value instead.
+        RemoteError, IntegrityError
+            Likewise of all files that are not here and do not come.
         """
         values = column_values(self.orm_class, input)
         wanted = default_types(self.orm_class, values) if cal_types is None else cal_types
         selectors = {name: self._selector(name) for name in ([wanted] if isinstance(wanted, str) else wanted)}
-        found = {
-            name: _outcome(lambda chosen=chosen: self.get_calibration(values, chosen), True)
-            for name, chosen in selectors.items()
+        chosen = {
+            name: _outcome(lambda selector=selector: self.select(values, selector), True)
+            for name, selector in selectors.items()
         }
+        records = {name: record for name, record in chosen.items() if not isinstance(record, KoaMiddlewareError)}
+        found = {**chosen, **dict(zip(records, self.get_many(list(records.values())), strict=True))}
         if return_exceptions:
             return found
-        misses = {name: value for name, value in found.items() if isinstance(value, CalibrationNotFoundError)}
-        for value in found.values():
-            if isinstance(value, KoaMiddlewareError) and not isinstance(value, CalibrationNotFoundError):
-                raise value
+        failures = [error for error in found.values() if isinstance(error, KoaMiddlewareError)]
+        misses = {name: error for name, error in found.items() if isinstance(error, CalibrationNotFoundError)}
+        if len(failures) > len(misses):
+            raise all_in_one([error for error in failures if not isinstance(error, CalibrationNotFoundError)])
         if misses:
             raise CalibrationNotFoundError(
                 " ".join(miss.message for miss in misses.values()),
-                next(iter(misses.values())).hint,
+                failures[0].hint,
                 misses=misses,
             )
         return found
+
+    def get_many(
+        self, records: Sequence[R], *, workers: int = WORKERS, bar: bool = False
+    ) -> list[CalibrationResult | KoaMiddlewareError]:
+        """Give the verified files of many records; what is not here comes in parallel.
+
+        Parameters
+        ----------
+        records : sequence of records
+        workers : int
+            Number of parallel transfers.
+        bar : bool
+            Whether a terminal shows how they come.
+
+        Returns
+        -------
+        list
+            Aligned with `records`; an error stands in the place of its record.
+
+        Raises
+        ------
+        CacheError
+            When what is missing does not fit on the disk.
+        """
+        outcomes = self._files.provide_many(records, self.use_cached, workers=workers, bar=bar)
+        return [
+            outcome if isinstance(outcome, KoaMiddlewareError) else CalibrationResult(outcome.path, record)
+            for record, outcome in zip(records, outcomes, strict=True)
+        ]
 
     def get_calibration_by_id(self, id: str, *, use_cached: bool | None = None) -> CalibrationResult:
         """Give the calibration of an id, as a verified file on disk and its record.
@@ -426,8 +461,8 @@ class CalibrationStore(Generic[R]):
         *,
         cal_types: Iterable[str] | None = None,
         records: Iterable[R] | None = None,
-        workers: int = 4,
-        progress: Callable[[int], None] | None = None,
+        workers: int = WORKERS,
+        progress: Progress | None = None,
     ) -> PrefetchReport:
         """Download ahead what will be needed, in parallel.
 

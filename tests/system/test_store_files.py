@@ -300,6 +300,45 @@ def test_a_prefetch_brings_what_frames_and_queries_need_and_reports_the_rest(ope
         assert list(offline.prefetch(records=store.query()).failed) == [lost.filename]
 
 
+def test_what_a_frame_needs_comes_in_parallel(opening: Open, server: Server) -> None:
+    store = opening("later/1")
+    near, flat = remote(), remote(cal_type="flat")
+    add(store, near, flat)
+    found = store.get_calibrations(FRAME)
+    first, second = (server.log(one.filename)[0]["time"] for one in (near, flat))
+    assert abs(first - second) < 1  # both were asked for before either was answered
+    assert {name: one.path.read_bytes() for name, one in found.items()} == {
+        "dark": content(near.filename),
+        "flat": content(flat.filename),
+    }
+
+
+def test_offline_all_that_is_missing_is_listed(opening: Open, tmp_path: Path) -> None:
+    with opening(offline=True) as store:
+        near, flat = remote(), remote(cal_type="flat")
+        add(store, near, flat)
+        with pytest.raises(DownloadError, match="offline") as caught:
+            store.get_calibrations(FRAME)
+        assert near.filename in str(caught.value)
+        assert flat.filename in str(caught.value)
+        with pytest.raises(DownloadError, match="offline") as caught:
+            store.export_bundle(tmp_path / "night.tar", [near, flat])
+        assert near.filename in str(caught.value)
+        assert flat.filename in str(caught.value)
+        found = store.get_calibrations(FRAME, return_exceptions=True)
+    assert [type(error) for error in found.values()] == [DownloadError, DownloadError]
+    assert not (tmp_path / "night.tar").exists()
+
+
+def test_a_file_that_does_not_come_hinders_no_other(opening: Open) -> None:
+    store = opening()
+    near, lost = remote(), remote("gone-5760.fits", cal_type="flat", checksum=checksum(b""))
+    add(store, near, lost)
+    with pytest.raises(ChecksumMismatchError, match=r"gone-5760\.fits"):
+        store.get_calibrations(FRAME)
+    assert store.get_local_filepath(near).read_bytes() == content(near.filename)
+
+
 def test_what_does_not_fit_on_the_disk_is_said_before_anything_comes(opening: Open, server: Server) -> None:
     store = opening()
     small, huge = remote(), remote(mjd=60001.0, file_size=10**18)

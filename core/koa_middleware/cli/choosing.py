@@ -72,21 +72,25 @@ def choose(
 ) -> dict[str, dict[str, Any]]:
     """Give, by type, the chosen calibration or the error, as plain data."""
     found: dict[str, dict[str, Any]] = {}
+    chosen: dict[str, Any] = {}
     for cal_type in map(str.lower, types or default_types(store.orm_class, values)):
         try:
-            record = store.select(values, cal_type)
-            path = store.get_calibration_by_id(record.id).path if download else store.get_local_filepath(record)
-        except ConfigurationError:
-            raise
+            chosen[cal_type] = store.select(values, cal_type)
         except (CalibrationNotFoundError, HeaderError) as error:
             found[cal_type] = {"error": type(error).__name__, "message": str(error)}
-        except KoaMiddlewareError as error:
-            found[cal_type] = {"error": type(error).__name__, "message": str(error), **_named(record)}
+        else:
+            found[cal_type] = {}  # keeps its place
+    records = list(chosen.values())
+    outcomes = store.get_many(records, bar=True) if download else [(store.get_local_filepath(r), r) for r in records]
+    for (cal_type, record), outcome in zip(chosen.items(), outcomes, strict=True):
+        named = {"id": record.id, "filename": record.filename, "cal_version": record.cal_version}
+        if isinstance(outcome, KoaMiddlewareError):
+            found[cal_type] = {"error": type(outcome).__name__, "message": str(outcome), **named}
         else:
             time = store.orm_class.selectors[cal_type].time
             found[cal_type] = {
-                **_named(record),
-                "path": str(path),
+                **named,
+                "path": str(outcome[0]),
                 "delta_days": record[time] - float(store.orm_class.normalise(values)[time]),
                 "is_fallback": record.is_fallback,
             }
@@ -109,7 +113,3 @@ def print_choices(frame: str, found: dict[str, dict[str, Any]]) -> None:
     for cal_type, answer in found.items():
         if "error" in answer:
             say(f"{cal_type}: {answer['message']}")
-
-
-def _named(record: Any) -> dict[str, Any]:
-    return {"id": record.id, "filename": record.filename, "cal_version": record.cal_version}

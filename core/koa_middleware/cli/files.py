@@ -70,14 +70,20 @@ def _fail(options: Namespace, failed: dict[str, str], name: str, error: KoaMiddl
 
 def get(options: Namespace) -> int:
     """Have files in the cache; prints their paths."""
-    found: dict[str, str] = {}
     failed: dict[str, str] = {}
+    wanted: dict[str, Any] = {}
+    outcomes: dict[str, Any] = {}
     with open_for(options) as store:
         for name in options.names:
             try:
-                found[name] = str(store.get_calibration_by_id(store.local_db.find(name).id).path)
+                wanted[name] = store.local_db.find(name)
             except KoaMiddlewareError as error:
-                _fail(options, failed, name, error)
+                outcomes[name] = error
+        outcomes |= dict(zip(wanted, store.get_many(list(wanted.values()), bar=True), strict=True))
+    for name in dict.fromkeys(options.names):
+        if isinstance(outcomes[name], KoaMiddlewareError):
+            _fail(options, failed, name, outcomes[name])
+    found = {name: str(outcomes[name].path) for name in dict.fromkeys(options.names) if name not in failed}
     if options.json:
         print_json({"paths": found, "failed": failed})
     else:
