@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from .cache import Cache, digest_of
 from .copy_state import Conflict
 from .database import CalibrationDatabase, LocalDatabase
+from .disk import WRITTEN_AT_ONCE, cache_errors, sync_folder
 from .engines import postgresql_engine, shown_url
 from .exceptions import (
     ConfigurationError,
@@ -250,10 +251,10 @@ class Archive(Generic[R]):
                 f"{final} has other content than {source}.", "Nothing was published; move one of them.", path=final
             )
         temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-        with self._cache.writing(final):
+        with cache_errors(final):
             try:
                 with source.open("rb") as stream, temporary.open("xb") as sink:
-                    shutil.copyfileobj(stream, sink, 1 << 20)
+                    shutil.copyfileobj(stream, sink, WRITTEN_AT_ONCE)
                     sink.flush()
                     os.fsync(sink.fileno())
                 found = digest_of(temporary, algorithm)
@@ -264,6 +265,7 @@ class Archive(Generic[R]):
                         path=source,
                     )
                 temporary.rename(final)
+                sync_folder(final.parent)
             finally:
                 temporary.unlink(missing_ok=True)
 

@@ -98,7 +98,7 @@ def export_bundle(path: Path, records: Iterable[R], files: Provider[R], registra
         entries.append((entry, file))
         report.exported.append(record.filename)
         report.size += entry.size
-    write_bundle(registration.cache, path, registration.orm_class.instrument_name, entries)
+    write_bundle(path, registration.orm_class.instrument_name, entries)
     return report
 
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from .cache import Cache, digest_of, sync_folder
+from .cache import digest_of
+from .disk import cache_errors, sync_folder
 from .exceptions import SourceFileError, UnsafeFilenameError
 from .filenames import check_filename
 
@@ -71,7 +72,7 @@ def entry_of(columns: dict[str, Any], path: Path) -> Entry:
     return Entry(columns, known if _SHA256.fullmatch(known) else digest_of(path), path.stat().st_size)
 
 
-def write_bundle(cache: Cache, path: Path, instrument: str, entries: Sequence[tuple[Entry, Path]]) -> None:
+def write_bundle(path: Path, instrument: str, entries: Sequence[tuple[Entry, Path]]) -> None:
     """Write a bundle under a temporary name, hashing each file once more, and move it to its name.
 
     Raises
@@ -84,7 +85,7 @@ def write_bundle(cache: Cache, path: Path, instrument: str, entries: Sequence[tu
     records = [vars(entry) for entry, _ in entries]
     manifest = json.dumps({"format": FORMAT, "version": VERSION, "instrument": instrument, "records": records})
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    with cache.writing(path):
+    with cache_errors(path):
         try:
             with temporary.open("xb") as sink:
                 with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive:

@@ -16,10 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .exceptions import CacheError, ConfigurationError, KoaMiddlewareError, SourceFileError
+from .disk import WRITTEN_AT_ONCE, cache_errors, sync_folder
+from .exceptions import ConfigurationError, SourceFileError
 from .filenames import check_filename
-
-_CHUNK = 1 << 20
 
 
 class Staged(NamedTuple):
@@ -134,7 +133,7 @@ class Cache:
         """
         temporary = self.partial / uuid.uuid4().hex
         try:
-            with self.writing(temporary), temporary.open("xb") as sink:
+            with cache_errors(temporary), temporary.open("xb") as sink:
                 checksum = _copy(stream, sink)
                 sink.flush()
                 os.fsync(sink.fileno())
@@ -148,7 +147,7 @@ class Cache:
     def staging_folder(self) -> Iterator[Path]:
         """Give an empty folder on the cache's file system, removed at the end."""
         folder = self.partial / uuid.uuid4().hex
-        with self.writing(folder):
+        with cache_errors(folder):
             folder.mkdir()
         try:
             yield folder
@@ -176,7 +175,7 @@ class Cache:
             When it cannot be moved.
         """
         final = self.path(filename)
-        with self.writing(final):
+        with cache_errors(final):
             _move_to_free_name(staged.path, final)
             sync_folder(final.parent)
         return final
@@ -184,7 +183,7 @@ class Cache:
     def quarantine(self, path: Path) -> Path:
         """Move a file that is not what it should be out of the readers' way; gives its new path."""
         aside = self.root / "quarantine" / f"{path.name}.{uuid.uuid4().hex[:8]}"
-        with self.writing(aside):
+        with cache_errors(aside):
             aside.parent.mkdir(exist_ok=True)
             path.rename(aside)
         return aside
@@ -197,23 +196,6 @@ class Cache:
         FileNotFoundError
         """
         return _signature(path.stat())
-
-    @contextmanager
-    def writing(self, path: Path) -> Iterator[None]:
-        """Turn what the system says of a failed write into `CacheError`."""
-        try:
-            yield
-        except FileExistsError:
-            raise
-        except OSError as error:
-            if isinstance(error, KoaMiddlewareError):
-                raise
-            hint = (
-                "Free some space; nothing was changed."
-                if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-                else "Check the folder and its permissions; nothing was changed."
-            )
-            raise CacheError(f"{path} cannot be written: {error.strerror}.", hint, path=path) from error
 
 
 def _signature(status: os.stat_result) -> Signature:
@@ -228,7 +210,7 @@ def digest_of(path: Path, algorithm: str = "sha256") -> str:
 
 def _copy(source: IO[bytes], sink: IO[bytes]) -> str:
     hasher = hashlib.sha256()
-    while chunk := source.read(_CHUNK):
+    while chunk := source.read(WRITTEN_AT_ONCE):
         hasher.update(chunk)
         sink.write(chunk)
     return f"sha256:{hasher.hexdigest()}"
@@ -246,12 +228,3 @@ def _move_to_free_name(temporary: Path, final: Path) -> None:
         temporary.rename(final)
     else:
         temporary.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

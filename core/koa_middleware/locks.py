@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .partial import cache_errors
+from .disk import cache_errors
 
 STUCK_AFTER_S = 120.0
 """Seconds without a new byte after which the holder of a lock is not waited for any longer."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import hashlib
 import os
 import platform
@@ -24,17 +23,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from .exceptions import CacheError
+from .disk import WRITTEN_AT_ONCE, cache_errors
 
 CHUNK = 1 << 20
 """Bytes that are read and hashed at once, at most."""
 
 ABANDONED_AFTER_S = 600.0
 """Seconds without a new byte after which a partial file counts as left behind, whoever owns it."""
-
-#: Bytes. For larger writes some kernels look for larger pieces of memory, which on virtual machines may first have to
-#: come back from the host: 512 MB in writes of 64 kB take 0.2 s there, in writes of 1 MB 0.1 to 1.3 s.
-_WRITTEN_AT_ONCE = 1 << 16
 
 #: macOS has no fdatasync.
 _flush_data = getattr(os, "fdatasync", os.fsync)
@@ -45,36 +40,6 @@ _FLUSH = 32 * CHUNK
 _RELEASED = "released"
 _LONGEST_VALIDATOR = 150
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-
-
-@contextlib.contextmanager
-def cache_errors(path: Path, action: str = "written") -> Iterator[None]:
-    """Turn the operating system's errors about a file of the cache into a `CacheError` that names it."""
-    try:
-        yield
-    except CacheError:
-        raise
-    except OSError as error:
-        if error.errno in _DISK_FULL:
-            hint = f"Free some space on the disk of {path.parent}, or raise its limit."
-        elif error.errno in _FORBIDDEN:
-            hint = f"Make {path.parent} writable, or choose another cache folder."
-        else:
-            hint = f"Check that {path.parent} is there and that its disk is sound."
-        reason = error.strerror or str(error)
-        raise CacheError(f"{path} cannot be {action}: {reason}.", hint, path=path) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    with cache_errors(folder):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class TakenOver(Exception):  # noqa: N818 - no error: its owner starts again
@@ -161,7 +126,7 @@ class Partial:
         with cache_errors(self.path):
             rest = memoryview(piece)
             while rest:
-                rest = rest[self._file.write(rest[:_WRITTEN_AT_ONCE]) :]
+                rest = rest[self._file.write(rest[:WRITTEN_AT_ONCE]) :]
             if self._pool is not None and self.size - self._flushed >= _FLUSH:
                 self._flush(self._pool)
 

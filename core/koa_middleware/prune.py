@@ -20,6 +20,7 @@ from sqlalchemy import Connection, delete, select
 
 from .cache import Cache
 from .database import LocalDatabase
+from .disk import cache_errors
 from .exceptions import CacheError
 from .files import signatures_table
 from .orm import ORMCalibration
@@ -208,7 +209,7 @@ class Pruner(Generic[R]):
         for path in sorted({*abandoned(self._cache.partial, LEFTOVER_AFTER_S), *_staged(self._cache.partial)}):
             size = _size(path)
             if not dry_run:
-                with self._cache.writing(path):
+                with cache_errors(path, "removed"):
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             report.leftovers.append(path.name)
             report.leftover_size += size

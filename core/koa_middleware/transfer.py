@@ -14,9 +14,10 @@ from typing import Protocol
 
 from .addresses import hide_secrets
 from .answers import HEAD, Setback, plausible, what_came
+from .disk import cache_errors, sync_folder
 from .exceptions import CacheError, ChecksumMismatchError, DownloadError, KoaMiddlewareError
 from .locks import only_one
-from .partial import CHUNK, Partial, TakenOver, cache_errors, sync_folder
+from .partial import CHUNK, Partial, TakenOver
 
 ALGORITHMS = ("sha256", "md5")
 RETRIES = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import CacheError, ConfigurationError, SourceFileError, UnsafeFilenameError
+from koa_middleware import ConfigurationError, SourceFileError, UnsafeFilenameError
 from koa_middleware.cache import Cache, digest_of
 
 
@@ -120,22 +120,6 @@ def test_a_signature_changes_when_the_file_does(cache: Cache) -> None:
     assert len({first, touched, cache.signature(path)}) == 3
     with pytest.raises(FileNotFoundError):
         cache.signature(cache.calibrations / "missing")
-
-
-@pytest.mark.parametrize(
-    ("number", "hint"),
-    [(errno.ENOSPC, "Free some space"), (errno.EDQUOT, "Free some space"), (errno.EACCES, "permissions")],
-)
-def test_a_failed_write_says_what_to_do(cache: Cache, number: int, hint: str) -> None:
-    with pytest.raises(CacheError, match=rf"a\.fits cannot be written: .*{hint}"), cache.writing(cache.root / "a.fits"):
-        raise OSError(number, os.strerror(number))
-
-
-def test_errors_of_ours_and_name_clashes_pass_through_a_failed_write(cache: Cache) -> None:
-    for error in (CacheError("a"), SourceFileError("b"), FileExistsError("c")):
-        with pytest.raises(type(error)) as caught, cache.writing(cache.root):
-            raise error
-        assert caught.value is error
 
 
 def test_a_digest_names_its_algorithm(tmp_path: Path) -> None:
