@@ -218,7 +218,8 @@ def served(typed: Run, archive: Archive, write: Run, at: Run) -> None:
 def test_a_prefetch_says_what_will_come_and_brings_it(typed: Run, frame: Path, archive: Archive) -> None:
     size = (archive.files / "dark.fits").stat().st_size
     found = typed("prefetch", frame, "--type", "dark", "--type", "FLAT").ended(0)
-    assert found.err == f"koa-cal: 2 calibrations, {2 * size / 1000:.1f} kB to come\n"
+    said = rf"koa-cal: 2 calibrations, {2 * size / 1000:.1f} kB to come, [\d.]+ [kMGT]B free on the disk\n"
+    assert re.fullmatch(said, found.err)
     assert found.out.startswith("2 downloaded")
     found = typed("prefetch", "--night", "2026-02-12", "--json").ended(0)
     assert found.json == {
@@ -254,7 +255,7 @@ def test_a_prefetch_shows_its_progress_on_a_terminal_only(command: Run, process:
     assert b"3 calibrations" in shown
     assert re.search(rb"100%.*B/s", shown)
     silent = process(*line, KOA_CALIBRATION_CACHE=str(tmp_path / "another")).ended(0)
-    assert silent.err == "koa-cal: 3 calibrations, 17.3 kB to come\n"
+    assert re.fullmatch(r"koa-cal: 3 calibrations, 17\.3 kB to come, [\d.]+ [kMGT]B free on the disk\n", silent.err)
     assert silent.out.startswith("3 downloaded")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from argparse import Namespace
 
 from ..exceptions import ConfigurationError
@@ -61,8 +62,9 @@ def prefetch(options: Namespace) -> int:
         found = store.query(None, *bounds) if bounds != (None, None) else []
         found = [one for one in found if one.quality != "BAD" and (types is None or one.cal_type in types)]
         wanted = store.wanted(options.frames, types, found)
-        coming = store.missing_size(wanted.records)
-        say(f"{len({record.filename for record in wanted.records})} calibrations, {size(coming)} to come")
+        number, coming = len({record.filename for record in wanted.records}), store.missing_size(wanted.records)
+        free = shutil.disk_usage(store.cache_dir).free
+        say(f"{number} calibrations, {size(coming)} to come, {size(free)} free on the disk")
         report = store.prefetch(records=wanted.records, workers=options.workers)
         report.unmatched.update(wanted.unmatched)
         for name, failure in [*report.failed.items(), *report.unmatched.items()]:
