@@ -21,7 +21,7 @@ from requests.utils import get_netrc_auth, requote_uri
 from urllib3.connectionpool import HTTPConnectionPool
 
 from .access import Access
-from .answers import Setback
+from .answers import HEAD, Setback
 
 netrc_login = get_netrc_auth
 """Gives user and password that ``~/.netrc`` names for a URL, or None."""
@@ -118,6 +118,7 @@ class Connections:
             target = response.get_redirect_location()
             if not target:
                 return Answer(response, url, sent)
+            response.read(HEAD, decode_content=False)  # a connection whose answer was read to its end is kept
             response.close()
             url = urljoin(url, requote_uri(target))
         raise requests.TooManyRedirects(f"it redirects more than {_MOST_REDIRECTS} times")

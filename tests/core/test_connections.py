@@ -216,7 +216,8 @@ def test_a_redirect_that_leads_nowhere_is_told(fetch: Fetch, port: int, where: s
     assert "the address cannot be used" in str(error)
 
 
-def test_one_connection_serves_one_file_after_another(fetch: Fetch, port: int) -> None:
-    names = [f"kept{number}-{SIZE}.fits" for number in range(5)]
-    assert all(isinstance(one, Fetched) for one in fetch(f"http://127.0.0.1:{port}/ok/-", *names))
-    assert len({tuple(log(port, name)[0]["client"]) for name in names}) == 1
+@pytest.mark.parametrize("fault", ["ok/-", "moved/near"])
+def test_one_connection_serves_one_file_after_another(fetch: Fetch, port: int, fault: str) -> None:
+    names = [f"{fault[:2]}{number}-{SIZE}.fits" for number in range(5)]
+    assert all(isinstance(one, Fetched) for one in fetch(f"http://127.0.0.1:{port}/{fault}", *names))
+    assert len({tuple(entry["client"]) for name in names for entry in log(port, name)}) == 1
