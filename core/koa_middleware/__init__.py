@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .opening import open_store
     from .orm import ORMCalibration, fits_column
     from .plugins import InstrumentPlugin, available_instruments, get_plugin
+    from .provision import QuarantineWarning
     from .selectors import CalibrationSelector, FallbackWarning
     from .store import CalibrationResult, CalibrationStore
 
@@ -67,6 +68,7 @@ _HOMES = {
     "opening": ("open_store",),
     "orm": ("ORMCalibration", "fits_column"),
     "plugins": ("InstrumentPlugin", "available_instruments", "get_plugin"),
+    "provision": ("QuarantineWarning",),
     "selectors": ("CalibrationSelector", "FallbackWarning"),
     "store": ("CalibrationResult", "CalibrationStore"),
 }
@@ -84,6 +86,7 @@ __all__ = [  # noqa: RUF022 - what a reader needs first, first
     "CalibrationSelector",
     "FallbackWarning",
     "StaleWarning",
+    "QuarantineWarning",
     "InstrumentPlugin",
     "hookimpl",
     "KoaMiddlewareError",

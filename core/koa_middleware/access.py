@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from http.cookiejar import LoadError, MozillaCookieJar
 from pathlib import Path
@@ -32,6 +33,11 @@ class Access:
         In Mozilla's format; read when the first request is made.
     netrc : callable
         Gives user and password that ``~/.netrc`` names for a URL, or None.
+
+    Raises
+    ------
+    ConfigurationError
+        Where the token is none.
     """
 
     def __init__(
@@ -41,6 +47,13 @@ class Access:
         cookie_file: Path | None,
         netrc: Callable[[str], Login | None],
     ) -> None:
+        if token is not None and not _can_be_sent(token):
+            raise ConfigurationError(
+                "KOA_ACCESS_TOKEN has characters that no request can carry.",
+                "Copy it again, without line breaks.",
+                setting="access_token",
+                variable="KOA_ACCESS_TOKEN",
+            )
         self._token, self._login, self._cookie_file = token, address.login, cookie_file
         self._netrc, self._netrc_logins = netrc, dict[str, Login | None]()
         self._server = _server(address.template)
@@ -124,12 +137,21 @@ def _is_private(url: str) -> bool:
     return parts.scheme == "https" or local
 
 
+def _can_be_sent(text: str) -> bool:
+    """Whether a header may carry a text (RFC 9110, 5.5)."""
+    return text.isascii() and text.isprintable()
+
+
 def _read_cookies(path: Path) -> MozillaCookieJar:
     jar = MozillaCookieJar(path)
     problem = None
     try:
-        jar.load(ignore_discard=True, ignore_expires=True)
-    except LoadError:  # its text holds the line, and with it the cookie
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a line that it cannot read, it prints a traceback with the cookie
+            jar.load(ignore_discard=True, ignore_expires=True)
+        if not all(_can_be_sent(cookie.name + (cookie.value or "")) for cookie in jar):
+            problem = "has a cookie with characters that no request can carry"
+    except (LoadError, ValueError):  # their text holds the line, and with it the cookie
         problem = "is not in Mozilla's format"
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"

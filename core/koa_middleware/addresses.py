@@ -43,6 +43,7 @@ class Address:
         try:
             fields = [name for name in _fields(url) if name is not None]
             scheme, netloc, path, query, _ = urlsplit(url)
+            _ = urlsplit(url).port  # or an error
         except ValueError as error:
             raise _unusable(url, f"cannot be read ({error})") from None
         if not scheme or (not netloc and scheme != "file"):

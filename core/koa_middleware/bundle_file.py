@@ -235,6 +235,8 @@ def _entry(given: Any) -> Entry:
     texts = (known.get("id"), known.get("filename"), checksum)
     if not all(isinstance(text, str) for text in texts) or not _SHA256.fullmatch(str(checksum)):
         raise _refusal("has a record without id, file name or checksum in its manifest.")
+    if not known["id"].strip() or not known["id"].isprintable():
+        raise _refusal(f"has a record with the id {known['id']!r} in its manifest.")
     try:
         check_filename(known["filename"])
     except UnsafeFilenameError as error:

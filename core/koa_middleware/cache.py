@@ -20,6 +20,9 @@ from .disk import WRITTEN_AT_ONCE, cache_errors, sync_folder
 from .exceptions import ConfigurationError, SourceFileError
 from .filenames import check_filename
 
+ALGORITHMS = ("sha256", "md5")
+"""Kinds of checksums that a record may have."""
+
 
 class Staged(NamedTuple):
     """A whole file under a temporary name.

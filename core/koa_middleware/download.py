@@ -18,7 +18,7 @@ from .answers import HEAD, Setback, continues, retry_after, validator, words
 from .connections import CHECK_URL, FAILURES, Answer, Connections, netrc_login, what_broke
 from .exceptions import CacheError, ConfigurationError, DownloadError, KoaMiddlewareError
 from .partial import Partial, TakenOver
-from .transfer import Fetched, Progress, Run, StoppedError, Transfer, copy, fetch, fetch_many, restart
+from .transfer import Fetched, Progress, Run, StoppedError, Transfer, copy, fetch, fetch_many, not_the_file, restart
 
 __all__ = ["Fetched", "FileServer", "Progress", "Transfer"]
 
@@ -179,12 +179,14 @@ class FileServer:
         if status == 200:
             restart(partial, run)
             partial.validator = validator(headers)
-            announced = int(headers.get("Content-Length") or 0)
+            announced = response.length_remaining or 0
             if (
                 transfer.file_size is not None
                 and announced > transfer.file_size
                 and not headers.get("Content-Encoding")
             ):
+                if setback := not_the_file(transfer, response.read(HEAD, decode_content=False), headers):
+                    return setback
                 raise transfer.mismatch(announced)
         elif status == 206 and continues(headers, partial.size, transfer.file_size, partial.validator):
             partial.resumed = True

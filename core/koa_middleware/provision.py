@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from .addresses import Address
 from .cache import Cache
 from .database import LocalDatabase
 from .exceptions import (
     CacheError,
     CalibrationNotFoundError,
+    ConfigurationError,
     DownloadError,
     IntegrityError,
     KoaMiddlewareError,
@@ -35,6 +38,10 @@ R = TypeVar("R", bound=ORMCalibration)
 _RESERVE = 100_000_000
 WORKERS = 4
 """Parallel transfers, where nothing else is said."""
+
+
+class QuarantineWarning(UserWarning):
+    """A spoilt file was moved aside, and another one comes in its place."""
 
 
 class Provided(NamedTuple):
@@ -85,6 +92,8 @@ class Provider(Generic[R]):
         Raises
         ------
         RemoteNotConfiguredError
+        ConfigurationError
+            When it cannot be one.
         """
         if self._settings.calibration_url is None:
             raise RemoteNotConfiguredError(
@@ -92,6 +101,7 @@ class Provider(Generic[R]):
                 f"Set {CALIBRATION_URL} or pass calibration_url.",
                 variable=CALIBRATION_URL,
             )
+        Address(self._settings.calibration_url)
         return self._settings.calibration_url
 
     @property
@@ -138,8 +148,8 @@ class Provider(Generic[R]):
 
         Raises
         ------
-        CacheError
-            When what is missing does not fit on the disk; then nothing comes.
+        ConfigurationError
+            When a setting is unusable, which no other file would be spared.
         """
         outcomes: dict[int, Provided | KoaMiddlewareError] = {}
         transfers: dict[int, Transfer] = {}
@@ -150,10 +160,12 @@ class Provider(Generic[R]):
                     transfers[index] = self._transfer(record)
                 else:
                     outcomes[index] = Provided(path)
+            except ConfigurationError:
+                raise
             except KoaMiddlewareError as error:
                 outcomes[index] = error
         if transfers:
-            size = self._check_space([records[index] for index in transfers])
+            size = sum(records[index].file_size or 0 for index in transfers)
             with shown_progress(size, progress, bar) as advance:
                 fetched = self._server.fetch_many(
                     list(transfers.values()),
@@ -163,6 +175,8 @@ class Provider(Generic[R]):
                     fresh=not use_cached,
                 )
             for index, outcome in zip(transfers, fetched, strict=True):
+                if isinstance(outcome, ConfigurationError):
+                    raise outcome
                 outcomes[index] = (
                     outcome
                     if isinstance(outcome, KoaMiddlewareError)
@@ -180,7 +194,11 @@ class Provider(Generic[R]):
             fault = self.fault(record, path)
             if not fault:
                 return path
-            self.set_aside(record, path, fault)
+            aside = self.set_aside(record, path, fault)
+            message = (
+                f"{path} is not what its record says: {fault}. It was moved to {aside}; another one takes its place."
+            )
+            warnings.warn(message, QuarantineWarning, stacklevel=2)
         return self._in_shared(record)
 
     def path(self, record: R) -> Path:
@@ -228,8 +246,8 @@ class Provider(Generic[R]):
             return "it belongs to another record of this name"
         return self.verifier.fault(record, path)
 
-    def set_aside(self, record: R, path: Path, fault: str) -> None:
-        """Move a spoilt file to the quarantine, when it can be downloaded again.
+    def set_aside(self, record: R, path: Path, fault: str) -> Path:
+        """Move a spoilt file to the quarantine, when it can be downloaded again; gives its new path.
 
         Raises
         ------
@@ -242,10 +260,12 @@ class Provider(Generic[R]):
         if record.origin == "LOCAL" or not (self.can_download or self._stands_in_shared(record)):
             raise IntegrityError(
                 f"{path} is not what its record says: {fault}.",
-                "Register the right file again, or move this one away and download it; it was left where it is.",
+                "It was left where it is: move it away, and register the right file again."
+                if record.origin == "LOCAL"
+                else "It was left where it is: set KOA_CALIBRATION_URL, where there is a network, and it comes again.",
                 path=path,
             )
-        self._cache.quarantine(path)
+        return self._cache.quarantine(path)
 
     def download(self, record: R, *, fresh: bool = True) -> Path:
         """Bring a record's file, verified; see `CalibrationStore.download_calibration`."""
@@ -258,6 +278,8 @@ class Provider(Generic[R]):
         """Have the files of many records here; see `CalibrationStore.prefetch`."""
         report = PrefetchReport()
         wanted = {record.filename: record for record in records}
+        if self.can_download:
+            self._check_space(records)
         outcomes = self.provide_many(list(wanted.values()), True, workers=workers, progress=progress, bar=True)
         for filename, outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, KoaMiddlewareError):
@@ -269,20 +291,19 @@ class Provider(Generic[R]):
 
     def missing_size(self, records: Sequence[R]) -> int:
         """Bytes that a prefetch of these records would bring, as far as their sizes are recorded."""
-        missing = {r.filename: r.file_size or 0 for r in records if not self.path(r).is_file()}
+        missing = {r.filename: r.file_size or 0 for r in records if r.origin != "LOCAL" and not self.is_here(r)}
         return sum(missing.values())
 
-    def _check_space(self, records: Sequence[R]) -> int:
-        """Give the bytes that will come, as far as they are recorded, when they fit on the disk."""
-        needed, free = sum(record.file_size or 0 for record in records), shutil.disk_usage(self._cache.root).free
-        if needed + _RESERVE > free:
+    def _check_space(self, records: Sequence[R]) -> None:
+        """Make sure that what is missing of these fits on the disk, and leaves some room there."""
+        needed, free = self.missing_size(records), shutil.disk_usage(self._cache.root).free
+        if needed and needed + _RESERVE > free:
             raise CacheError(
-                f"{len(records)} files of {needed / 1e6:.0f} MB do not fit on the disk of {self._cache.root}, which "
-                f"has {free / 1e6:.0f} MB free.",
+                f"{needed / 1e6:.1f} MB are to come to the disk of {self._cache.root}, which has {free / 1e6:.1f} MB "
+                f"free, of which {_RESERVE / 1e6:.0f} MB are to stay so: they do not fit on the disk.",
                 "Free some space, or ask for fewer files.",
                 path=self._cache.root,
             )
-        return needed
 
     def _transfer(self, record: R) -> Transfer:
         from .download import Transfer
@@ -293,16 +314,17 @@ class Provider(Generic[R]):
                 f"Register it again, if it is no longer in {self._cache.calibrations}.",
             )
         self._check_that_the_name_is_free(record)
+        here = self._cache.path(record.filename).is_file()
         if self._settings.offline:
-            here = self._cache.path(record.filename).is_file()
             raise DownloadError(
                 f"{record.filename} {'would be downloaded again' if here else 'is not in the cache'}, and the store is "
                 "offline.",
                 "Unset KOA_OFFLINE, or fetch it where there is a network.",
             )
         if self._settings.calibration_url is None:
+            missing = "would be downloaded again" if here else f"is not in the cache {self._cache.root}"
             raise RemoteNotConfiguredError(
-                f"{record.filename} is not in the cache {self._cache.root}, and no calibration URL is set.",
+                f"{record.filename} {missing}, and no calibration URL is set.",
                 f"Set {CALIBRATION_URL}, or register the file.",
                 variable=CALIBRATION_URL,
             )

@@ -331,8 +331,8 @@ class CalibrationStore(Generic[R]):
 
         Raises
         ------
-        CacheError
-            When what is missing does not fit on the disk.
+        ConfigurationError
+            When a setting, such as the calibration URL or the cookie file, is unusable.
         """
         outcomes = self._files.provide_many(records, self.use_cached, workers=workers, bar=bar)
         return [

@@ -14,12 +14,12 @@ from typing import Protocol
 
 from .addresses import hide_secrets
 from .answers import HEAD, Setback, plausible, what_came
+from .cache import ALGORITHMS
 from .disk import cache_errors, sync_folder
 from .exceptions import CacheError, ChecksumMismatchError, DownloadError, KoaMiddlewareError
 from .locks import only_one
 from .partial import CHUNK, Partial, TakenOver
 
-ALGORITHMS = ("sha256", "md5")
 RETRIES = 4
 """Attempts, after a first one, that may follow each other without a new byte."""
 _TAKEN_OVER_TIMES = 3
@@ -267,6 +267,8 @@ def _fill(source: Source, transfer: Transfer, partial: Partial, run: Run) -> Non
         if not partial.size or transfer.file_size is None or partial.size < transfer.file_size:
             with run.slots:
                 setback = source.receive(transfer, partial, run)
+        if setback is None and not partial.size and transfer.file_size != 0:
+            setback = Setback("the server sent nothing", "Check KOA_CALIBRATION_URL.", permanent=True)
         if setback is None:
             if transfer.accepts(partial.size, partial.checksum):
                 return
@@ -298,9 +300,8 @@ def copy(
     if not partial.size:
         while len(piece) < HEAD and (more := read(CHUNK)):
             piece += more
-        if piece and not plausible(transfer.name, piece, headers):
-            hint = "Check KOA_CALIBRATION_URL, and that you have access to this file."
-            return Setback(what_came(piece, headers), hint, permanent=True)
+        if setback := not_the_file(transfer, piece, headers):
+            return setback
     while piece := piece or read(CHUNK):
         run.check()
         partial.write(piece)
@@ -310,6 +311,14 @@ def copy(
         partial.remember()
         piece = b""
     return None
+
+
+def not_the_file(transfer: Transfer, head: bytes, headers: Mapping[str, str]) -> Setback | None:
+    """Tell what came instead, where a file with this beginning cannot be the wanted one."""
+    if not head or plausible(transfer.name, head, headers):
+        return None
+    hint = "Check KOA_CALIBRATION_URL, and that you have access to this file."
+    return Setback(what_came(head, headers), hint, permanent=True)
 
 
 def restart(partial: Partial, run: Run) -> None:

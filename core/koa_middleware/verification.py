@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .cache import Cache, Signature, digest_of
+from .cache import ALGORITHMS, Cache, Signature, digest_of
 from .database import LocalDatabase
 from .files import known_signature, remember_signature
 from .orm import ORMCalibration
@@ -88,7 +88,10 @@ class Verifier(Generic[R]):
             return ""
         if not rehash and self._known(record, key or record.filename) == signature:
             return ""
-        found = digest_of(path, record.checksum.partition(":")[0])
+        algorithm = record.checksum.partition(":")[0]
+        if algorithm not in ALGORITHMS:
+            return f"its recorded checksum is of the unknown kind {algorithm!r}"
+        found = digest_of(path, algorithm)
         if found != record.checksum:
             return f"its checksum is {found}, {record.checksum} is recorded"
         with self.database.begin() as connection:

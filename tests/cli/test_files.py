@@ -152,3 +152,22 @@ def test_a_spoilt_file_is_found(koa_cal: Run, cache: Path, spoil: Callable[[Path
     assert found.out.splitlines()[-1].endswith("1 faults")
     said = koa_cal("verify", "-i", "testspec", "--json").ended(1).json
     assert [*said["bad"], *said["missing"]] == ["dark-near.fits"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/masters", "nowhere"])
+@pytest.mark.parametrize("command", ["get", "best", "prefetch"])
+def test_an_unusable_url_is_wrong_configuration_and_said_once(
+    koa_cal: Run, write: Run, cache: Path, monkeypatch: pytest.MonkeyPatch, command: str, url: str
+) -> None:
+    for name, mjd in (("one.fits", 61083.0), ("two.fits", 61084.0)):
+        koa_cal("register", write(name, mjd, "dark"), "--origin", "REMOTE").ended(0)
+        (cache / "calibrations" / name).unlink()
+    monkeypatch.setenv("KOA_CALIBRATION_URL", url)
+    wanted = {
+        "get": ("one.fits", "two.fits", "-i", "testspec"),
+        "best": (write("frame.fits", 61083.5), "--type", "dark"),
+        "prefetch": ("--since", "2026-02-12", "-i", "testspec"),
+    }
+    found = koa_cal(command, *wanted[command]).ended(2)
+    assert found.out == ""
+    assert found.err.count("calibration URL") == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 from koa_middleware.access import Access
 from koa_middleware.addresses import Address
+from koa_middleware.exceptions import ConfigurationError
 
 COOKIES = """# Netscape HTTP Cookie File
 
@@ -66,3 +68,28 @@ def test_a_refusal_says_what_to_do():
     assert "KOA_ACCESS_TOKEN" in access(token=None).hint("https://koa.test/x", {})
     assert "renew" in access().hint("https://koa.test/x", {"Authorization": "Bearer token-1"})
     assert "https" in access("http://koa.test/").hint("http://koa.test/x", {})
+
+
+@pytest.mark.parametrize("token", ["bad\ntoken-123", "tok\u20acn-123"])
+def test_a_token_that_no_request_can_carry_is_refused_and_not_shown(token):
+    with pytest.raises(ConfigurationError, match="KOA_ACCESS_TOKEN") as caught:
+        access(token=token)
+    assert "123" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"koa.test\tFALSE\t/\tFALSE\tsecret-123\tname\tvalue",
+        b"koa.test\tFALSE\tsecret-123",
+        b"koa.test\tFALSE\t/\tFALSE\t0\tname\tsecret-123\xe2\x82\xac",
+        b"\xff\xfe secret-123",
+    ],
+    ids=["no time", "too short", "no ASCII", "binary"],
+)
+def test_a_cookie_that_cannot_be_read_is_refused_and_not_shown(tmp_path, line):
+    jar = tmp_path / "cookies.txt"
+    jar.write_bytes(b"# Netscape HTTP Cookie File\n\n" + line + b"\n")
+    with pytest.raises(ConfigurationError, match=r"cookies\.txt") as caught:
+        access(token=None, jar=jar).headers(f"{HOME}/a.fits")
+    assert "secret-123" not in "".join(traceback.format_exception(caught.value))

@@ -56,6 +56,8 @@ def test_an_address_is_a_base_and_a_name_or_a_filled_template(url, address):
         "https://koa.test/{filename",
         "file://otherhost/data",
         "https://[koa/data",
+        "https://koa.test:99999/data",
+        "https://koa.test:port/data",
     ],
 )
 def test_what_is_no_address_is_refused_with_the_variable_to_set(url):

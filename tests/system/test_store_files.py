@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import koa_middleware
 import pytest
-from koa_middleware import CalibrationStore
+from koa_middleware import CalibrationStore, QuarantineWarning
 from koa_middleware.exceptions import (
     CacheError,
     ChecksumMismatchError,
@@ -25,6 +25,7 @@ from koa_middleware.exceptions import (
     RemoteNotConfiguredError,
 )
 from koa_middleware.selectors import CalibrationSelector
+from sqlalchemy import update
 from survey import Survey
 
 from tests.conftest import DemoCalibration, dark, files_under, output_of, record, run_python
@@ -178,7 +179,8 @@ def test_a_spoilt_file_is_kept_aside_and_comes_again(opening: Open, server: Serv
     path = store.get_calibration_by_id(one.id).path
     spoilt = spoil(path)
     assert not store.calibration_in_cache(one)
-    assert store.get_calibration_by_id(one.id).path.read_bytes() == content(one.filename)
+    with pytest.warns(QuarantineWarning, match="was moved to .*quarantine"):
+        assert store.get_calibration_by_id(one.id).path.read_bytes() == content(one.filename)
     (aside,) = (store.cache_dir / "quarantine").iterdir()
     assert aside.name.startswith(one.filename)
     assert aside.read_bytes() == spoilt
@@ -220,7 +222,8 @@ def test_a_record_without_a_checksum_is_verified_by_size_and_marked(opening: Ope
     assert sorted(report.unchecked) == sorted([sized.filename, unknown.filename])
     path = store.get_local_filepath(sized)
     path.write_bytes(path.read_bytes() + b"more")
-    assert store.get_calibration_by_id(sized.id).path.read_bytes() == content(sized.filename)
+    with pytest.warns(QuarantineWarning, match="was moved to .*quarantine"):
+        assert store.get_calibration_by_id(sized.id).path.read_bytes() == content(sized.filename)
     short = add(store, remote(checksum=None, file_size=100, mjd=60002.0))
     with pytest.raises(ChecksumMismatchError, match="100 bytes"):
         store.get_calibration_by_id(short.id)
@@ -235,10 +238,36 @@ def test_a_checksum_of_an_older_archive_is_verified(opening: Open) -> None:
     store.local_db.add(bad)
     path = store.get_calibration(FRAME, DARK).path
     spoil(path)
-    assert store.get_calibration(FRAME, DARK).path.read_bytes() == content(name)
+    with pytest.warns(QuarantineWarning, match="was moved to .*quarantine"):
+        assert store.get_calibration(FRAME, DARK).path.read_bytes() == content(name)
     assert store.verify().unchecked == []
     with pytest.raises(ChecksumMismatchError, match="md5:"):
         store.get_calibration_by_id(bad.id)
+
+
+def test_a_page_that_is_longer_than_the_file_is_told_as_what_it_is(opening: Open) -> None:
+    store = opening("page/html")
+    one = add(store, remote(fits_name(40)))
+    with pytest.raises(DownloadError, match="begins with 'Login Please log in"):
+        store.get_calibration_by_id(one.id)
+    assert not store.get_local_filepath(one).exists()
+
+
+def test_an_empty_answer_is_no_calibration(opening: Open) -> None:
+    store = opening()
+    one = add(store, record(fits_name(0), 60000.0, origin="REMOTE", checksum=None, file_size=None))
+    with pytest.raises(DownloadError, match="sent nothing"):
+        store.get_calibration_by_id(one.id)
+    assert not store.get_local_filepath(one).exists()
+
+
+def test_a_checksum_of_an_unknown_kind_is_a_fault(opening: Open) -> None:
+    store = opening()
+    one = add(store, remote())
+    with store.local_db.session_manager() as session:
+        session.execute(update(DemoCalibration).values(checksum="crc32:0a0b0c0d"))
+    store.get_local_filepath(one).write_bytes(content(one.filename))
+    assert "unknown kind 'crc32'" in store.verify().bad[one.filename]
 
 
 # -- many files --------------------------------------------------------------------------------------------------------
@@ -422,6 +451,7 @@ def test_two_stores_of_one_cache_see_each_others_files(opening: Open, server: Se
     path = first.get_calibration(FRAME, DARK).path
     assert second.get_calibration(FRAME, DARK).path == path
     spoil(path)
-    assert second.get_calibration(FRAME, DARK).path.read_bytes() == content(one.filename)
+    with pytest.warns(QuarantineWarning, match="was moved to .*quarantine"):
+        assert second.get_calibration(FRAME, DARK).path.read_bytes() == content(one.filename)
     assert first.calibration_in_cache(one)
     assert len(server.log(one.filename)) == 2
