@@ -96,7 +96,7 @@ def pythons(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """Core's tests, with no plugin installed."""
     install(session, "test", plugins=[])
-    session.run("pytest", *(session.posargs or ["tests", "--ignore=tests/system"]))
+    session.run("pytest", *(session.posargs or ["tests", "--ignore=tests/system", "--ignore=tests/remote"]))
 
 
 @nox.session

@@ -20,7 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from koa_middleware import CalibrationStore
-from koa_middleware.download import Fetched, FileServer, Transfer
+from koa_middleware.fetch.server import FileServer
+from koa_middleware.fetch.transfer import Fetched, Transfer
 from made import ORM, made_values
 from measuring import Row, row
 

@@ -12,9 +12,10 @@ from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
-from koa_middleware.engines import postgresql_engine, sqlite_engine
-from koa_middleware.remote_schema import initialise
-from koa_middleware.sync import synchronise
+from koa_middleware.database.sqlite import sqlite_engine
+from koa_middleware.remote.postgres.engine import postgresql_engine
+from koa_middleware.remote.postgres.schema import initialise
+from koa_middleware.remote.sync import synchronise
 from koa_middleware.testing.postgres import PostgresServer
 from made import COLUMNS, ORM, TABLE
 from measuring import Row, at_most, medians, row

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from koa_middleware import CalibrationStore, get_plugin
-from koa_middleware.times import iso_from_mjd
+from koa_middleware.instrument.times import iso_from_mjd
 
 ORM = get_plugin("hispec").ORM
 TABLE = ORM.table().name

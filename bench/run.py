@@ -70,7 +70,7 @@ def _is_over(row: Row) -> bool:
 
 
 def _table(title: str, rows: Sequence[Row]) -> str:
-    from koa_middleware.tables import render
+    from koa_middleware.display import render
 
     cells = [
         (

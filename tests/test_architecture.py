@@ -1,4 +1,4 @@
-"""Who may import whom. A new module of core gets a line in `MAY_IMPORT`."""
+"""Who may import whom, read from the imports of every file. A new package of core gets a line in `MAY_IMPORT`."""
 
 from __future__ import annotations
 
@@ -18,81 +18,39 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core" / "koa_middleware"
 PLUGINS = sorted(folder for folder in ROOT.glob("plugins/*/src/koa_middleware_*") if folder.is_dir())
 
-#: The modules of core, from the bottom to the top, and those of core that each may import.
-MAY_IMPORT: dict[str, set[str]] = {
-    "exceptions": set(),
-    "times": {"exceptions"},
-    "filenames": {"exceptions"},
-    "settings": {"exceptions"},
-    "headers": {"exceptions"},
-    "values": {"exceptions", "times"},
-    "disk": {"exceptions"},
-    "cache": {"exceptions", "filenames", "disk"},
-    "addresses": {"exceptions"},
-    "access": {"exceptions", "addresses"},
-    "answers": set(),
-    "partial": {"disk"},
-    "locks": {"disk"},
-    "transfer": {"exceptions", "addresses", "answers", "cache", "disk", "partial", "locks"},
-    "connections": {"access", "answers"},
-    "download": {"exceptions", "access", "addresses", "answers", "connections", "partial", "transfer"},
-    "engines": {"exceptions"},
+#: The packages and modules of core from the ground up, and what each may import besides itself and the errors.
+MAY_IMPORT = {
+    "exceptions": "",
+    "settings": "",
+    "display": "",
+    "disk": "",
+    "fetch": "disk",
+    "instrument": "disk",
+    "choosing": "instrument display",
+    "database": "instrument disk remote",
+    "remote": "database instrument settings cache disk",
+    "cache": "database fetch instrument disk settings register",
+    "register": "cache database choosing instrument disk",
+    "store": "register cache remote database choosing instrument disk settings display",
+    "hookspecs": "",
+    "plugins": "hookspecs choosing instrument",
+    "opening": "store plugins",
 }
-VALUES = {"exceptions", "times", "filenames", "values"}
-MAY_IMPORT |= {
-    "orm": VALUES | {"headers"},
-    "tables": VALUES | {"orm"},
-    "records": VALUES | {"orm"},
-    "inputs": VALUES | {"headers", "orm"},
-    "rules": VALUES | {"orm"},
-    "explain": VALUES | {"orm", "records", "rules", "tables"},
-    "selectors": VALUES | {"orm", "records", "rules", "explain"},
-    "files": VALUES | {"orm", "cache"},
-    "flags": VALUES | {"orm"},
-    "remote_schema": set(),
-    "copy_state": set(),
-    "remote_values": {"copy_state", "remote_schema", "times"},
-    "remote_errors": {"exceptions"},
-    "remote": {"exceptions", "copy_state", "remote_schema", "remote_values", "remote_errors"},
-    "local_copy": {"copy_state", "remote_schema", "remote_values"},
-    "sync": {"copy_state", "remote", "local_copy"},
-    "database": VALUES | {"orm", "records", "files", "flags", "engines", "sync"},
-    "publish": {"exceptions", "orm", "records", "copy_state", "remote", "remote_errors", "remote_schema", "local_copy"},
-}
-TABLE = VALUES | {"headers", "orm", "records", "files", "flags", "cache", "database"}
-MAY_IMPORT |= {
-    "registration": TABLE,
-    "verification": TABLE,
-    "prefetch": TABLE | {"inputs"},
-    "shared": TABLE | {"verification"},
-    "provision": TABLE | {"addresses", "settings", "verification", "download", "prefetch", "shared"},
-    "bundle_file": {"exceptions", "filenames", "cache", "disk"},
-    "bundle": TABLE | {"bundle_file", "provision", "registration", "verification"},
-    "prune": TABLE | {"partial", "disk"},
-    "archive": TABLE | {"settings", "disk", "engines", "copy_state", "remote_errors", "sync", "publish"},
-    "store": TABLE
-    | {"settings", "engines", "inputs", "tables", "explain", "selectors", "copy_state", "sync", "publish"}
-    | {"registration", "verification", "prefetch", "provision", "archive", "bundle", "prune"},
-    "hookspecs": {"exceptions"},
-    "plugins": {"exceptions", "orm", "selectors", "hookspecs"},
-    "opening": {"plugins", "store"},
-}
-ALL = set(MAY_IMPORT)
-MAY_IMPORT |= {"__init__": ALL, "testing": ALL | {"__init__"}, "cli": ALL | {"__init__", "testing"}}
+ABOVE = {"__init__", "testing", "cli"}
 
 #: Where a package, or one name of it, may be imported.
 ONLY_IN = {
     "argparse": {"cli"},
-    "astropy": {"headers", "tables"},
+    "astropy": {"disk.fits", "display"},
     "pluggy": {"plugins", "hookspecs"},
-    "psycopg2": {"engines"},
-    "requests": {"connections"},
-    "sqlalchemy.create_engine": {"engines", "testing"},
-    "tqdm": {"prefetch"},
+    "psycopg2": {"remote.postgres.engine"},
+    "requests": {"fetch.connections"},
+    "sqlalchemy.create_engine": {"database.sqlite", "remote.postgres.engine", "testing"},
+    "tqdm": {"fetch.progress"},
 }
 #: Packages that take long to import: in functions only, as are the modules that are there for two of them.
 SLOW = {"astropy", "psycopg2", "requests", "tqdm", "urllib3"}
-LAZY = {"connections", "download"}
+LAZY = {"fetch.connections", "fetch.server"}
 
 
 @dataclass(frozen=True)
@@ -111,11 +69,11 @@ class Import:
         return self.module.partition(".")[0]
 
     @property
-    def unit(self) -> str:
-        """The module of core that is meant: "orm", "cli" for each module of the command line."""
+    def target(self) -> str:
+        """The module of core that is meant, "database.sqlite"; the package itself is "__init__"."""
         _, _, below = self.module.partition(".")
-        module = below.partition(".")[0] or self.name
-        return module if module in MAY_IMPORT else "__init__"
+        inner = f"{below}.{self.name}".strip(".")
+        return inner if inner in MODULES else below if below in MODULES else "__init__"
 
     def __str__(self) -> str:
         name = f" import {self.name}" if self.name else ""
@@ -144,12 +102,21 @@ def imports_of(file: Path, package: Path) -> Iterator[Import]:
     yield from walk(ast.parse(file.read_text(encoding="utf-8")), False, True)
 
 
-def unit_of(file: Path) -> str:
-    return file.relative_to(CORE).with_suffix("").parts[0]
+def module_of(file: Path) -> str:
+    parts = file.relative_to(CORE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+def top(module: str) -> str:
+    return module.partition(".")[0]
 
 
 CORE_FILES = sorted(CORE.rglob("*.py"))
-CORE_IMPORTS = [(unit_of(file), found) for file in CORE_FILES for found in imports_of(file, CORE)]
+MODULES = {module_of(file) for file in CORE_FILES}
+CORE_IMPORTS = [(module_of(file), found) for file in CORE_FILES for found in imports_of(file, CORE)]
+INNER_IMPORTS = [
+    (module, found) for module, found in CORE_IMPORTS if found.package == "koa_middleware" and not found.typing_only
+]
 PLUGIN_IMPORTS = [
     (package, found)
     for package in PLUGINS
@@ -158,13 +125,23 @@ PLUGIN_IMPORTS = [
 ]
 
 
-def test_every_module_of_core_has_its_place_in_the_table() -> None:
-    assert {unit_of(file) for file in CORE_FILES} <= set(MAY_IMPORT)
+def test_packages_of_core_import_downwards_only() -> None:
+    assert {top(module) for module in MODULES} == set(MAY_IMPORT) | ABOVE
+    wrong = [
+        str(found)
+        for module, found in INNER_IMPORTS
+        if top(module) not in ABOVE
+        if top(found.target) not in {top(module), "exceptions", *MAY_IMPORT[top(module)].split()}
+    ]
+    assert wrong == []
 
 
-def test_the_table_of_modules_has_no_circle() -> None:
-    below_the_package = {module: allowed - {"__init__"} for module, allowed in MAY_IMPORT.items()}
-    TopologicalSorter(below_the_package).prepare()
+def test_no_modules_import_each_other_in_a_circle_in_functions_neither() -> None:
+    graph: dict[str, set[str]] = {}
+    for module, found in INNER_IMPORTS:
+        if found.target != module and "__init__" not in {module, found.target}:
+            graph.setdefault(module, set()).add(found.target)
+    TopologicalSorter(graph).prepare()
 
 
 def test_the_store_and_the_plugins_do_not_know_each_other() -> None:
@@ -172,22 +149,12 @@ def test_the_store_and_the_plugins_do_not_know_each_other() -> None:
     assert "store" not in MAY_IMPORT["plugins"]
 
 
-def test_modules_of_core_import_downwards_only() -> None:
-    wrong = [
-        str(found)
-        for unit, found in CORE_IMPORTS
-        if found.package == "koa_middleware" and not found.typing_only
-        if found.unit != unit and found.unit not in MAY_IMPORT[unit]
-    ]
-    assert wrong == []
-
-
 def test_each_package_is_imported_in_its_own_place() -> None:
     wrong = [
         str(found)
-        for unit, found in CORE_IMPORTS
+        for module, found in CORE_IMPORTS
         for imported in (found.package, f"{found.module}.{found.name}")
-        if not found.typing_only and unit not in ONLY_IN.get(imported, {unit})
+        if not found.typing_only and not {module, top(module)} & ONLY_IN.get(imported, {module})
     ]
     assert wrong == []
 
@@ -195,9 +162,9 @@ def test_each_package_is_imported_in_its_own_place() -> None:
 def test_slow_packages_are_imported_where_they_are_used() -> None:
     wrong = [
         str(found)
-        for unit, found in CORE_IMPORTS
-        if unit not in LAZY
-        if found.package in SLOW or (found.package == "koa_middleware" and found.unit in LAZY)
+        for module, found in CORE_IMPORTS
+        if module not in LAZY
+        if found.package in SLOW or (found.package == "koa_middleware" and found.target in LAZY)
         if found.at_module_level and not found.typing_only
     ]
     assert wrong == []

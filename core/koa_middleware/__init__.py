@@ -1,6 +1,7 @@
 """The calibration store of the Keck Observatory's data reduction pipelines.
 
-Public names are loaded when they are first used, so that importing this package costs next to nothing.
+Errors and warnings are here at once; every other public name is loaded when it is first used, so that importing this
+package costs next to nothing.
 """
 
 from __future__ import annotations
@@ -8,71 +9,33 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import exceptions
+from .exceptions import *  # noqa: F403 - all of them are public
+
 if TYPE_CHECKING:
-    from .archive import StaleWarning
-    from .exceptions import (
-        CacheError,
-        CalibrationNotFoundError,
-        ChecksumMismatchError,
-        ConfigurationError,
-        DownloadError,
-        DuplicateCalibrationError,
-        HeaderError,
-        IntegrityError,
-        InvalidPluginError,
-        KoaMiddlewareError,
-        PluginError,
-        RemoteError,
-        RemoteNotConfiguredError,
-        RemoteUnavailableError,
-        SchemaMismatchError,
-        SourceFileError,
-        UnknownInstrumentError,
-        UnsafeFilenameError,
-    )
-    from .explain import Explanation
+    from .choosing.explanation import Explanation
+    from .choosing.selector import CalibrationSelector
     from .hookspecs import hookimpl
+    from .instrument.orm import ORMCalibration, fits_column
     from .opening import open_store
-    from .orm import ORMCalibration, fits_column
     from .plugins import InstrumentPlugin, available_instruments, get_plugin
-    from .provision import QuarantineWarning
-    from .selectors import CalibrationSelector, FallbackWarning
     from .store import CalibrationResult, CalibrationStore
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "archive": ("StaleWarning",),
-    "exceptions": (
-        "CacheError",
-        "CalibrationNotFoundError",
-        "ChecksumMismatchError",
-        "ConfigurationError",
-        "DownloadError",
-        "DuplicateCalibrationError",
-        "HeaderError",
-        "IntegrityError",
-        "InvalidPluginError",
-        "KoaMiddlewareError",
-        "PluginError",
-        "RemoteError",
-        "RemoteNotConfiguredError",
-        "RemoteUnavailableError",
-        "SchemaMismatchError",
-        "SourceFileError",
-        "UnknownInstrumentError",
-        "UnsafeFilenameError",
-    ),
-    "explain": ("Explanation",),
-    "hookspecs": ("hookimpl",),
-    "opening": ("open_store",),
-    "orm": ("ORMCalibration", "fits_column"),
-    "plugins": ("InstrumentPlugin", "available_instruments", "get_plugin"),
-    "provision": ("QuarantineWarning",),
-    "selectors": ("CalibrationSelector", "FallbackWarning"),
-    "store": ("CalibrationResult", "CalibrationStore"),
+_HOME_OF = {
+    "CalibrationStore": "store",
+    "open_store": "opening",
+    "get_plugin": "plugins",
+    "available_instruments": "plugins",
+    "CalibrationResult": "store",
+    "Explanation": "choosing.explanation",
+    "ORMCalibration": "instrument.orm",
+    "fits_column": "instrument.orm",
+    "CalibrationSelector": "choosing.selector",
+    "InstrumentPlugin": "plugins",
+    "hookimpl": "hookspecs",
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - what a reader needs first, first
     "CalibrationStore",
@@ -84,30 +47,10 @@ __all__ = [  # noqa: RUF022 - what a reader needs first, first
     "ORMCalibration",
     "fits_column",
     "CalibrationSelector",
-    "FallbackWarning",
-    "StaleWarning",
-    "QuarantineWarning",
     "InstrumentPlugin",
     "hookimpl",
-    "KoaMiddlewareError",
-    "CacheError",
-    "CalibrationNotFoundError",
-    "ChecksumMismatchError",
-    "ConfigurationError",
-    "DownloadError",
-    "DuplicateCalibrationError",
-    "HeaderError",
-    "IntegrityError",
-    "InvalidPluginError",
-    "PluginError",
-    "RemoteError",
-    "RemoteNotConfiguredError",
-    "RemoteUnavailableError",
-    "SchemaMismatchError",
-    "SourceFileError",
-    "UnknownInstrumentError",
-    "UnsafeFilenameError",
 ]
+__all__ += exceptions.__all__
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Every error that a caller of this package can meet.
+"""Every error and every warning that a caller of this package can meet.
 
 ::
 
@@ -21,14 +21,47 @@
         ├── DownloadError                           a file did not arrive
         └── ChecksumMismatchError                   a file arrived, with other content
 
+Warnings, of work that goes on: `FallbackWarning`, `StaleWarning`, `QuarantineWarning`, `SharedCacheWarning`.
+
 A message is one sentence that says what was asked and what was found, and one hint that says what to do.
 """
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
+
+__all__ = [
+    "CacheError",
+    "CalibrationNotFoundError",
+    "ChecksumMismatchError",
+    "ConfigurationError",
+    "DownloadError",
+    "DuplicateCalibrationError",
+    "FallbackWarning",
+    "HeaderError",
+    "IntegrityError",
+    "InvalidPluginError",
+    "KoaMiddlewareError",
+    "PluginError",
+    "QuarantineWarning",
+    "RemoteError",
+    "RemoteNotConfiguredError",
+    "RemoteUnavailableError",
+    "SchemaMismatchError",
+    "SharedCacheWarning",
+    "SourceFileError",
+    "StaleWarning",
+    "UnknownInstrumentError",
+    "UnsafeFilenameError",
+]
+
+#: Modules between a user's line and a warning: ours, those of plugins, and what the standard library puts between.
+_BETWEEN = ("koa_middleware", "contextlib", "functools")
 
 
 def _rebuild(cls: type[KoaMiddlewareError], message: str, hint: str, state: dict[str, Any]) -> KoaMiddlewareError:
@@ -199,3 +232,28 @@ class ChecksumMismatchError(RemoteError):
     url: str | None = None
     expected: str
     found: str
+
+
+class FallbackWarning(UserWarning):
+    """A calibration was chosen by a selector's fallback, because nothing fits its rule."""
+
+
+class StaleWarning(UserWarning):
+    """A sync was due and the remote did not answer; the local database serves as it is."""
+
+
+class QuarantineWarning(UserWarning):
+    """A spoilt file was moved aside, and another one comes in its place."""
+
+
+class SharedCacheWarning(UserWarning):
+    """The shared cache, or a file of it, cannot be used; the work goes on without it."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Give a warning that points at the user's line, however deep in this package its cause lies."""
+    depth = 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_BETWEEN):
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, category, stacklevel=depth)

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import pluggy
 
 from . import hookspecs
+from .choosing.selector import CalibrationSelector
 from .exceptions import InvalidPluginError, UnknownInstrumentError
-from .orm import ORMCalibration
-from .selectors import CalibrationSelector
+from .instrument.orm import ORMCalibration
 
 #: Writes a small night into a folder; gives the paths of its calibrations and of its frames.
 Demo = Callable[[Path], tuple[list[Path], list[Path]]]

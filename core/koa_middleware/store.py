@@ -10,36 +10,33 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
-from .cache import Cache
-from .database import CalibrationDatabase, LocalDatabase
-from .engines import postgresql_url, shown_url
-from .exceptions import (
-    CalibrationNotFoundError,
-    ConfigurationError,
-    IntegrityError,
-    KoaMiddlewareError,
-    all_in_one,
-)
-from .explain import Explanation
-from .flags import check_judgement, this_user, write_flag
-from .headers import user_path
-from .inputs import column_values, default_types
-from .orm import ORMCalibration
-from .prefetch import PrefetchReport, Wanted, wanted_for
-from .provision import WORKERS, Provider
-from .registration import Registration
-from .selectors import CalibrationSelector
+from .cache.folder import Cache
+from .cache.prefetch import PrefetchReport
+from .cache.provide import WORKERS, Provider
+from .cache.verify import VerificationReport
+from .choosing.explanation import Explanation
+from .choosing.frame_sets import Wanted, choose_set, types_for, wanted_for
+from .choosing.selector import CalibrationSelector
+from .database.flags import check_judgement, this_user, write_flag
+from .database.local import LocalDatabase
+from .database.table import CalibrationDatabase
+from .disk.reading import user_path
+from .exceptions import CalibrationNotFoundError, ConfigurationError, IntegrityError, KoaMiddlewareError, all_in_one
+from .instrument.frames import column_values
+from .instrument.orm import ORMCalibration
+from .register import Registration
+from .remote.postgres.engine import postgresql_url, shown_url
 from .settings import resolve
-from .verification import VerificationReport
 
 if TYPE_CHECKING:
-    from .archive import Archive, RemoteDatabase
-    from .bundle import BundleExport, BundleImport
-    from .copy_state import Conflict
-    from .prune import PruneReport
-    from .publish import PublishResult
-    from .sync import SyncResult
-    from .transfer import Progress
+    from .cache.bundle import BundleExport, BundleImport
+    from .cache.prune import PruneReport
+    from .fetch.progress import Progress
+    from .remote.archive import Archive
+    from .remote.bookmark import Conflict
+    from .remote.postgres.database import RemoteDatabase
+    from .remote.publish import PublishResult
+    from .remote.sync import SyncResult
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -132,7 +129,7 @@ class CalibrationStore(Generic[R]):
     @cached_property
     def _archive(self) -> Archive[R]:
         """The archive, whose modules a store that stays local does not load."""
-        from .archive import Archive
+        from .remote.archive import Archive
 
         return Archive(self.settings, self._cache, self.local_db, self._sync_if_older_than)
 
@@ -289,14 +286,12 @@ class CalibrationStore(Generic[R]):
             Likewise of all files that are not here and do not come.
         """
         values = column_values(self.orm_class, input)
-        wanted = default_types(self.orm_class, values) if cal_types is None else cal_types
-        selectors = {name: self._selector(name) for name in ([wanted] if isinstance(wanted, str) else wanted)}
-        chosen = {
-            name: _outcome(lambda selector=selector: self.select(values, selector), True)
-            for name, selector in selectors.items()
-        }
+        chosen = choose_set(values, types_for(self.orm_class, values, cal_types), self.select)
         records = {name: record for name, record in chosen.items() if not isinstance(record, KoaMiddlewareError)}
-        found = {**chosen, **dict(zip(records, self.get_many(list(records.values())), strict=True))}
+        files = dict(zip(records, self.get_many(list(records.values())), strict=True))
+        found = {
+            name: answer if isinstance(answer, KoaMiddlewareError) else files[name] for name, answer in chosen.items()
+        }
         if return_exceptions:
             return found
         failures = [error for error in found.values() if isinstance(error, KoaMiddlewareError)]
@@ -393,7 +388,7 @@ class CalibrationStore(Generic[R]):
 
     def to_table(self, records: Sequence[R]) -> Any:
         """Give records as an `astropy.table.Table` with units on its columns."""
-        from .tables import astropy_table
+        from .display import astropy_table
 
         return astropy_table(self.orm_class, records)
 
@@ -550,7 +545,7 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the bundle cannot be written.
         """
-        from .bundle import export_bundle
+        from .cache.bundle import export_bundle
 
         return export_bundle(user_path(path), records, self._files, self._registration)
 
@@ -567,7 +562,7 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the files do not fit on the disk; nothing is imported.
         """
-        from .bundle import BundleImporter
+        from .cache.bundle import BundleImporter
 
         return BundleImporter(self._files, self._registration).run(user_path(path))
 
@@ -602,7 +597,7 @@ class CalibrationStore(Generic[R]):
         CacheError
             When a file cannot be removed, or another database of the cache cannot be read.
         """
-        from .prune import Limits, Pruner
+        from .cache.prune import Limits, Pruner
 
         days = None if older_than is None else older_than / timedelta(days=1)
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())

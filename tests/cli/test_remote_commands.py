@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 from koa_middleware import InstrumentPlugin, open_store
-from koa_middleware.engines import postgresql_engine
+from koa_middleware.remote.postgres.engine import postgresql_engine
 from sqlalchemy import insert, make_url, text
 
 Run = Callable[..., Any]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from koa_middleware import CalibrationStore
-from koa_middleware.cache import digest_of
+from koa_middleware.disk.checksums import digest_of
 
 from tests.conftest import DemoCalibration, dark, dark_keywords, files_under, output_of, run_python, write_fits
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import koa_middleware
 import pytest
 from koa_middleware import CalibrationStore, QuarantineWarning
+from koa_middleware.choosing.selector import CalibrationSelector
 from koa_middleware.exceptions import (
     CacheError,
     ChecksumMismatchError,
@@ -24,7 +25,6 @@ from koa_middleware.exceptions import (
     IntegrityError,
     RemoteNotConfiguredError,
 )
-from koa_middleware.selectors import CalibrationSelector
 from sqlalchemy import update
 from survey import Survey
 

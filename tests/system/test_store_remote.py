@@ -17,9 +17,8 @@ from typing import Any
 import koa_middleware
 import pytest
 from koa_middleware import CalibrationStore, StaleWarning
-from koa_middleware.archive import _NEXT_LOOK
-from koa_middleware.cache import digest_of
-from koa_middleware.engines import postgresql_engine
+from koa_middleware.choosing.selector import CalibrationSelector
+from koa_middleware.disk.checksums import digest_of
 from koa_middleware.exceptions import (
     CalibrationNotFoundError,
     ConfigurationError,
@@ -31,8 +30,9 @@ from koa_middleware.exceptions import (
     RemoteUnavailableError,
     SchemaMismatchError,
 )
-from koa_middleware.remote_schema import initialise
-from koa_middleware.selectors import CalibrationSelector
+from koa_middleware.remote.archive import _NEXT_LOOK
+from koa_middleware.remote.postgres.engine import postgresql_engine
+from koa_middleware.remote.postgres.schema import initialise
 from sqlalchemy import Engine, insert, make_url, select, text, update
 
 from tests.conftest import DemoCalibration, dark, record, run_python
@@ -677,7 +677,7 @@ from koa_middleware import CalibrationStore
 from datetime import timedelta
 from tests.conftest import DemoCalibration, dark
 from pathlib import Path
-from koa_middleware.selectors import CalibrationSelector
+from koa_middleware.choosing.selector import CalibrationSelector
 folder, url = Path(sys.argv[1]), sys.stdin.readline().strip()
 store = CalibrationStore(DemoCalibration, folder, remote_database_url=url, calibration_url=f"http://127.0.0.1:{sys.argv[2]}",
                          offline=True, sync_if_older_than=timedelta(0))

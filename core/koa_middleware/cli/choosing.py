@@ -6,9 +6,10 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from ..exceptions import CalibrationNotFoundError, ConfigurationError, HeaderError, KoaMiddlewareError
-from ..explain import offset
-from ..inputs import column_values, default_types
+from ..choosing.explanation import offset
+from ..choosing.frame_sets import choose_set, types_for
+from ..exceptions import ConfigurationError, HeaderError, KoaMiddlewareError
+from ..instrument.frames import column_values
 from ..store import CalibrationStore
 from . import say
 from .context import open_for
@@ -71,15 +72,14 @@ def choose(
     store: CalibrationStore[Any], values: dict[str, Any], types: list[str] | None, *, download: bool
 ) -> dict[str, dict[str, Any]]:
     """Give, by type, the chosen calibration or the error, as plain data."""
-    found: dict[str, dict[str, Any]] = {}
-    chosen: dict[str, Any] = {}
-    for cal_type in map(str.lower, types or default_types(store.orm_class, values)):
-        try:
-            chosen[cal_type] = store.select(values, cal_type)
-        except (CalibrationNotFoundError, HeaderError) as error:
-            found[cal_type] = {"error": type(error).__name__, "message": str(error)}
-        else:
-            found[cal_type] = {}  # keeps its place
+    answers = choose_set(values, types_for(store.orm_class, values, types), store.select)
+    found: dict[str, dict[str, Any]] = {
+        cal_type: {"error": type(answer).__name__, "message": str(answer)}
+        if isinstance(answer, KoaMiddlewareError)
+        else {}
+        for cal_type, answer in answers.items()
+    }
+    chosen = {name: answer for name, answer in answers.items() if not isinstance(answer, KoaMiddlewareError)}
     records = list(chosen.values())
     outcomes = store.get_many(records, bar=True) if download else [(store.get_local_filepath(r), r) for r in records]
     for (cal_type, record), outcome in zip(chosen.items(), outcomes, strict=True):

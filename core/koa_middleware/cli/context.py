@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..disk.fits import is_fits_name
+from ..disk.reading import check_readable
 from ..exceptions import ConfigurationError
-from ..headers import check_readable, is_fits_name, open_headers
+from ..instrument.headers import open_headers
 from ..opening import open_store
 from ..plugins import InstrumentPlugin, available_instruments, get_plugin
 from ..store import CalibrationStore

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..tables import render
+from ..display import render
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 

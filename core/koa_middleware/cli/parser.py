@@ -9,7 +9,7 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
-from ..times import parse_iso
+from ..instrument.times import parse_iso
 
 
 def build_parser() -> argparse.ArgumentParser:

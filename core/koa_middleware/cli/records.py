@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ..flags import flags_of
+from ..database.flags import flags_of
 from .context import open_for
 from .output import print_json, print_table, print_text
 

@@ -6,7 +6,7 @@ import shutil
 from argparse import Namespace
 
 from ..exceptions import ConfigurationError
-from ..remote_schema import grants, initialise
+from ..remote.postgres.schema import grants, initialise
 from . import say
 from .context import open_for
 from .output import print_conflicts, print_json, print_text, size

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 from ..plugins import InstrumentPlugin
-from ..remote_schema import initialise
+from ..remote.postgres.schema import initialise
 from ..store import CalibrationStore
 from ..testing.postgres import PostgresServer
 from .choosing import choose, frame_values, print_choices

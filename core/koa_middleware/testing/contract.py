@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from koa_middleware import CalibrationSelector, CalibrationStore, InstrumentPlugin, get_plugin
-from koa_middleware.plugins import installed_plugins
-from koa_middleware.rules import plan
+from .. import CalibrationSelector, CalibrationStore, InstrumentPlugin, get_plugin
+from ..choosing.statement import plan
+from ..plugins import installed_plugins
 
 COMMON_COLUMNS = (
     "id",

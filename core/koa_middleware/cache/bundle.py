@@ -1,0 +1,270 @@
+"""Bundles: records with their files in one tar, for a machine without a network.
+
+An export verifies each file and writes a whole bundle or none. An import takes each record in with its file, both or
+neither, under the rules of a registration; what is in conflict with what is here is reported, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, select, update
+
+from ..disk.checksums import digest_of
+from ..exceptions import CacheError, DuplicateCalibrationError, KoaMiddlewareError, SourceFileError, all_in_one
+from ..instrument.detached import record_builder
+from ..instrument.orm import ORMCalibration
+from ..register import Registration
+from .bundle_file import DAMAGE, Entry, Opener, entry_of, open_bundle, write_bundle
+from .folder import Staged
+from .provide import Provider
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+@dataclass
+class BundleExport:
+    """What an export wrote.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The bundle.
+    exported : list of str
+        File names.
+    size : int
+        Of their files, bytes.
+    """
+
+    path: Path
+    exported: list[str] = field(default_factory=list)
+    size: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {**vars(self), "path": str(self.path)}
+
+
+@dataclass
+class BundleImport:
+    """What an import did; each list and mapping is of file names.
+
+    Attributes
+    ----------
+    added : list of str
+        Records that were not here, with their files.
+    completed : list of str
+        Records that were here without their files, or with spoilt ones.
+    updated : list of str
+        REMOTE records of which the bundle had a newer state.
+    unchanged : list of str
+    conflicts : dict
+        File name to what stands in the way; nothing was changed for these.
+    failed : dict
+        File name to what is wrong with it in the bundle, or went wrong here.
+    """
+
+    added: list[str] = field(default_factory=list)
+    completed: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    conflicts: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return vars(self).copy()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything in the bundle is here now."""
+        return not self.conflicts and not self.failed
+
+
+def export_bundle(path: Path, records: Iterable[R], files: Provider[R], registration: Registration[R]) -> BundleExport:
+    """Write a bundle; see `CalibrationStore.export_bundle`."""
+    report = BundleExport(path)
+    entries = []
+    wanted = list({record.id: record for record in records}.values())
+    outcomes = files.provide_many(wanted, True, bar=True)
+    if failures := [outcome for outcome in outcomes if isinstance(outcome, KoaMiddlewareError)]:
+        raise all_in_one(failures)
+    found = [outcome.path for outcome in outcomes if not isinstance(outcome, KoaMiddlewareError)]
+    for record, file in zip(wanted, found, strict=True):
+        entry = entry_of(record.to_dict(), file)
+        entries.append((entry, file))
+        report.exported.append(record.filename)
+        report.size += entry.size
+    write_bundle(path, registration.orm_class.instrument_name, entries)
+    return report
+
+
+class BundleImporter(Generic[R]):
+    """Takes in bundles.
+
+    Parameters
+    ----------
+    files : Provider
+    registration : Registration
+    """
+
+    def __init__(self, files: Provider[R], registration: Registration[R]) -> None:
+        self._files = files
+        self._registration = registration
+        self._cache = registration.cache
+        self._database = registration.database
+        self._orm_class = registration.orm_class
+
+    def run(self, path: Path) -> BundleImport:
+        """Take in a bundle; see `CalibrationStore.import_bundle`."""
+        report = BundleImport()
+        with open_bundle(path, self._orm_class.instrument_name) as (entries, open_file):
+            self._check_space(entries)
+            for entry in entries:
+                try:
+                    outcome = self._take(entry, open_file)
+                except DuplicateCalibrationError as error:
+                    report.conflicts[entry.filename] = error.message
+                except KoaMiddlewareError as error:
+                    report.failed[entry.filename] = str(error)
+                else:
+                    getattr(report, outcome).append(entry.filename)
+        return report
+
+    def _take(self, entry: Entry, open_file: Opener) -> str:
+        row = self._row(entry)
+        with self._database.connect() as connection:
+            here = self._standing(connection, row)
+        if here is not None and not _is_newer(row, here) and self._is_whole(here):
+            return "unchanged"
+        staged = self._stage(entry, row, open_file)
+        outcome: list[str] = []
+
+        def settle(connection: Connection) -> tuple[Path, R, bool]:
+            outcome.append(self._settle_row(connection, row, staged))
+            return self._registration.put(connection, self._record(row), staged)
+
+        try:
+            self._registration.commit(settle)
+        finally:
+            staged.path.unlink(missing_ok=True)
+        return outcome[0]
+
+    def _row(self, entry: Entry) -> dict[str, Any]:
+        """Complete row of a record, which keeps its nulls."""
+        row = self._orm_class.complete_row(entry.columns, f"the bundle's record {entry.filename}")
+        columns = self._orm_class.table().c
+        given = {name: entry.columns[name] for name in row if name in entry.columns}
+        return row | {name: None for name, value in given.items() if value is None and columns[name].nullable}
+
+    def _standing(self, connection: Connection, row: dict[str, Any]) -> R | None:
+        """Give the record that is here already; None where there is room for one.
+
+        Raises
+        ------
+        DuplicateCalibrationError
+            When something else has its id or file name, or its LOCAL record was changed.
+        """
+        table = self._orm_class.table()
+        build = record_builder(self._orm_class)
+        clash = (table.c.id == row["id"]) | (table.c.filename == row["filename"])
+        found = [build(values) for values in connection.execute(select(table).where(clash))]
+        if not found:
+            return None
+        here = found[0]
+        for name in ("id", "filename", "checksum", "file_size"):
+            if here[name] != row[name]:
+                raise _conflict(row, f"{here.filename} (id {here.id}) is here with another {name}")
+        differing = _differing(row, here)
+        if differing and {row["origin"], here.origin} != {"REMOTE"}:
+            raise _conflict(row, f"it is here with another {', '.join(differing)}")
+        return here
+
+    def _is_whole(self, record: R) -> bool:
+        path = self._cache.path(record.filename)
+        return path.is_file() and not self._files.verifier.fault(record, path)
+
+    def _stage(self, entry: Entry, row: dict[str, Any], open_file: Opener) -> Staged:
+        """Copy a file out of the bundle and compare it with manifest and record."""
+        try:
+            with open_file(entry) as stream:
+                staged = self._cache.stage_stream(stream)
+        except CacheError:
+            raise
+        except DAMAGE as error:
+            raise _spoilt(entry, f"it cannot be read ({error})") from error
+        try:
+            _compare(entry, row, staged)
+        except BaseException:
+            staged.path.unlink()
+            raise
+        return staged
+
+    def _settle_row(self, connection: Connection, row: dict[str, Any], staged: Staged) -> str:
+        """Insert or update the row; gives the report's list that it belongs to."""
+        here = self._standing(connection, row)
+        table, stamp = self._orm_class.table(), row["last_updated"]
+        if here is not None:
+            if not _is_newer(row, here):
+                return "completed"
+            connection.execute(update(table).where(table.c.id == row["id"]).values(row))
+            return "updated"
+        if not self._registration.is_free(connection, row["filename"], staged):
+            raise _conflict(row, "a file of this name with other content is in the cache")
+        self._database.insert(connection, [row])
+        if row["origin"] == "REMOTE" and stamp is not None:
+            row["last_updated"] = stamp
+            connection.execute(update(table).where(table.c.id == row["id"]).values(last_updated=stamp))
+        return "added"
+
+    def _record(self, row: dict[str, Any]) -> R:
+        return record_builder(self._orm_class)([row[name] for name in self._orm_class.column_names()])
+
+    def _check_space(self, entries: list[Entry]) -> None:
+        coming = sum(entry.size for entry in entries if not (self._cache.calibrations / entry.filename).is_file())
+        free = shutil.disk_usage(self._cache.root).free
+        if coming > free:
+            raise CacheError(
+                f"The files of the bundle have {coming / 1e6:.0f} MB; the disk of {self._cache.root} has "
+                f"{free / 1e6:.0f} MB free.",
+                "Free some space; nothing was imported.",
+                path=self._cache.root,
+            )
+
+
+def _differing(row: dict[str, Any], here: ORMCalibration) -> list[str]:
+    return [name for name, value in row.items() if name != "last_updated" and here[name] != value]
+
+
+def _is_newer(row: dict[str, Any], here: ORMCalibration) -> bool:
+    """Whether the bundle has a newer state of a record that is here; the archive's clock stamped both."""
+    return bool(_differing(row, here)) and str(row["last_updated"]) > str(here.last_updated)
+
+
+def _compare(entry: Entry, row: dict[str, Any], staged: Staged) -> None:
+    if (staged.checksum, staged.file_size) != (entry.checksum, entry.size):
+        raise _spoilt(entry, f"its checksum is {staged.checksum}, the manifest says {entry.checksum}")
+    if row["file_size"] not in (None, staged.file_size):
+        raise _spoilt(entry, f"it has {staged.file_size} bytes, its record says {row['file_size']}")
+    said = row["checksum"]
+    if said is not None and said != digest_of(staged.path, said.partition(":")[0]):
+        raise _spoilt(entry, f"it is not of the checksum {said} that its record says")
+
+
+def _spoilt(entry: Entry, fault: str) -> SourceFileError:
+    return SourceFileError(
+        f"{entry.filename!r} of the bundle is spoilt: {fault}.", "Copy or export the bundle again.", path=None
+    )
+
+
+def _conflict(row: dict[str, Any], obstacle: str) -> DuplicateCalibrationError:
+    return DuplicateCalibrationError(
+        f"{row['filename']} of the bundle was not taken in: {obstacle}.",
+        "Nothing was changed for it.",
+        filename=row["filename"],
+        existing=row["filename"],
+    )

@@ -1,0 +1,282 @@
+"""The file of a bundle: one uncompressed tar, its manifest first, then the calibrations' files.
+
+The manifest, ``manifest.json``, holds the format's version, the instrument, and for each record its column values and
+the checksum and size of its file, which is the member ``calibrations/<filename>``. A bundle may come from anywhere, so
+nothing is ever extracted by the archive's own names: members are looked up by the manifest, and read as streams.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from ..disk.checksums import digest_of
+from ..disk.names import check_filename
+from ..disk.writing import cache_errors, sync_folder
+from ..exceptions import SourceFileError, UnsafeFilenameError
+
+FORMAT, VERSION = "koa-calibrations", 1
+MANIFEST = "manifest.json"
+
+#: Bytes; a manifest of 100,000 records has about 100 MB.
+_LONGEST_MANIFEST = 1 << 28
+#: Bytes that one read may ask for; headers that claim more are no headers of ours.
+_LONGEST_READ = 1 << 24
+_ENTRY = ("columns", "checksum", "size")
+_SHA256 = re.compile("sha256:[0-9a-f]{64}")
+#: What tarfile and json raise on damaged or made-up archives.
+DAMAGE = (tarfile.TarError, OSError, ValueError, OverflowError, EOFError, IndexError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One calibration of a bundle.
+
+    Attributes
+    ----------
+    columns : dict
+        The record's column values, as they stand in the manifest.
+    checksum : str
+        Of the file, ``"sha256:<hex>"``.
+    size : int
+        Of the file, bytes.
+    """
+
+    columns: dict[str, Any]
+    checksum: str
+    size: int
+
+    @property
+    def filename(self) -> str:
+        """The record's file name, as the manifest says it."""
+        return str(self.columns["filename"])
+
+    @property
+    def member(self) -> str:
+        """Name of the file in the archive."""
+        return f"calibrations/{self.filename}"
+
+
+def entry_of(columns: dict[str, Any], path: Path) -> Entry:
+    """Entry of a record and its verified file."""
+    known = str(columns["checksum"])
+    return Entry(columns, known if _SHA256.fullmatch(known) else digest_of(path), path.stat().st_size)
+
+
+def write_bundle(path: Path, instrument: str, entries: Sequence[tuple[Entry, Path]]) -> None:
+    """Write a bundle under a temporary name, hashing each file once more, and move it to its name.
+
+    Raises
+    ------
+    SourceFileError
+        When a file cannot be read, or is not what the manifest says; no bundle is left then.
+    CacheError
+        When the bundle cannot be written.
+    """
+    records = [vars(entry) for entry, _ in entries]
+    manifest = json.dumps({"format": FORMAT, "version": VERSION, "instrument": instrument, "records": records})
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    with cache_errors(path):
+        try:
+            with temporary.open("xb") as sink:
+                with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                    _add(archive, MANIFEST, manifest.encode())
+                    for entry, source in entries:
+                        _add_file(archive, entry, source)
+                sink.flush()
+                os.fsync(sink.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    from io import BytesIO
+
+    archive.addfile(_header(name, len(content)), BytesIO(content))
+
+
+def _add_file(archive: tarfile.TarFile, entry: Entry, source: Path) -> None:
+    try:
+        stream = source.open("rb")
+    except OSError as error:
+        raise _changed(source) from error
+    with stream:
+        hashing = _Hashing(stream)
+        if os.fstat(stream.fileno()).st_size != entry.size:
+            raise _changed(source)
+        archive.addfile(_header(entry.member, entry.size), cast("IO[bytes]", hashing))
+    if f"sha256:{hashing.hash.hexdigest()}" != entry.checksum:
+        raise _changed(source)
+
+
+def _header(name: str, size: int) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(name)
+    header.size = size
+    return header
+
+
+class _Hashing:
+    """A stream that hashes what is read."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.hash = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        piece = self._stream.read(size)
+        self.hash.update(piece)
+        return piece
+
+
+class _Bounded:
+    """A file that gives no huge pieces, and nothing of a negative size, to whoever trusts a header."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LONGEST_READ:
+            raise tarfile.ReadError(f"a header claims {size} bytes")
+        return self._stream.read(size)
+
+
+Opener = Callable[[Entry], IO[bytes]]
+
+
+@contextmanager
+def open_bundle(path: Path, instrument: str) -> Iterator[tuple[list[Entry], Opener]]:
+    """Open a bundle; gives its entries, and a function that opens the file of one.
+
+    Everything but the files' content is checked before.
+
+    Raises
+    ------
+    SourceFileError
+        When it is no bundle, a damaged or a hostile one, or one of another version or instrument.
+    """
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise SourceFileError(
+            f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.", path=path
+        ) from error
+    with stream:
+        try:
+            archive = tarfile.open(fileobj=cast("IO[bytes]", _Bounded(stream)), mode="r:")  # noqa: SIM115
+            end = os.fstat(stream.fileno()).st_size
+            entries = _entries(_manifest(archive, end), instrument)
+            members = _members(archive, {entry.member: entry.size for entry in entries}, end)
+        except SourceFileError as error:
+            raise SourceFileError(f"{path} {error.message}", error.hint, path=path) from error
+        except DAMAGE as error:
+            raise SourceFileError(
+                f"{path} is not a whole bundle: {error}.", "Copy or export it again; nothing was imported.", path=path
+            ) from error
+
+        def open_file(entry: Entry) -> IO[bytes]:
+            return cast("IO[bytes]", archive.extractfile(members[entry.member]))
+
+        with archive:
+            yield entries, open_file
+
+
+def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
+    first = archive.next()
+    if first is None or first.name != MANIFEST:
+        raise _refusal("is not a bundle: its first member is no manifest.")
+    _check(first, end)
+    if first.size > _LONGEST_MANIFEST:
+        raise _refusal("has a manifest that is too long to be one.")
+    reading = cast("IO[bytes]", archive.extractfile(first))
+    manifest = json.loads(b"".join(iter(lambda: reading.read(1 << 20), b"")))
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise _refusal("is not a bundle: its manifest is of another kind.")
+    if manifest.get("version") != VERSION:
+        raise SourceFileError(
+            f"is a bundle of the format {manifest.get('version')}; this release reads {VERSION}.",
+            "Use the release that wrote it, or a newer one; nothing was imported.",
+            path=None,
+        )
+    return manifest
+
+
+def _entries(manifest: dict[str, Any], instrument: str) -> list[Entry]:
+    if manifest.get("instrument") != instrument:
+        raise SourceFileError(
+            f"is a bundle of {manifest.get('instrument')!r}, not of {instrument}.",
+            "Name its instrument by -i; nothing was imported.",
+            path=None,
+        )
+    records = manifest.get("records")
+    if not isinstance(records, list):
+        raise _refusal("has no list of records in its manifest.")
+    entries = [_entry(given) for given in records]
+    for what in ("id", "filename"):
+        if len({entry.columns[what] for entry in entries}) < len(entries):
+            raise _refusal(f"names one {what} twice in its manifest.")
+    return entries
+
+
+def _entry(given: Any) -> Entry:
+    columns, checksum, size = (given.get(name) if isinstance(given, dict) else None for name in _ENTRY)
+    known = columns if isinstance(columns, dict) else {}
+    texts = (known.get("id"), known.get("filename"), checksum)
+    if not all(isinstance(text, str) for text in texts) or not _SHA256.fullmatch(str(checksum)):
+        raise _refusal("has a record without id, file name or checksum in its manifest.")
+    if not known["id"].strip() or not known["id"].isprintable():
+        raise _refusal(f"has a record with the id {known['id']!r} in its manifest.")
+    try:
+        check_filename(known["filename"])
+    except UnsafeFilenameError as error:
+        raise _refusal(f"names a file {known['filename']!r}: {error.reason}.") from error
+    if type(size) is not int or size < 0:
+        raise _refusal(f"has {known['filename']!r} without a size in its manifest.")
+    return Entry(known, str(checksum), size)
+
+
+def _members(archive: tarfile.TarFile, sizes: dict[str, int], end: int) -> dict[str, tarfile.TarInfo]:
+    """Members by name: each one that the manifest names, once, of that size, and no other."""
+    found: dict[str, tarfile.TarInfo] = {}
+    while (member := archive.next()) is not None:
+        _check(member, end)
+        if member.name not in sizes:
+            raise _refusal(f"has a member {member.name!r} that its manifest does not name.")
+        if member.name in found:
+            raise _refusal(f"has the member {member.name!r} twice.")
+        if member.size != sizes[member.name]:
+            raise _refusal(f"has {member.size} bytes of {member.name!r}; its manifest says {sizes[member.name]}.")
+        found[member.name] = member
+    missing = sorted(sizes.keys() - found)
+    if missing:
+        raise _refusal(f"lacks {len(missing)} files that its manifest names, such as {missing[0]!r}.")
+    return found
+
+
+def _check(member: tarfile.TarInfo, end: int) -> None:
+    """Check that a member is a plain file that lies wholly before the end of the archive, bytes."""
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
+        raise _refusal(f"has a member {member.name!r} that is no plain file.")
+    if member.offset_data + member.size > end:
+        raise _refusal(f"ends before its member {member.name!r} does.")
+
+
+def _refusal(fault: str) -> SourceFileError:
+    return SourceFileError(fault, "Copy or export it again; nothing was imported.", path=None)
+
+
+def _changed(source: Path) -> SourceFileError:
+    return SourceFileError(
+        f"{source} changed or went away while the bundle was written.", "Export again; no bundle was left.", path=source
+    )

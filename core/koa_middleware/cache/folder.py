@@ -1,0 +1,204 @@
+"""The cache folder: where files stand, and how they get there whole.
+
+A file is written under a temporary name in ``partial/``, flushed to the disk, and then moved to its final name in one
+step. No reader ever sees a part of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from ..disk.checksums import Signature, digest_of
+from ..disk.names import check_filename
+from ..disk.writing import WRITTEN_AT_ONCE, cache_errors, sync_folder
+from ..exceptions import ConfigurationError, SourceFileError
+
+
+class Staged(NamedTuple):
+    """A whole file under a temporary name.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    checksum : str
+        ``"sha256:<hex>"``.
+    file_size : int
+        Bytes.
+    """
+
+    path: Path
+    checksum: str
+    file_size: int
+
+
+class Cache:
+    """The folder of a store.
+
+    Attributes
+    ----------
+    root, calibrations, database, partial : pathlib.Path
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.calibrations = root / "calibrations"
+        self.database = root / "database"
+        self.partial = root / "partial"
+
+    def create(self) -> None:
+        """Make the folders that are missing.
+
+        Raises
+        ------
+        ConfigurationError
+            When that cannot be done or a folder is not writable.
+        """
+        try:
+            for folder in (self.calibrations, self.database, self.partial):
+                if not folder.is_dir():
+                    folder.mkdir(parents=True, exist_ok=True)
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, "it is not writable", str(folder))
+        except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
+            reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            raise ConfigurationError(
+                f"The folder {self.root} cannot be the calibration cache: {reason}.",
+                "Name another one by KOA_CALIBRATION_CACHE or cache_dir, or correct its permissions.",
+                setting="cache_dir",
+                variable="KOA_CALIBRATION_CACHE",
+            ) from error
+
+    def path(self, filename: str) -> Path:
+        """Path of a file of this name.
+
+        Raises
+        ------
+        UnsafeFilenameError
+        """
+        return self.calibrations / check_filename(filename)
+
+    def stage(self, source: Path, seen: Signature | None = None) -> Staged:
+        """Copy a file under a temporary name, hashing it on the way; memory does not grow with its size.
+
+        Parameters
+        ----------
+        source : pathlib.Path
+        seen : Signature, optional
+            The source's, from when its header was read.
+
+        Raises
+        ------
+        SourceFileError
+            When it cannot be read, or changed meanwhile.
+        CacheError
+            When it cannot be written, for instance on a full disk.
+        """
+        try:
+            stream = source.open("rb")
+        except OSError as error:
+            raise SourceFileError(
+                f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.", path=source
+            ) from error
+        with stream:
+            before = Signature.of_status(os.fstat(stream.fileno()))
+            staged = self.stage_stream(stream)
+            after = Signature.of_status(os.fstat(stream.fileno()))
+        if not (seen or before) == before == after:
+            staged.path.unlink()
+            raise SourceFileError(f"{source} changed while it was read.", "Try again when it is complete.", path=source)
+        return staged
+
+    def stage_stream(self, stream: IO[bytes]) -> Staged:
+        """Write what is left of a stream under a temporary name, hashing it on the way.
+
+        Raises
+        ------
+        CacheError
+            When it cannot be written, for instance on a full disk.
+        """
+        temporary = self.partial / uuid.uuid4().hex
+        try:
+            with cache_errors(temporary), temporary.open("xb") as sink:
+                checksum = _copy(stream, sink)
+                sink.flush()
+                os.fsync(sink.fileno())
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        return Staged(temporary, checksum, temporary.stat().st_size)
+
+    @contextmanager
+    def staging_folder(self) -> Iterator[Path]:
+        """Give an empty folder on the cache's file system, removed at the end."""
+        folder = self.partial / uuid.uuid4().hex
+        with cache_errors(folder):
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+    def adopt(self, saved: Path, folder: Path) -> Staged:
+        """Stage a file that was written in a staging folder, without copying it.
+
+        Its permissions are those of a new file, also where the writer made it for its user alone.
+        """
+        saved.chmod(folder.stat().st_mode & 0o666)
+        with saved.open("rb") as stream:
+            os.fsync(stream.fileno())
+        return Staged(saved, digest_of(saved), saved.stat().st_size)
+
+    def place(self, staged: Staged, filename: str) -> Path:
+        """Move a staged file to its final name, which must be free.
+
+        Raises
+        ------
+        FileExistsError
+            When a file of that name is there.
+        CacheError
+            When it cannot be moved.
+        """
+        final = self.path(filename)
+        with cache_errors(final):
+            _move_to_free_name(staged.path, final)
+            sync_folder(final.parent)
+        return final
+
+    def quarantine(self, path: Path) -> Path:
+        """Move a file that is not what it should be out of the readers' way; gives its new path."""
+        aside = self.root / "quarantine" / f"{path.name}.{uuid.uuid4().hex[:8]}"
+        with cache_errors(aside):
+            aside.parent.mkdir(exist_ok=True)
+            path.rename(aside)
+        return aside
+
+
+def _copy(source: IO[bytes], sink: IO[bytes]) -> str:
+    hasher = hashlib.sha256()
+    while chunk := source.read(WRITTEN_AT_ONCE):
+        hasher.update(chunk)
+        sink.write(chunk)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def _move_to_free_name(temporary: Path, final: Path) -> None:
+    """Rename, but never onto a file: a hard link fails where one is, on file systems that have links."""
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, "there is a file of this name", str(final)) from None
+        temporary.rename(final)
+    else:
+        temporary.unlink()

@@ -1,0 +1,1 @@
+"""Which calibration fits a frame."""

@@ -1,0 +1,106 @@
+"""All types of a frame: which ones it needs, and what is chosen of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
+from ..instrument.frames import column_values
+from ..instrument.orm import ORMCalibration
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+def types_for(
+    orm_class: type[ORMCalibration], values: Mapping[str, Any], cal_types: str | Iterable[str] | None = None
+) -> list[str]:
+    """Cal types to choose for a frame, in order.
+
+    Parameters
+    ----------
+    orm_class : type
+    values : mapping
+        The frame's column values.
+    cal_types : str or iterable of str, optional
+        The user's choice of them. By default all that have a selector, but those whose selector compares a `given`
+        column of which the frame says nothing.
+    """
+    if cal_types is not None:
+        return [name.strip().lower() for name in ([cal_types] if isinstance(cal_types, str) else cal_types)]
+    return [
+        name
+        for name, selector in orm_class.selectors.items()
+        if all(values.get(column) is not None for column in selector.given)
+    ]
+
+
+def choose_set(
+    values: Mapping[str, Any], cal_types: Iterable[str], choose: Callable[[Mapping[str, Any], str], R]
+) -> dict[str, R | KoaMiddlewareError]:
+    """Choose one calibration of each type for a frame; the error of a type that has none stands in its place.
+
+    Parameters
+    ----------
+    values : mapping
+        The frame's column values.
+    cal_types : iterable of str
+        As `types_for` gives them.
+    choose : callable
+        Gives the best record for a frame's values and a cal type, as `CalibrationStore.select`.
+    """
+    found: dict[str, R | KoaMiddlewareError] = {}
+    for cal_type in cal_types:
+        try:
+            found[cal_type] = choose(values, cal_type)
+        except (CalibrationNotFoundError, HeaderError) as error:
+            found[cal_type] = error
+    return found
+
+
+@dataclass
+class Wanted(Generic[R]):
+    """What a prefetch is to bring.
+
+    Attributes
+    ----------
+    records : list of records
+    unmatched : dict
+        Frame, or frame and cal type, to why there is no calibration for it.
+    """
+
+    records: list[R] = field(default_factory=list)
+    unmatched: dict[str, str] = field(default_factory=dict)
+
+
+def wanted_for(
+    orm_class: type[R], frames: Iterable[Any], cal_types: Sequence[str] | None, choose: Callable[[Any, str], R]
+) -> Wanted[R]:
+    """Choose the calibrations of some frames; goes on after a frame or a type that has none.
+
+    Parameters
+    ----------
+    orm_class : type
+    frames : iterable
+        Each as in `column_values`.
+    cal_types : sequence of str or None
+        Only these; None means those that a frame can be asked for.
+    choose : callable
+        Gives the best record for a frame's values and a cal type.
+    """
+    wanted: Wanted[R] = Wanted()
+    for number, frame in enumerate(frames, 1):
+        name = str(frame) if isinstance(frame, str | os.PathLike) else f"frame {number}"
+        try:
+            values = column_values(orm_class, frame)
+        except KoaMiddlewareError as error:
+            wanted.unmatched[name] = str(error)
+            continue
+        for cal_type, found in choose_set(values, types_for(orm_class, values, cal_types), choose).items():
+            if isinstance(found, KoaMiddlewareError):
+                wanted.unmatched[f"{name}, {cal_type}"] = str(found)
+            else:
+                wanted.records.append(found)
+    return wanted

@@ -1,0 +1,1 @@
+"""One instrument's rows, on this machine."""

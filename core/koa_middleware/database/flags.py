@@ -1,0 +1,85 @@
+"""Judgements of quality: who flagged which calibration, when and why. Each one is kept."""
+
+from __future__ import annotations
+
+import getpass
+import os
+
+from sqlalchemy import Column, Connection, String, Table, insert, select, update
+
+from ..exceptions import ConfigurationError
+from ..instrument.orm import ORMCalibration
+from ..instrument.times import now_iso
+from ..instrument.values import QUALITIES
+
+
+def flags_table(orm_class: type[ORMCalibration]) -> Table:
+    """Table of an instrument's judgements: calibration id, quality, reason, who, when (UTC)."""
+    name = f"{orm_class.instrument_name}_flags"
+    known = orm_class.metadata.tables.get(name)
+    if known is not None:
+        return known
+    return Table(
+        name,
+        orm_class.metadata,
+        Column("calibration_id", String, nullable=False, index=True),
+        Column("quality", String, nullable=False),
+        Column("reason", String, nullable=False),
+        Column("flagged_by", String, nullable=False),
+        Column("flagged_at", String, nullable=False),
+    )
+
+
+def this_user() -> str:
+    """Name of whoever runs this process; its number where the system knows no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def check_judgement(quality: str, reason: str) -> str:
+    """Give the quality's word.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is not one, or there is no reason.
+    """
+    word = quality.strip().upper()
+    if word not in QUALITIES:
+        raise ConfigurationError(
+            f"The quality {quality!r} is not known.", f"Use one of {', '.join(QUALITIES)}.", setting="quality"
+        )
+    if not reason.strip():
+        raise ConfigurationError(
+            "A calibration is flagged without a reason.", "Say why, for those who miss it.", setting="reason"
+        )
+    return word
+
+
+def write_flag(
+    connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str, reason: str, who: str
+) -> None:
+    """Set a record's quality and keep the judgement."""
+    table = orm_class.table()
+    connection.execute(update(table).where(table.c.id == id).values(quality=quality, last_updated=now_iso()))
+    note_flag(connection, orm_class, id, quality, reason, who)
+
+
+def note_flag(
+    connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str, reason: str, who: str
+) -> None:
+    """Keep a judgement."""
+    connection.execute(
+        insert(flags_table(orm_class)).values(
+            calibration_id=id, quality=quality, reason=reason.strip(), flagged_by=who, flagged_at=now_iso()
+        )
+    )
+
+
+def flags_of(connection: Connection, orm_class: type[ORMCalibration], id: str) -> list[dict[str, str]]:
+    """All judgements of a calibration, oldest first."""
+    flags = flags_table(orm_class)
+    found = connection.execute(select(flags).where(flags.c.calibration_id == id).order_by(flags.c.flagged_at))
+    return [dict(row) for row in found.mappings()]

@@ -1,0 +1,166 @@
+"""The SQLite file of one instrument, on the user's machine."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Select,
+    exc,
+)
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+
+from ..exceptions import (
+    CacheError,
+    CalibrationNotFoundError,
+    SchemaMismatchError,
+)
+from ..instrument.detached import record_builder
+from ..instrument.orm import ORMCalibration
+from .flags import flags_table
+from .sqlite import BUSY_TIMEOUT, sqlite_engine
+from .table import CalibrationDatabase
+from .verified_files import signatures_table
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+class LocalDatabase(CalibrationDatabase[R]):
+    """The SQLite file of one instrument; made, with its table, where it is missing.
+
+    Raises
+    ------
+    CacheError
+        When the file cannot be opened or is not an SQLite database.
+    SchemaMismatchError
+        When its table lacks columns of the class.
+    """
+
+    def __init__(self, orm_class: type[R], path: Path) -> None:
+        super().__init__(orm_class, sqlite_engine(path), str(path))
+        self.path = path
+        with suppress(OSError):  # which SQLite tells when it opens the file
+            path.touch(exist_ok=False)  # SQLite itself would let no group write, whatever the umask says
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        table = self.orm_class.table()
+        signatures_table(self.orm_class), flags_table(self.orm_class)
+        with self.connect() as connection:
+            found = {
+                name for (name,) in connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (table.name,))
+            }
+            tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+        if not set(self.orm_class.metadata.tables) <= tables:
+            with self.begin() as connection:
+                self.orm_class.metadata.create_all(connection)
+        if not found:
+            return
+        missing = tuple(name for name in table.c.keys() if name not in found)  # noqa: SIM118
+        if missing:
+            raise SchemaMismatchError(
+                f"The table {table.name} in {self.path} lacks {', '.join(missing)}, which the class "
+                f"{self.orm_class.__name__} has.",
+                "It was made by another version of the plugin: use that one, or another cache folder.",
+                database=str(self.path),
+                table=table.name,
+                missing=missing,
+            )
+
+    def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:
+        """Records of a statement that selects the table's columns.
+
+        See `rows` for why it does not go through SQLAlchemy's execution.
+        """
+        build = record_builder(self.orm_class, raw=True)
+        return [build(row) for row in self.rows(statement, parameters)]
+
+    def rows(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Rows of a statement as the driver gives them.
+
+        The statement is compiled once and then goes to the driver as text, which takes half the time of an
+        execution by SQLAlchemy.
+        """
+        sql, constants = _compiled(statement)
+        with self.translated_errors():
+            connection = self.engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute(sql, {**constants, **parameters})
+                return list(cursor.fetchall())
+            finally:
+                connection.close()
+
+    def query_by_id(self, id: str) -> R:
+        """Record of an id; also one of the archive that is kept apart because a LOCAL one has its name.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        try:
+            return super().query_by_id(id)
+        except CalibrationNotFoundError:
+            from ..remote.sync import conflict_row
+
+            apart = conflict_row(self.engine, self.orm_class.table(), id)
+            if apart is None:
+                raise
+            return record_builder(self.orm_class)([apart.get(name) for name in self.orm_class.column_names()])
+
+    def find(self, id_or_filename: str) -> R:
+        """Record of an id, also of one that is kept apart, or of a file name.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        try:
+            return super().find(id_or_filename)
+        except CalibrationNotFoundError as error:
+            try:
+                return self.query_by_id(id_or_filename)
+            except CalibrationNotFoundError:
+                raise error from None
+
+    @contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Turn SQLite's errors into `CacheError`."""
+        try:
+            yield
+        except (exc.DBAPIError, sqlite3.Error) as error:
+            reason = str(error.orig if isinstance(error, exc.DBAPIError) else error)
+            raise CacheError(
+                f"The database {self.path} cannot be used: {reason}.", _hint(reason), path=self.path
+            ) from error
+
+
+def _hint(reason: str) -> str:
+    if "locked" in reason:
+        return f"Another process has been writing for more than {BUSY_TIMEOUT:.0f} s; try again when it is done."
+    if "full" in reason:
+        return "Free some space; nothing was changed."
+    if "readonly" in reason or "unable to open" in reason:
+        return "Check the permissions of the file and its folder."
+    if "malformed" in reason or "not a database" in reason:
+        return "Move the file away; a new one is made, and sync or register fills it."
+    return "Check the disk and the folder; nothing was changed."
+
+
+@lru_cache(maxsize=512)
+def _compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
+    """SQL text of a statement, with named parameters, and the values that stand in the statement itself."""
+    compiled = statement.compile(
+        dialect=sqlite_dialect(paramstyle="named"),
+        compile_kwargs={"render_postcompile": True},
+    )
+    return str(compiled), dict(compiled.params)

@@ -1,0 +1,68 @@
+"""The engine of an SQLite file, and how its transactions begin.
+
+The file is in SQLite's rollback-journal mode, which works on network file systems, where the write-ahead log
+does not (sqlite.org/wal.html). A writer begins with BEGIN IMMEDIATE: it waits for its turn, then cannot fail
+half-way for another writer. A reader takes no lock that outlives its statement.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy.engine import URL
+
+#: Seconds that a writer waits for another one; saving a large model takes some.
+BUSY_TIMEOUT = 60.0
+
+_STEP_MS = 250
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """Engine of an SQLite file.
+
+    The driver opens no transactions by itself; the execution option ``sqlite_begin`` says how one begins. Without
+    it there is none, so that a reader holds no lock.
+    """
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)), connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT}
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin")
+        if mode == "IMMEDIATE":
+            _begin_when_free(connection)
+        elif mode:
+            connection.exec_driver_sql(f"BEGIN {mode}")
+
+    @event.listens_for(engine, "connect")
+    def remember_process(_: Any, record: Any) -> None:
+        record.info["pid"] = os.getpid()
+
+    @event.listens_for(engine, "checkout")
+    def refuse_after_fork(_: Any, record: Any, proxy: Any) -> None:
+        if record.info["pid"] != os.getpid():
+            record.dbapi_connection = proxy.dbapi_connection = None
+            raise exc.DisconnectionError("an SQLite connection must not cross a fork")
+
+    return engine
+
+
+def _begin_when_free(connection: Connection) -> None:
+    """Begin to write when no other process does; waits in short steps, between which Ctrl-C is heard."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {_STEP_MS}")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except exc.OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                    raise
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")

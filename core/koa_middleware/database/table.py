@@ -1,0 +1,270 @@
+"""One instrument's table in a database: SQLite on the user's machine, PostgreSQL at the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Select,
+    bindparam,
+    exc,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.orm import Session
+
+from ..exceptions import (
+    CalibrationNotFoundError,
+    DuplicateCalibrationError,
+    HeaderError,
+)
+from ..instrument.detached import record_builder
+from ..instrument.orm import ORMCalibration
+from ..instrument.times import now_iso, parse_iso
+from ..instrument.values import normal_form
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+class CalibrationDatabase(Generic[R]):
+    """One instrument's table, as records.
+
+    Attributes
+    ----------
+    orm_class : type
+    name : str
+        The database as messages call it; holds no password.
+    """
+
+    def __init__(self, orm_class: type[R], engine: Engine, name: str) -> None:
+        self.orm_class = orm_class
+        self.name = name
+        self.engine = engine
+
+    @contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Turn the database's errors into this package's."""
+        yield
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Give a connection for reading; each statement sees the newest state."""
+        with self.translated_errors(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Give a connection in a writing transaction, committed at the end, rolled back on an error."""
+        engine = self.engine.execution_options(sqlite_begin="IMMEDIATE")
+        with self.translated_errors(), engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def session_manager(self) -> Iterator[Session]:
+        """Give a session for SQL of one's own: committed at the end, rolled back on an error.
+
+        Records loaded in it stay usable after it.
+        """
+        with self.translated_errors():
+            engine = self.engine.execution_options(sqlite_begin="DEFERRED")
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                yield session
+
+    def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:
+        """Records of a statement that selects the table's columns."""
+        with self.connect() as connection:
+            build = record_builder(self.orm_class)
+            return [build(row) for row in connection.execute(statement, dict(parameters))]
+
+    def execute(self, statement: Executable) -> Sequence[Any]:
+        """Rows of a statement that reads."""
+        with self.connect() as connection:
+            return connection.execute(statement).all()
+
+    def add(self, records: R | Iterable[R]) -> None:
+        """Insert one record or many, in one transaction and one bulk statement.
+
+        Raises
+        ------
+        DuplicateCalibrationError
+            When an id or file name is taken; then nothing is inserted.
+        HeaderError, UnsafeFilenameError
+            When a record lacks a needed value or holds an unusable one.
+        """
+        batch: list[R] = [records] if isinstance(records, self.orm_class) else list(records)  # type: ignore[arg-type]
+        given = [record.to_dict() for record in batch]
+        rows = [self.orm_class.complete_row(values, f"the record {values['filename']}") for values in given]
+        with self.begin() as connection:
+            self.insert(connection, rows)
+        for record, values, row in zip(batch, given, rows, strict=True):
+            for column, value in row.items():
+                if values[column] != value:
+                    setattr(record, column, value)
+
+    def insert(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        """Insert complete rows in a transaction; sets their `last_updated`."""
+        stamp = now_iso()
+        for row in rows:
+            row["last_updated"] = stamp
+        if not rows:
+            return
+        try:
+            with connection.begin_nested():  # so that none of these rows is there when the taken one is looked for
+                connection.execute(insert(self.orm_class.table()), rows)
+        except exc.IntegrityError as error:
+            taken = self._taken(connection, rows)
+            raise DuplicateCalibrationError(
+                f"{taken} is already in {self.name}.",
+                "Nothing was added; give it another name, or register it as a new version.",
+                filename=taken,
+                existing=taken,
+            ) from error
+
+    def _taken(self, connection: Connection, rows: list[dict[str, Any]]) -> str:
+        table = self.orm_class.table()
+        seen: set[str] = set()
+        for row in rows:
+            clash = (table.c.id == row["id"]) | (table.c.filename == row["filename"])
+            if (
+                row["id"] in seen
+                or row["filename"] in seen
+                or connection.execute(select(table.c.id).where(clash)).first()
+            ):
+                return str(row["filename"])
+            seen.update((row["id"], row["filename"]))
+        return str(rows[0]["filename"])
+
+    def query(
+        self,
+        cal_type: str | None = None,
+        date_time_start: str | datetime | None = None,
+        date_time_end: str | datetime | None = None,
+        *,
+        newest: int | None = None,
+        **columns: Any,
+    ) -> list[R]:
+        """Records that match, ordered by time, then id.
+
+        Parameters
+        ----------
+        cal_type : str, optional
+        date_time_start, date_time_end : str or datetime, optional
+            Bounds of `datetime_obs`, UTC, both inclusive; a date alone as the end means all of that day.
+        newest : int, optional
+            Only the newest ones, this many.
+        **columns
+            Values to be equal; None asks for a null.
+
+        Raises
+        ------
+        HeaderError
+            For an unknown column name or an unusable value.
+        """
+        statement = self._matching(select(self.orm_class.table()), cal_type, date_time_start, date_time_end, columns)
+        time, id_ = self.orm_class.table().c.datetime_obs, self.orm_class.table().c.id
+        if newest is None:
+            return self.fetch(statement.order_by(time, id_), {})
+        return self.fetch(statement.order_by(time.desc(), id_.desc()).limit(newest), {})[::-1]
+
+    def count(
+        self,
+        cal_type: str | None = None,
+        date_time_start: str | datetime | None = None,
+        date_time_end: str | datetime | None = None,
+        **columns: Any,
+    ) -> int:
+        """Count what `query` would give."""
+        counting = select(func.count()).select_from(self.orm_class.table())
+        return int(self.execute(self._matching(counting, cal_type, date_time_start, date_time_end, columns))[0][0])
+
+    def _matching(
+        self, statement: Select[Any], cal_type: Any, start: Any, end: Any, columns: Mapping[str, Any]
+    ) -> Select[Any]:
+        table = self.orm_class.table()
+        unknown = sorted(set(columns) - set(table.c.keys()))
+        if unknown:
+            raise HeaderError(
+                f"{self.orm_class.instrument_name} has no column {', '.join(unknown)}.",
+                f"Its columns are {', '.join(table.c.keys())}.",
+                column=unknown[0],
+                keywords=(),
+                source="the query",
+            )
+        asked = dict(columns) if cal_type is None else {"cal_type": cal_type, **columns}
+        for name, value in asked.items():
+            statement = statement.where(table.c[name] == normal_form(table.c[name], value, "the query"))
+        if start is not None:
+            statement = statement.where(table.c.datetime_obs >= normal_form(table.c.datetime_obs, start, "the query"))
+        if end is not None:
+            last = normal_form(table.c.datetime_obs, end, "the query")
+            if not parse_iso(str(end)).has_clock:
+                last = f"{last[:10]}T23:59:59.999"
+            statement = statement.where(table.c.datetime_obs <= last)
+        return statement
+
+    def query_by_id(self, id: str) -> R:
+        """Record of an id.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        return self._only(self.orm_class.table().c.id, id)
+
+    def query_by_filename(self, filename: str) -> R:
+        """Record of a file name.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        return self._only(self.orm_class.table().c.filename, filename)
+
+    def find(self, id_or_filename: str) -> R:
+        """Record of an id or of a file name.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        found = self.fetch(_by(self.orm_class, "id"), {"value": id_or_filename})
+        return found[0] if found else self.query_by_filename(id_or_filename)
+
+    def _only(self, column: Any, value: str) -> R:
+        found = self.fetch(_by(self.orm_class, column.key), {"value": value})
+        if not found:
+            raise CalibrationNotFoundError(
+                f"No calibration in {self.name} has the {column.key} {value!r}.",
+                "koa-cal list shows what there is.",
+                asked={column.key: value},
+            )
+        return found[0]
+
+    def get_last_updated(self) -> str | None:
+        """Newest `last_updated`, UTC; None in an empty table."""
+        newest: str | None = self.execute(select(func.max(self.orm_class.table().c.last_updated)))[0][0]
+        return newest
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+@lru_cache(maxsize=64)
+def _by(orm_class: type[ORMCalibration], column: str) -> Select[Any]:
+    table = orm_class.table()
+    return select(table).where(table.c[column] == bindparam("value", None))

@@ -1,0 +1,1 @@
+"""Bytes and names on a disk; knows no record."""

@@ -1,0 +1,52 @@
+"""Which file names may stand in the cache folder."""
+
+from __future__ import annotations
+
+import re
+
+from ..exceptions import UnsafeFilenameError
+
+#: Longest name in bytes on the file systems in use (ext4, XFS, APFS, NTFS: 255); the rest is for temporary suffixes.
+LONGEST_NAME = 240
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+
+
+def check_filename(name: str) -> str:
+    """Return a name that is a plain file name everywhere.
+
+    Raises
+    ------
+    UnsafeFilenameError
+        When it could leave the folder, hide in it, or not be made on some system.
+    """
+    reason = _fault(name)
+    if reason:
+        raise UnsafeFilenameError(
+            f"{name!r} cannot be a file name in the cache: {reason}.",
+            "Rename the file.",
+            name=name,
+            reason=reason,
+        )
+    return name
+
+
+def _fault(name: str) -> str:
+    if not name or not name.strip():
+        return "it is empty"
+    if "/" in name or "\\" in name:
+        return "it holds a path separator"
+    if name.startswith("."):
+        return "it begins with a dot"
+    if name[-1] in ". ":
+        return "it ends with a dot or blank"
+    if _CONTROL.search(name):
+        return "it holds a control character"
+    if _RESERVED.fullmatch(name):
+        return "some systems reserve it"
+    try:
+        length = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "it is not valid text"
+    return f"it has more than {LONGEST_NAME} bytes" if length > LONGEST_NAME else ""

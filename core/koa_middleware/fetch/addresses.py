@@ -1,0 +1,131 @@
+"""Where a record's file is served: the calibration URL, filled with a record's values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from string import Formatter
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+
+from ..exceptions import ConfigurationError, DownloadError
+
+HIDDEN = "***"
+_SETTING = {"setting": "calibration_url", "variable": "KOA_CALIBRATION_URL"}
+_QUOTED_SCHEMES = {"http", "https", "file"}
+
+
+class Address:
+    """A base URL, or a template such as ``https://host/get?file={koa_filepath}``.
+
+    A file's name is appended to a base.
+
+    Parameters
+    ----------
+    url : str
+        A user and a password in it (``https://user:password@host/``) are taken out.
+
+    Attributes
+    ----------
+    template : str
+        With at least one ``{column}``; may hold secrets in its query.
+    scheme : str
+        Lower case.
+    login : tuple of str or None
+        User and password.
+
+    Raises
+    ------
+    ConfigurationError
+        Where this is no URL, or has a placeholder in the host or one that is more than a name.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            fields = [name for name in _fields(url) if name is not None]
+            scheme, netloc, path, query, _ = urlsplit(url)
+            _ = urlsplit(url).port  # or an error
+        except ValueError as error:
+            raise _unusable(url, f"cannot be read ({error})") from None
+        if not scheme or (not netloc and scheme != "file"):
+            raise _unusable(url, "is not a URL")
+        if "{" in netloc or not all(name.isidentifier() for name in fields):
+            raise _unusable(url, "has a placeholder that is not a column's name in the path or the query")
+        login, _, host = netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        self.login = (unquote(user), unquote(password)) if login else None
+        self.scheme = scheme.lower()
+        if not fields:
+            path = path.replace("{", "{{").replace("}", "}}").rstrip("/") + "/{filename}"
+        self.template = urlunsplit((self.scheme, host, path, query, ""))
+        if self.scheme == "file" and host not in {"", "localhost"}:
+            raise _unusable(url, "names another host, which a file URL cannot reach")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({hide_secrets(self.template)!r})"
+
+    def secrets(self) -> set[str]:
+        """Return what must not be shown: the password, and the fixed values of the query."""
+        fixed = {value for _, value in parse_qsl(urlsplit(self.template).query) if "{" not in value}
+        return fixed | ({self.login[1]} if self.login else set())
+
+    def fill(self, values: Mapping[str, object]) -> str:
+        """Address of the file of a record with these values.
+
+        Raises
+        ------
+        DownloadError
+            Where a value that the address needs is missing, or leads out of its folder.
+        """
+        parts = []
+        for literal, name, _, _ in Formatter().parse(self.template):
+            parts.append(literal)
+            if name is not None:
+                parts.append(self._quoted(name, values))
+        return "".join(parts)
+
+    def _quoted(self, name: str, values: Mapping[str, object]) -> str:
+        value = values.get(name)
+        text = "" if value is None else str(value)
+        filename = values.get("filename")
+        if not text.strip():
+            raise DownloadError(
+                f"The address of {filename} needs its {name}, which its record does not have.",
+                "Synchronise with the remote, or use a calibration URL that needs other columns.",
+                url=hide_secrets(self.template),
+            )
+        if ".." in text.split("/"):
+            raise DownloadError(
+                f"The address of {filename} cannot be made: its {name}, {text!r}, leads to another folder.",
+                "Ask those who keep the remote database to correct the record.",
+                url=hide_secrets(self.template),
+            )
+        return quote(text, safe="/") if self.scheme in _QUOTED_SCHEMES else text
+
+
+def hide_secrets(text: str, known: Iterable[str] = ()) -> str:
+    """Take out what may be secret: logins and queries of URLs, credentials of headers, known secrets."""
+    text = re.sub(r"(?<=://)[^/\s@?#]*@", f"{HIDDEN}@", text)
+    text = re.sub(r"\?[^\s'\"<>)]+", f"?{HIDDEN}", text)
+    text = re.sub(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+", rf"\1 {HIDDEN}", text)
+    for secret in sorted(known, key=len, reverse=True):
+        if secret:
+            text = text.replace(secret, HIDDEN).replace(quote(secret, safe=""), HIDDEN)
+    return text
+
+
+def _fields(url: str) -> list[str | None]:
+    fields = []
+    for _, name, form, conversion in Formatter().parse(url):
+        if form or conversion:
+            raise ValueError(f"{{{name}}} has a format")
+        fields.append(name)
+    return fields
+
+
+def _unusable(url: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The calibration URL {hide_secrets(url)} {why}.",
+        "Give a base such as https://host/folder or file:///folder, or a template such as"
+        " https://host/folder/{filename}.",
+        **_SETTING,
+    )

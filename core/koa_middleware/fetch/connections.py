@@ -1,0 +1,165 @@
+"""Connections to file servers, kept open from one file to the next; the only user of requests.
+
+requests knows how a server is reached: the proxies, certificates and logins that the environment names. It is asked
+once for each server. urllib3, on which it stands, carries the bytes: a session of requests would add half a
+millisecond to each file, which is what a small file takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import get_netrc_auth, requote_uri
+from urllib3.connectionpool import HTTPConnectionPool
+
+from .credentials import Access
+from .responses import HEAD, Setback
+
+netrc_login = get_netrc_auth
+"""Gives user and password that ``~/.netrc`` names for a URL, or None."""
+
+FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)
+"""What a request, or reading its answer, raises."""
+
+CHECK_URL = "Check KOA_CALIBRATION_URL."
+_MOST_REDIRECTS = 30
+_NEVER_CONNECTED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ProxyError,
+)
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "koa-middleware"}
+_LOG = logging.getLogger("urllib3.connectionpool")
+
+
+class Answer(NamedTuple):
+    """A server's answer, whose body is not read yet.
+
+    Attributes
+    ----------
+    response : urllib3.BaseHTTPResponse
+        To be closed.
+    url : str
+        Of the request that it answers: the last one, where there were redirects.
+    sent : mapping
+        Headers of that request; secrets may stand in them.
+    """
+
+    response: urllib3.BaseHTTPResponse
+    url: str
+    sent: Mapping[str, str]
+
+
+class _Door(NamedTuple):
+    """How one server is reached: its connections, and whether a proxy wants to be told its name each time."""
+
+    pool: HTTPConnectionPool
+    whole_urls: bool
+
+
+class Connections:
+    """All connections for one calibration URL, shared by threads; a forked process opens its own.
+
+    Parameters
+    ----------
+    access : Access
+        Decides which credentials a request carries.
+    timeout_s : tuple of float
+        Seconds to connect, and between two pieces of an answer.
+    """
+
+    def __init__(self, access: Access, timeout_s: tuple[float, float]) -> None:
+        self._access = access
+        self._timeout = urllib3.Timeout(*timeout_s)
+        self._lock = threading.Lock()
+        self._adapter: _Adapter | None = None
+        self._doors: dict[str, _Door] = {}
+        self._owner = 0
+
+    def close(self) -> None:
+        """Close all; the next request opens new ones."""
+        with self._lock:
+            if self._adapter is not None:
+                self._adapter.close()
+                self._adapter = None
+                self._doors.clear()
+                _LOG.removeFilter(self._access.hide_in_log)
+
+    def get(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """Ask for a URL, and go where redirects lead, with the credentials that are for each server.
+
+        Raises
+        ------
+        FAILURES
+        """
+        for _ in range(_MOST_REDIRECTS):
+            parts = urlsplit(url)
+            door = self._door(f"{parts.scheme}://{parts.netloc}")
+            sent = {**_HEADERS, **headers, **self._access.headers(url)}
+            response = door.pool.urlopen(
+                "GET",
+                url if door.whole_urls else f"{parts.path or '/'}?{parts.query}".removesuffix("?"),
+                headers=sent,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=self._timeout,
+                preload_content=False,
+                decode_content=False,
+            )
+            target = response.get_redirect_location()
+            if not target:
+                return Answer(response, url, sent)
+            response.read(HEAD, decode_content=False)  # a connection whose answer was read to its end is kept
+            response.close()
+            url = urljoin(url, requote_uri(target))
+        raise requests.TooManyRedirects(f"it redirects more than {_MOST_REDIRECTS} times")
+
+    def _door(self, server: str) -> _Door:
+        with self._lock:
+            if self._adapter is None or self._owner != os.getpid():
+                self._adapter, self._owner = _Adapter(pool_maxsize=32), os.getpid()
+                self._doors.clear()
+                _LOG.addFilter(self._access.hide_in_log)
+            if server not in self._doors:
+                self._doors[server] = self._adapter.door(server)
+            return self._doors[server]
+
+
+class _Adapter(HTTPAdapter):
+    """What requests knows of the way to a server."""
+
+    def door(self, server: str) -> _Door:
+        """Find the way to a server, ``scheme://host:port``, as the environment has it."""
+        with requests.Session() as session:
+            session.get_adapter(server)  # or an error that names the scheme
+            way: dict[str, Any] = dict(session.merge_environment_settings(server, {}, True, None, None))
+        request = requests.PreparedRequest()
+        request.url = f"{server}/"
+        pool = cast(
+            HTTPConnectionPool,
+            self.get_connection_with_tls_context(request, way["verify"], way["proxies"], way["cert"]),
+        )
+        self.cert_verify(pool, request.url, way["verify"], way["cert"])  # type: ignore[no-untyped-call]
+        return _Door(pool, self.request_url(request, way["proxies"]) == request.url)
+
+
+def what_broke(error: Exception, received: int) -> Setback:
+    """Tell what one of `FAILURES` means for a transfer of which so many bytes are here."""
+    if isinstance(error, urllib3.exceptions.SSLError) and "certificate" in str(error).lower():
+        hint = "Check the date of this machine and its certificates; REQUESTS_CA_BUNDLE names others."
+        return Setback(f"the server's certificate is not accepted ({error})", hint, permanent=True)
+    if isinstance(error, requests.RequestException | ValueError):
+        return Setback(f"the address cannot be used ({error})", CHECK_URL, permanent=True)
+    if isinstance(error, _NEVER_CONNECTED):
+        hint = "Check the network and KOA_CALIBRATION_URL, or set KOA_OFFLINE to work with the cache alone."
+        return Setback(f"the server cannot be reached ({error})", hint, unreachable=True)
+    return Setback(f"the connection broke after {received} bytes ({error})")

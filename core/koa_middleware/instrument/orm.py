@@ -1,0 +1,333 @@
+"""The table of an instrument's calibrations, as an SQLAlchemy class.
+
+An instrument's class is its schema, its name, and the FITS keywords that fill its columns. All values, of
+calibrations and of frames, come in through `ORMCalibration.normalise`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path, PurePath
+from types import MappingProxyType
+from typing import Any, ClassVar, Self, cast
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, MetaData, String, Table
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, registry
+from sqlalchemy.types import TypeEngine
+
+from ..disk.fits import is_fits_name
+from ..disk.names import check_filename
+from ..exceptions import HeaderError, InvalidPluginError
+from .headers import headers_of, open_headers
+from .times import iso_from_mjd, mjd_from_iso, parse_iso
+from .values import ORIGIN_WORDS, default_value, normal_form
+
+_STEM_AND_SUFFIX = re.compile(r"(.+?)(?:\.\d{3})?((?:\.[A-Za-z]\w*)?(?:\.(?:bz2|fz|gz|xz))?)", re.DOTALL)
+
+#: Text that sorts by code point on every database.
+TEXT = String().with_variant(String(collation="C"), "postgresql")
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def fits_column(
+    keywords: str | Iterable[str],
+    type_: TypeEngine[Any] | type[TypeEngine[Any]],
+    *,
+    fold: bool = False,
+    **mapped_column_arguments: Any,
+) -> MappedColumn[Any]:
+    """Declare a column and the FITS keywords that fill it.
+
+    Parameters
+    ----------
+    keywords : str or iterable of str
+        In order of preference: ``"KEY"`` stands in the primary header, ``"EXTNAME:KEY"`` in an extension.
+    type_ : sqlalchemy type
+    fold : bool
+        Whether letter case is folded, so that ``Bias`` and ``BIAS`` are one.
+    **mapped_column_arguments
+        Go to `sqlalchemy.orm.mapped_column`.
+    """
+    info = dict(mapped_column_arguments.pop("info", {}))
+    info["keywords"] = (keywords,) if isinstance(keywords, str) else tuple(keywords)
+    info["fold"] = fold
+    return mapped_column(type_, info=info, **mapped_column_arguments)
+
+
+class ORMCalibration(DeclarativeBase):
+    """Base of all instruments' classes.
+
+    A subclass sets `instrument_name` and adds its columns; it gets its own metadata and its own table,
+    ``<instrument_name>_calibrations``. An instance is a record: its columns are attributes and keys.
+
+    Attributes
+    ----------
+    instrument_name : str
+        Lower case, ``[a-z][a-z0-9_]*``.
+    cal_types : tuple of str
+        The types that exist; a file of another one is refused. Empty: any.
+    version_family : tuple of str
+        Columns that tell version families apart, beyond `cal_type`, `datetime_obs` and `origin`.
+    selectors : mapping
+        The plugin's selectors by cal type; `InstrumentPlugin` sets it.
+    is_fallback : bool
+        Whether a selector chose this record by its fallback.
+    """
+
+    instrument_name: ClassVar[str]
+    cal_types: ClassVar[tuple[str, ...]] = ()
+    version_family: ClassVar[tuple[str, ...]] = ()
+    selectors: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    is_fallback: bool = False
+
+    __allow_unmapped__ = True
+
+    id: Mapped[str] = fits_column("CALID", TEXT, primary_key=True, default=lambda: str(uuid.uuid4()), sort_order=-100)
+    filename: Mapped[str] = mapped_column(TEXT, unique=True, sort_order=-99)
+    cal_type: Mapped[str] = fits_column("CALTYPE", TEXT, fold=True, sort_order=-98)
+    datetime_obs: Mapped[str] = fits_column(("DATEOBS", "DATE-OBS"), TEXT, sort_order=-97)
+    mjd_start: Mapped[float] = fits_column(("EXPMJDST", "MJD-OBS"), Float, info={"unit": "d"}, sort_order=-96)
+    origin: Mapped[str] = fits_column("ORIGIN", TEXT, default="LOCAL", sort_order=-95)
+    cal_version: Mapped[str] = fits_column("CALVER", TEXT, default="001", sort_order=-94)
+    quality: Mapped[str] = fits_column("DATAQUAL", TEXT, default="UNKNOWN", sort_order=-93)
+    master_cal: Mapped[bool] = fits_column("MASTCAL", Boolean, default=False, sort_order=-92)
+    checksum: Mapped[str | None] = mapped_column(TEXT, default=None, sort_order=-91)
+    file_size: Mapped[int | None] = mapped_column(BigInteger, default=None, info={"unit": "byte"}, sort_order=-90)
+    last_updated: Mapped[str | None] = mapped_column(TEXT, default=None, sort_order=-89)
+
+    @declared_attr.directive
+    def __tablename__(cls) -> str:  # noqa: N805
+        return f"{cls.instrument_name}_calibrations"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if not cls.__dict__.get("__abstract__"):
+            name = getattr(cls, "instrument_name", None)
+            if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
+                raise InvalidPluginError(
+                    f"The class {cls.__name__} has the instrument_name {name!r}.",
+                    "Set it to lower-case letters, digits and underscores, beginning with a letter.",
+                    instrument=str(name),
+                    distribution="",
+                )
+            # A registry for each class, so that each database file holds one instrument's tables and two classes
+            # of one name don't meet. SQLAlchemy reads it from this name when it maps a subclass.
+            cls.metadata = MetaData(naming_convention=_NAMES)
+            cls._sa_registry = registry(metadata=cls.metadata)
+        super().__init_subclass__(**kwargs)
+        if not cls.__dict__.get("__abstract__"):
+            columns = cls.table().c
+            Index(None, columns.cal_type, columns.mjd_start)
+            Index(None, columns.datetime_obs, columns.id)
+            _check_columns(cls)
+
+    def __init__(self, **values: Any) -> None:
+        unknown = sorted(set(values) - set(self.column_names()))
+        if unknown:
+            raise HeaderError(
+                f"{type(self).__name__} has no column {', '.join(unknown)}.",
+                f"Its columns are {', '.join(self.column_names())}.",
+                column=unknown[0],
+                keywords=(),
+                source=type(self).__name__,
+            )
+        for name, value in self.with_defaults(self.normalise(values)).items():
+            setattr(self, name, value)
+
+    @classmethod
+    def table(cls) -> Table:
+        """Give the table of this class."""
+        return cast(Table, cls.__table__)
+
+    @classmethod
+    def column_names(cls) -> tuple[str, ...]:
+        """Give the names of all columns, common ones first."""
+        return tuple(cls._columns())
+
+    @classmethod
+    @cache
+    def _columns(cls) -> dict[str, Column[Any]]:
+        return dict(cls.table().c.items())
+
+    @classmethod
+    def with_defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """All columns, in order: the given values, else the column's default, else None."""
+        return {
+            name: default_value(column) if values.get(name) is None else values[name]
+            for name, column in cls._columns().items()
+        }
+
+    @classmethod
+    def normalise(cls, values: Mapping[str, Any], source: str = "the input") -> dict[str, Any]:
+        """Bring column values into the one form that is stored and compared.
+
+        Text loses its trailing blanks, and its letter case where the column folds it. Numbers and booleans written as
+        text become numbers and booleans. Times become UTC, ``YYYY-MM-DDTHH:MM:SS.sss``; of `datetime_obs`
+        and `mjd_start`, one gives the other. Other keys than column names are left out.
+
+        Raises
+        ------
+        HeaderError
+            When a value cannot be one of its column.
+        """
+        known = {
+            name: normal_form(column, values[name], source) for name, column in cls._columns().items() if name in values
+        }
+        _complete_times(known, values, source)
+        return known
+
+    @classmethod
+    def complete_row(cls, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """All columns of a row that may be stored: normal forms, defaults, and nothing needed missing.
+
+        Raises
+        ------
+        HeaderError
+            Names the first column that has no value, its keywords and the source; or an unknown `cal_type` or
+            an unusable value.
+        UnsafeFilenameError
+            When the file name is not a plain one.
+        """
+        row = cls.with_defaults(cls.normalise(values, source))
+        for name, column in cls._columns().items():
+            if row[name] is None and not column.nullable:
+                keywords = column.info.get("keywords", ())
+                said = " or ".join(keywords)
+                raise HeaderError(
+                    f"{source} has no {column.key}{f' (keyword {said})' if said else ''}.",
+                    "Write it into the header, or name the file as the instrument's pipeline does.",
+                    column=column.key,
+                    keywords=keywords,
+                    source=source,
+                )
+        if cls.cal_types and row["cal_type"] not in cls.cal_types:
+            keywords = cls.table().c.cal_type.info.get("keywords", ())
+            raise HeaderError(
+                f"{source} is of the type {row['cal_type']!r} (keyword {' or '.join(keywords) or 'none'}), which "
+                f"{cls.instrument_name} does not have.",
+                f"Its types are {', '.join(cls.cal_types)}.",
+                column="cal_type",
+                keywords=keywords,
+                source=source,
+            )
+        check_filename(row["filename"])
+        return row
+
+    @classmethod
+    def values_from_header(cls, header: Any, filename: str | None = None) -> dict[str, Any]:
+        """Column values that a FITS header holds; columns it says nothing of are left out.
+
+        Parameters
+        ----------
+        header : astropy.io.fits.Header or mapping
+            A mapping's keys are ``"KEY"`` and, for extensions, ``"EXTNAME:KEY"``.
+        filename : str, optional
+            The file's name, which becomes the column of that name.
+
+        Raises
+        ------
+        HeaderError
+            When a keyword's value cannot be one of its column.
+        """
+        cards = headers_of(header)
+        values: dict[str, Any] = {} if filename is None else {"filename": filename}
+        for column in cls.table().c:
+            for keyword in column.info.get("keywords", ()):
+                value = cards.get(keyword)
+                if value is None or (isinstance(value, str) and not value.strip()):
+                    continue
+                if column.key == "origin" and str(value).strip().upper() not in ORIGIN_WORDS:
+                    continue  # FITS uses this keyword for institutions and software too
+                values[column.key] = value
+                break
+        return cls.normalise(values, filename or "the header")
+
+    @classmethod
+    def values_from_file(cls, path: Path) -> dict[str, Any]:
+        """Column values of a file: from its headers when it is FITS, else from its name alone.
+
+        Raises
+        ------
+        SourceFileError
+            When the file cannot be read.
+        HeaderError
+            When a value cannot be one of its column.
+        """
+        if not is_fits_name(path.name):
+            return cls.values_from_header({}, path.name)
+        with open_headers(path) as cards:
+            return cls.values_from_header(cards, path.name)
+
+    @classmethod
+    def filename_for(cls, record: Self) -> str:
+        """File name of a record's version: ``.NNN`` before the suffix, in place of one that stands there."""
+        name = PurePath(record.filename).name
+        stem, suffix = _STEM_AND_SUFFIX.fullmatch(name).groups()  # type: ignore[union-attr]
+        return f"{stem}.{record.cal_version}{suffix}"
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.column_names():
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.column_names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.column_names())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give the value of a column, or `default` where there is no such column."""
+        return self[name] if name in self.column_names() else default
+
+    def keys(self) -> tuple[str, ...]:
+        """Give the names of the columns."""
+        return self.column_names()
+
+    def to_dict(self) -> dict[str, Any]:
+        """All columns and their values."""
+        return {name: getattr(self, name) for name in self.column_names()}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{name}={getattr(self, name)!r}"
+            for name in ("filename", "cal_type", "datetime_obs", "cal_version", "quality", "origin", "id")
+        )
+        return f"{type(self).__name__}({shown})"
+
+
+def _check_columns(cls: type[ORMCalibration]) -> None:
+    unknown = [name for name in cls.version_family if name not in cls.table().c]
+    if unknown:
+        raise InvalidPluginError(
+            f"version_family of {cls.__name__} names {', '.join(unknown)}, which is no column.",
+            "Name columns of the class.",
+            instrument=cls.instrument_name,
+            distribution="",
+        )
+
+
+def _complete_times(known: dict[str, Any], given: Mapping[str, Any], source: str) -> None:
+    """Fill `datetime_obs` from `mjd_start` where it is missing or a date alone, and the other way from a full time."""
+    has_clock = known.get("datetime_obs") is not None and parse_iso(str(given["datetime_obs"])).has_clock
+    if known.get("mjd_start") is None and has_clock:
+        known["mjd_start"] = mjd_from_iso(known["datetime_obs"])
+    elif not has_clock and known.get("mjd_start") is not None and math.isfinite(known["mjd_start"]):
+        try:
+            known["datetime_obs"] = iso_from_mjd(known["mjd_start"])
+        except ValueError as error:
+            raise HeaderError(
+                f"The mjd_start of {source} is of no calendar: {error}.",
+                "Give it in days UTC, as a Modified Julian Date.",
+                column="mjd_start",
+                keywords=(),
+                source=source,
+            ) from error

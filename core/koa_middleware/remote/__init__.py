@@ -1,0 +1,1 @@
+"""Following and publishing to an archive, whatever its server."""

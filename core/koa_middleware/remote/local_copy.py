@@ -1,0 +1,287 @@
+"""The local copy of a remote table, in SQLite: rows taken in, rows withdrawn, conflicts kept apart.
+
+Beside the instrument's table stand ``<table>_sync``, one row that says how far the copy is, and
+``<table>_conflicts``, the remote rows that cannot stand in the table because a LOCAL record has their id or file name.
+Rows and the mark of how far they go are always written in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from sqlalchemy import Engine, Table
+
+from .bookmark import Bookmark, Conflict, CopyState, Counts, Row
+from .postgres.schema import quote
+from .postgres.values import is_required
+
+
+class Superseded(Exception):  # noqa: N818 - a signal, not an error
+    """Another process wrote to the copy since its state was read."""
+
+
+class LocalCopy:
+    """The rows of a remote table in a SQLite database.
+
+    Parameters
+    ----------
+    database : sqlite3.Connection
+        Used by this object alone while it works.
+    table : sqlalchemy.Table
+        Stands in the database already.
+    """
+
+    def __init__(self, database: sqlite3.Connection, table: Table) -> None:
+        self.counts = Counts()
+        self.state = CopyState()
+        self.sweeps_begun = 0
+        self._database = database
+        self._table = table
+        self._columns = table.c.keys()
+        self._id, self._filename = self._columns.index("id"), self._columns.index("filename")
+        self._checksum = self._columns.index("checksum")
+        self._required = [i for i, column in enumerate(table.c) if is_required(column)]
+        self._evicted: set[str] = set()
+        self._name, self._conflicts = quote(table.name), quote(f"{table.name}_conflicts")
+        self._sync = quote(f"{table.name}_sync")
+        names = ", ".join(map(quote, self._columns))
+        marks = ", ".join("?" * len(self._columns))
+        self._insert = f"INTO {self._name} ({names}) VALUES ({marks})"
+        self._upsert = (
+            f"INSERT {self._insert} ON CONFLICT (id) DO UPDATE SET ({names}) = "
+            f"({', '.join(f'excluded.{quote(name)}' for name in self._columns)}) "
+            f"WHERE {self._name}.origin <> 'LOCAL' AND ("
+            + " OR ".join(f"{self._name}.{quote(name)} IS NOT excluded.{quote(name)}" for name in self._columns)
+            + ")"
+        )
+
+    def exists(self) -> bool:
+        """Whether the side tables are there, as they are since the first sync."""
+        known = "SELECT 1 FROM sqlite_master WHERE name = ?"
+        return self._database.execute(known, (f"{self._table.name}_sync",)).fetchone() is not None
+
+    def create(self) -> None:
+        """Make the side tables."""
+        # In one transaction: a process killed half-way leaves nothing.
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute(
+            f"""CREATE TABLE IF NOT EXISTS {self._sync} (
+            one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL, archive TEXT, bookmark TEXT,
+            columns TEXT, sweep_after TEXT, synced_at REAL)"""
+        )
+        self._database.execute(
+            f"""CREATE TABLE IF NOT EXISTS {self._conflicts} (
+            id TEXT PRIMARY KEY, filename TEXT NOT NULL, reason TEXT NOT NULL, local_id TEXT, record TEXT NOT NULL)"""
+        )
+        self._database.execute(f"INSERT OR IGNORE INTO {self._sync} (one, revision) VALUES (1, 0)")
+        self._database.execute("COMMIT")
+
+    def load(self) -> CopyState:
+        """Read how far the copy is."""
+        row = self._database.execute(
+            f"SELECT revision, archive, bookmark, columns, sweep_after, synced_at FROM {self._sync}"
+        ).fetchone()
+        revision, archive, bookmark, columns, sweep_after, synced_at = row
+        bookmark = None if bookmark is None else Bookmark.loads(bookmark)
+        self.state = CopyState(revision, archive, bookmark, columns, sweep_after, synced_at)
+        return self.state
+
+    @contextmanager
+    def transaction(self, **changes: Any) -> Iterator[None]:
+        """Write rows and the copy's new state, together or not at all.
+
+        Parameters
+        ----------
+        **changes
+            Fields of `CopyState` that get another value.
+
+        Raises
+        ------
+        Superseded
+            When another process has written since; nothing is written then.
+        """
+        new = CopyState(**{**vars(self.state), **changes, "revision": self.state.revision + 1})
+        counts = Counts(**vars(self.counts))
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            written = self._database.execute(
+                f"UPDATE {self._sync} SET revision = ?, archive = ?, bookmark = ?, columns = ?, sweep_after = ?, "
+                "synced_at = ? WHERE revision = ?",
+                (
+                    new.revision,
+                    new.archive,
+                    None if new.bookmark is None else new.bookmark.dumps(),
+                    new.columns,
+                    new.sweep_after,
+                    new.synced_at,
+                    self.state.revision,
+                ),
+            ).rowcount
+            if not written:
+                raise Superseded
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            self.counts = counts
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        self.state = new
+
+    def withdraw(self, ids: Sequence[str]) -> None:
+        """Remove rows that are no longer in the remote table."""
+        self._withdraw_where("id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
+
+    def withdraw_between(self, after: str, last: str | None, kept: Sequence[Row]) -> None:
+        """Remove rows with ``after < id <= last`` that are not among the kept ones; without `last`, to the end."""
+        where = "id > ? AND (? IS NULL OR id <= ?) AND id NOT IN (SELECT value FROM json_each(?))"
+        self._withdraw_where(where, (after, last, last, json.dumps([row[self._id] for row in kept])))
+
+    def _withdraw_where(self, where: str, parameters: Sequence[Any]) -> None:
+        gone = self._database.execute(
+            f"DELETE FROM {self._name} WHERE origin <> 'LOCAL' AND {where}", parameters
+        ).rowcount
+        self._database.execute(f"DELETE FROM {self._conflicts} WHERE {where}", parameters)
+        self.counts.withdrawn += gone
+
+    def take_new(self, rows: Sequence[Row]) -> None:
+        """Take in rows that are probably all new."""
+        # File names begin with the time, as most indexes do: in their order, each page of an index is met once.
+        rows = sorted(rows, key=lambda row: str(row[self._filename]))
+        taken = self._database.executemany(f"INSERT OR IGNORE {self._insert}", rows).rowcount
+        self.counts.added += taken
+        if taken < len(rows):
+            self.take(rows)
+
+    def take(self, rows: Sequence[Row]) -> None:
+        """Take in rows: new ones, changed ones, and ones that are here as they are.
+
+        A LOCAL record stays as it is, and the row that meets it is kept apart; unless it is the same record with
+        the same content and name, which was published from here.
+        """
+        known, local_names, holders = self._neighbours(rows)
+        clean: list[Row] = []
+        for row in rows:
+            identifier, filename = row[self._id], row[self._filename]
+            rival = local_names.get(filename)
+            own = known.get(identifier)
+            if own is not None and own[1] == "LOCAL":
+                if self._is_same(own, row) and rival in (None, identifier):
+                    self._database.execute(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", (identifier,))
+                    clean.append(row)
+                else:
+                    self._keep_apart(row, "a LOCAL record has this id", identifier)
+            elif rival is not None:
+                self._keep_apart(row, "a LOCAL record has this file name", rival)
+            elif any(row[position] is None for position in self._required):
+                empty = ", ".join(self._columns[i] for i in self._required if row[i] is None)
+                self._keep_apart(row, f"no value in {empty}", None)
+            else:
+                clean.append(row)
+        self._evict(clean, holders)
+        written = self._database.executemany(self._upsert, clean).rowcount if clean else 0
+        added = sum(1 for row in clean if row[self._id] not in known and row[self._id] not in self._evicted)
+        self.counts.added += added
+        self.counts.changed += max(written, 0) - added
+        self._database.execute(
+            f"DELETE FROM {self._conflicts} WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps([row[self._id] for row in clean]),),
+        )
+
+    def replace(self, rows: Sequence[tuple[str, Row]]) -> None:
+        """Put remote rows in the place of the records, also LOCAL ones, that have the given ids here."""
+        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", [(here,) for here, _ in rows])
+        self.take([row for _, row in rows])
+
+    def _neighbours(
+        self, rows: Sequence[Row]
+    ) -> tuple[dict[str, tuple[str, str, str | None]], dict[str, str], dict[str, str]]:
+        """Give what is here under the rows' ids, and the LOCAL and the remote records that have their file names."""
+        ids = json.dumps([row[self._id] for row in rows])
+        names = json.dumps([row[self._filename] for row in rows])
+        select = f"SELECT id, filename, origin, checksum FROM {self._name} WHERE"
+        known = {
+            identifier: (filename, origin, checksum)
+            for identifier, filename, origin, checksum in self._database.execute(
+                f"{select} id IN (SELECT value FROM json_each(?))", (ids,)
+            )
+        }
+        local_names: dict[str, str] = {}
+        holders: dict[str, str] = {}
+        for identifier, filename, origin, _ in self._database.execute(
+            f"{select} filename IN (SELECT value FROM json_each(?))", (names,)
+        ):
+            (local_names if origin == "LOCAL" else holders)[filename] = identifier
+        return known, local_names, holders
+
+    def _is_same(self, own: tuple[str, str, str | None], row: Row) -> bool:
+        filename, _, checksum = own
+        return checksum is not None and checksum == row[self._checksum] and filename == row[self._filename]
+
+    def _keep_apart(self, row: Row, reason: str, local_id: str | None) -> None:
+        identifier, filename = row[self._id], row[self._filename]
+        self._database.execute(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", (identifier,))
+        self._database.execute(
+            f"INSERT OR REPLACE INTO {self._conflicts} (id, filename, reason, local_id, record) VALUES (?, ?, ?, ?, ?)",
+            (identifier, filename, reason, local_id, json.dumps(dict(zip(self._columns, row, strict=True)))),
+        )
+
+    def _evict(self, rows: Sequence[Row], holders: dict[str, str]) -> None:
+        """Remove rows whose file name has gone over to another row; their present state comes in the same sync."""
+        stale = [
+            (holders[row[self._filename]],)
+            for row in rows
+            if holders.get(row[self._filename], row[self._id]) != row[self._id]
+        ]
+        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", stale)
+        self._evicted.update(identifier for (identifier,) in stale)
+
+    def settle(self) -> None:
+        """Give rows that were kept apart their place where nothing stands in their way any more."""
+        for conflict in self.conflicts():
+            with self.transaction():
+                self.take([tuple(conflict.record.get(name) for name in self._columns)])
+
+    def conflicts(self) -> list[Conflict]:
+        """Rows that are kept apart now, by file name."""
+        found = self._database.execute(
+            f"SELECT id, filename, reason, local_id, record FROM {self._conflicts} ORDER BY filename, id"
+        )
+        return [
+            Conflict(identifier, filename, reason, local_id, json.loads(record))
+            for identifier, filename, reason, local_id, record in found.fetchall()
+        ]
+
+    def holds_between(self, after: str, last: str) -> bool:
+        """Whether any row has ``after < id <= last``."""
+        sql = f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE id > ? AND id <= ?)"
+        return bool(self._database.execute(sql, (after, last)).fetchone()[0])
+
+
+@contextmanager
+def open_copy(engine: Engine, table: Table) -> Iterator[LocalCopy]:
+    """Open the local copy for writing, over a connection of its own; make its side tables where they are missing."""
+    with _connected(engine, table) as copy:
+        if not copy.exists():
+            copy.create()
+        yield copy
+
+
+@contextmanager
+def read_copy(engine: Engine, table: Table) -> Iterator[LocalCopy | None]:
+    """Open the local copy for reading; None before the first sync."""
+    with _connected(engine, table) as copy:
+        yield copy if copy.exists() else None
+
+
+@contextmanager
+def _connected(engine: Engine, table: Table) -> Iterator[LocalCopy]:
+    pooled = engine.raw_connection()
+    try:
+        yield LocalCopy(cast(sqlite3.Connection, pooled.driver_connection), table)
+    finally:
+        pooled.close()

@@ -1,0 +1,48 @@
+"""An instrument's table on a PostgreSQL server, as records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from ...database.table import CalibrationDatabase
+from ...instrument.orm import ORMCalibration
+from .engine import postgresql_engine, shown_url
+from .errors import host_of, remote_errors
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+class RemoteDatabase(CalibrationDatabase[R]):
+    """An instrument's table on a PostgreSQL server; connections are opened when they are needed."""
+
+    def __init__(self, orm_class: type[R], url: str) -> None:
+        engine = postgresql_engine(url)
+        super().__init__(orm_class, engine, f"the remote database at {host_of(engine)}")
+
+    @contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Turn the server's errors into this package's."""
+        with remote_errors(self.engine, self.orm_class.table()):
+            yield
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Give a connection whose transaction the server keeps from writing."""
+        engine = self.engine.execution_options(postgresql_readonly=True)
+        with self.translated_errors(), engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def session_manager(self) -> Iterator[Session]:
+        """Give a session for SQL of one's own, which the server keeps from writing."""
+        engine = self.engine.execution_options(postgresql_readonly=True)
+        with self.translated_errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def __repr__(self) -> str:
+        return f"RemoteDatabase({self.orm_class.instrument_name}, {shown_url(self.engine.url)})"

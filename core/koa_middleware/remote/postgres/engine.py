@@ -1,0 +1,69 @@
+"""The engine of a PostgreSQL server, and the reading of its URL."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, NullPool, create_engine, exc, make_url
+from sqlalchemy.engine import URL
+
+from ...exceptions import ConfigurationError
+
+#: Seconds; where the URL does not say otherwise. A server that vanishes without a word is noticed within a minute.
+_REMOTE_DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+
+
+def postgresql_url(text: str) -> URL:
+    """Read the URL of a PostgreSQL server.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no such URL; the message does not repeat it, since a password may stand in it.
+    """
+    try:
+        url = make_url(text)
+    except (exc.ArgumentError, ValueError):
+        url = None
+    # An "@" in the host is the rest of a password that was not percent-encoded.
+    if url is None or url.get_backend_name() not in {"postgresql", "postgres"} or "@" in (url.host or ""):
+        raise ConfigurationError(
+            "The URL of the remote database is not one of a PostgreSQL server.",
+            "Write it as postgresql://user@host:port/database, with special characters percent-encoded.",
+            setting="remote_database_url",
+            variable="KOA_REMOTE_DATABASE_URL",
+        )
+    password = url.query.get("password")
+    return url.set(password=str(password)).difference_update_query(["password"]) if password else url
+
+
+def shown_url(url: URL) -> str:
+    """Give a URL as messages may show it, without passwords."""
+    secret = [name for name in url.query if "password" in name]
+    return url.difference_update_query(secret).render_as_string(hide_password=True)
+
+
+def postgresql_engine(text: str) -> Engine:
+    """Engine of a PostgreSQL server; opens no connection.
+
+    Connections are not kept: many clients read now and then, and each connection costs the server a process.
+
+    Parameters
+    ----------
+    text : str
+        ``postgresql://user@host:port/database?connect_timeout=10``; what the driver accepts may stand in it, and
+        the driver reads ``~/.pgpass``.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no such URL.
+    """
+    url = postgresql_url(text)
+    unsaid = {name: value for name, value in _REMOTE_DEFAULTS.items() if name not in url.query}
+    full = url.set(drivername="postgresql+psycopg2").update_query_dict(unsaid)
+    return create_engine(full, poolclass=NullPool, use_native_hstore=False)

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from koa_middleware import (
+    CacheError,
+    CalibrationNotFoundError,
+    DuplicateCalibrationError,
+    HeaderError,
+    SchemaMismatchError,
+    UnsafeFilenameError,
+)
+from koa_middleware.database.local import LocalDatabase
+from sqlalchemy import func, select, text
+
+from tests.conftest import DemoCalibration, output_of, record, run_python
+
+Database = LocalDatabase[DemoCalibration]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = LocalDatabase(DemoCalibration, tmp_path / "demo.db")
+    yield made
+    made.close()
+
+
+def names(records: list[DemoCalibration]) -> list[str]:
+    return [each.filename for each in records]
+
+
+# -- adding ------------------------------------------------------------------------------------------------------------
+
+
+def test_one_record_or_many_are_added_and_counted(database: Database) -> None:
+    assert (len(database), bool(database), database.get_last_updated()) == (0, True, None)
+    database.add(record("a.fits"))
+    database.add([record("b.fits"), record("c.fits")])
+    database.add(each for each in [record("d.fits")])
+    database.add([])
+    assert len(database) == database.count() == 4
+    assert database.count("dark", filename="a.fits") == 1
+
+
+def test_an_added_record_is_what_is_stored(database: Database) -> None:
+    made = record("a.fits", lamp="ThAr ", quality="good", amplifiers=None)
+    database.add(made)
+    assert database.query_by_id(made.id).to_dict() == made.to_dict()
+    assert database.query_by_filename("a.fits").to_dict() == made.to_dict()
+    assert (made.lamp, made.quality, made.origin, made.cal_version) == ("thar", "GOOD", "LOCAL", "001")
+
+
+def test_the_database_stamps_the_time_at_which_it_takes_a_row_in(database: Database) -> None:
+    before = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    made = record("a.fits", last_updated="1999-01-01T00:00:00.000000")
+    database.add(made)
+    assert made.last_updated is not None
+    assert made.last_updated >= before
+    assert database.get_last_updated() == made.last_updated
+    assert len(made.last_updated) == len("2026-01-01T00:00:00.000000")
+
+
+@pytest.mark.parametrize("clash", ["id", "filename", "filename in the batch", "id in the batch"])
+def test_a_batch_with_a_duplicate_is_refused_whole(database: Database, clash: str) -> None:
+    first = record("a.fits")
+    database.add(first)
+    second = record("b.fits")
+    third = {
+        "id": record("c.fits", id=first.id),
+        "filename": record("a.fits"),
+        "filename in the batch": record("b.fits"),
+        "id in the batch": record("c.fits", id=second.id),
+    }[clash]
+    with pytest.raises(DuplicateCalibrationError, match=f"{third.filename} is already in") as caught:
+        database.add([second, third])
+    assert caught.value.filename == third.filename
+    assert names(database.query()) == ["a.fits"]
+
+
+def test_a_record_that_lacks_something_is_refused(database: Database) -> None:
+    for lacking in ("cal_type", "filename", "mjd_start"):
+        made = record("a.fits")
+        setattr(made, lacking, None)
+        if lacking == "mjd_start":
+            made.datetime_obs = None  # type: ignore[assignment]
+        with pytest.raises(HeaderError, match=f"{lacking}|datetime_obs"):
+            database.add([record("b.fits"), made])
+    unsafe = record("a.fits")
+    unsafe.filename = "../a.fits"
+    with pytest.raises(UnsafeFilenameError):
+        database.add([record("b.fits"), unsafe])
+    assert len(database) == 0
+
+
+def test_a_thousand_rows_are_one_insert(database: Database) -> None:
+    commits = []
+    with database.connect() as connection:
+        connection.connection.dbapi_connection.set_trace_callback(commits.append)  # type: ignore[union-attr]
+    database.add([record(f"{n}.fits") for n in range(1000)])
+    assert [line for line in commits if line.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+    assert len(database) == 1000
+
+
+# -- queries -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    days = ["2026-02-11T23:59:59.999", "2026-02-12T00:00:00.000", "2026-02-12T12:00:00", "2026-02-12T23:59:59.999"]
+    moments = [*days, "2026-02-13T00:00:00"]
+    made = [DemoCalibration(filename=f"{n}.fits", cal_type="dark", datetime_obs=t) for n, t in enumerate(moments)]
+    database.add([*reversed(made), record("flat.fits", cal_type="flat", lamp="ThAr", amplifiers=4)])
+    return database
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (None, None, "01234"),
+        ("2026-02-12", None, "1234"),
+        (None, "2026-02-12", "0123"),
+        ("2026-02-12", "2026-02-12", "123"),
+        ("2026-02-12T12:00:00", "2026-02-12T12:00:00", "2"),
+        ("2026-02-12 00:00", "2026-02-12 12:00", "12"),
+        (datetime(2026, 2, 12), datetime(2026, 2, 12, 12), "12"),
+        (date(2026, 2, 12), date(2026, 2, 12), "123"),
+        (datetime(2026, 2, 12, 2, tzinfo=timezone(timedelta(hours=2))), "2026-02-12T14:00:00+02:00", "12"),
+        ("2026-02-14", "2026-02-10", ""),
+    ],
+)
+def test_bounds_of_time_are_inclusive_and_an_end_without_a_clock_is_the_whole_day(
+    filled: Database, start: Any, end: Any, expected: str
+) -> None:
+    assert names(filled.query("dark", start, end)) == [f"{n}.fits" for n in expected]
+    assert filled.count("dark", start, end) == len(expected)
+
+
+def test_columns_are_compared_in_their_normal_form_and_none_is_null(filled: Database) -> None:
+    assert names(filled.query("FLAT ")) == ["flat.fits"]
+    assert names(filled.query(lamp="THAR  ", amplifiers="4")) == ["flat.fits"]
+    assert len(filled.query(lamp=None)) == 5
+    assert len(filled.query(lamp="")) == 5
+    assert filled.query("sky") == []
+
+
+def test_an_unknown_column_or_value_is_an_error(filled: Database) -> None:
+    for call in (filled.query, filled.count):
+        with pytest.raises(HeaderError, match=r"no column lampe.*lamp") as caught:
+            call(lampe="thar")
+        assert caught.value.column == "lampe"
+        with pytest.raises(HeaderError, match="four"):
+            call(amplifiers="four")
+        with pytest.raises(HeaderError, match="yesterday"):
+            call(date_time_start="yesterday")
+
+
+def test_the_newest_are_the_last_of_all(filled: Database) -> None:
+    everything = names(filled.query())
+    for newest in (0, 1, 3, 100):
+        assert names(filled.query(newest=newest)) == everything[len(everything) - min(newest, 6) :]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abcdefgh")), max_size=8, unique_by=lambda row: row[1]))
+def test_records_come_by_time_then_id(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, str]]) -> None:
+    folder = tmp_path_factory.mktemp("order")
+    database = LocalDatabase(DemoCalibration, folder / "demo.db")
+    database.add([record(f"{name}.fits", 60000.0 + day, id=name) for day, name in rows])
+    assert [each.id for each in database.query()] == [name for _, name in sorted(rows)]
+    database.close()
+
+
+def test_no_such_id_or_file_name_is_an_error_that_names_it(filled: Database) -> None:
+    for call in (filled.query_by_id, filled.query_by_filename):
+        with pytest.raises(CalibrationNotFoundError, match="'nonsense'"):
+            call("nonsense")
+
+
+# -- sessions and transactions -----------------------------------------------------------------------------------------
+
+
+def test_a_session_is_committed_at_its_end_and_rolled_back_on_an_error(filled: Database) -> None:
+    with filled.session_manager() as session:
+        row = session.scalars(select(DemoCalibration).where(DemoCalibration.filename == "1.fits")).one()
+        row.quality = "BAD"
+    assert row.quality == "BAD"
+    assert filled.query_by_filename("1.fits").quality == "BAD"
+
+    def failing() -> None:
+        with filled.session_manager() as session:
+            session.execute(text("DELETE FROM demo_calibrations"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert len(filled) == 6
+
+
+def test_readers_hold_no_lock_that_a_writer_waits_for(filled: Database, tmp_path: Path) -> None:
+    other = LocalDatabase(DemoCalibration, tmp_path / "demo.db")
+    filled.query()
+    with filled.connect() as connection:
+        connection.execute(select(func.count()).select_from(DemoCalibration.table())).all()
+        with sqlite3.connect(tmp_path / "demo.db", timeout=0) as raw:
+            raw.execute("UPDATE demo_calibrations SET quality = 'GOOD'")
+        raw.close()
+        assert connection.execute(select(DemoCalibration.table().c.quality)).scalars().first() == "GOOD"
+    other.close()
+
+
+def test_the_journal_is_one_that_works_on_network_file_systems(database: Database) -> None:
+    with database.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+
+
+# -- bad databases -----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "demo.db"
+    path.write_bytes(b"this is a text file, not a database\n" * 100)
+    content = path.read_bytes()
+    with pytest.raises(CacheError, match=r"demo\.db.*not a database") as caught:
+        LocalDatabase(DemoCalibration, path)
+    assert caught.value.path == path
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_database_is_a_cache_error_whatever_is_asked(filled: Database) -> None:
+    filled.add([record(f"more{n}.fits", 61000.0 + n) for n in range(500)])
+    filled.close()
+    content = bytearray(filled.path.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)
+    filled.path.write_bytes(content)
+    for call in (filled.query, filled.count, filled.get_last_updated, lambda: filled.add(record("new.fits"))):
+        with pytest.raises(CacheError, match="cannot be used"):
+            call()
+    with pytest.raises(CacheError, match="cannot be used"), filled.session_manager() as session:
+        session.scalars(select(DemoCalibration)).all()
+
+
+def test_a_database_in_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match="unable to open"):
+        LocalDatabase(DemoCalibration, tmp_path / "missing" / "demo.db")
+
+
+def test_a_table_of_another_version_is_said_with_what_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "demo.db"
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TABLE demo_calibrations (id TEXT PRIMARY KEY, filename TEXT, cal_type TEXT)")
+    raw.close()
+    with pytest.raises(SchemaMismatchError, match=r"demo_calibrations.*lacks.*mjd_start") as caught:
+        LocalDatabase(DemoCalibration, path)
+    assert caught.value.table == "demo_calibrations"
+    assert {"mjd_start", "lamp"} <= set(caught.value.missing)
+
+
+def test_a_database_without_the_table_of_verified_files_gets_it(tmp_path: Path) -> None:
+    path = tmp_path / "demo.db"
+    LocalDatabase(DemoCalibration, path).close()
+    with sqlite3.connect(path) as raw:
+        raw.execute("DROP TABLE demo_verified_files")
+    raw.close()
+    database = LocalDatabase(DemoCalibration, path)
+    with database.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM demo_verified_files").scalar() == 0
+    database.close()
+
+
+def test_a_column_that_the_class_does_not_know_is_left_alone(filled: Database) -> None:
+    with sqlite3.connect(filled.path) as raw:
+        raw.execute("ALTER TABLE demo_calibrations ADD COLUMN of_tomorrow TEXT DEFAULT 'x'")
+    raw.close()
+    again = LocalDatabase(DemoCalibration, filled.path)
+    again.add(record("new.fits"))
+    assert len(again.query()) == 7
+    again.close()
+
+
+def test_many_processes_make_one_database_at_once(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from koa_middleware.database.local import LocalDatabase
+from tests.conftest import DemoCalibration, record
+sys.stdin.readline()
+database = LocalDatabase(DemoCalibration, Path(sys.argv[1]) / "demo.db")
+for n in range(5):
+    database.add(record(f"{sys.argv[2]}-{n}.fits"))
+database.close()
+"""
+    import subprocess
+
+    started = [run_python(script, tmp_path, n, stdin=subprocess.PIPE) for n in range(6)]
+    for process in started:
+        process.stdin.write("go\n")  # type: ignore[union-attr]
+        process.stdin.flush()  # type: ignore[union-attr]
+    for process in started:
+        output_of(process)
+    database = LocalDatabase(DemoCalibration, tmp_path / "demo.db")
+    assert len(database) == 30
+    database.close()
+
+
+def test_a_writer_that_waits_too_long_is_told_of_the_other_one(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("koa_middleware.database.sqlite.BUSY_TIMEOUT", 0.05)
+    database = LocalDatabase(DemoCalibration, tmp_path / "demo.db")
+    with sqlite3.connect(database.path, isolation_level=None) as raw:
+        raw.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(CacheError, match="Another process has been writing"):
+            database.add(record("a.fits"))
+        raw.execute("ROLLBACK")
+    raw.close()
+    database.add(record("a.fits"))
+    database.close()

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from koa_middleware import HeaderError
+from koa_middleware.instrument.values import is_wildcard, normal_form
+
+from tests.conftest import DemoCalibration
+
+COLUMNS = DemoCalibration.table().c
+
+
+def form(column: str, value: Any) -> Any:
+    return normal_form(COLUMNS[column], value, "dark.fits")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("spectrograph", "BSPEC   ", "BSPEC"),
+        ("spectrograph", "  BSPEC", "  BSPEC"),  # FITS: leading blanks count
+        ("spectrograph", "", None),
+        ("spectrograph", "   ", None),
+        ("spectrograph", 12, "12"),
+        ("spectrograph", math.nan, None),
+        ("lamp", "ThAr ", "thar"),
+        ("cal_type", "BIAS", "bias"),
+        ("amplifiers", "4", 4),
+        ("amplifiers", 4.0, 4),
+        ("amplifiers", np.int16(4), 4),
+        ("amplifiers", " N/A ", None),
+        ("amplifiers", math.nan, None),
+        ("exposure_time", " 300.5 ", 300.5),
+        ("exposure_time", 300, 300.0),
+        ("exposure_time", np.float32(0.5), 0.5),
+        ("exposure_time", "", None),
+        ("exposure_time", math.nan, None),
+        ("exposure_time", "nan", None),
+        ("master_cal", True, True),
+        ("master_cal", np.bool_(False), False),
+        ("master_cal", "T", True),
+        ("master_cal", "false", False),
+        ("master_cal", 1, True),
+        ("master_cal", 0.0, False),
+        ("quality", " good", "GOOD"),
+        ("quality", "Bad ", "BAD"),
+        ("quality", "", None),
+        ("origin", "keck", "REMOTE"),
+        ("origin", "Local", "LOCAL"),
+        ("cal_version", 1, "001"),
+        ("cal_version", "12", "012"),
+        ("cal_version", 999.0, "999"),
+        ("cal_version", " ", None),
+        ("datetime_obs", "2025-01-22T09:04:14.621Z", "2025-01-22T09:04:14.621"),
+        ("datetime_obs", "2025-01-22 11:04:14.6214+02:00", "2025-01-22T09:04:14.621"),
+        ("datetime_obs", "", None),
+        ("mjd_start", "60697.043256", 60697.043256),
+    ],
+)
+def test_a_value_is_brought_into_the_form_that_is_stored(column: str, value: Any, expected: Any) -> None:
+    found = form(column, value)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("amplifiers", "four"),
+        ("amplifiers", 2.5),
+        ("amplifiers", math.inf),
+        ("exposure_time", "5 min"),
+        ("exposure_time", [1.0]),
+        ("master_cal", "perhaps"),
+        ("master_cal", 2),
+        ("quality", "EXCELLENT"),
+        ("origin", "Lick"),
+        ("cal_version", "1000"),
+        ("cal_version", 0),
+        ("cal_version", "new"),
+        ("cal_version", 1.5),
+        ("datetime_obs", "yesterday"),
+        ("datetime_obs", "2025-02-30T00:00:00"),
+    ],
+)
+def test_an_unusable_value_is_an_error_that_names_value_column_keyword_and_source(column: str, value: Any) -> None:
+    with pytest.raises(HeaderError) as caught:
+        form(column, value)
+    error = caught.value
+    assert repr(value) in str(error)
+    assert column in str(error)
+    assert "dark.fits" in str(error)
+    assert (error.column, error.source) == (column, "dark.fits")
+    assert error.keywords == COLUMNS[column].info.get("keywords", ())
+
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["*", "N/A", "T", "1e400"])
+)
+STORED = st.sampled_from([name for name in COLUMNS.keys() if name not in {"filename", "last_updated"}])  # noqa: SIM118
+
+
+@given(column=STORED, value=SCALARS)
+def test_a_normal_form_is_its_own_normal_form(column: str, value: Any) -> None:
+    try:
+        once = form(column, value)
+    except HeaderError:
+        return
+    assert form(column, once) == once
+    assert once is None or type(once) is COLUMNS[column].type.python_type
+    assert not (isinstance(once, float) and math.isnan(once))
+
+
+@given(value=st.text(max_size=20), blanks=st.integers(0, 5))
+def test_text_that_differs_in_trailing_blanks_is_one(value: str, blanks: int) -> None:
+    assert form("spectrograph", value + " " * blanks) == form("spectrograph", value)
+    assert form("lamp", value + " " * blanks) == form("lamp", value)
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "*", "%", "N/A", "n/a", "NA", "None", " null "])
+def test_words_that_stand_for_any_or_unknown_say_nothing(value: Any) -> None:
+    assert is_wildcard(value)
+
+
+@pytest.mark.parametrize("value", [0, 0.0, False, "0", "BSPEC", "Nano", "-"])
+def test_values_say_something(value: Any) -> None:
+    assert not is_wildcard(value)

@@ -1,0 +1,235 @@
+"""What goes wrong on the way to the remote: said clearly, in a bounded time, with the local data as they were."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from koa_middleware.exceptions import (
+    ConfigurationError,
+    KoaMiddlewareError,
+    RemoteError,
+    RemoteUnavailableError,
+    SchemaMismatchError,
+)
+from koa_middleware.remote.postgres import table as remote
+from koa_middleware.remote.postgres.engine import postgresql_engine
+from koa_middleware.remote.postgres.schema import grants, initialise
+from sqlalchemy import make_url, text
+from survey import FILL, Survey
+
+TABLE = "survey_calibrations"
+SELECT = (f"GRANT SELECT ON {TABLE}, {TABLE}_withdrawn TO {{}}",)
+
+
+class Relay:
+    """Passes bytes between a client and the server, and cuts the connection after some of the answer."""
+
+    def __init__(self, url: str, cut_after: int | None) -> None:
+        self._server = (make_url(url).host, make_url(url).port)
+        self._cut_after = cut_after
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        port = self._socket.getsockname()[1]
+        self.url = make_url(url).set(port=port).render_as_string(hide_password=False)
+        self._silent: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            if self._cut_after is None:
+                self._silent.append(client)  # never hears a word
+                continue
+            with client, socket.create_connection(self._server) as server:
+                there = threading.Thread(target=self._pass, args=(client, server, None))
+                there.start()
+                self._pass(server, client, self._cut_after)
+                there.join()
+
+    def _pass(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
+        passed = 0
+        with contextlib.suppress(OSError):
+            while (limit is None or passed < limit) and (some := source.recv(4096)):
+                target.sendall(some)
+                passed += len(some)
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for one in (self._socket, *self._silent):
+            one.close()
+
+
+def check_message(error: KoaMiddlewareError, url: str) -> None:
+    parsed = make_url(url)
+    assert f"{parsed.host}:{parsed.port}" in str(error)
+    assert str(parsed.password) not in str(error) + repr(error) + repr(error.__dict__)
+
+
+def test_a_server_that_is_down_is_said_to_be_unavailable(archive, client):
+    archive.insert("a.fits")
+    client.sync()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    url = make_url(archive.url).set(port=port).render_as_string(hide_password=False)
+    with pytest.raises(RemoteUnavailableError) as caught:
+        client.sync(postgresql_engine(url))
+    check_message(caught.value, url)
+    assert caught.value.host == f"127.0.0.1:{port}"
+    assert client.rows() == archive.rows()
+
+
+def test_a_wrong_password_is_said_and_not_shown(archive, client):
+    url = make_url(archive.url).set(password="not-the-password").render_as_string(hide_password=False)
+    with pytest.raises(RemoteUnavailableError, match="password authentication failed") as caught:
+        client.sync(postgresql_engine(url))
+    check_message(caught.value, url)
+
+
+def test_a_refused_encryption_is_said(archive, client):
+    with archive.engine.connect() as connection:
+        if connection.scalar(text("SHOW ssl")) == "on":
+            pytest.skip("this server offers encryption")
+    url = make_url(archive.url).update_query_dict({"sslmode": "require"}).render_as_string(hide_password=False)
+    with pytest.raises(RemoteUnavailableError, match="SSL") as caught:
+        client.sync(postgresql_engine(url))
+    check_message(caught.value, url)
+
+
+def test_a_server_that_never_answers_is_given_up_after_the_time_that_the_url_allows(archive, client):
+    relay = Relay(archive.url, None)
+    began = time.monotonic()
+    with pytest.raises(RemoteUnavailableError, match="timeout"):
+        client.sync(postgresql_engine(f"{relay.url}?connect_timeout=2"))
+    assert time.monotonic() - began < 8
+    relay.close()
+
+
+def test_ten_seconds_are_allowed_for_connecting_unless_the_url_says_otherwise():
+    assert postgresql_engine("postgresql://u@h/d").url.query["connect_timeout"] == "10"
+    assert postgresql_engine("postgresql://u@h/d?connect_timeout=3").url.query["connect_timeout"] == "3"
+
+
+@pytest.mark.parametrize("cut_after", [500, 3_000, 20_000, 80_000])
+def test_a_connection_that_is_cut_leaves_what_came_and_the_next_sync_goes_on(archive, client, monkeypatch, cut_after):
+    monkeypatch.setattr(remote, "BATCH", 50)
+    archive.execute(FILL.replace(":first", "1").replace(":last", "400"))
+    relay = Relay(archive.url, cut_after)
+    with pytest.raises(RemoteUnavailableError) as caught:
+        client.sync(postgresql_engine(relay.url))
+    check_message(caught.value, relay.url)
+    relay.close()
+    came = len(client.rows())
+    assert came < 400
+    result = client.sync()
+    assert (result.added, result.changed) == (400 - came, 0)
+    assert client.rows() == archive.rows()
+
+
+def test_a_statement_that_takes_too_long_is_said(archive, client):
+    observer = archive.role(*SELECT, "ALTER ROLE {} SET statement_timeout = '200ms'")
+    with archive.engine.begin() as owner:
+        owner.execute(text(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(RemoteUnavailableError, match="statement timeout"):
+            client.sync(observer)
+    assert client.sync(observer).added == 0
+
+
+def test_a_role_that_may_only_select_can_sync(archive, client):
+    archive.insert("a.fits", "b.fits")
+    observer = archive.role(*SELECT)
+    assert client.sync(observer).added == 2
+    archive.execute(f"DELETE FROM {TABLE}")
+    assert client.sync(observer).withdrawn == 2
+
+
+def test_the_printed_grants_are_enough(archive, client):
+    archive.insert("a.fits")
+    reader, publisher = archive.role(), archive.role(name="publisher")
+    names = (reader.url.username, publisher.url.username)
+    archive.execute(*grants(archive.engine, Survey.table(), *names))
+    assert client.sync(reader).added == 1
+    with publisher.begin() as connection:
+        connection.execute(text(f"UPDATE {TABLE} SET quality = 'BAD'"))
+        connection.execute(text(f"DELETE FROM {TABLE}"))
+    assert client.sync(reader).withdrawn == 1
+
+
+@pytest.mark.parametrize("granted", [TABLE, f"{TABLE}_withdrawn"])
+def test_a_missing_grant_is_named(archive, client, granted):
+    archive.insert("a.fits")
+    observer = archive.role(f"GRANT SELECT ON {granted} TO {{}}")
+    missing = ({TABLE, f"{TABLE}_withdrawn"} - {granted}).pop()
+    with pytest.raises(RemoteError, match=f"GRANT SELECT ON {missing} TO {observer.url.username};"):
+        client.sync(observer)
+
+
+def test_a_table_that_is_not_there_names_the_command_that_makes_it(fresh_database, archive, client):
+    archive.execute(f"DROP TABLE {TABLE}")
+    with pytest.raises(SchemaMismatchError, match="koa-cal remote init"):
+        client.sync()
+
+
+def test_a_table_that_was_never_set_up_for_following_is_refused(archive, client):
+    archive.execute(f"ALTER TABLE {TABLE} DROP COLUMN sync_xid")
+    with pytest.raises(SchemaMismatchError, match="koa-cal remote init"):
+        client.sync()
+    initialise(archive.engine, Survey.table())
+    client.sync()
+
+
+def test_the_readers_transactions_cannot_write(archive, client):
+    with remote.open_remote(archive.engine, Survey.table()) as source:
+        source.state(None, begin=True)
+        with pytest.raises(RemoteError, match="read-only"), remote.open_remote(archive.engine, Survey.table()):
+            source._cursor.execute(f"DELETE FROM {TABLE}")
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:hidden@h/d", "postgresql://u:hidden@h:port/d", "hidden", "sqlite:///hidden"]
+)
+def test_a_url_of_another_kind_is_refused_without_being_shown(url):
+    with pytest.raises(ConfigurationError) as caught:
+        postgresql_engine(url)
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not on the PATH")
+def test_a_pooler_in_transaction_mode_may_stand_between(archive, client, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    there = make_url(archive.url)
+    users = tmp_path / "users.txt"
+    users.write_text(f'"{there.username}" "{there.password}"\n')
+    settings = tmp_path / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n* = host={there.host} port={there.port}\n[pgbouncer]\npool_mode = transaction\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = scram-sha-256\nauth_file = {users}\n"
+    )
+    tmp_path.chmod(0o755)
+    process = subprocess.Popen(["pgbouncer", *(["-u", "nobody"] if os.geteuid() == 0 else []), settings])
+    try:
+        time.sleep(1)
+        archive.insert("a.fits")
+        pooled = postgresql_engine(there.set(port=port).render_as_string(hide_password=False))
+        assert client.sync(pooled).added == 1
+        archive.execute(f"DELETE FROM {TABLE}")
+        assert client.sync(pooled).withdrawn == 1
+    finally:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,389 @@
+"""What a sync brings, what it leaves alone, and what it keeps apart."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from koa_middleware.exceptions import SchemaMismatchError
+from koa_middleware.remote.postgres import table as remote
+from koa_middleware.remote.postgres.schema import initialise
+from koa_middleware.remote.sync import SyncResult, conflicts, last_synced
+from sqlalchemy import text
+from survey import FILL, Survey
+
+TABLE = "survey_calibrations"
+
+
+def counts(result: SyncResult) -> tuple[int, int, int]:
+    return result.added, result.changed, result.withdrawn
+
+
+def test_a_sync_brings_what_was_added_changed_and_withdrawn_and_nothing_else(archive, client):
+    archive.insert("a.fits", "b.fits", "c.fits", "d.fits")
+    assert counts(client.sync()) == (4, 0, 0)
+    assert client.rows() == archive.rows()
+    archive.execute(
+        f"UPDATE {TABLE} SET quality = 'BAD' WHERE filename = 'a.fits'",
+        f"DELETE FROM {TABLE} WHERE filename = 'b.fits'",
+    )
+    archive.insert("e.fits")
+    assert counts(client.sync()) == (1, 1, 1)
+    assert client.rows() == archive.rows()
+    assert client.sync() == SyncResult(0, 0, 0)
+
+
+def test_a_client_gets_the_servers_stamp_in_microseconds(archive, client):
+    archive.insert("a.fits", last_updated="1999-01-01T00:00:00.000000")
+    client.sync()
+    stamp = client.rows()["a.fits"]["last_updated"]
+    assert stamp > "2026"
+    assert len(stamp) == len("2026-01-02T03:04:05.678901")
+
+
+def test_a_row_that_is_stamped_early_and_committed_late_is_not_skipped(archive, client):
+    with archive.engine.connect() as slow:
+        slow.execute(text(FILL), {"first": 1, "last": 1})
+        archive.insert("quick.fits")
+        assert counts(client.sync()) == (1, 0, 0)
+        assert client.sync() == SyncResult(0, 0, 0)
+        slow.commit()
+    assert counts(client.sync()) == (1, 0, 0)
+    assert client.rows() == archive.rows()
+
+
+def test_a_late_deletion_is_not_skipped(archive, client):
+    archive.insert("a.fits", "b.fits")
+    with archive.engine.connect() as slow:
+        slow.execute(text(f"DELETE FROM {TABLE} WHERE filename = 'a.fits'"))
+        archive.insert("c.fits")
+        client.sync()
+        slow.commit()
+    assert counts(client.sync()) == (0, 0, 1)
+
+
+def test_rows_of_equal_stamps_are_not_skipped(archive, client):
+    same = "ALTER TABLE {0} DISABLE TRIGGER koa_stamp"
+    archive.execute(same.format(TABLE))
+    archive.insert("a.fits", last_updated="2026-01-01T00:00:00.000000")
+    client.sync()
+    archive.insert("b.fits", last_updated="2026-01-01T00:00:00.000000")
+    assert counts(client.sync()) == (1, 0, 0)
+
+
+def test_a_row_that_is_deleted_and_comes_again_is_there(archive, client):
+    (identifier,) = archive.insert("a.fits")
+    client.sync()
+    archive.execute(f"DELETE FROM {TABLE}")
+    archive.insert("a.fits", id=identifier, nframes=7)
+    assert counts(client.sync()) == (0, 1, 0)
+    assert client.rows() == archive.rows()
+
+
+def test_a_changed_id_is_a_withdrawal_and_a_new_row(archive, client):
+    archive.insert("a.fits")
+    client.sync()
+    archive.execute(f"UPDATE {TABLE} SET id = 'another', filename = 'b.fits'")
+    assert counts(client.sync()) == (1, 0, 1)
+    assert client.rows() == archive.rows()
+
+
+def test_a_truncated_table_empties_the_copy_but_for_local_records(archive, client):
+    archive.insert("a.fits", "b.fits")
+    client.add_local("mine.fits")
+    client.sync()
+    archive.execute(f"TRUNCATE {TABLE}")
+    assert counts(client.sync()) == (0, 0, 2)
+    assert not client.rows()
+    assert list(client.rows("LOCAL")) == ["mine.fits"]
+
+
+def test_exchanged_file_names_do_not_clash(archive, client, monkeypatch):
+    monkeypatch.setattr(remote, "BATCH", 1)
+    archive.insert("a.fits", "b.fits")
+    client.sync()
+    swap = f"UPDATE {TABLE} SET filename = '{{}}' WHERE filename = '{{}}'"
+    archive.execute(swap.format("x", "a.fits"), swap.format("a.fits", "b.fits"), swap.format("b.fits", "x"))
+    assert client.sync().added == 0
+    assert client.rows() == archive.rows()
+
+
+def test_an_interrupted_first_sync_goes_on_where_it_was(archive, client, monkeypatch):
+    monkeypatch.setattr(remote, "BATCH", 10)
+    archive.execute(FILL.replace(":first", "1").replace(":last", "100"))
+    client.execute(
+        f"CREATE TRIGGER full AFTER INSERT ON {TABLE} WHEN (SELECT count(*) FROM {TABLE}) > 50"
+        " BEGIN SELECT RAISE(FAIL, 'the disk is full'); END"
+    )
+    with pytest.raises(Exception, match="the disk is full"):
+        client.sync()
+    assert len(client.rows()) == 50
+    client.execute("DROP TRIGGER full")
+    archive.execute(f"UPDATE {TABLE} SET nframes = 1", f"DELETE FROM {TABLE} WHERE mjd_start < 61000.02")
+    result = client.sync()
+    assert result.added < 60
+    assert client.rows() == archive.rows()
+
+
+# -- LOCAL records and conflicts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("same", ["id", "filename"])
+def test_a_row_that_meets_a_local_record_of_other_content_is_kept_apart(archive, client, same):
+    mine = client.add_local("a.fits", checksum="sha256:313e")
+    archive.insert("b.fits", nframes=3)
+    given = {"id": mine.id, "filename": "c.fits"} if same == "id" else {"id": "theirs", "filename": "a.fits"}
+    archive.insert(given.pop("filename"), **given, checksum="sha256:7e115", nframes=4)
+    result = client.sync()
+    assert counts(result) == (1, 0, 0)
+    (conflict,) = result.conflicts
+    assert conflict.local_id == mine.id
+    assert (conflict.record["checksum"], conflict.record["nframes"]) == ("sha256:7e115", 4)
+    assert client.rows("LOCAL")["a.fits"]["checksum"] == "sha256:313e"
+    assert client.sync().conflicts == result.conflicts
+    assert client.sync(full=True).conflicts == result.conflicts
+
+
+def test_a_conflict_ends_when_the_remote_row_is_renamed(archive, client):
+    client.add_local("a.fits")
+    archive.insert("a.fits")
+    assert client.sync().conflicts
+    archive.execute(f"UPDATE {TABLE} SET filename = 'b.fits'")
+    result = client.sync()
+    assert (counts(result), result.conflicts) == ((1, 0, 0), [])
+    assert client.rows() == archive.rows()
+
+
+def test_a_conflict_ends_when_the_remote_row_is_withdrawn(archive, client):
+    client.add_local("a.fits")
+    archive.insert("a.fits")
+    assert client.sync().conflicts
+    archive.execute(f"DELETE FROM {TABLE}")
+    assert client.sync().conflicts == []
+
+
+def test_a_conflict_ends_when_the_local_record_goes(archive, client):
+    client.add_local("a.fits")
+    archive.insert("a.fits")
+    assert client.sync().conflicts
+    client.execute(f"DELETE FROM {TABLE} WHERE origin = 'LOCAL'")
+    result = client.sync()
+    assert (counts(result), result.conflicts) == ((1, 0, 0), [])
+    assert client.rows() == archive.rows()
+
+
+def test_a_remote_row_that_takes_a_local_records_name_leaves_its_place(archive, client):
+    client.add_local("mine.fits")
+    (identifier,) = archive.insert("a.fits")
+    client.sync()
+    archive.execute(f"UPDATE {TABLE} SET filename = 'mine.fits'")
+    assert [conflict.id for conflict in client.sync().conflicts] == [identifier]
+    assert not client.rows()
+
+
+def test_a_local_record_that_was_published_becomes_remote(archive, client):
+    mine = client.add_local("a.fits", checksum="sha256:1")
+    archive.insert("a.fits", id=mine.id, checksum="sha256:1")
+    assert client.sync().conflicts == []
+    assert client.rows() == archive.rows()
+
+
+# -- past the protocol ---------------------------------------------------------------------------------------------
+
+
+def test_a_full_sync_finds_what_was_done_with_the_triggers_off(archive, client):
+    archive.insert("a.fits", "b.fits", "c.fits")
+    client.sync()
+    archive.execute(
+        f"ALTER TABLE {TABLE} DISABLE TRIGGER ALL",
+        f"UPDATE {TABLE} SET nframes = 5 WHERE filename = 'a.fits'",
+        f"DELETE FROM {TABLE} WHERE filename = 'b.fits'",
+        f"ALTER TABLE {TABLE} ENABLE TRIGGER ALL",
+    )
+    assert client.sync() == SyncResult(0, 0, 0)
+    assert counts(client.sync(full=True)) == (0, 1, 1)
+    assert client.rows() == archive.rows()
+    assert counts(client.sync(full=True)) == (0, 0, 0)
+
+
+def test_a_table_that_was_made_again_is_noticed(archive, client):
+    archive.insert("a.fits", "b.fits")
+    client.sync()
+    archive.execute(
+        f"CREATE TABLE old AS SELECT * FROM {TABLE} WHERE filename = 'a.fits'",
+        f"DROP TABLE {TABLE}",
+        f"DROP TABLE {TABLE}_withdrawn",
+    )
+    initialise(archive.engine, Survey.table())
+    archive.execute(
+        f"ALTER TABLE {TABLE} DISABLE TRIGGER ALL",
+        f"INSERT INTO {TABLE} SELECT * FROM old",
+        f"ALTER TABLE {TABLE} ENABLE TRIGGER ALL",
+    )
+    result = client.sync()
+    assert (counts(result), result.full) == ((0, 0, 1), True)
+    assert client.rows() == archive.rows()
+
+
+def test_another_server_under_the_same_url_is_noticed(archive, client, tmp_path):
+    from koa_middleware.testing.postgres import PostgresServer
+    from survey import Archive
+
+    archive.insert("a.fits")
+    client.sync()
+    with PostgresServer() as server:
+        other = Archive(server.url)
+        other.insert("b.fits")
+        result = client.sync(other.engine)
+        assert (counts(result), result.full) == ((1, 0, 1), True)
+        assert client.rows() == other.rows()
+
+
+# -- schemas -------------------------------------------------------------------------------------------------------
+
+
+def test_initialising_twice_changes_nothing(archive, client):
+    archive.insert("a.fits")
+    client.sync()
+    initialise(archive.engine, Survey.table())
+    assert client.sync() == SyncResult(0, 0, 0)
+
+
+def test_a_column_that_the_plugin_does_not_know_is_told_of_once(archive, client):
+    archive.execute(f"ALTER TABLE {TABLE} ADD COLUMN weather text, ADD COLUMN moon text")
+    archive.insert("a.fits")
+    with pytest.warns(UserWarning, match="moon, weather"):
+        client.sync()
+    archive.insert("b.fits")
+    client.sync()
+    client_rows = client.rows()
+    assert sorted(client_rows) == ["a.fits", "b.fits"]
+
+
+def test_a_needed_column_that_the_remote_lacks_is_named(archive, client):
+    archive.execute(f"ALTER TABLE {TABLE} DROP COLUMN datetime_obs")
+    with pytest.raises(SchemaMismatchError, match=r"survey_calibrations .* lacks the column datetime_obs") as caught:
+        client.sync()
+    assert caught.value.missing == ("datetime_obs",)
+
+
+def test_a_column_with_a_default_may_be_missing_there(archive, client):
+    archive.insert("a.fits", instrument_era="2.0.0", exptime=5.0)
+    archive.execute(f"ALTER TABLE {TABLE} DROP COLUMN instrument_era, DROP COLUMN exptime")
+    client.sync()
+    row = client.rows()["a.fits"]
+    assert (row["instrument_era"], row["exptime"]) == ("0.0.1", None)
+
+
+def test_a_column_that_the_owner_adds_later_reaches_rows_that_were_here(archive, client):
+    archive.insert("a.fits")
+    archive.execute(f"ALTER TABLE {TABLE} DROP COLUMN exptime")
+    client.sync()
+    archive.execute(f"ALTER TABLE {TABLE} ADD COLUMN exptime float8 DEFAULT 12.5")
+    assert counts(client.sync()) == (0, 1, 0)
+    assert client.rows()["a.fits"]["exptime"] == 12.5
+
+
+def test_values_of_an_older_archive_are_normalised(fresh_database, tmp_path):
+    from survey import Archive, Client, postgresql_engine
+
+    owner = postgresql_engine(fresh_database)
+    with owner.begin() as connection:
+        connection.execute(text("SET LOCAL TimeZone = 'Pacific/Honolulu'"))
+        connection.execute(
+            text(f"""CREATE TABLE {TABLE} (id uuid PRIMARY KEY, filename varchar(80), cal_type char(8),
+            datetime_obs timestamptz, mjd_start numeric, origin text, cal_version text, quality text,
+            master_cal smallint, checksum text, file_size numeric(20, 0), last_updated timestamptz,
+            instrument_era text, exptime text, nframes float8, last_processed timestamp)""")
+        )
+        connection.execute(
+            text(f"""INSERT INTO {TABLE} VALUES ('0D000000-0000-4000-8000-000000000001', 'a.fits',
+            'Dark', '2026-01-02 03:04:05.678-10', 61042.5, 'KECK', '', 'GOOD', 1, '  ', 12345678901, NULL, '',
+            ' 300.5 ', 'NaN', '2026-01-02 03:04:05')""")
+        )
+        connection.execute(
+            text(f"""INSERT INTO {TABLE} VALUES ('0C000000-0000-4000-8000-000000000002', 'b.fits',
+            'flat', '2026-01-02 03:04:05Z', 'NaN', 'KECK', '002', 'BAD', 0, 'md5:1', NULL, NULL, '1.0.0',
+            '', 6, NULL)""")
+        )
+    archive = Archive(fresh_database)
+    client = Client(tmp_path / "client.db", archive)
+    result = client.sync()
+    (row,) = client.rows().values()
+    stamp = row.pop("last_updated")
+    assert stamp is None or stamp > "2026"
+    assert row == {
+        "id": "0d000000-0000-4000-8000-000000000001",
+        "filename": "a.fits",
+        "cal_type": "dark",
+        "datetime_obs": "2026-01-02T13:04:05.678",
+        "mjd_start": 61042.5,
+        "origin": "REMOTE",
+        "cal_version": "001",
+        "quality": "GOOD",
+        "master_cal": True,
+        "checksum": None,
+        "file_size": 12345678901,
+        "spectrograph": None,
+        "instrument_era": "0.0.1",
+        "koa_id": None,
+        "koa_filepath": None,
+        "drp_version": None,
+        "last_processed": "2026-01-02T03:04:05.000",
+        "exptime": 300.5,
+        "nframes": None,
+    }
+    (apart,) = result.conflicts
+    assert (apart.filename, apart.reason) == ("b.fits", "no value in mjd_start")
+    archive.execute(f"UPDATE {TABLE} SET mjd_start = 61043 WHERE filename = 'b.fits'")
+    assert client.sync().conflicts == []
+    assert client.rows()["b.fits"]["last_updated"] > "2026"
+    owner.dispose(), archive.engine.dispose(), client.engine.dispose()
+
+
+def test_a_reader_that_waited_for_a_rewrite_of_the_table_sees_its_rows(archive):
+    archive.insert("a.fits", "b.fits")
+    found = []
+
+    def read():
+        with remote.open_remote(archive.engine, Survey.table()) as source:
+            there = source.state(None, begin=True)
+            found.extend(row for rows in source.sweep("", there.columns) for row in rows)
+
+    with archive.engine.connect() as owner:
+        owner.execute(text(f"ALTER TABLE {TABLE} SET UNLOGGED"))
+        waiting = threading.Thread(target=read)
+        waiting.start()
+        time.sleep(0.5)
+        owner.commit()
+    waiting.join()
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_several_syncs_of_one_file_at_once_end_with_the_rows_of_the_remote(archive, client, monkeypatch, full):
+    monkeypatch.setattr(remote, "BATCH", 20)
+    archive.execute(FILL.replace(":first", "1").replace(":last", "400"))
+    if full:
+        client.sync()
+        archive.execute(
+            f"ALTER TABLE {TABLE} DISABLE TRIGGER ALL",
+            f"UPDATE {TABLE} SET nframes = 5",
+            f"ALTER TABLE {TABLE} ENABLE TRIGGER ALL",
+        )
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: client.sync(full=full), range(4)))
+    assert client.rows() == archive.rows()
+
+
+def test_the_time_of_the_last_sync_and_the_conflicts_are_known_without_a_network(archive, client):
+    assert last_synced(client.engine, Survey.table()) is None
+    assert conflicts(client.engine, Survey.table()) == []
+    client.add_local("a.fits")
+    archive.insert("a.fits")
+    before = time.time()
+    found = client.sync().conflicts
+    assert before <= last_synced(client.engine, Survey.table()) <= time.time()
+    assert conflicts(client.engine, Survey.table()) == list(found)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+from koa_middleware import CalibrationStore
+from koa_middleware.display import render
+
+from tests.conftest import DemoCalibration, record
+
+
+def test_a_table_shows_each_cell_as_it_is() -> None:
+    text = render(("name", "reason"), [("[bold]a.fits[/bold]", ":smile: 5 > 3"), ("b", "")], title="two of [them]")
+    assert text.splitlines()[0] == "two of [them]"
+    assert "[bold]a.fits[/bold]" in text
+    assert ":smile: 5 > 3" in text
+    assert "\x1b" not in text
+
+
+def test_a_table_is_no_wider_than_asked_and_loses_no_letter() -> None:
+    name = "HB.20260212.00000.00.mastercal-dark.001.fits" * 3
+    wide = render(("name", "reason"), [(name, "x" * 300)])
+    assert any(name in line and "x" * 300 in line for line in wide.splitlines())
+    narrow = render(("name", "reason"), [(name, "x" * 300)], width=60)
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert narrow.count("x") == 300
+
+
+def test_records_as_an_astropy_table_have_units_types_and_masks(store: CalibrationStore[DemoCalibration]) -> None:
+    store.local_db.add([record("a.fits", 60000.0, exposure_time=300.0, amplifiers=4), record("b.fits", 60001.0)])
+    table = store.to_table(store.query())
+    assert table.colnames == list(DemoCalibration.column_names())
+    assert {name: str(table[name].unit) for name in ("mjd_start", "exposure_time", "file_size")} == {
+        "mjd_start": "d",
+        "exposure_time": "s",
+        "file_size": "byte",
+    }
+    assert table["cal_type"].unit is None
+    assert list(table["filename"]) == ["a.fits", "b.fits"]
+    assert table["mjd_start"].dtype.kind == "f"
+    assert table["master_cal"].dtype.kind == "b"
+    assert list(table["amplifiers"].mask) == [False, True]
+    assert table["amplifiers"][0] == 4
+    assert table["exposure_time"][1] is np.ma.masked
+    assert "a.fits" in table._repr_html_()
+
+
+def test_no_records_are_a_table_of_all_columns_and_no_rows(store: CalibrationStore[DemoCalibration]) -> None:
+    table = store.to_table([])
+    assert (len(table), table.colnames) == (0, list(DemoCalibration.column_names()))
+    assert "mjd_start" in table._repr_html_()
