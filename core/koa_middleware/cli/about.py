@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from ..exceptions import PluginError
 from ..plugins import get_plugin, installed_plugins
+from ..remote.servers import without_password
 from . import say
 from .context import open_for
 from .output import print_conflicts, print_json, print_table, print_text, size
@@ -49,6 +50,7 @@ def status(options: Namespace) -> int:
         counts = [tuple(row) for row in store.local_db.execute(counting)]
         files = [path.stat().st_size for path in (store.cache_dir / "calibrations").iterdir() if path.is_file()]
         folder = store.settings.shared_cache_dir
+        url = store.settings.remote_database_url
         shared = {} if folder is None else {"shared_cache_dir": str(folder)}
         facts = {
             "instrument": store.orm_class.instrument_name,
@@ -59,7 +61,7 @@ def status(options: Namespace) -> int:
             "last_updated": store.local_db.get_last_updated(),
             "files_in_cache_dir": len(files),
             "file_bytes": sum(files),
-            "remote_database": store.remote_name,
+            "remote_database": "local only" if url is None else without_password(url),
             "last_sync": store.last_sync,
             "offline": store.settings.offline,
         }

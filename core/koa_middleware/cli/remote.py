@@ -6,7 +6,7 @@ import shutil
 from argparse import Namespace
 
 from ..exceptions import ConfigurationError
-from ..remote.postgres.schema import grants, initialise
+from ..remote.servers import require_remote
 from . import say
 from .context import open_for
 from .output import print_conflicts, print_json, print_text, size
@@ -79,10 +79,8 @@ def prefetch(options: Namespace) -> int:
 def init(options: Namespace) -> int:
     """Create the instrument's table on the server, and print the grants that its owner gives."""
     with open_for(options) as store:
-        remote = store.require_remote()
-        with remote.translated_errors():
-            initialise(remote.engine, store.orm_class.table())
-            statements = grants(remote.engine, store.orm_class.table(), options.reader, options.publisher)
+        remote = require_remote(store.settings, store.orm_class)
+        statements = remote.set_up(options.reader, options.publisher).grants
         if options.json:
             print_json({"table": store.orm_class.table().name, "database": remote.name, "grants": statements})
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..exceptions import ConfigurationError
 from ..plugins import InstrumentPlugin
-from ..remote.postgres.schema import initialise
+from ..remote.servers import require_remote, without_password
 from ..store import CalibrationStore
 from ..testing.postgres import PostgresServer
 from .choosing import choose, frame_values, print_choices
@@ -37,8 +37,8 @@ def round_trip(plugin: InstrumentPlugin, calibrations: list[Path], frames: list[
             )
 
         with store_of("keck") as keck, store_of("observer") as observer:
-            initialise(keck.require_remote().engine, plugin.ORM.table())
-            print_text(f"Keck sets up {plugin.ORM.table().name} on a PostgreSQL server, {keck.remote_name}")
+            require_remote(keck.settings, plugin.ORM).set_up("koa_reader", "koa_publisher")
+            print_text(f"Keck sets up {plugin.ORM.table().name} on a PostgreSQL server, {without_password(server.url)}")
             for path in calibrations:
                 keck.register_calibration(path)
             sent = keck.publish(upload_to=served)
