@@ -25,7 +25,7 @@ def follow(url: str, path: str, batch: int) -> None:
     source, copy = postgresql_engine(url), local_engine(Path(path))
     while True:
         try:
-            synchronise(copy, source, Survey.table())
+            synchronise(copy, source, Survey)
         except RemoteUnavailableError:
             time.sleep(0.05)
         time.sleep(random.random() * 0.02)

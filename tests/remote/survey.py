@@ -107,7 +107,7 @@ class Client:
 
     def sync(self, remote: Engine | None = None, *, full: bool = False) -> SyncResult:
         """Sync, as the owner unless another engine is given."""
-        return synchronise(self.engine, remote or self.archive.engine, Survey.table(), full=full)
+        return synchronise(self.engine, remote or self.archive.engine, Survey, full=full)
 
     def add_local(self, filename: str, **values: Any) -> Survey:
         """Add a LOCAL record."""

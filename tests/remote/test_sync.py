@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from koa_middleware.exceptions import SchemaMismatchError
+from koa_middleware.remote.local_copy import open_copy
 from koa_middleware.remote.postgres import table as remote
 from koa_middleware.remote.postgres.schema import initialise
+from koa_middleware.remote.protocol import Batch
 from koa_middleware.remote.sync import SyncResult, conflicts, last_synced
 from sqlalchemy import text
 from survey import FILL, Survey
@@ -305,7 +307,7 @@ def test_values_of_an_older_archive_are_normalised(fresh_database, tmp_path):
         )
         connection.execute(
             text(f"""INSERT INTO {TABLE} VALUES ('0C000000-0000-4000-8000-000000000002', 'b.fits',
-            'flat', '2026-01-02 03:04:05Z', 'NaN', 'KECK', '002', 'BAD', 0, 'md5:1', NULL, NULL, '1.0.0',
+            'flat', NULL, 'NaN', 'KECK', '002', 'BAD', 0, 'md5:1', NULL, NULL, '1.0.0',
             '', 6, NULL)""")
         )
     archive = Archive(fresh_database)
@@ -336,7 +338,7 @@ def test_values_of_an_older_archive_are_normalised(fresh_database, tmp_path):
         "nframes": None,
     }
     (apart,) = result.conflicts
-    assert (apart.filename, apart.reason) == ("b.fits", "no value in mjd_start")
+    assert (apart.filename, apart.reason) == ("b.fits", "no value in datetime_obs, mjd_start")
     archive.execute(f"UPDATE {TABLE} SET mjd_start = 61043 WHERE filename = 'b.fits'")
     assert client.sync().conflicts == []
     assert client.rows()["b.fits"]["last_updated"] > "2026"
@@ -350,7 +352,7 @@ def test_a_reader_that_waited_for_a_rewrite_of_the_table_sees_its_rows(archive):
     def read():
         with remote.open_remote(archive.engine, Survey.table()) as source:
             there = source.state(None, begin=True)
-            found.extend(row for rows in source.sweep("", there.columns) for row in rows)
+            found.extend(row for batch in source.sweep("", there.columns) for row in batch.rows)
 
     with archive.engine.connect() as owner:
         owner.execute(text(f"ALTER TABLE {TABLE} SET UNLOGGED"))
@@ -379,11 +381,45 @@ def test_several_syncs_of_one_file_at_once_end_with_the_rows_of_the_remote(archi
 
 
 def test_the_time_of_the_last_sync_and_the_conflicts_are_known_without_a_network(archive, client):
-    assert last_synced(client.engine, Survey.table()) is None
-    assert conflicts(client.engine, Survey.table()) == []
+    assert last_synced(client.engine, Survey) is None
+    assert conflicts(client.engine, Survey) == []
     client.add_local("a.fits")
     archive.insert("a.fits")
     before = time.time()
     found = client.sync().conflicts
-    assert before <= last_synced(client.engine, Survey.table()) <= time.time()
-    assert conflicts(client.engine, Survey.table()) == list(found)
+    assert before <= last_synced(client.engine, Survey) <= time.time()
+    assert conflicts(client.engine, Survey) == list(found)
+
+
+# -- rows that are not in form -------------------------------------------------------------------------------------
+
+
+def test_an_odd_row_comes_in_form_or_is_kept_apart_with_the_reason_until_its_cause_is_mended(client):
+    values = {"cal_type": "dark", "datetime_obs": "2026-01-02T03:04:05.678", "origin": "REMOTE"}
+    good = Survey(filename="a.fits", **values).to_dict()
+    odd = [
+        {**good, "id": "1", "filename": "mended.fits", "quality": "good", "cal_version": "2"},
+        {**good, "id": "2", "filename": "word.fits", "quality": "MEDIOCRE"},
+        {**good, "id": "3", "filename": "../above.fits"},
+        {**good, "id": "4", "filename": "empty.fits", "datetime_obs": "", "mjd_start": float("nan")},
+        {**good, "id": "5 ", "filename": "blank.fits"},
+    ]
+    with open_copy(client.engine, Survey) as copy:
+        copy.load()
+        with copy.transaction():
+            copy.take_new(Batch([tuple(good.values())], odd))
+        reasons = {conflict.id: conflict.reason for conflict in copy.conflicts()}
+        copy.settle()
+        assert {conflict.id: conflict.reason for conflict in copy.conflicts()} == reasons
+        assert copy.counts.added == 2
+        with copy.transaction():
+            copy.take(Batch([tuple({**odd[1], "quality": "GOOD"}.values())]))
+            copy.withdraw(["3", "4", "5 "])
+        assert copy.conflicts() == []
+    assert "MEDIOCRE" in reasons["2"]
+    assert "../above.fits" in reasons["3"]
+    assert "datetime_obs" in reasons["4"]
+    assert "'5 '" in reasons["5 "]
+    mended = client.rows()["mended.fits"]
+    assert (mended["quality"], mended["cal_version"], mended["origin"]) == ("GOOD", "002", "REMOTE")
+    assert client.rows()["word.fits"]["quality"] == "GOOD"

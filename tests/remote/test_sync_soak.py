@@ -254,7 +254,7 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
             expected = without_origin(rows_there(server.url))
             for client in clients:
                 copy = local_engine(client.path)
-                synchronise(copy, engine, Survey.table())
+                synchronise(copy, engine, Survey)
                 copy.dispose()
                 rows, local = rows_here(client.path)
                 found = without_origin(rows)

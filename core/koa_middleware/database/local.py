@@ -112,7 +112,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         except CalibrationNotFoundError:
             from ..remote.sync import conflict_row
 
-            apart = conflict_row(self.engine, self.orm_class.table(), id)
+            apart = conflict_row(self.engine, self.orm_class, id)
             if apart is None:
                 raise
             return record_builder(self.orm_class)([apart.get(name) for name in self.orm_class.column_names()])

@@ -60,7 +60,6 @@ class Archive(Generic[R]):
         self._cache = cache
         self._local = local
         self._limit = sync_if_older_than
-        self._table = local.orm_class.table()
 
     @cached_property
     def database(self) -> RemoteDatabase[R] | None:
@@ -107,12 +106,12 @@ class Archive(Generic[R]):
         """Bring the local database up to date; see `CalibrationStore.sync_from_remote`."""
         remote = self.require()
         with self._local.translated_errors():
-            return synchronise(self._local.engine, remote.engine, self._table, full=full)
+            return synchronise(self._local.engine, remote.engine, self._local.orm_class, full=full)
 
     @property
     def last_sync(self) -> str | None:
         """End of the last complete sync, UTC; None before the first."""
-        synced = last_synced(self._local.engine, self._table)
+        synced = last_synced(self._local.engine, self._local.orm_class)
         return (
             None
             if synced is None
@@ -121,7 +120,7 @@ class Archive(Generic[R]):
 
     def conflicts(self) -> list[Conflict]:
         """Rows of the remote that are kept apart."""
-        return conflicts(self._local.engine, self._table)
+        return conflicts(self._local.engine, self._local.orm_class)
 
     def freshen(self) -> None:
         """Sync where the last one is older than the limit; where the remote is down, warn and go on.
@@ -157,7 +156,7 @@ class Archive(Generic[R]):
 
     def _age(self) -> timedelta | None:
         """Time since the last complete sync; None before the first, and where the clock has gone back since."""
-        synced = last_synced(self._local.engine, self._table)
+        synced = last_synced(self._local.engine, self._local.orm_class)
         passed = -1.0 if synced is None else time.time() - synced
         return None if passed < 0 else timedelta(seconds=passed)
 

@@ -6,9 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-#: Values in the order of the table's columns.
-Row = tuple[Any, ...]
-
 
 @dataclass(frozen=True)
 class Bookmark:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Engine
 
-from .bookmark import Bookmark, Conflict, CopyState, Counts, Row
+from ..disk.names import check_filename
+from ..exceptions import HeaderError, UnsafeFilenameError
+from ..instrument.orm import ORMCalibration
+from .bookmark import Bookmark, Conflict, CopyState, Counts
 from .postgres.schema import quote
 from .postgres.values import is_required
+from .protocol import Batch, Row
 
 
 class Superseded(Exception):  # noqa: N818 - a signal, not an error
@@ -31,15 +35,17 @@ class LocalCopy:
     ----------
     database : sqlite3.Connection
         Used by this object alone while it works.
-    table : sqlalchemy.Table
-        Stands in the database already.
+    orm_class : type
+        The instrument's class, whose table stands in the database already.
     """
 
-    def __init__(self, database: sqlite3.Connection, table: Table) -> None:
+    def __init__(self, database: sqlite3.Connection, orm_class: type[ORMCalibration]) -> None:
+        table = orm_class.table()
         self.counts = Counts()
         self.state = CopyState()
         self.sweeps_begun = 0
         self._database = database
+        self._orm_class = orm_class
         self._table = table
         self._columns = table.c.keys()
         self._id, self._filename = self._columns.index("id"), self._columns.index("filename")
@@ -136,10 +142,10 @@ class LocalCopy:
         """Remove rows that are no longer in the remote table."""
         self._withdraw_where("id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
 
-    def withdraw_between(self, after: str, last: str | None, kept: Sequence[Row]) -> None:
-        """Remove rows with ``after < id <= last`` that are not among the kept ones; without `last`, to the end."""
+    def withdraw_between(self, after: str, last: str | None, kept: Sequence[str]) -> None:
+        """Remove rows with ``after < id <= last`` whose id is not among the kept ones; without `last`, to the end."""
         where = "id > ? AND (? IS NULL OR id <= ?) AND id NOT IN (SELECT value FROM json_each(?))"
-        self._withdraw_where(where, (after, last, last, json.dumps([row[self._id] for row in kept])))
+        self._withdraw_where(where, (after, last, last, json.dumps(kept)))
 
     def _withdraw_where(self, where: str, parameters: Sequence[Any]) -> None:
         gone = self._database.execute(
@@ -148,21 +154,32 @@ class LocalCopy:
         self._database.execute(f"DELETE FROM {self._conflicts} WHERE {where}", parameters)
         self.counts.withdrawn += gone
 
-    def take_new(self, rows: Sequence[Row]) -> None:
+    def ids_of(self, batch: Batch) -> list[str]:
+        """Ids of a batch's rows."""
+        return [*(row[self._id] for row in batch.rows), *(str(values["id"]) for values in batch.odd)]
+
+    def take_new(self, batch: Batch) -> None:
         """Take in rows that are probably all new."""
         # File names begin with the time, as most indexes do: in their order, each page of an index is met once.
-        rows = sorted(rows, key=lambda row: str(row[self._filename]))
+        rows = sorted(batch.rows, key=lambda row: str(row[self._filename]))
         taken = self._database.executemany(f"INSERT OR IGNORE {self._insert}", rows).rowcount
         self.counts.added += taken
-        if taken < len(rows):
-            self.take(rows)
+        if taken < len(rows) or batch.odd:
+            self.take(Batch(rows if taken < len(rows) else [], batch.odd))
 
-    def take(self, rows: Sequence[Row]) -> None:
+    def take(self, batch: Batch) -> None:
         """Take in rows: new ones, changed ones, and ones that are here as they are.
 
         A LOCAL record stays as it is, and the row that meets it is kept apart; unless it is the same record with
-        the same content and name, which was published from here.
+        the same content and name, which was published from here. What cannot be brought into form is kept apart too.
         """
+        rows, odd = [], list(batch.odd)
+        for row in batch.rows:
+            if any(row[position] is None for position in self._required):
+                odd.append(dict(zip(self._columns, row, strict=True)))
+            else:
+                rows.append(row)
+        rows += self._mended(odd)
         known, local_names, holders = self._neighbours(rows)
         clean: list[Row] = []
         for row in rows:
@@ -174,12 +191,9 @@ class LocalCopy:
                     self._database.execute(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", (identifier,))
                     clean.append(row)
                 else:
-                    self._keep_apart(row, "a LOCAL record has this id", identifier)
+                    self._keep_row_apart(row, "a LOCAL record has this id", identifier)
             elif rival is not None:
-                self._keep_apart(row, "a LOCAL record has this file name", rival)
-            elif any(row[position] is None for position in self._required):
-                empty = ", ".join(self._columns[i] for i in self._required if row[i] is None)
-                self._keep_apart(row, f"no value in {empty}", None)
+                self._keep_row_apart(row, "a LOCAL record has this file name", rival)
             else:
                 clean.append(row)
         self._evict(clean, holders)
@@ -192,10 +206,20 @@ class LocalCopy:
             (json.dumps([row[self._id] for row in clean]),),
         )
 
-    def replace(self, rows: Sequence[tuple[str, Row]]) -> None:
+    def replace(self, ids: Sequence[str], batch: Batch) -> None:
         """Put remote rows in the place of the records, also LOCAL ones, that have the given ids here."""
-        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", [(here,) for here, _ in rows])
-        self.take([row for _, row in rows])
+        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", [(here,) for here in ids])
+        self.take(batch)
+
+    def _mended(self, odd: Sequence[dict[str, Any]]) -> Iterator[Row]:
+        """Bring odd rows into form; those that refuse are kept apart with the reason."""
+        for values in odd:
+            identifier, filename = str(values["id"]), str(values["filename"])
+            try:
+                row = _in_form(self._orm_class, values, f"the archive's row {filename}")
+                yield tuple(row[name] for name in self._columns)
+            except (HeaderError, UnsafeFilenameError) as error:
+                self._keep_apart(identifier, filename, error.message, None, values)
 
     def _neighbours(
         self, rows: Sequence[Row]
@@ -222,12 +246,17 @@ class LocalCopy:
         filename, _, checksum = own
         return checksum is not None and checksum == row[self._checksum] and filename == row[self._filename]
 
-    def _keep_apart(self, row: Row, reason: str, local_id: str | None) -> None:
-        identifier, filename = row[self._id], row[self._filename]
+    def _keep_row_apart(self, row: Row, reason: str, local_id: str | None) -> None:
+        values = dict(zip(self._columns, row, strict=True))
+        self._keep_apart(row[self._id], row[self._filename], reason, local_id, values)
+
+    def _keep_apart(
+        self, identifier: str, filename: str, reason: str, local_id: str | None, values: Mapping[str, Any]
+    ) -> None:
         self._database.execute(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", (identifier,))
         self._database.execute(
             f"INSERT OR REPLACE INTO {self._conflicts} (id, filename, reason, local_id, record) VALUES (?, ?, ?, ?, ?)",
-            (identifier, filename, reason, local_id, json.dumps(dict(zip(self._columns, row, strict=True)))),
+            (identifier, filename, reason, local_id, json.dumps(values, default=str)),
         )
 
     def _evict(self, rows: Sequence[Row], holders: dict[str, str]) -> None:
@@ -242,9 +271,10 @@ class LocalCopy:
 
     def settle(self) -> None:
         """Give rows that were kept apart their place where nothing stands in their way any more."""
-        for conflict in self.conflicts():
+        apart = self.conflicts()
+        if apart:
             with self.transaction():
-                self.take([tuple(conflict.record.get(name) for name in self._columns)])
+                self.take(Batch([], [conflict.record for conflict in apart]))
 
     def conflicts(self) -> list[Conflict]:
         """Rows that are kept apart now, by file name."""
@@ -263,25 +293,47 @@ class LocalCopy:
 
 
 @contextmanager
-def open_copy(engine: Engine, table: Table) -> Iterator[LocalCopy]:
+def open_copy(engine: Engine, orm_class: type[ORMCalibration]) -> Iterator[LocalCopy]:
     """Open the local copy for writing, over a connection of its own; make its side tables where they are missing."""
-    with _connected(engine, table) as copy:
+    with _connected(engine, orm_class) as copy:
         if not copy.exists():
             copy.create()
         yield copy
 
 
 @contextmanager
-def read_copy(engine: Engine, table: Table) -> Iterator[LocalCopy | None]:
+def read_copy(engine: Engine, orm_class: type[ORMCalibration]) -> Iterator[LocalCopy | None]:
     """Open the local copy for reading; None before the first sync."""
-    with _connected(engine, table) as copy:
+    with _connected(engine, orm_class) as copy:
         yield copy if copy.exists() else None
 
 
 @contextmanager
-def _connected(engine: Engine, table: Table) -> Iterator[LocalCopy]:
+def _connected(engine: Engine, orm_class: type[ORMCalibration]) -> Iterator[LocalCopy]:
     pooled = engine.raw_connection()
     try:
-        yield LocalCopy(cast(sqlite3.Connection, pooled.driver_connection), table)
+        yield LocalCopy(cast(sqlite3.Connection, pooled.driver_connection), orm_class)
     finally:
         pooled.close()
+
+
+def _in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Bring a row of the archive into form.
+
+    Raises
+    ------
+    HeaderError
+        When a value cannot be one of its column, or a needed one is missing.
+    UnsafeFilenameError
+    """
+    row = orm_class.with_defaults({**orm_class.normalise(values, source), "origin": "REMOTE"})
+    empty = [column.name for column in orm_class.table().c if is_required(column) and row[column.name] is None]
+    if empty:
+        said = f"no value in {', '.join(empty)}"
+        raise HeaderError(said, column=empty[0], keywords=(), source=source)
+    check_filename(row["filename"])
+    for name in ("id", "filename"):  # what a row is followed by
+        if row[name] != values[name]:
+            said = f"its {name} {values[name]!r} is not in the form of one"
+            raise HeaderError(said, column=name, keywords=(), source=source)
+    return row

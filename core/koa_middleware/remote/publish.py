@@ -21,6 +21,7 @@ from .local_copy import LocalCopy, Superseded, open_copy
 from .postgres.errors import host_of, remote_errors
 from .postgres.schema import quote
 from .postgres.table import open_remote
+from .protocol import Batch
 
 _CHUNK = 5000
 
@@ -223,25 +224,25 @@ def _take_back(
     table = orm_class.table()
     wanted = {there: (here, filename) for here, (there, filename) in names.items()}
     renamed: dict[str, str] = {}
-    with open_remote(remote, table) as source, open_copy(local, table) as copy:
+    with open_remote(remote, table) as source, open_copy(local, orm_class) as copy:
         for some in _chunks(list(wanted)):
-            rows = source.rows_of(some)
-            for row in rows:
-                old, new = wanted[row[0]][1], row[1]
-                if old is not None and old != new:
-                    renamed[old] = new
-                    if place is not None:
-                        place(old, new)
-            _replace(copy, [(wanted[row[0]][0], row) for row in rows])
+            for batch in source.rows_of(some):
+                for row in batch.rows:
+                    old, new = wanted[row[0]][1], row[1]
+                    if old is not None and old != new:
+                        renamed[old] = new
+                        if place is not None:
+                            place(old, new)
+                _replace(copy, [wanted[identifier][0] for identifier in copy.ids_of(batch)], batch)
     return renamed
 
 
-def _replace(copy: LocalCopy, rows: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
+def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch) -> None:
     while True:
         copy.load()
         try:
             with copy.transaction():
-                copy.replace(rows)
+                copy.replace(ids, batch)
         except Superseded:
             continue
         return

@@ -14,9 +14,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Engine
 
 from ..exceptions import warn
+from ..instrument.orm import ORMCalibration
 from .bookmark import Bookmark, Conflict
 from .local_copy import LocalCopy, Superseded, open_copy, read_copy
 from .postgres.table import RemoteState, RemoteTable, open_remote
@@ -43,7 +44,7 @@ class SyncResult:
     full: bool = False
 
 
-def synchronise(local: Engine, remote: Engine, table: Table, *, full: bool = False) -> SyncResult:
+def synchronise(local: Engine, remote: Engine, orm_class: type[ORMCalibration], *, full: bool = False) -> SyncResult:
     """Bring the local table up to date with the remote one.
 
     Parameters
@@ -52,8 +53,8 @@ def synchronise(local: Engine, remote: Engine, table: Table, *, full: bool = Fal
         SQLite; holds the table.
     remote : sqlalchemy.Engine
         PostgreSQL, set up by `koa_middleware.remote_schema.initialise`.
-    table : sqlalchemy.Table
-        The table of an instrument's class.
+    orm_class : type
+        The instrument's class.
     full : bool
         Compare everything, also what the protocol says has not changed.
 
@@ -66,7 +67,7 @@ def synchronise(local: Engine, remote: Engine, table: Table, *, full: bool = Fal
     RemoteError
         When a right is missing.
     """
-    with open_copy(local, table) as copy, open_remote(remote, table) as source:
+    with open_copy(local, orm_class) as copy, open_remote(remote, orm_class.table()) as source:
         swept = False
         while True:
             try:
@@ -79,21 +80,21 @@ def synchronise(local: Engine, remote: Engine, table: Table, *, full: bool = Fal
             return SyncResult(counts.added, counts.changed, counts.withdrawn, copy.conflicts(), swept)
 
 
-def last_synced(local: Engine, table: Table) -> float | None:
+def last_synced(local: Engine, orm_class: type[ORMCalibration]) -> float | None:
     """End of the last complete sync, in seconds since 1970-01-01 UTC by the local clock; None before the first."""
-    with read_copy(local, table) as copy:
+    with read_copy(local, orm_class) as copy:
         return None if copy is None else copy.load().synced_at
 
 
-def conflicts(local: Engine, table: Table) -> list[Conflict]:
+def conflicts(local: Engine, orm_class: type[ORMCalibration]) -> list[Conflict]:
     """Remote rows that are kept apart now, by file name; asks no network."""
-    with read_copy(local, table) as copy:
+    with read_copy(local, orm_class) as copy:
         return [] if copy is None else copy.conflicts()
 
 
-def conflict_row(local: Engine, table: Table, id: str) -> dict[str, Any] | None:
+def conflict_row(local: Engine, orm_class: type[ORMCalibration], id: str) -> dict[str, Any] | None:
     """Column values of a remote row that is kept apart; None where no such id is."""
-    return next((conflict.record for conflict in conflicts(local, table) if conflict.id == id), None)
+    return next((conflict.record for conflict in conflicts(local, orm_class) if conflict.id == id), None)
 
 
 def _follow(copy: LocalCopy, source: RemoteTable, *, full: bool) -> bool:
@@ -149,16 +150,16 @@ def _sweep(copy: LocalCopy, source: RemoteTable, there: RemoteState, *, afresh: 
             pass
         copy.sweeps_begun += 1
     after = copy.state.sweep_after or ""
-    identifier = source.table.c.keys().index("id")
     with closing(source.sweep(after, there.columns)) as batches:
-        for rows in batches:
-            last = rows[-1][identifier]
+        for batch in batches:
+            ids = copy.ids_of(batch)
+            last = max(ids)
             with copy.transaction(sweep_after=last):
                 if copy.holds_between(after, last):
-                    copy.withdraw_between(after, last, rows)
-                    copy.take(rows)
+                    copy.withdraw_between(after, last, ids)
+                    copy.take(batch)
                 else:
-                    copy.take_new(rows)
+                    copy.take_new(batch)
             after = last
     with copy.transaction(sweep_after=None):
         copy.withdraw_between(after, None, [])
@@ -173,9 +174,9 @@ def _catch_up(copy: LocalCopy, source: RemoteTable, there: RemoteState) -> None:
                 with copy.transaction():
                     copy.withdraw(ids)
         with closing(source.changed(since, there.columns)) as batches:
-            for rows in batches:
+            for batch in batches:
                 with copy.transaction():
-                    copy.take(rows)
+                    copy.take(batch)
     with copy.transaction(bookmark=there.bookmark, synced_at=time.time()):
         pass
 

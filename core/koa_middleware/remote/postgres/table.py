@@ -16,7 +16,8 @@ from typing import Any, cast
 from sqlalchemy import Engine, Table
 
 from ...exceptions import SchemaMismatchError
-from ..bookmark import Bookmark, Row
+from ..bookmark import Bookmark
+from ..protocol import Batch, Row
 from .errors import INIT_HINT, host_of, remote_errors
 from .schema import SYNC_COLUMN, quote, withdrawn_name
 from .values import TEXT_TYPES, is_plain_time, is_required, normalised, with_plain_time
@@ -119,24 +120,24 @@ class RemoteTable:
         for rows in self._stream(*_since(selected, since)):
             yield [row[0] for row in rows]
 
-    def changed(self, since: Bookmark, columns: Mapping[str, str]) -> Generator[list[Row]]:
-        """Rows that were written since a bookmark, in batches, normalised."""
+    def changed(self, since: Bookmark, columns: Mapping[str, str]) -> Generator[Batch]:
+        """Rows that were written since a bookmark."""
         return self._rows(*_since(f"SELECT {self._selection(columns)} FROM {self._name} WHERE ", since))
 
-    def sweep(self, after: str, columns: Mapping[str, str]) -> Generator[list[Row]]:
-        """All rows whose id comes after a given one, in batches, in the order of their ids' code points."""
+    def sweep(self, after: str, columns: Mapping[str, str]) -> Generator[Batch]:
+        """All rows whose id comes after a given one, in the order of their ids' code points."""
         key = 'id COLLATE "C"' if columns["id"].startswith(TEXT_TYPES) else "id"
         where = f"WHERE {key} > %s" if after else ""
         sql = f"SELECT {self._selection(columns)} FROM {self._name} {where} ORDER BY {key}"
         return self._rows(sql, (after,) if after else ())
 
-    def rows_of(self, ids: Sequence[str]) -> list[Row]:
-        """Rows of some ids, normalised."""
+    def rows_of(self, ids: Sequence[str]) -> list[Batch]:
+        """Rows of some ids."""
         columns = self.state(None, begin=True).columns
         where = f"SELECT {self._selection(columns)} FROM {self._name} WHERE id = ANY(%s::{columns['id']}[])"
-        rows = [row for batch in self._rows(where, (list(ids),)) for row in batch]
+        batches = list(self._rows(where, (list(ids),)))
         self.end()
-        return rows
+        return batches
 
     def unknown_columns(self, columns: Mapping[str, str]) -> list[str]:
         """Give the remote's columns that the instrument's class does not know."""
@@ -164,14 +165,10 @@ class RemoteTable:
     def _selection(self, columns: Mapping[str, str]) -> str:
         return ", ".join(normalised(column, columns.get(column.name)) for column in self.table.c)
 
-    def _rows(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
-        names = self.table.c.keys()
-        if "datetime_obs" not in names:
-            yield from self._stream(sql, parameters)
-            return
-        position = names.index("datetime_obs")
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> Generator[Batch]:
+        position = self.table.c.keys().index("datetime_obs")
         for rows in self._stream(sql, parameters):
-            yield [row if is_plain_time(row[position]) else with_plain_time(row, position) for row in rows]
+            yield Batch([row if is_plain_time(row[position]) else with_plain_time(row, position) for row in rows])
 
     def _stream(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
         fetch = f"FETCH {BATCH} FROM koa_rows"
