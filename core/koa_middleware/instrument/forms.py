@@ -72,7 +72,7 @@ class Form:
 
     def in_form(self, value: str) -> str:
         """SQL that is true only of values in form, among those of the right type; text is collated by code points."""
-        return f"{value} IS NOT NULL"
+        return f"{value} = {value}"
 
     def allowed(self, value: str) -> str:
         """SQL that is true of what an archive may hold."""

@@ -204,7 +204,7 @@ class ORMCalibration(DeclarativeBase):
                 keywords = column.info.get("keywords", ())
                 said = " or ".join(keywords)
                 raise HeaderError(
-                    f"{source} has no {column.key}{f' (keyword {said})' if said else ''}.",
+                    f"There is no {column.key}{f' (keyword {said})' if said else ''} in {source}.",
                     "Write it into the header, or name the file as the instrument's pipeline does.",
                     column=column.key,
                     keywords=keywords,
@@ -228,7 +228,7 @@ class ORMCalibration(DeclarativeBase):
         if cls.cal_types and row["cal_type"] not in cls.cal_types:
             keywords = cls.table().c.cal_type.info.get("keywords", ())
             raise HeaderError(
-                f"{source} is of the type {row['cal_type']!r} (keyword {' or '.join(keywords) or 'none'}), which "
+                f"The type of {source} is {row['cal_type']!r} (keyword {' or '.join(keywords) or 'none'}), which "
                 f"{cls.instrument_name} does not have.",
                 f"Its types are {', '.join(cls.cal_types)}.",
                 column="cal_type",

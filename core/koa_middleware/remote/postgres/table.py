@@ -20,7 +20,7 @@ from ..bookmark import Bookmark
 from ..protocol import Batch, Row
 from .errors import INIT_HINT, host_of, remote_errors
 from .schema import SYNC_COLUMN, quote, withdrawn_name
-from .values import TEXT_TYPES, is_plain_time, is_required, normalised, with_plain_time
+from .values import TEXT_TYPES, batch_of, is_required, selection
 
 #: Rows in one fetch, and in one local transaction.
 BATCH = 10_000
@@ -163,12 +163,11 @@ class RemoteTable:
             )
 
     def _selection(self, columns: Mapping[str, str]) -> str:
-        return ", ".join(normalised(column, columns.get(column.name)) for column in self.table.c)
+        return selection(self.table, columns)
 
     def _rows(self, sql: str, parameters: Sequence[Any]) -> Generator[Batch]:
-        position = self.table.c.keys().index("datetime_obs")
         for rows in self._stream(sql, parameters):
-            yield Batch([row if is_plain_time(row[position]) else with_plain_time(row, position) for row in rows])
+            yield batch_of(rows, self.table.c.keys())
 
     def _stream(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
         fetch = f"FETCH {BATCH} FROM koa_rows"
