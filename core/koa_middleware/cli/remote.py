@@ -11,6 +11,9 @@ from . import say
 from .context import open_for
 from .output import print_conflicts, print_json, print_text, size
 
+#: Rows of an archive that are named on the terminal.
+_SHOWN = 20
+
 
 def sync(options: Namespace) -> int:
     """Bring the local database up to date; names what is in conflict."""
@@ -81,10 +84,21 @@ def init(options: Namespace) -> int:
     with open_for(options) as store:
         remote = store.require_remote()
         with remote.translated_errors():
-            initialise(remote.engine, store.orm_class.table())
+            unfit = initialise(remote.engine, store.orm_class.table()).unfit
             statements = grants(remote.engine, store.orm_class.table(), options.reader, options.publisher)
+        for row in unfit[:_SHOWN]:
+            say(f"{row.filename} (id {row.id}) has the {row.column} {row.value!r}, which new rows may not have.")
+        if unfit:
+            say(f"{len(unfit)} values there are not in form. Mend them and run koa-cal remote init again.")
         if options.json:
-            print_json({"table": store.orm_class.table().name, "database": remote.name, "grants": statements})
+            print_json(
+                {
+                    "table": store.orm_class.table().name,
+                    "database": remote.name,
+                    "grants": statements,
+                    "unfit": [vars(row) for row in unfit],
+                }
+            )
         else:
             table = store.orm_class.table().name
             say(f"{table} is set up on {remote.name}; its owner now grants the roles their rights:")
