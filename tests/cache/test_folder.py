@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from koa_middleware import ConfigurationError, SourceFileError, UnsafeFilenameError
 from koa_middleware.cache.folder import Cache
-from koa_middleware.disk.checksums import digest_of
 
 
 @pytest.fixture
@@ -121,12 +120,6 @@ def test_a_signature_changes_when_the_file_does(cache: Cache) -> None:
     assert len({first, touched, cache.signature(path)}) == 3
     with pytest.raises(FileNotFoundError):
         cache.signature(cache.calibrations / "missing")
-
-
-def test_a_digest_names_its_algorithm(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert digest_of(tmp_path / "a", "md5") == "md5:900150983cd24fb0d6963f7d28e17f72"
-    assert digest_of(tmp_path / "a").startswith("sha256:ba7816bf8f01cfea414140de5dae2223")
 
 
 def test_a_folder_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:

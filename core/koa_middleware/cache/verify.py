@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from ..database.local import LocalDatabase
 from ..database.verified_files import known_signature, remember_signature
-from ..disk.checksums import ALGORITHMS, Signature, digest_of
+from ..disk.checksums import Checksum, Signature, digest_of
 from ..instrument.orm import ORMCalibration
 from .folder import Cache
 
@@ -89,11 +89,12 @@ class Verifier(Generic[R]):
             return ""
         if not rehash and self._known(record, key or record.filename) == signature:
             return ""
-        algorithm = record.checksum.partition(":")[0]
-        if algorithm not in ALGORITHMS:
-            return f"its recorded checksum is of the unknown kind {algorithm!r}"
-        found = digest_of(path, algorithm)
-        if found != record.checksum:
+        try:
+            recorded = Checksum.parse(record.checksum)
+        except ValueError as error:
+            return f"its recorded checksum is {record.checksum!r}, {error}"
+        found = digest_of(path, recorded.kind)
+        if found != str(recorded):
             return f"its checksum is {found}, {record.checksum} is recorded"
         with self.database.begin() as connection:
             remember_signature(connection, self.database.orm_class, record, signature, key)

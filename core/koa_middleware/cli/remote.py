@@ -11,6 +11,9 @@ from . import say
 from .context import open_for
 from .output import print_conflicts, print_json, print_text, size
 
+#: Rows of an archive that are named on the terminal.
+_SHOWN = 20
+
 
 def sync(options: Namespace) -> int:
     """Bring the local database up to date; names what is in conflict."""
@@ -80,12 +83,23 @@ def init(options: Namespace) -> int:
     """Create the instrument's table on the server, and print the grants that its owner gives."""
     with open_for(options) as store:
         remote = require_remote(store.settings, store.orm_class)
-        statements = remote.set_up(options.reader, options.publisher).grants
+        done = remote.set_up(options.reader, options.publisher)
+        for row in done.unfit[:_SHOWN]:
+            say(f"{row.filename} (id {row.id}) has the {row.column} {row.value!r}, which new rows may not have.")
+        if done.unfit:
+            say(f"{len(done.unfit)} values there are not in form. Mend them and run koa-cal remote init again.")
         if options.json:
-            print_json({"table": store.orm_class.table().name, "database": remote.name, "grants": statements})
+            print_json(
+                {
+                    "table": store.orm_class.table().name,
+                    "database": remote.name,
+                    "grants": done.grants,
+                    "unfit": [vars(row) for row in done.unfit],
+                }
+            )
         else:
             table = store.orm_class.table().name
             say(f"{table} is set up on {remote.name}; its owner now grants the roles their rights:")
-            for statement in statements:
+            for statement in done.grants:
                 print_text(statement)
     return 0

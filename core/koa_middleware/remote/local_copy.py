@@ -15,7 +15,6 @@ from typing import Any
 from ..database.kept_apart import conflicts_table
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
-from ..disk.names import check_filename
 from ..exceptions import HeaderError, UnsafeFilenameError
 from ..instrument.orm import ORMCalibration
 from .bookmark import CopyState, StateTable
@@ -274,12 +273,7 @@ def _in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source:
         When a value cannot be one of its column, or a needed one is missing.
     UnsafeFilenameError
     """
-    row = orm_class.with_defaults({**orm_class.normalise(values, source), "origin": "REMOTE"})
-    empty = [column.name for column in orm_class.table().c if not column.nullable and row[column.name] is None]
-    if empty:
-        said = f"no value in {', '.join(empty)}"
-        raise HeaderError(said, column=empty[0], keywords=(), source=source)
-    check_filename(row["filename"])
+    row = orm_class.in_form({**values, "origin": "REMOTE"}, source)
     for name in ("id", "filename"):  # what a row is followed by
         if row[name] != values[name]:
             said = f"its {name} {values[name]!r} is not in the form of one"
