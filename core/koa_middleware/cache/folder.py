@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -19,6 +21,9 @@ from ..disk.checksums import Signature, digest_of
 from ..disk.names import check_filename
 from ..disk.writing import cache_errors, copy_stream, move_into_place, new_file, sync_folder
 from ..exceptions import ConfigurationError, SourceFileError
+
+#: Names of staged files and staging folders, as `uuid.UUID.hex` gives them.
+_STAGED = re.compile("[0-9a-f]{32}")
 
 
 class Staged(NamedTuple):
@@ -36,6 +41,10 @@ class Staged(NamedTuple):
     path: Path
     checksum: str
     file_size: int
+
+    def is_content_of(self, path: Path) -> bool:
+        """Whether another path is a file of the same content."""
+        return path.is_file() and digest_of(path) == self.checksum
 
 
 class Cache:
@@ -163,6 +172,15 @@ class Cache:
         move_into_place(staged.path, final)
         sync_folder(final.parent)
         return final
+
+    def left_behind(self, after_s: float) -> Iterator[Path]:
+        """Give staged files and staging folders that nothing has been written to for so many seconds."""
+        for path in self.partial.iterdir():
+            if _STAGED.fullmatch(path.name):
+                with suppress(FileNotFoundError):  # gone in the meantime
+                    changed = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
+                    if time.time() - changed > after_s:
+                        yield path
 
     def quarantine(self, path: Path) -> Path:
         """Move a file that is not what it should be out of the readers' way; gives its new path."""

@@ -81,8 +81,9 @@ def choose(
     }
     chosen = {name: answer for name, answer in answers.items() if not isinstance(answer, KoaMiddlewareError)}
     records = list(chosen.values())
-    outcomes = store.get_many(records, bar=True) if download else [(store.get_local_filepath(r), r) for r in records]
-    for (cal_type, record), outcome in zip(chosen.items(), outcomes, strict=True):
+    failed = store.prefetch(records=records).failed if download else {}
+    for cal_type, record in chosen.items():
+        outcome = failed.get(record.filename) or store.get_local_filepath(record)
         named = {"id": record.id, "filename": record.filename, "cal_version": record.cal_version}
         if isinstance(outcome, KoaMiddlewareError):
             found[cal_type] = {"error": type(outcome).__name__, "message": str(outcome), **named}
@@ -90,7 +91,7 @@ def choose(
             time = store.orm_class.selectors[cal_type].time
             found[cal_type] = {
                 **named,
-                "path": str(outcome[0]),
+                "path": str(outcome),
                 "delta_days": record[time] - float(store.orm_class.normalise(values)[time]),
                 "is_fallback": record.is_fallback,
             }

@@ -79,11 +79,13 @@ def get(options: Namespace) -> int:
                 wanted[name] = store.local_db.find(name)
             except KoaMiddlewareError as error:
                 outcomes[name] = error
-        outcomes |= dict(zip(wanted, store.get_many(list(wanted.values()), bar=True), strict=True))
+        came = store.prefetch(records=wanted.values())
+        for name, record in wanted.items():
+            outcomes[name] = came.failed.get(record.filename) or store.get_local_filepath(record)
     for name in dict.fromkeys(options.names):
         if isinstance(outcomes[name], KoaMiddlewareError):
             _fail(options, failed, name, outcomes[name])
-    found = {name: str(outcomes[name].path) for name in dict.fromkeys(options.names) if name not in failed}
+    found = {name: str(outcomes[name]) for name in dict.fromkeys(options.names) if name not in failed}
     if options.json:
         print_json({"paths": found, "failed": failed})
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from argparse import Namespace
 
 from ..exceptions import ConfigurationError
@@ -61,19 +60,14 @@ def prefetch(options: Namespace) -> int:
         types = None if options.types is None else [name.lower() for name in options.types]
         found = store.query(None, *bounds) if bounds != (None, None) else []
         found = [one for one in found if one.quality != "BAD" and (types is None or one.cal_type in types)]
-        wanted = store.wanted(options.frames, types, found)
-        number, coming = len({record.filename for record in wanted.records}), store.missing_size(wanted.records)
-        free = shutil.disk_usage(store.cache_dir).free
-        say(f"{number} calibrations, {size(coming)} to come, {size(free)} free on the disk")
-        report = store.prefetch(records=wanted.records, workers=options.workers)
-        report.unmatched.update(wanted.unmatched)
+        report = store.prefetch(options.frames, cal_types=types, records=found, workers=options.workers, announce=say)
         for name, failure in [*report.failed.items(), *report.unmatched.items()]:
             say(f"{name}: {failure}")
         if options.json:
             print_json(report.to_dict())
         else:
             print_text(f"{len(report.downloaded)} downloaded, {size(report.size)}; {len(report.cached)} were here")
-    return 0 if report.ok and wanted.records else 1
+    return 0 if report.ok and (report.downloaded or report.cached) else 1
 
 
 def init(options: Namespace) -> int:
