@@ -19,12 +19,15 @@ from .reading import check_readable
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
 
-FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+BEGINNING = b"SIMPLE  ="
+"""First bytes of each FITS file, the tile-compressed ones too (FITS Standard 4.0, section 4.4.1.1)."""
+
+_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
 
 
 def is_fits_name(name: str) -> bool:
     """Whether a file of this name should be a FITS file."""
-    return name.lower().endswith(FITS_SUFFIXES)
+    return name.lower().endswith(_SUFFIXES)
 
 
 @contextmanager

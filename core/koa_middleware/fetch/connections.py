@@ -21,7 +21,7 @@ from requests.utils import get_netrc_auth, requote_uri
 from urllib3.connectionpool import HTTPConnectionPool
 
 from .credentials import Access
-from .responses import HEAD, Setback
+from .responses import CHECK_URL, HEAD, Setback
 
 netrc_login = get_netrc_auth
 """Gives user and password that ``~/.netrc`` names for a URL, or None."""
@@ -29,7 +29,6 @@ netrc_login = get_netrc_auth
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)
 """What a request, or reading its answer, raises."""
 
-CHECK_URL = "Check KOA_CALIBRATION_URL."
 _MOST_REDIRECTS = 30
 _NEVER_CONNECTED = (
     urllib3.exceptions.NewConnectionError,

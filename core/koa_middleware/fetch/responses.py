@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-_FITS_SUFFIXES = (".fits", ".fit", ".fts")
+from ..disk.fits import BEGINNING, is_fits_name
+
+CHECK_URL = "Check KOA_CALIBRATION_URL."
 HEAD = 2048
 """Bytes of an answer that are looked at to know an error page."""
 
@@ -59,8 +61,8 @@ def continues(headers: Mapping[str, str], size: int, total: int | None, wanted: 
 def plausible(name: str, head: bytes, headers: Mapping[str, str]) -> bool:
     """Whether a file of this name can begin so; servers send error pages with status 200."""
     name, start = name.lower(), head[:HEAD].lstrip().lower()
-    if name.endswith(_FITS_SUFFIXES):
-        return head.startswith(b"SIMPLE  =")
+    if is_fits_name(name) and not name.endswith(".gz"):
+        return head.startswith(BEGINNING)
     if start.startswith((b"<!doctype html", b"<html")):
         return name.endswith((".html", ".htm"))
     is_json = start.startswith(b"{") and "json" in headers.get("Content-Type", "")
