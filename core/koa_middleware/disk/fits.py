@@ -54,7 +54,7 @@ def reading_fits(path: Path) -> Iterator[None]:
             yield
     except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, zlib.error) as error:
         raise SourceFileError(
-            f"{path} cannot be read as FITS: {error}.", "Make or fetch the file again.", path=path
+            f"{path} cannot be read as FITS: {error}.", "Write or download it again.", path=path
         ) from error
 
 

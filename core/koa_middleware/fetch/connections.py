@@ -154,7 +154,7 @@ class _Adapter(HTTPAdapter):
 def what_broke(error: Exception, received: int) -> Setback:
     """Tell what one of `FAILURES` means for a transfer of which so many bytes are here."""
     if isinstance(error, urllib3.exceptions.SSLError) and "certificate" in str(error).lower():
-        hint = "Check the date of this machine and its certificates; REQUESTS_CA_BUNDLE names others."
+        hint = "Check this machine's clock and certificates; REQUESTS_CA_BUNDLE can name other ones."
         return Setback(f"the server's certificate is not accepted ({error})", hint, permanent=True)
     if isinstance(error, requests.RequestException | ValueError):
         return Setback(f"the address cannot be used ({error})", CHECK_URL, permanent=True)

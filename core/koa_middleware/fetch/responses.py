@@ -35,7 +35,7 @@ class Setback:
     """
 
     reason: str
-    hint: str = "Try again; what has come so far is kept where the server can go on with it."
+    hint: str = "Try again; the download continues where it stopped if the server supports that."
     status: int | None = None
     wait_s: float = 0.0
     permanent: bool = False
@@ -72,7 +72,7 @@ def plausible(name: str, head: bytes, headers: Mapping[str, str]) -> bool:
 def what_came(head: bytes, headers: Mapping[str, str]) -> str:
     """Say what came in place of the file."""
     if encoding := headers.get("Content-Encoding"):
-        return f"the server sent it in the encoding {encoding}, although asked not to"
+        return f"the server sent it with the encoding {encoding}, which was not asked for"
     return f"the server sent something else, which begins with {words(head)!r}"
 
 

@@ -203,5 +203,5 @@ class FileServer:
         if status in {401, 403}:
             hint = self._access.hint(answer.url, answer.sent)
         elif status in {404, 410}:
-            hint = "Check KOA_CALIBRATION_URL, and synchronise: the archive may have withdrawn this file."
+            hint = "Check KOA_CALIBRATION_URL, and run koa-cal sync: the archive may have withdrawn this file."
         return Setback(reason, hint, status, permanent=True)
