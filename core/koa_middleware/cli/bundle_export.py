@@ -1,21 +1,34 @@
-"""``koa-cal bundle export`` and ``bundle import``."""
+"""``koa-cal bundle export``."""
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from ..exceptions import ConfigurationError
-from . import say
+from .arguments import add_instrument, add_json, add_times
 from .context import open_for
-from .output import print_json, print_text, size
+from .messages import say
+from .output import counted, print_json, print_text, size
+
+ABOUT = "write calibrations and their files into a tar"
 
 
-def export(options: Namespace) -> int:
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("file", metavar="FILE.tar")
+    command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
+    command.add_argument("--type", metavar="T", help="all of this cal type")
+    add_times(command)
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
     """Write chosen calibrations and their files into one tar."""
     bounds = (options.type, options.since, options.until)
     if not options.names and bounds == (None, None, None):
         raise ConfigurationError(
-            "Nothing says what is wanted.",
+            "No calibrations are named.",
             "Give ids or file names, or --type, --since or --until.",
             setting="names",
             variable=None,
@@ -25,28 +38,11 @@ def export(options: Namespace) -> int:
         if bounds != (None, None, None):
             records += store.query(*bounds)
         if not records:
-            say("nothing matches; no bundle was written")
+            say("no calibration matches, so no bundle was written")
             return 1
         report = store.export_bundle(options.file, records)
-        if options.json:
-            print_json(report.to_dict())
-        else:
-            print_text(f"{len(report.exported)} calibrations, {size(report.size)}, in {report.path}")
+    if options.json:
+        print_json(report.to_dict())
+    else:
+        print_text(f"{counted(len(report.exported), 'calibration')} ({size(report.size)}) written to {report.path}")
     return 0
-
-
-def import_(options: Namespace) -> int:
-    """Take in what a bundle holds; says what was not taken in."""
-    with open_for(options) as store:
-        report = store.import_bundle(options.file)
-        for name, reason in report.failed.items():
-            say(f"{name}: {reason}")
-        for reason in report.conflicts.values():
-            say(reason)
-        if options.json:
-            print_json(report.to_dict())
-        else:
-            counts = (report.added, report.completed, report.updated, report.unchanged)
-            words = ("added", "completed", "updated", "unchanged")
-            print_text(", ".join(f"{len(names)} {word}" for names, word in zip(counts, words, strict=True)))
-    return 0 if report.ok else 1

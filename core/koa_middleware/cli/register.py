@@ -1,21 +1,40 @@
-"""``koa-cal register``, ``get`` and ``verify``."""
+"""``koa-cal register``."""
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..exceptions import KoaMiddlewareError, PluginError, SourceFileError
-from ..opening import open_store
-from ..store import CalibrationStore
-from . import report
-from .context import choose_instrument, open_for, said_instrument
+from .arguments import add_instrument, add_json
+from .context import choose_instrument, instrument_in_header
+from .messages import report
 from .output import print_json, print_table, print_text, size
 
+if TYPE_CHECKING:
+    from ..store import CalibrationStore
 
-def register(options: Namespace) -> int:
+ABOUT = "put calibration files into the cache"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("files", nargs="+", metavar="FILE")
+    command.add_argument(
+        "--new-version",
+        action="store_true",
+        help="register different content of a known calibration as its next version",
+    )
+    command.add_argument(
+        "--origin", choices=("LOCAL", "REMOTE", "KECK"), help="use this origin instead of the header's"
+    )
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
     """Put files into the cache, each under its own header's instrument; goes on after a bad one."""
     registered: list[Any] = []
     failed: dict[str, str] = {}
@@ -41,16 +60,18 @@ def register(options: Namespace) -> int:
 def _with_stores(
     options: Namespace, opened: ExitStack, failed: dict[str, str]
 ) -> Iterator[tuple[str, CalibrationStore[Any]]]:
-    """Give files with the stores they go to; one whose header says no instrument goes with the first that does."""
-    said: list[tuple[str, str]] = []
+    """Give files with the stores they go to; one whose header names no instrument goes with the first that does."""
+    from ..opening import open_store
+
+    named: list[tuple[str, str]] = []
     for file in options.files:
         try:
-            said.append((file, options.instrument or said_instrument(file)))
+            named.append((file, options.instrument or instrument_in_header(file)))
         except SourceFileError as error:
             _fail(options, failed, file, error)
-    first = next((name for _, name in said if name), None)
+    first = next((name for _, name in named if name), None)
     stores: dict[str, CalibrationStore[Any]] = {}
-    for file, name in said:
+    for file, name in named:
         try:
             instrument = choose_instrument(name or first).name
         except PluginError as error:
@@ -66,42 +87,3 @@ def _with_stores(
 def _fail(options: Namespace, failed: dict[str, str], name: str, error: KoaMiddlewareError) -> None:
     failed[name] = str(error)
     report(error, f"{name}: ", debug=options.debug)
-
-
-def get(options: Namespace) -> int:
-    """Have files in the cache; prints their paths."""
-    failed: dict[str, str] = {}
-    wanted: dict[str, Any] = {}
-    outcomes: dict[str, Any] = {}
-    with open_for(options) as store:
-        for name in options.names:
-            try:
-                wanted[name] = store.local_db.find(name)
-            except KoaMiddlewareError as error:
-                outcomes[name] = error
-        outcomes |= dict(zip(wanted, store.get_many(list(wanted.values()), bar=True), strict=True))
-    for name in dict.fromkeys(options.names):
-        if isinstance(outcomes[name], KoaMiddlewareError):
-            _fail(options, failed, name, outcomes[name])
-    found = {name: str(outcomes[name].path) for name in dict.fromkeys(options.names) if name not in failed}
-    if options.json:
-        print_json({"paths": found, "failed": failed})
-    else:
-        for path in found.values():
-            print_text(path)
-    return 1 if failed else 0
-
-
-def verify(options: Namespace) -> int:
-    """Compare files with records."""
-    with open_for(options) as store:
-        found = store.verify(repair=options.repair)
-        if options.json:
-            print_json(found.to_dict())
-        else:
-            faults = [*found.bad.items(), *((name, "missing") for name in found.missing)]
-            rows = [(name, fault, "repaired" if name in found.repaired else "") for name, fault in faults]
-            if rows:
-                print_table(("file", "fault", ""), rows)
-            print_text(f"{found.checked} files checked in {store.cache_dir}, {len(rows)} faults")
-    return 0 if found.ok else 1

@@ -1,0 +1,105 @@
+"""``koa-cal best``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+pytestmark = pytest.mark.usefixtures("night")
+
+
+def test_the_best_of_each_type_is_given_with_path_id_and_age(koa_cal: Run, frame: Path, cache: Path) -> None:
+    found = koa_cal("best", frame, "--type", "dark", "--type", "flat").ended(0)
+    said = koa_cal("best", frame, "--type", "dark", "--type", "flat", "--json").ended(0).json["calibrations"]
+    for cal_type, age in (("dark", "1.0 d newer"), ("flat", "0.250 d older")):
+        assert said[cal_type]["id"] in found.out
+        assert said[cal_type]["path"] in found.out
+        (line,) = [line for line in found.out.splitlines() if line.split()[:1] == [cal_type]]
+        assert age in line
+    assert Path(said["dark"]["path"]) == cache / "calibrations" / "dark-near.fits"
+    assert found.err == ""
+
+
+def test_a_type_that_nothing_fits_is_said_with_its_reasons_and_the_others_are_given(koa_cal: Run, frame: Path) -> None:
+    found = koa_cal("best", frame).ended(1)
+    assert "dark-near.fits" in found.out
+    assert "flat-before.fits" in found.out
+    assert "arc" not in found.out
+    arc, bias = found.err.splitlines()
+    assert arc.startswith("koa-cal: arc: ")
+    assert "arc-red.fits" in arc
+    assert "its arm is RED, the frame's is BLUE" in arc
+    assert bias.startswith("koa-cal: bias: ")
+    assert "none of that type" in bias
+
+
+def test_the_answers_as_json_hold_the_misses_too(koa_cal: Run, frame: Path) -> None:
+    found = koa_cal("best", frame, "--json").ended(1)
+    assert found.err == ""
+    assert list(found.json) == ["frame", "instrument", "calibrations"]
+    assert found.json["frame"] == str(frame)
+    assert found.json["instrument"] == "testspec"
+    calibrations = found.json["calibrations"]
+    assert list(calibrations) == ["dark", "flat", "arc", "bias"]
+    assert set(calibrations["dark"]) == {"id", "filename", "cal_version", "path", "delta_days", "is_fallback"}
+    assert calibrations["dark"]["delta_days"] == pytest.approx(1.0)
+    assert calibrations["flat"]["delta_days"] == pytest.approx(-0.25)
+    assert calibrations["dark"]["is_fallback"] is False
+    assert set(calibrations["arc"]) == {"error", "message"}
+    assert calibrations["arc"]["error"] == "CalibrationNotFoundError"
+
+
+def test_an_unknown_type_after_a_known_one_is_no_answer_for_either(koa_cal: Run, frame: Path) -> None:
+    found = koa_cal("best", frame, "--type", "dark", "--type", "wavelengths").ended(2)
+    assert found.out == ""
+    assert "'wavelengths'" in found.said
+
+
+def test_a_frame_without_a_compared_value_is_told_which_keyword_it_lacks(koa_cal: Run, write: Run) -> None:
+    frame = write("unknown.fits", 61083.5, ARM="")
+    found = koa_cal("best", frame, "--type", "dark").ended(1)
+    assert found.out == ""
+    assert "ARM" in found.said
+    assert koa_cal("best", frame, "--type", "dark", "--set", "arm=BLUE").ended(0).err == ""
+    assert "ARM" in koa_cal("explain", frame, "--type", "dark").ended(1).said
+
+
+def test_a_file_that_is_not_here_is_an_error_unless_only_the_choice_is_wanted(
+    koa_cal: Run, frame: Path, cache: Path
+) -> None:
+    (cache / "calibrations" / "dark-near.fits").unlink()
+    found = koa_cal("best", frame, "--type", "dark").ended(1)
+    assert found.out == ""
+    assert "dark-near.fits" in found.said
+    chosen = koa_cal("best", frame, "--type", "dark", "--no-download", "--json").ended(0).json["calibrations"]["dark"]
+    assert chosen["filename"] == "dark-near.fits"
+
+
+def test_a_spoilt_file_is_never_given(koa_cal: Run, frame: Path, cache: Path) -> None:
+    (cache / "calibrations" / "dark-near.fits").write_bytes(b"SIMPLE  =" + bytes(100))
+    found = koa_cal("best", frame, "--type", "dark", "--json").ended(1).json["calibrations"]["dark"]
+    assert found["error"] == "IntegrityError"
+    assert "path" not in found
+
+
+def test_a_frame_that_cannot_be_read_is_one_line(koa_cal: Run, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.fits"
+    empty.touch()
+    for frame in (tmp_path / "missing.fits", empty):
+        found = koa_cal("best", frame, "-i", "testspec").ended(1)
+        assert found.out == ""
+        assert str(frame) in found.said
+
+
+def test_a_fallback_is_noted(process: Run, koa_cal: Run, frame: Path, write: Run) -> None:
+    koa_cal("register", write("bias.fits", 61083.0, "bias")).ended(0)
+    found = process("best", frame, "--type", "bias").ended(0)
+    assert "by fallback" in found.out
+    assert "fallback" in found.said
+    assert "bias.fits" in found.said

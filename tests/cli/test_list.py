@@ -1,0 +1,91 @@
+"""``koa-cal list``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from koa_middleware import InstrumentPlugin, open_store
+
+Run = Callable[..., Any]
+
+
+def test_the_newest_hundred_are_listed_and_how_many_there_are(koa_cal: Run, add_records: Run) -> None:
+    add_records(150)
+    found = koa_cal("list", "-i", "testspec").ended(0)
+    assert [line.split()[1] for line in found.out.splitlines() if "dark-" in line] == [
+        f"dark-{n:04d}.fits" for n in range(50, 150)
+    ]
+    assert found.out.splitlines()[-1] == "the newest 100 of 150"
+    assert found.err == ""
+    listed = koa_cal("list", "-i", "testspec", "--json").ended(0).json
+    assert listed["total"] == 150
+    assert [record["filename"] for record in listed["records"]] == [f"dark-{n:04d}.fits" for n in range(50, 150)]
+
+
+@pytest.mark.parametrize(("limit", "first", "said"), [(1, 9, "the newest 1 of 10"), (10, 0, "10"), (500, 0, "10")])
+def test_a_limit_says_how_many_are_listed(koa_cal: Run, add_records: Run, limit: int, first: int, said: str) -> None:
+    add_records(10)
+    found = koa_cal("list", "-i", "testspec", "--limit", limit).ended(0)
+    assert found.out.splitlines()[-1].startswith(said)
+    listed = koa_cal("list", "-i", "testspec", "--limit", limit, "--json").json["records"]
+    assert [record["filename"] for record in listed] == [f"dark-{n:04d}.fits" for n in range(first, 10)]
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--type", "flat"], ["flat-before.fits", "flat-after.fits"]),
+        (["--type", "FLAT"], ["flat-before.fits", "flat-after.fits"]),
+        (["--since", "2026-02-13"], ["dark-near.fits", "dark-next.fits"]),
+        (["--since", "2026-02-13T12:00:00"], ["dark-near.fits", "dark-next.fits"]),
+        (["--since", "2026-02-13T12:00:01"], ["dark-next.fits"]),
+        (["--until", "2026-01-30"], ["dark-old.fits"]),
+        (["--type", "dark", "--since", "2026-02-12", "--until", "2026-02-13"], ["dark-red.fits", "dark-near.fits"]),
+    ],
+)
+def test_a_list_is_narrowed_by_type_and_time(koa_cal: Run, options: list[str], expected: list[str]) -> None:
+    listed = koa_cal("list", "-i", "testspec", "--json", *options).ended(0).json
+    assert [record["filename"] for record in listed["records"]] == expected
+    assert listed["total"] == len(expected)
+
+
+@pytest.mark.usefixtures("night")
+def test_a_list_of_nothing_says_so_and_exits_with_1(koa_cal: Run) -> None:
+    found = koa_cal("list", "-i", "testspec", "--type", "bias").ended(1)
+    assert found.out == "0 calibrations\n"
+    assert koa_cal("list", "-i", "testspec", "--type", "bias", "--json").ended(1).json == {"total": 0, "records": []}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--limit", "0"], ["--limit", "-1"], ["--limit", "many"], ["--since", "yesterday"], ["--until", "2026-02-30"]],
+)
+def test_a_bound_that_is_none_is_wrong_usage(koa_cal: Run, options: list[str]) -> None:
+    found = koa_cal("list", "-i", "testspec", *options).ended(2)
+    assert found.out == ""
+    assert options[0] in found.err
+    assert options[1] in found.err
+
+
+def test_a_record_is_listed_as_json_with_all_its_columns(koa_cal: Run, add_records: Run, testspec: Any) -> None:
+    add_records(1)
+    (record,) = koa_cal("list", "-i", "testspec", "--json").json["records"]
+    assert tuple(record) == testspec.ORM.column_names()
+    with open_store("testspec") as store:
+        assert record == store.query()[0].to_dict()
+
+
+def test_json_of_a_record_without_a_finite_time_is_read_by_every_parser(
+    koa_cal: Run, testspec: InstrumentPlugin
+) -> None:
+    with open_store("testspec") as store:
+        store.local_db.add(
+            testspec.ORM(
+                filename="odd.fits", cal_type="dark", mjd_start=float("inf"), datetime_obs="2026-02-12T00:00:00.000"
+            )
+        )
+    assert koa_cal("show", "odd.fits", "-i", "testspec", "--json").ended(0).json["mjd_start"] is None
+    assert koa_cal("list", "-i", "testspec", "--json").ended(0).json["records"][0]["mjd_start"] is None
