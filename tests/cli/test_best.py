@@ -97,6 +97,18 @@ def test_a_frame_that_cannot_be_read_is_one_line(koa_cal: Run, tmp_path: Path) -
         assert str(frame) in found.said
 
 
+def test_a_type_that_needs_a_value_which_no_frame_holds_is_left_out_and_how_to_ask_for_it_is_said(
+    with_only: Run, distribution: Path, make_distribution: Run, write: Run, tmp_path: Path
+) -> None:
+    source = (distribution / "koa_middleware_testspec.py").read_text()
+    given = source.replace('cal_type, match = "arc", ("arm",)', 'cal_type, given = "arc", ("arm",)')
+    run = with_only(make_distribution(tmp_path / "installed", "testspec", given))
+    frame = write("unknown.fits", 61083.5, ARM="")
+    found = run("best", frame).ended(1)
+    assert found.err.splitlines()[-1] == "koa-cal: arc is left out; ask for it with --type arc --set arm=..."
+    assert "arc-red.fits" in run("best", frame, "--type", "arc", "--set", "arm=RED").ended(0).out
+
+
 def test_a_fallback_is_noted(process: Run, koa_cal: Run, frame: Path, write: Run) -> None:
     koa_cal("register", write("bias.fits", 61083.0, "bias")).ended(0)
     found = process("best", frame, "--type", "bias").ended(0)

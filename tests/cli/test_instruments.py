@@ -67,3 +67,11 @@ def test_where_no_plugin_is_installed_that_is_said(with_only: Run) -> None:
     assert "No instrument's plugin is installed" in run("status").ended(2).said
     extra = (metadata("koa-middleware").get_all("Provides-Extra") or ["none"])[0]
     assert f"pip install 'koa-middleware[{extra}]'" in run("status", "-i", extra.upper()).ended(2).said
+
+
+def test_where_all_plugins_are_broken_none_is_said_to_be_missing(
+    with_only: Run, tmp_path: Path, make_distribution: Run
+) -> None:
+    found = with_only(make_distribution(tmp_path, "raises", BROKEN["raises"][0]))("instruments").ended(1)
+    assert found.out == ""
+    assert "koa-middleware-raises==1.2.3" in found.said
