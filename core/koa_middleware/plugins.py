@@ -84,7 +84,7 @@ class InstrumentPlugin:
         elif self.ORM.cal_types and selector.declaration().cal_type not in self.ORM.cal_types:
             fault = f"is for {selector.cal_type}, which is not in {self.ORM.__name__}.cal_types"
         elif unknown:
-            fault = f"uses {', '.join(unknown)}, which is not a column of {self.ORM.__name__}"
+            fault = f"names {', '.join(unknown)}, which is no column of {self.ORM.__name__}"
         if fault:
             raise _invalid(self.name, "", f"its selector {type(selector).__name__} {fault}")
 
