@@ -34,7 +34,7 @@ CHILD = """
 import resource, sys
 sys.path.insert(0, sys.argv[3])
 from bench_sync import ORM, postgresql_engine, local_copy, synchronise
-synchronise(local_copy(sys.argv[2]), postgresql_engine(sys.stdin.read()), ORM.table())
+synchronise(local_copy(sys.argv[2]), postgresql_engine(sys.stdin.read()), ORM)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 MEMORY_LIMIT_MB = 150
@@ -79,7 +79,7 @@ def _first_sync(url: str, folder: Path, size: int, rounds: int) -> Row:
 
     def ours(number: int) -> None:
         engine = local_copy(folder / f"ours-{number}.db")
-        synchronise(engine, remote, ORM.table())
+        synchronise(engine, remote, ORM)
         engine.dispose()
 
     def bare(number: int) -> None:
@@ -116,8 +116,8 @@ def _nothing_new(small: str, large: str, folder: Path, size: int, rounds: int) -
     for name, url in {"small": small, "large": large}.items():
         copy = folder / "memory.db" if name == "large" else folder / "small.db"
         local, remote = local_copy(copy), postgresql_engine(url)
-        synchronise(local, remote, ORM.table())
-        calls[name] = lambda _, local=local, remote=remote: synchronise(local, remote, ORM.table())
+        synchronise(local, remote, ORM)
+        calls[name] = lambda _, local=local, remote=remote: synchronise(local, remote, ORM)
     found = medians(calls, rounds, warm_up=3)
     what = f"sync with nothing new, {size:,} rows"
     return row(what, found["large"], "in 1,000 rows", found["small"], 1.3, "connecting, one round trip, one commit")
@@ -126,7 +126,7 @@ def _nothing_new(small: str, large: str, folder: Path, size: int, rounds: int) -
 def _many(url: str, folder: Path, size: int) -> Row:
     remote = postgresql_engine(url)
     first = folder / "first.db"
-    synchronise(local_copy(first), remote, ORM.table())
+    synchronise(local_copy(first), remote, ORM)
     copies = [local_copy(folder / f"client-{number}.db") for number in range(CLIENTS)]
     for number in range(CLIENTS):
         (folder / f"client-{number}.db").write_bytes(first.read_bytes())
@@ -134,7 +134,7 @@ def _many(url: str, folder: Path, size: int) -> Row:
         connection.exec_driver_sql(f"UPDATE {TABLE} SET quality = 'BAD' WHERE mjd_start < 61000.1")
     start = perf_counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
-        results = list(pool.map(lambda copy: synchronise(copy, remote, ORM.table()), copies))
+        results = list(pool.map(lambda copy: synchronise(copy, remote, ORM), copies))
     seconds = perf_counter() - start
     if {result.changed for result in results} != {99}:
         raise RuntimeError("a client missed a change")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ..exceptions import ConfigurationError
 from ..plugins import InstrumentPlugin
+from ..remote.servers import require_remote, without_password
 from ..store import CalibrationStore
 from ..testing.postgres import PostgresServer
 from .best import choose, print_choices
 from .context import frame_values
 from .output import counted, print_text
-from .remote_init import set_up
-from .status import remote_name
 
 
 def round_trip(plugin: InstrumentPlugin, calibrations: list[Path], frames: list[Path], folder: Path) -> None:
@@ -39,8 +39,9 @@ def round_trip(plugin: InstrumentPlugin, calibrations: list[Path], frames: list[
             )
 
         with store_of("keck") as keck, store_of("observer") as observer:
-            set_up(keck, "koa_reader", "koa_publisher")
-            print_text(f"Keck sets up {plugin.ORM.table().name} on a PostgreSQL server, {remote_name(keck)}")
+            with closing(require_remote(keck.settings, plugin.ORM)) as remote:
+                remote.set_up("koa_reader", "koa_publisher")
+            print_text(f"Keck sets up {plugin.ORM.table().name} on a PostgreSQL server, {without_password(server.url)}")
             for path in calibrations:
                 keck.register_calibration(path)
             sent = keck.publish(upload_to=served)

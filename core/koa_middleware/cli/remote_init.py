@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
 
 from .arguments import add_instrument, add_json
 from .context import open_for
 from .messages import say
 from .output import print_json, print_text
-
-if TYPE_CHECKING:
-    from ..store import CalibrationStore
 
 ABOUT = "create or upgrade the instrument's table on the PostgreSQL server"
 
@@ -30,23 +27,15 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Create the instrument's table on the server, and print the grants for its owner to run."""
-    with open_for(options) as store:
-        database, statements = set_up(store, options.reader, options.publisher)
-        table = store.orm_class.table().name
+    from ..remote.servers import require_remote
+
+    with open_for(options) as store, closing(require_remote(store.settings, store.orm_class)) as remote:
+        grants = remote.set_up(options.reader, options.publisher).grants
+        table, database = store.orm_class.table().name, remote.name
     if options.json:
-        print_json({"table": table, "database": database, "grants": statements})
+        print_json({"table": table, "database": database, "grants": grants})
     else:
         say(f"{table} is set up on {database}. Grant the roles their rights with:")
-        for statement in statements:
+        for statement in grants:
             print_text(statement)
     return 0
-
-
-def set_up(store: CalibrationStore[Any], reader: str, publisher: str) -> tuple[str, list[str]]:
-    """Set up the table; gives the name of its database and the grants."""
-    from ..remote.postgres.schema import grants, initialise
-
-    remote, table = store.require_remote(), store.orm_class.table()
-    with remote.translated_errors():
-        initialise(remote.engine, table)
-        return remote.name, grants(remote.engine, table, reader, publisher)

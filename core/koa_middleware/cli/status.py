@@ -23,10 +23,12 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print what the store holds."""
+    from ..remote.servers import without_password
+
     with open_for(options) as store:
         counts = _counts(store)
         files = [path.stat().st_size for path in (store.cache_dir / "calibrations").iterdir() if path.is_file()]
-        folder = store.settings.shared_cache_dir
+        folder, url = store.settings.shared_cache_dir, store.settings.remote_database_url
         shared = {} if folder is None else {"shared_cache_dir": str(folder)}
         facts = {
             "instrument": store.orm_class.instrument_name,
@@ -37,7 +39,7 @@ def run(options: Namespace) -> int:
             "last_updated": store.local_db.get_last_updated(),
             "files_in_cache_dir": len(files),
             "file_bytes": sum(files),
-            "remote_database": remote_name(store),
+            "remote_database": "local only" if url is None else without_password(url),
             "last_sync": store.last_sync,
             "offline": store.settings.offline,
         }
@@ -53,11 +55,6 @@ def run(options: Namespace) -> int:
             print_table(("type", "origin", "quality", "records", "newest (UTC)"), counts)
         print_conflicts(conflicts)
     return 0
-
-
-def remote_name(store: CalibrationStore[Any]) -> str:
-    """The archive's database without its password."""
-    return store.remote_name
 
 
 def _counts(store: CalibrationStore[Any]) -> list[tuple[Any, ...]]:
