@@ -137,6 +137,7 @@ def test_no_module_raises_a_bare_built_in_to_a_user_or_asserts() -> None:
     core = Path(exceptions.__file__).parent
     places = (
         "fetch/addresses.py",
+        "disk/checksums.py",
         "disk/wholeness.py",
         "instrument/times.py",
         "instrument/values.py",

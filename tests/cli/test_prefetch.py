@@ -24,7 +24,7 @@ Run = Callable[..., Any]
 def test_a_prefetch_says_what_will_come_and_brings_it(typed: Run, frame: Path, archive: Any) -> None:
     size = (archive.files / "dark.fits").stat().st_size
     found = typed("prefetch", frame, "--type", "dark", "--type", "FLAT").ended(0)
-    said = rf"koa-cal: 2 calibrations, {2 * size / 1000:.1f} kB to download, [\d.]+ [kMGT]B free on the disk\n"
+    said = rf"koa-cal: 2 calibrations: 2 files \({2 * size / 1000:.1f} kB\) to download; \S+ has [\d.]+ [kMGT]B free\n"
     assert re.fullmatch(said, found.err)
     assert found.out.startswith("2 downloaded")
     found = typed("prefetch", "--night", "2026-02-12", "--json").ended(0)
@@ -61,7 +61,9 @@ def test_a_prefetch_shows_its_progress_on_a_terminal_only(command: Run, process:
     assert b"3 calibrations" in shown
     assert re.search(rb"100%.*B/s", shown)
     silent = process(*line, KOA_CALIBRATION_CACHE=str(tmp_path / "another")).ended(0)
-    assert re.fullmatch(r"koa-cal: 3 calibrations, 17\.3 kB to download, [\d.]+ [kMGT]B free on the disk\n", silent.err)
+    assert re.fullmatch(
+        r"koa-cal: 3 calibrations: 3 files \(17\.3 kB\) to download; \S+ has [\d.]+ [kMGT]B free\n", silent.err
+    )
     assert silent.out.startswith("3 downloaded")
 
 

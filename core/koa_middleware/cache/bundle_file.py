@@ -7,21 +7,19 @@ nothing is ever extracted by the archive's own names: members are looked up by t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import tarfile
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ..disk.checksums import digest_of
+from ..disk.checksums import Digest, digest_of
 from ..disk.names import check_filename
-from ..disk.writing import cache_errors, sync_folder
+from ..disk.writing import whole_file
 from ..exceptions import SourceFileError, UnsafeFilenameError
 
 FORMAT, VERSION = "koa-calibrations", 1
@@ -84,20 +82,13 @@ def write_bundle(path: Path, instrument: str, entries: Sequence[tuple[Entry, Pat
     """
     records = [vars(entry) for entry, _ in entries]
     manifest = json.dumps({"format": FORMAT, "version": VERSION, "instrument": instrument, "records": records})
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    with cache_errors(path):
-        try:
-            with temporary.open("xb") as sink:
-                with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                    _add(archive, MANIFEST, manifest.encode())
-                    for entry, source in entries:
-                        _add_file(archive, entry, source)
-                sink.flush()
-                os.fsync(sink.fileno())
-            temporary.replace(path)
-            sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with (
+        whole_file(path, replace=True) as sink,
+        tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        _add(archive, MANIFEST, manifest.encode())
+        for entry, source in entries:
+            _add_file(archive, entry, source)
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -116,7 +107,7 @@ def _add_file(archive: tarfile.TarFile, entry: Entry, source: Path) -> None:
         if os.fstat(stream.fileno()).st_size != entry.size:
             raise _changed(source)
         archive.addfile(_header(entry.member, entry.size), cast("IO[bytes]", hashing))
-    if f"sha256:{hashing.hash.hexdigest()}" != entry.checksum:
+    if str(hashing.digest) != entry.checksum:
         raise _changed(source)
 
 
@@ -131,11 +122,11 @@ class _Hashing:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self.hash = hashlib.sha256()
+        self.digest = Digest()
 
     def read(self, size: int) -> bytes:
         piece = self._stream.read(size)
-        self.hash.update(piece)
+        self.digest.update(piece)
         return piece
 
 

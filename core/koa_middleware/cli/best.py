@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import KoaMiddlewareError
 from .arguments import add_column_values, add_instrument, add_json, add_types
-from .context import bring, frame_values, open_for
+from .context import frame_values, open_for
 from .messages import say
 from .output import print_json, print_table
 
@@ -51,7 +51,7 @@ def choose(
 
     answers = choose_set(values, types_for(store.orm_class, values, types), store.select)
     records = [answer for answer in answers.values() if not isinstance(answer, KoaMiddlewareError)]
-    failed = bring(store, records) if download else {}
+    failed = store.prefetch(records=records).failed if download else {}
     found: dict[str, dict[str, Any]] = {}
     for cal_type, answer in answers.items():
         if isinstance(answer, KoaMiddlewareError):

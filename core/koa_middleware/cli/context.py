@@ -1,4 +1,4 @@
-"""Which instrument a command is about, its store, the values of its frame, and the files that it needs."""
+"""Which instrument a command is about, its store, and the values of its frame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import ConfigurationError, HeaderError, KoaMiddlewareError
+from ..exceptions import ConfigurationError, HeaderError
 
 if TYPE_CHECKING:
     from ..plugins import InstrumentPlugin
@@ -97,9 +97,3 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
         return {**values, **store.orm_class.normalise(given, "--set")}
     except HeaderError as error:
         raise ConfigurationError(error.message, "Correct the value.", setting="--set", variable=None) from error
-
-
-def bring(store: CalibrationStore[Any], records: list[Any]) -> dict[str, KoaMiddlewareError]:
-    """Download the files of records that are not in the cache; gives the errors by file name."""
-    outcomes = zip(records, store.get_many(records, bar=True), strict=True)
-    return {record.filename: outcome for record, outcome in outcomes if isinstance(outcome, KoaMiddlewareError)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..exceptions import KoaMiddlewareError
 from .arguments import add_instrument, add_json
-from .context import bring, open_for
+from .context import open_for
 from .messages import report
 from .output import print_json, print_text
 
@@ -32,7 +32,7 @@ def run(options: Namespace) -> int:
                 records[name] = store.local_db.find(name)
             except KoaMiddlewareError as error:
                 errors[name] = error
-        failed = bring(store, list(records.values()))
+        failed = store.prefetch(records=records.values()).failed
         errors |= {name: failed[record.filename] for name, record in records.items() if record.filename in failed}
         paths = {name: str(store.get_local_filepath(records[name])) for name in names if name not in errors}
     for name in names:

@@ -9,8 +9,6 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-
 
 def print_json(value: Any) -> None:
     """Print plain data as JSON, which has no word for a number that is not finite: null stands there."""
@@ -61,11 +59,9 @@ def _finite(value: Any) -> Any:
 
 def size(number: float | None) -> str:
     """A number of bytes in words."""
-    if number is None:
-        return "unknown"
-    steps = min(len(_UNITS) - 1, int(math.log(max(number, 1), 1000)))
-    scaled = number / 1000**steps
-    return f"{scaled:.{0 if steps == 0 or scaled >= 100 else 1}f} {_UNITS[steps]}"
+    from ..disk.room import in_words
+
+    return "unknown" if number is None else in_words(number)
 
 
 def counted(number: int, noun: str) -> str:

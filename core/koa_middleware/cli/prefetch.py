@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConfigurationError
 from .arguments import add_instrument, add_json, add_times, add_types, positive, time
 from .context import open_for
 from .messages import say
-from .output import counted, print_json, print_text, size
-
-if TYPE_CHECKING:
-    from ..cache.prefetch import PrefetchReport
-    from ..store import CalibrationStore
+from .output import print_json, print_text, size
 
 ABOUT = "download calibrations before they are needed"
 
@@ -47,7 +40,7 @@ def run(options: Namespace) -> int:
         types = None if options.types is None else [name.lower() for name in options.types]
         found = store.query(None, *bounds) if bounds != (None, None) else []
         found = [one for one in found if one.quality != "BAD" and (types is None or one.cal_type in types)]
-        report = _prefetch(store, options.frames, types, found, options.workers)
+        report = store.prefetch(options.frames, cal_types=types, records=found, workers=options.workers, announce=say)
     for name, failure in [*report.failed.items(), *report.unmatched.items()]:
         say(f"{name}: {failure}")
     if options.json:
@@ -55,15 +48,3 @@ def run(options: Namespace) -> int:
     else:
         print_text(f"{len(report.downloaded)} downloaded ({size(report.size)}), {len(report.cached)} already here")
     return 0 if report.ok and (report.downloaded or report.cached) else 1
-
-
-def _prefetch(
-    store: CalibrationStore[Any], frames: Sequence[str], types: list[str] | None, records: list[Any], workers: int
-) -> PrefetchReport:
-    wanted = store.wanted(frames, types, records)
-    number, coming = len({record.filename for record in wanted.records}), store.missing_size(wanted.records)
-    free = shutil.disk_usage(store.cache_dir).free
-    say(f"{counted(number, 'calibration')}, {size(coming)} to download, {size(free)} free on the disk")
-    report = store.prefetch(records=wanted.records, workers=workers)
-    report.unmatched.update(wanted.unmatched)
-    return report

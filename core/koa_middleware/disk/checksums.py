@@ -4,17 +4,58 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple, Self
 
-ALGORITHMS = ("sha256", "md5")
-"""Kinds of checksums that a record may have."""
+#: Kinds of checksums that a record may have, the usual one first, and the number of their hexadecimal digits.
+KINDS = {"sha256": 64, "md5": 32}
+
+_CHECKSUM = re.compile(rf"(?:({'|'.join(KINDS)}):)?([0-9a-f]+)")
 
 
-def digest_of(path: Path, algorithm: str = "sha256") -> str:
-    """Checksum of a file, ``"<algorithm>:<hex>"``."""
+class Checksum(NamedTuple):
+    """A checksum of a known kind; its text is ``"<kind>:<hex>"``, in lower case."""
+
+    kind: str
+    digits: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a checksum in any letter case; one without a kind is known by the number of its digits.
+
+        Raises
+        ------
+        ValueError
+            When it is none, or of an unknown kind.
+        """
+        found = _CHECKSUM.fullmatch(text.strip().lower())
+        kind, digits = found.groups() if found else (None, "")
+        kind = kind or next((name for name, length in KINDS.items() if length == len(digits)), None)
+        if kind is None:
+            raise ValueError(f"not a checksum ({' or '.join(f'{name}:' for name in KINDS)}, then hexadecimal digits)")
+        return cls(kind, digits)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.digits}"
+
+
+def digest_of(path: Path, kind: str = "sha256") -> str:
+    """Checksum of a file, ``"<kind>:<hex>"``."""
     with path.open("rb") as stream:
-        return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
+        return f"{kind}:{hashlib.file_digest(stream, kind).hexdigest()}"
+
+
+class Digest:
+    """The checksum of bytes that come piece by piece; its text is ``"<kind>:<hex>"``."""
+
+    def __init__(self, kind: str = "sha256") -> None:
+        self._kind = kind
+        self._hash = hashlib.new(kind, usedforsecurity=False)
+        self.update = self._hash.update
+
+    def __str__(self) -> str:
+        return f"{self._kind}:{self._hash.hexdigest()}"
 
 
 class Signature(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from ..disk.checksums import ALGORITHMS
+from ..disk.checksums import KINDS, Checksum
 from ..disk.writing import cache_errors, sync_folder
 from ..exceptions import CacheError, ChecksumMismatchError, DownloadError, KoaMiddlewareError
 from .addresses import hide_secrets
@@ -63,19 +63,23 @@ class Transfer:
     @property
     def algorithm(self) -> str:
         """Of the recorded checksum; ``"sha256"`` where there is none."""
-        algorithm = (self.checksum or ALGORITHMS[0]).partition(":")[0].lower()
-        if algorithm not in ALGORITHMS:
+        return self._recorded.kind if self.checksum else next(iter(KINDS))
+
+    @property
+    def _recorded(self) -> Checksum:
+        try:
+            return Checksum.parse(self.checksum or "")
+        except ValueError as error:
             raise DownloadError(
-                f"{self.name} cannot be verified: its checksum is of the unknown kind {algorithm!r}.",
-                f"Known kinds are {' and '.join(ALGORITHMS)}; correct the record.",
-            )
-        return algorithm
+                f"{self.name} cannot be verified: its recorded checksum is {self.checksum!r}, {error}.",
+                "Correct the record.",
+            ) from error
 
     def accepts(self, size: int, checksum: Callable[[], str]) -> bool:
         """Whether a content is the recorded one, as far as size and checksum are recorded."""
         if self.file_size not in {None, size}:
             return False
-        return self.checksum is None or checksum() == self.checksum.lower()
+        return self.checksum is None or checksum() == str(self._recorded)
 
     def mismatch(self, size: int, checksum: str = "") -> ChecksumMismatchError:
         """Return the error of a content that is not accepted."""
