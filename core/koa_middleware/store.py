@@ -330,7 +330,7 @@ class CalibrationStore(Generic[R]):
                 self._archive.freshen()
             return self.local_db
         if source == "remote":
-            return self._archive.require().database
+            return self._archive.require("A selection from the archive").database
         raise ConfigurationError(
             f"The source {source!r} is not known.", "Use 'local' or 'remote'.", setting="source", variable=None
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,10 @@ from koa_middleware.remote.local_copy import open_copy
 from koa_middleware.remote.postgres import table as remote
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import Batch
+from koa_middleware.remote.staleness import last_sync
 from koa_middleware.remote.sync import SyncResult
 from sqlalchemy import text
-from survey import Survey
+from survey import Client, Survey
 
 TABLE = "survey_calibrations"
 
@@ -192,7 +194,7 @@ def test_a_column_that_the_owner_adds_later_reaches_rows_that_were_here(archive,
 
 
 def test_values_of_an_older_archive_are_normalised(fresh_database, tmp_path):
-    from survey import Archive, Client, postgresql_engine
+    from survey import Archive, postgresql_engine
 
     owner = postgresql_engine(fresh_database)
     with owner.begin() as connection:
@@ -325,3 +327,21 @@ def test_an_odd_row_comes_in_form_or_is_kept_apart_with_the_reason_until_its_cau
     mended = client.rows()["mended.fits"]
     assert (mended["quality"], mended["cal_version"], mended["origin"]) == ("GOOD", "002", "REMOTE")
     assert client.rows()["word.fits"]["quality"] == "GOOD"
+
+
+def test_a_database_that_an_older_version_synced_is_read_anew_and_keeps_what_it_knows(archive, client, tmp_path):
+    path = tmp_path / "older.db"
+    with sqlite3.connect(path) as raw:
+        raw.execute(
+            f"CREATE TABLE {TABLE}_sync (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL,"
+            " archive TEXT, bookmark TEXT, columns TEXT, sweep_after TEXT, synced_at REAL)"
+        )
+        raw.execute(f"INSERT INTO {TABLE}_sync VALUES (1, 7, '712/1/5/1638', '[900, 887]', '[]', 'x', 1767225600.0)")
+    raw.close()
+    archive.insert("a.fits")
+    older = Client(path, archive)
+    assert last_sync(older.database) == "2026-01-01T00:00:00"
+    assert older.sync().full
+    assert older.rows() == archive.rows()
+    assert older.sync() == SyncResult(0, 0, 0)
+    older.database.close()

@@ -71,7 +71,7 @@ class LocalDatabase(CalibrationDatabase[R]):
             raise SchemaMismatchError(
                 f"The table {table.name} in {self.path} lacks {', '.join(missing)}, which the class "
                 f"{self.orm_class.__name__} has.",
-                "It was made by another version of the plugin: use that one, or another cache folder.",
+                "Another version of the plugin made it; install that version, or use another cache folder.",
                 database=str(self.path),
                 table=table.name,
                 missing=missing,
@@ -158,8 +158,8 @@ def _hint(reason: str) -> str:
         return "Free some space; nothing was changed."
     if "readonly" in reason or "unable to open" in reason:
         return "Check the permissions of the file and its folder."
-    if "malformed" in reason or "not a database" in reason:
-        return "Move the file away; a new one is made, and sync or register fills it."
+    if "malformed" in reason or "not a database" in reason or "no such table" in reason:
+        return "The file is damaged; move it aside, and the next store makes a new one for sync and register to fill."
     return "Check the disk and the folder; nothing was changed."
 
 

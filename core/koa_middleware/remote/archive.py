@@ -47,13 +47,13 @@ class Archive(Generic[R]):
         if "remote" in vars(self) and self.remote is not None:
             self.remote.close()
 
-    def require(self, purpose: str = "") -> Remote[R]:
+    def require(self, purpose: str = "This") -> Remote[R]:
         """Give the remote; see `koa_middleware.remote.servers.required`."""
         return required(self.remote, self._settings, purpose)
 
     def sync(self, *, full: bool = False) -> SyncResult:
         """Bring the local database up to date; see `CalibrationStore.sync_from_remote`."""
-        return synchronise(self._local, self.require(), full=full)
+        return synchronise(self._local, self.require("A sync"), full=full)
 
     def freshen(self) -> None:
         """Sync where the last sync is older than the limit and the network may be used."""
@@ -68,9 +68,9 @@ class Archive(Generic[R]):
     def publish(self, records: Iterable[R] | None, upload: Upload | None, place: Place) -> PublishResult:
         """Send records to the remote; see `koa_middleware.remote.publish.publish`."""
         ids = None if records is None else [record.id for record in records]
-        return publish(self._local, self.require(), ids, upload=upload, place=place)
+        return publish(self._local, self.require("Publishing"), ids, upload=upload, place=place)
 
     def flag(self, record: R, quality: str, reason: str) -> None:
         """Set the quality of a REMOTE record, there and here."""
-        remote = self.require(f" to flag {record.filename}")
+        remote = self.require(f"Flagging {record.filename}")
         flag(self._local, remote, record.id, quality, reason, this_user())

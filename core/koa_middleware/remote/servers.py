@@ -55,13 +55,13 @@ def _is_of(schemes: Collection[str], url: str) -> bool:
     return url.partition(":")[0].partition("+")[0].strip().lower() in schemes
 
 
-def require_remote(settings: Settings, orm_class: type[R], purpose: str = "") -> Remote[R]:
+def require_remote(settings: Settings, orm_class: type[R], purpose: str = "This") -> Remote[R]:
     """Give the remote that the settings name, for work over the network; see `required`."""
     url = settings.remote_database_url
     return required(None if url is None else remote_at(url, orm_class), settings, purpose)
 
 
-def required(remote: Remote[R] | None, settings: Settings, purpose: str = "") -> Remote[R]:
+def required(remote: Remote[R] | None, settings: Settings, purpose: str = "This") -> Remote[R]:
     """Give a remote that work over the network needs.
 
     Parameters
@@ -70,7 +70,7 @@ def required(remote: Remote[R] | None, settings: Settings, purpose: str = "") ->
         The one of the settings, if they name one.
     settings : Settings
     purpose : str
-        What of the user's request needs it, for the message: ``" for ..."``.
+        What needs it, as the beginning of a sentence.
 
     Raises
     ------
@@ -81,13 +81,13 @@ def required(remote: Remote[R] | None, settings: Settings, purpose: str = "") ->
     """
     if remote is None:
         raise RemoteNotConfiguredError(
-            f"No remote database is set{purpose}.",
+            f"{purpose} needs a remote database, and none is set.",
             f"Set {REMOTE_DATABASE_URL} or pass remote_database_url.",
             variable=REMOTE_DATABASE_URL,
         )
     if settings.offline:
         raise RemoteUnavailableError(
-            f"The store is offline and cannot ask {remote.name}{purpose}.",
+            f"{purpose} needs {remote.name}, and the store is offline.",
             f"Unset {OFFLINE} where there is a network; nothing was changed.",
             host=remote.host,
         )

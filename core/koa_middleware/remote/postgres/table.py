@@ -125,7 +125,7 @@ class PostgresSource:
             host = host_of(self.engine)
             raise SchemaMismatchError(
                 f"The table {self.table.name} of the remote database at {host} lacks the "
-                f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the class needs.",
+                f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the plugin needs.",
                 INIT_HINT,
                 database=host,
                 table=self.table.name,
