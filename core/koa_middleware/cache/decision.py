@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..exceptions import DownloadError, IntegrityError, KoaMiddlewareError, RemoteNotConfiguredError
 from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What was found of a record's file.
 
     Attributes
@@ -61,8 +61,7 @@ class Terms:
         return self.has_url and not self.offline
 
 
-@dataclass(frozen=True)
-class Here:
+class Here(NamedTuple):
     """The file can be used where it is."""
 
     path: Path

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -60,6 +61,7 @@ class Cache:
         self.calibrations = root / "calibrations"
         self.database = root / "database"
         self.partial = root / "partial"
+        self.path = lru_cache(maxsize=1024)(self._path)
 
     def create(self) -> None:
         """Make the folders that are missing.
@@ -84,8 +86,8 @@ class Cache:
                 variable="KOA_CALIBRATION_CACHE",
             ) from error
 
-    def path(self, filename: str) -> Path:
-        """Path of a file of this name.
+    def _path(self, filename: str) -> Path:
+        """Path of a file of this name; `path` keeps those that were asked for last.
 
         Raises
         ------

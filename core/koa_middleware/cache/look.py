@@ -150,10 +150,11 @@ class Looker(Generic[R]):
         return found
 
     def _look(self, record: R, use_cached: bool, knowledge: Knowledge[R]) -> Found:
-        own = self._cache.path(record.filename)
+        filename = record.filename
+        own = self._cache.path(filename)
         if not use_cached and record.origin != "LOCAL":
             return Found(own, "" if own.is_file() else None, is_of_another=self._is_of_another(record, knowledge))
-        fault = fault_of(record, own, record.filename, knowledge)
+        fault = fault_of(record, own, filename, knowledge)
         if fault == "":
             return Found(own, fault, is_of_another=record.checksum is None and self._is_of_another(record, knowledge))
         shared, shared_fault = self._look_in_shared(record, knowledge)
@@ -215,17 +216,18 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
         status = os.stat(path)  # noqa: PTH116 - the fastest: this is each use of a cached file
         if not stat.S_ISREG(status.st_mode):
             return None
-        if record.file_size is not None and status.st_size != record.file_size:
-            return f"it has {status.st_size} bytes, {record.file_size} are recorded"
-        if record.checksum is None:
+        size, checksum = record.file_size, record.checksum
+        if size is not None and status.st_size != size:
+            return f"it has {status.st_size} bytes, {size} are recorded"
+        if checksum is None:
             return ""
         signature = Signature.of_status(status)
-        if not rehash and knowledge.known(key) == (record.checksum, signature):
+        if not rehash and knowledge.known(key) == (checksum, signature):
             return ""
         try:
-            recorded = Checksum.parse(record.checksum)
+            recorded = Checksum.parse(checksum)
         except ValueError as error:
-            return f"its recorded checksum is {record.checksum!r}, {error}"
+            return f"its recorded checksum is {checksum!r}, {error}"
         found = digest_of(path, recorded.kind)
     except OSError as error:
         if error.errno in _NO_FILE:
@@ -233,7 +235,7 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
         with cache_errors(path, "read"):
             raise
     if found != str(recorded):
-        return f"its checksum is {found}, {record.checksum} is recorded"
+        return f"its checksum is {found}, {checksum} is recorded"
     knowledge.verified.append(Verified(key, record, signature))
     return ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -67,6 +66,8 @@ class Provider(Generic[R]):
         self._database = holdings.database
         self._shared = SharedCache(settings.shared_cache_dir)
         self._looker = Looker(self._cache, self._database, self._shared)
+        has_url = settings.calibration_url is not None
+        self._terms = {use_cached: Terms(use_cached, settings.offline, has_url) for use_cached in (True, False)}
 
     @cached_property
     def _server(self) -> FileServer:
@@ -110,7 +111,7 @@ class Provider(Generic[R]):
 
     def is_here(self, record: R) -> bool:
         """Whether a record's file could be used without a download."""
-        return isinstance(decide(record, self._looker.look(record), self._terms(True)), Here)
+        return isinstance(decide(record, self._looker.look(record), self._terms[True]), Here)
 
     def is_whole(self, record: R) -> bool:
         """Whether the user's own cache has a record's file, with the recorded content."""
@@ -128,15 +129,12 @@ class Provider(Generic[R]):
     def provide(self, record: R, use_cached: bool, knowledge: Knowledge[R] | None = None) -> Path:
         """Give the path of a record's verified file; see `CalibrationStore.get_calibration`."""
         found = self._looker.look(record, use_cached, knowledge)
-        return self._act(record, decide(record, found, self._terms(use_cached)), fresh=not use_cached)
+        return self._act(record, decide(record, found, self._terms[use_cached]), fresh=not use_cached)
 
     def download(self, record: R) -> Path:
         """Bring a record's file, verified; see `CalibrationStore.download_calibration`."""
         found = self._looker.look(record, use_cached=False)
-        return self._act(record, decide_download(record, found, self._terms(False)), fresh=True)
-
-    def _terms(self, use_cached: bool) -> Terms:
-        return Terms(use_cached, self._settings.offline, self._settings.calibration_url is not None)
+        return self._act(record, decide_download(record, found, self._terms[False]), fresh=True)
 
     def _act(self, record: R, decision: Decision, *, fresh: bool, tell: bool = True) -> Path:
         step = self._prepare(record, decision, tell=tell)
@@ -217,7 +215,7 @@ class Provider(Generic[R]):
         return report
 
     def _decide_many(self, records: Sequence[R], use_cached: bool) -> list[Decision]:
-        terms = self._terms(use_cached)
+        terms = self._terms[use_cached]
         return [
             NotToBeHad(found) if isinstance(found, KoaMiddlewareError) else decide(record, found, terms)
             for record, found in zip(records, self._looker.look_many(records, use_cached), strict=True)
@@ -283,9 +281,9 @@ class Provider(Generic[R]):
 
     def _repair(self, record: R, fault: str) -> KoaMiddlewareError | None:
         """Put another file in the place of a spoilt one; gives the error where that fails."""
-        found = replace(self._looker.look(record), own_fault=fault)
+        found = self._looker.look(record)._replace(own_fault=fault)
         try:
-            self._act(record, decide(record, found, self._terms(True)), fresh=False, tell=False)
+            self._act(record, decide(record, found, self._terms[True]), fresh=False, tell=False)
         except KoaMiddlewareError as error:
             return error
         return None
