@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
-from koa_middleware.database.sqlite import sqlite_engine
+from koa_middleware.database.local import LocalDatabase
 from koa_middleware.remote.postgres.engine import postgresql_engine
-from koa_middleware.remote.postgres.schema import initialise
+from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import synchronise
 from koa_middleware.testing.postgres import PostgresServer
 from made import COLUMNS, ORM, TABLE
 from measuring import Row, at_most, medians, row
-from sqlalchemy import Engine
 
 #: Every value is made by the server; twenty columns or so, as an archive has them.
 FILL = f"""INSERT INTO {TABLE} (id, filename, cal_type, datetime_obs, mjd_start, origin, checksum, file_size,
@@ -33,8 +33,8 @@ FILL = f"""INSERT INTO {TABLE} (id, filename, cal_type, datetime_obs, mjd_start,
 CHILD = """
 import resource, sys
 sys.path.insert(0, sys.argv[3])
-from bench_sync import ORM, postgresql_engine, local_copy, synchronise
-synchronise(local_copy(sys.argv[2]), postgresql_engine(sys.stdin.read()), ORM.table())
+from bench_sync import ORM, local_copy, remote_at, synchronise
+synchronise(local_copy(sys.argv[2]), remote_at(sys.stdin.read(), ORM))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 MEMORY_LIMIT_MB = 150
@@ -54,11 +54,9 @@ def rows(quick: bool) -> Iterable[Row]:
         yield _many(url, folder, first)
 
 
-def local_copy(path: str | Path) -> Engine:
-    """Engine of an empty local database."""
-    engine = sqlite_engine(Path(path))
-    ORM.metadata.create_all(engine)
-    return engine
+def local_copy(path: str | Path) -> LocalDatabase[Any]:
+    """Local database at a path; an empty one where there is none."""
+    return LocalDatabase(ORM, Path(path))
 
 
 def _archive(server: PostgresServer, name: str, size: int) -> str:
@@ -66,7 +64,7 @@ def _archive(server: PostgresServer, name: str, size: int) -> str:
     with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     engine = postgresql_engine(server.url_for(name))
-    initialise(engine, ORM.table())
+    remote_at(server.url_for(name), ORM).set_up("reader", "publisher")
     with engine.begin() as connection:
         connection.exec_driver_sql(FILL, (size,))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -75,22 +73,22 @@ def _archive(server: PostgresServer, name: str, size: int) -> str:
 
 
 def _first_sync(url: str, folder: Path, size: int, rounds: int) -> Row:
-    remote = postgresql_engine(url)
+    remote, engine = remote_at(url, ORM), postgresql_engine(url)
 
     def ours(number: int) -> None:
-        engine = local_copy(folder / f"ours-{number}.db")
-        synchronise(engine, remote, ORM.table())
-        engine.dispose()
+        copy = local_copy(folder / f"ours-{number}.db")
+        synchronise(copy, remote)
+        copy.close()
 
     def bare(number: int) -> None:
         path = folder / f"bare-{number}.db"
-        local_copy(path).dispose()
+        local_copy(path).close()
         names = ", ".join(COLUMNS)
         upsert = (
             f"INSERT INTO {TABLE} ({names}) VALUES ({', '.join('?' * len(COLUMNS))}) "
             f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS)}"
         )
-        connection = remote.raw_connection()
+        connection = engine.raw_connection()
         with closing(connection), closing(sqlite3.connect(path)) as copy:
             cursor = connection.cursor("bare")
             cursor.execute(f"SELECT {names} FROM {TABLE}")
@@ -115,26 +113,26 @@ def _nothing_new(small: str, large: str, folder: Path, size: int, rounds: int) -
     calls = {}
     for name, url in {"small": small, "large": large}.items():
         copy = folder / "memory.db" if name == "large" else folder / "small.db"
-        local, remote = local_copy(copy), postgresql_engine(url)
-        synchronise(local, remote, ORM.table())
-        calls[name] = lambda _, local=local, remote=remote: synchronise(local, remote, ORM.table())
+        local, remote = local_copy(copy), remote_at(url, ORM)
+        synchronise(local, remote)
+        calls[name] = lambda _, local=local, remote=remote: synchronise(local, remote)
     found = medians(calls, rounds, warm_up=3)
     what = f"sync with nothing new, {size:,} rows"
     return row(what, found["large"], "in 1,000 rows", found["small"], 1.3, "connecting, one round trip, one commit")
 
 
 def _many(url: str, folder: Path, size: int) -> Row:
-    remote = postgresql_engine(url)
+    remote = remote_at(url, ORM)
     first = folder / "first.db"
-    synchronise(local_copy(first), remote, ORM.table())
+    synchronise(local_copy(first), remote)
     copies = [local_copy(folder / f"client-{number}.db") for number in range(CLIENTS)]
     for number in range(CLIENTS):
         (folder / f"client-{number}.db").write_bytes(first.read_bytes())
-    with remote.begin() as connection:
+    with postgresql_engine(url).begin() as connection:
         connection.exec_driver_sql(f"UPDATE {TABLE} SET quality = 'BAD' WHERE mjd_start < 61000.1")
     start = perf_counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
-        results = list(pool.map(lambda copy: synchronise(copy, remote, ORM.table()), copies))
+        results = list(pool.map(lambda copy: synchronise(copy, remote), copies))
     seconds = perf_counter() - start
     if {result.changed for result in results} != {99}:
         raise RuntimeError("a client missed a change")

@@ -27,8 +27,8 @@ MAY_IMPORT = {
     "fetch": "disk",
     "instrument": "disk",
     "choosing": "instrument display",
-    "database": "instrument disk remote",
-    "remote": "database instrument settings cache disk",
+    "database": "instrument disk",
+    "remote": "database instrument settings disk",
     "cache": "database fetch instrument disk settings",
     "register": "cache database choosing instrument disk",
     "store": "register cache remote database choosing instrument disk settings display",
@@ -142,6 +142,17 @@ def test_no_modules_import_each_other_in_a_circle_in_functions_neither() -> None
         if found.target != module and "__init__" not in {module, found.target}:
             graph.setdefault(module, set()).add(found.target)
     TopologicalSorter(graph).prepare()
+
+
+def test_only_one_module_knows_the_kinds_of_servers() -> None:
+    """It chooses one by the URL; all else sees the protocol."""
+    wrong = [
+        str(found)
+        for module, found in CORE_IMPORTS
+        if found.package == "koa_middleware" and found.target.startswith("remote.postgres")
+        if module != "remote.servers" and not module.startswith(("remote.postgres", "testing"))
+    ]
+    assert wrong == []
 
 
 def test_the_store_and_the_plugins_do_not_know_each_other() -> None:

@@ -24,7 +24,7 @@ from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlew
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
-from .remote.postgres.engine import postgresql_url, shown_url
+from .remote.servers import check_url, without_password
 from .settings import resolve
 
 if TYPE_CHECKING:
@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
     from .cache.verify import VerificationReport
+    from .database.kept_apart import Conflict
     from .fetch.progress import Progress
     from .remote.archive import Archive
-    from .remote.bookmark import Conflict
-    from .remote.postgres.database import RemoteDatabase
     from .remote.publish import PublishResult
     from .remote.sync import SyncResult
 
@@ -119,7 +118,7 @@ class CalibrationStore(Generic[R]):
         )
         self.orm_class = orm_class
         if self.settings.remote_database_url is not None:
-            postgresql_url(self.settings.remote_database_url)
+            check_url(self.settings.remote_database_url)
         self._cache = Cache(self.settings.cache_dir)
         self._cache.create()
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
@@ -132,7 +131,7 @@ class CalibrationStore(Generic[R]):
         """The archive, whose modules a store that stays local does not load."""
         from .remote.archive import Archive
 
-        return Archive(self.settings, self._cache, self.local_db, self._sync_if_older_than)
+        return Archive(self.settings, self.local_db, self._sync_if_older_than)
 
     @property
     def cache_dir(self) -> Path:
@@ -160,32 +159,17 @@ class CalibrationStore(Generic[R]):
         self.close()
 
     def __repr__(self) -> str:
-        remote = self.remote_name if self.settings.remote_database_url is None else f"remote={self.remote_name!r}"
+        url = self.settings.remote_database_url
+        remote = "local only" if url is None else f"remote={without_password(url)!r}"
         return (
             f"CalibrationStore({self.orm_class.instrument_name}, cache_dir={str(self.cache_dir)!r}, "
             f"database={self.settings.local_database_filename!r}, {remote})"
         )
 
     @property
-    def remote_name(self) -> str:
-        """The remote database's URL without its password, or ``"local only"``."""
-        url = self.settings.remote_database_url
-        return "local only" if url is None else shown_url(postgresql_url(url))
-
-    def require_remote(self) -> RemoteDatabase[R]:
-        """Give the remote database.
-
-        Raises
-        ------
-        RemoteNotConfiguredError, RemoteUnavailableError
-            When none is configured, or the store is offline.
-        """
-        return self._archive.require()
-
-    @property
-    def remote_db(self) -> RemoteDatabase[R] | None:
-        """The remote database; None where none is configured."""
-        return self._archive.database
+    def remote_db(self) -> CalibrationDatabase[R] | None:
+        """The archive's database, for reading; None where none is configured."""
+        return None if self._archive.remote is None else self._archive.remote.database
 
     # -- choosing ------------------------------------------------------------------------------------------------------
 
@@ -346,7 +330,7 @@ class CalibrationStore(Generic[R]):
                 self._archive.freshen()
             return self.local_db
         if source == "remote":
-            return self._archive.require()
+            return self._archive.require("A selection from the archive").database
         raise ConfigurationError(
             f"The source {source!r} is not known.", "Use 'local' or 'remote'.", setting="source", variable=None
         )
@@ -590,11 +574,13 @@ class CalibrationStore(Generic[R]):
     @property
     def last_sync(self) -> str | None:
         """End of the last complete sync, UTC by the local clock; None before the first."""
-        return self._archive.last_sync
+        from .remote.staleness import last_sync
+
+        return last_sync(self.local_db)
 
     def conflicts(self) -> list[Conflict]:
-        """Rows of the archive that are kept apart because a LOCAL record has their id or file name."""
-        return self._archive.conflicts()
+        """Rows of the archive that are kept apart: a LOCAL record has their id or file name, or a value is unusable."""
+        return self.local_db.conflicts()
 
     def publish(
         self, records: Iterable[R] | None = None, *, upload_to: str | os.PathLike[str] | None = None
@@ -620,7 +606,12 @@ class CalibrationStore(Generic[R]):
         RemoteNotConfiguredError, RemoteUnavailableError, RemoteError, SchemaMismatchError
             As in `sync_from_remote`.
         """
-        return self._archive.publish(records, upload_to)
+        from .cache.upload import Uploader
+
+        files = Uploader(self._cache, self.local_db, upload_to)
+        result = self._archive.publish(records, files.upload, files.place)
+        files.forget(result.renamed)
+        return result
 
     def flag(self, id_or_filename: str, quality: str, reason: str) -> R:
         """Set a record's quality and keep who did it and why; gives the changed record.

@@ -6,13 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from survey import Archive, Client
+from survey import KINDS, Archive, Client
 
 
 @pytest.fixture
-def archive(fresh_database: str) -> Iterator[Archive]:
-    """An empty archive in a database of its own."""
-    found = Archive(fresh_database)
+def kind() -> str:
+    """The kind of the archive; a test that holds for all is given each."""
+    return "postgresql"
+
+
+@pytest.fixture
+def archive(fresh_database: str, kind: str) -> Iterator[Archive]:
+    """An empty archive of its own."""
+    found = KINDS[kind](fresh_database)
     yield found
     found.close()
 
@@ -28,7 +34,7 @@ def new_client(tmp_path: Path, archive: Archive) -> Iterator[Callable[[], Client
 
     yield make
     for client in made:
-        client.engine.dispose()
+        client.database.close()
 
 
 @pytest.fixture

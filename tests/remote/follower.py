@@ -12,20 +12,21 @@ import sys
 import time
 from pathlib import Path
 
+from koa_middleware.database.local import LocalDatabase
 from koa_middleware.exceptions import RemoteUnavailableError
-from koa_middleware.remote.postgres import table as remote
-from koa_middleware.remote.postgres.engine import postgresql_engine
+from koa_middleware.remote.postgres import table
+from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import synchronise
-from survey import Survey, local_engine
+from survey import Survey
 
 
 def follow(url: str, path: str, batch: int) -> None:
     """Sync again and again; an outage ends one sync, not the client."""
-    remote.BATCH = batch
-    source, copy = postgresql_engine(url), local_engine(Path(path))
+    table.BATCH = batch
+    remote, copy = remote_at(url, Survey), LocalDatabase(Survey, Path(path))
     while True:
         try:
-            synchronise(copy, source, Survey.table())
+            synchronise(copy, remote)
         except RemoteUnavailableError:
             time.sleep(0.05)
         time.sleep(random.random() * 0.02)

@@ -1,17 +1,25 @@
-"""An instrument for tests of the remote, and its engines."""
+"""An instrument for tests of the remote, its archive on a PostgreSQL server, and clients of it."""
 
 from __future__ import annotations
 
+import socket
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from koa_middleware.database.sqlite import sqlite_engine
+import pytest
+from koa_middleware.database.local import LocalDatabase
 from koa_middleware.instrument.orm import TEXT, ORMCalibration, fits_column
+from koa_middleware.remote.postgres import table as postgres_table
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
+from koa_middleware.remote.protocol import Remote
+from koa_middleware.remote.publish import PublishResult, publish
+from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import SyncResult, synchronise
-from sqlalchemy import Engine, Float, Integer, insert, make_url, select, text
+from sqlalchemy import Connection, Float, Integer, delete, insert, make_url, select, text, update
 from sqlalchemy.orm import Mapped
 
 
@@ -44,15 +52,41 @@ FROM generate_series(:first, :last) AS i
 """
 
 
-def local_engine(path: Path) -> Engine:
-    """Engine of a SQLite database that holds the table."""
-    engine = sqlite_engine(path)
-    Survey.metadata.create_all(engine)
-    return engine
+class Writer:
+    """What an archive's owner does in one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def insert(self, *filenames: str, **values: Any) -> list[str]:
+        """Insert rows; gives their ids."""
+        given = {"cal_type": "dark", "datetime_obs": "2026-01-02T03:04:05.678", **values}
+        records = [Survey(filename=name, **given) for name in filenames]
+        self._connection.execute(insert(Survey.table()), [record.to_dict() for record in records])
+        return [record.id for record in records]
+
+    def fill(self, number: int) -> None:
+        """Insert rows 1 to a number."""
+        self._connection.execute(text(FILL), {"first": 1, "last": number})
+
+    def change(self, filename: str, /, **values: Any) -> None:
+        """Change a row."""
+        self._connection.execute(update(Survey.table()).where(Survey.table().c.filename == filename).values(values))
+
+    def delete(self, *filenames: str) -> None:
+        """Delete rows; all of them where none is named."""
+        statement = delete(Survey.table())
+        named = statement.where(Survey.table().c.filename.in_(filenames))
+        self._connection.execute(named if filenames else statement)
+
+    def execute(self, *statements: str) -> None:
+        """Run statements."""
+        for statement in statements:
+            self._connection.execute(text(statement))
 
 
 class Archive:
-    """A database that holds the table, and its owner."""
+    """An archive on a PostgreSQL server, and its owner."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -60,21 +94,52 @@ class Archive:
         self._roles: list[str] = []
         initialise(self.engine, Survey.table())
 
-    def execute(self, *statements: str) -> None:
-        """Run statements in one transaction."""
+    # -- what every kind of archive offers to tests ----------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writer]:
+        """Give a transaction that is committed at the end, and stays open until then."""
         with self.engine.begin() as connection:
-            for statement in statements:
-                connection.execute(text(statement))
+            yield Writer(connection)
 
     def insert(self, *filenames: str, **values: Any) -> list[str]:
         """Insert rows; gives their ids."""
-        records = [
-            Survey(filename=name, cal_type="dark", datetime_obs="2026-01-02T03:04:05.678", **values)
-            for name in filenames
-        ]
-        with self.engine.begin() as connection:
-            connection.execute(insert(Survey.table()), [record.to_dict() for record in records])
-        return [record.id for record in records]
+        with self.transaction() as writer:
+            return writer.insert(*filenames, **values)
+
+    def fill(self, number: int) -> None:
+        """Insert rows 1 to a number."""
+        with self.transaction() as writer:
+            writer.fill(number)
+
+    def change(self, filename: str, /, **values: Any) -> None:
+        """Change a row."""
+        with self.transaction() as writer:
+            writer.change(filename, **values)
+
+    def delete(self, *filenames: str) -> None:
+        """Delete rows; all of them where none is named."""
+        with self.transaction() as writer:
+            writer.delete(*filenames)
+
+    def put_back(self, *filenames: str) -> None:
+        """Replace the archive by a restored one that holds some of its rows only."""
+        table = Survey.table().name
+        self.execute(
+            f"CREATE TABLE old AS SELECT * FROM {table} WHERE filename IN ({', '.join(map(repr, filenames))})",
+            f"DROP TABLE {table}",
+            f"DROP TABLE {table}_withdrawn",
+        )
+        initialise(self.engine, Survey.table())
+        self.execute(
+            f"ALTER TABLE {table} DISABLE TRIGGER ALL",
+            f"INSERT INTO {table} SELECT * FROM old",
+            f"ALTER TABLE {table} ENABLE TRIGGER ALL",
+        )
+
+    def destroy(self) -> None:
+        """Remove what was set up."""
+        self.execute(f"DROP TABLE {Survey.table().name}")
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """All rows by file name, as a client sees them."""
@@ -82,13 +147,48 @@ class Archive:
             found = connection.execute(select(Survey.table())).mappings()
             return {row["filename"]: {**row, "origin": "REMOTE"} for row in found}
 
-    def role(self, *grants: str, name: str = "observer") -> Engine:
-        """Engine of a new role that has been granted some rights."""
+    def judgements(self) -> list[tuple[str, str, str, str, str]]:
+        """Id, quality before and after, reason, and who, of all judgements."""
+        columns = "id, quality_before, quality, reason, flagged_by"
+        with self.engine.connect() as connection:
+            found = connection.execute(
+                text(f"SELECT {columns} FROM {Survey.table().name}_quality_history ORDER BY number")
+            )
+            return [tuple(row) for row in found]
+
+    def remote(self) -> Remote[Survey]:
+        """The archive as its owner, who may do all, reaches it."""
+        return remote_at(self.url, Survey)
+
+    def for_reader(self) -> Remote[Survey]:
+        """The archive as someone reaches it who may only read."""
+        name = Survey.table().name
+        return remote_at(self.role(f"GRANT SELECT ON {name}, {name}_withdrawn TO {{}}"), Survey)
+
+    def out_of_reach(self) -> Remote[Survey]:
+        """The archive under an address where nothing answers."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+        return remote_at(make_url(self.url).set(port=port).render_as_string(hide_password=False), Survey)
+
+    @staticmethod
+    def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+        """Let a reading give so many rows at once."""
+        monkeypatch.setattr(postgres_table, "BATCH", size)
+
+    # -- what is PostgreSQL's ----------------------------------------------------------------------------------------
+
+    def execute(self, *statements: str) -> None:
+        """Run statements in one transaction."""
+        with self.transaction() as writer:
+            writer.execute(*statements)
+
+    def role(self, *grants: str, name: str = "observer") -> str:
+        """Address for a new role that has been granted some rights."""
         name = f"{name}_{uuid.uuid4().hex[:8]}"
         self.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'", *(grant.format(name) for grant in grants))
         self._roles.append(name)
-        url = make_url(self.url).set(username=name, password="secret")
-        return postgresql_engine(url.render_as_string(hide_password=False))
+        return make_url(self.url).set(username=name, password="secret").render_as_string(hide_password=False)
 
     def close(self) -> None:
         """Remove the roles, which belong to the whole server."""
@@ -97,17 +197,25 @@ class Archive:
         self.engine.dispose()
 
 
+#: The kinds of archives, by the scheme of their addresses.
+KINDS = {"postgresql": Archive}
+
+
 class Client:
     """A local database that follows an archive."""
 
     def __init__(self, path: Path, archive: Archive) -> None:
-        self.path = path
-        self.engine = local_engine(path)
         self.archive = archive
+        self.database = LocalDatabase(Survey, path)
 
-    def sync(self, remote: Engine | None = None, *, full: bool = False) -> SyncResult:
-        """Sync, as the owner unless another engine is given."""
-        return synchronise(self.engine, remote or self.archive.engine, Survey.table(), full=full)
+    def sync(self, remote: Remote[Survey] | str | None = None, *, full: bool = False) -> SyncResult:
+        """Sync, as the owner unless another remote, or its address, is given."""
+        remote = remote_at(remote, Survey) if isinstance(remote, str) else remote
+        return synchronise(self.database, remote or self.archive.remote(), full=full)
+
+    def publish(self, remote: Remote[Survey] | None = None, **arguments: Any) -> PublishResult:
+        """Publish, as the owner unless another remote is given."""
+        return publish(self.database, remote or self.archive.remote(), **arguments)
 
     def add_local(self, filename: str, **values: Any) -> Survey:
         """Add a LOCAL record."""
@@ -117,11 +225,11 @@ class Client:
 
     def execute(self, statement: Any, *parameters: Any) -> None:
         """Run a statement."""
-        with self.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+        with self.database.begin() as connection:
             connection.execute(text(statement) if isinstance(statement, str) else statement, *parameters)
 
     def rows(self, origin: str = "REMOTE") -> dict[str, dict[str, Any]]:
         """All rows of an origin, by file name."""
         statement = select(Survey.table()).where(Survey.table().c.origin == origin)
-        with self.engine.connect() as connection:
+        with self.database.connect() as connection:
             return {row["filename"]: dict(row) for row in connection.execute(statement).mappings()}

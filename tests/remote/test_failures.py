@@ -20,9 +20,10 @@ from koa_middleware.exceptions import (
 )
 from koa_middleware.remote.postgres import table as remote
 from koa_middleware.remote.postgres.engine import postgresql_engine
+from koa_middleware.remote.postgres.errors import remote_errors
 from koa_middleware.remote.postgres.schema import grants, initialise
 from sqlalchemy import make_url, text
-from survey import FILL, Survey
+from survey import Survey
 
 TABLE = "survey_calibrations"
 SELECT = (f"GRANT SELECT ON {TABLE}, {TABLE}_withdrawn TO {{}}",)
@@ -86,7 +87,7 @@ def test_a_server_that_is_down_is_said_to_be_unavailable(archive, client):
         port = other.getsockname()[1]
     url = make_url(archive.url).set(port=port).render_as_string(hide_password=False)
     with pytest.raises(RemoteUnavailableError) as caught:
-        client.sync(postgresql_engine(url))
+        client.sync(url)
     check_message(caught.value, url)
     assert caught.value.host == f"127.0.0.1:{port}"
     assert client.rows() == archive.rows()
@@ -95,7 +96,7 @@ def test_a_server_that_is_down_is_said_to_be_unavailable(archive, client):
 def test_a_wrong_password_is_said_and_not_shown(archive, client):
     url = make_url(archive.url).set(password="not-the-password").render_as_string(hide_password=False)
     with pytest.raises(RemoteUnavailableError, match="password authentication failed") as caught:
-        client.sync(postgresql_engine(url))
+        client.sync(url)
     check_message(caught.value, url)
 
 
@@ -105,7 +106,7 @@ def test_a_refused_encryption_is_said(archive, client):
             pytest.skip("this server offers encryption")
     url = make_url(archive.url).update_query_dict({"sslmode": "require"}).render_as_string(hide_password=False)
     with pytest.raises(RemoteUnavailableError, match="SSL") as caught:
-        client.sync(postgresql_engine(url))
+        client.sync(url)
     check_message(caught.value, url)
 
 
@@ -113,7 +114,7 @@ def test_a_server_that_never_answers_is_given_up_after_the_time_that_the_url_all
     relay = Relay(archive.url, None)
     began = time.monotonic()
     with pytest.raises(RemoteUnavailableError, match="timeout"):
-        client.sync(postgresql_engine(f"{relay.url}?connect_timeout=2"))
+        client.sync(f"{relay.url}?connect_timeout=2")
     assert time.monotonic() - began < 8
     relay.close()
 
@@ -126,10 +127,10 @@ def test_ten_seconds_are_allowed_for_connecting_unless_the_url_says_otherwise():
 @pytest.mark.parametrize("cut_after", [500, 3_000, 20_000, 80_000])
 def test_a_connection_that_is_cut_leaves_what_came_and_the_next_sync_goes_on(archive, client, monkeypatch, cut_after):
     monkeypatch.setattr(remote, "BATCH", 50)
-    archive.execute(FILL.replace(":first", "1").replace(":last", "400"))
+    archive.fill(400)
     relay = Relay(archive.url, cut_after)
     with pytest.raises(RemoteUnavailableError) as caught:
-        client.sync(postgresql_engine(relay.url))
+        client.sync(relay.url)
     check_message(caught.value, relay.url)
     relay.close()
     came = len(client.rows())
@@ -159,10 +160,10 @@ def test_a_role_that_may_only_select_can_sync(archive, client):
 def test_the_printed_grants_are_enough(archive, client):
     archive.insert("a.fits")
     reader, publisher = archive.role(), archive.role(name="publisher")
-    names = (reader.url.username, publisher.url.username)
+    names = (make_url(reader).username, make_url(publisher).username)
     archive.execute(*grants(archive.engine, Survey.table(), *names))
     assert client.sync(reader).added == 1
-    with publisher.begin() as connection:
+    with postgresql_engine(publisher).begin() as connection:
         connection.execute(text(f"UPDATE {TABLE} SET quality = 'BAD'"))
         connection.execute(text(f"DELETE FROM {TABLE}"))
     assert client.sync(reader).withdrawn == 1
@@ -173,8 +174,18 @@ def test_a_missing_grant_is_named(archive, client, granted):
     archive.insert("a.fits")
     observer = archive.role(f"GRANT SELECT ON {granted} TO {{}}")
     missing = ({TABLE, f"{TABLE}_withdrawn"} - {granted}).pop()
-    with pytest.raises(RemoteError, match=f"GRANT SELECT ON {missing} TO {observer.url.username};"):
+    with pytest.raises(RemoteError, match=f"GRANT SELECT ON {missing} TO {make_url(observer).username};"):
         client.sync(observer)
+
+
+def test_the_right_that_a_publisher_lacks_is_named(archive, client):
+    (identifier,) = archive.insert("a.fits")
+    client.add_local("b.fits", checksum="sha256:b")
+    observer = archive.for_reader()
+    with pytest.raises(RemoteError, match=f"GRANT SELECT, INSERT ON {TABLE}"):
+        client.publish(observer)
+    with pytest.raises(RemoteError, match=f"GRANT SELECT, UPDATE ON {TABLE}"):
+        observer.flag(identifier, "BAD", "why", "ann")
 
 
 def test_a_table_that_is_not_there_names_the_command_that_makes_it(fresh_database, archive, client):
@@ -192,10 +203,13 @@ def test_a_table_that_was_never_set_up_for_following_is_refused(archive, client)
 
 
 def test_the_readers_transactions_cannot_write(archive, client):
-    with remote.open_remote(archive.engine, Survey.table()) as source:
-        source.state(None, begin=True)
-        with pytest.raises(RemoteError, match="read-only"), remote.open_remote(archive.engine, Survey.table()):
-            source._cursor.execute(f"DELETE FROM {TABLE}")
+    with (
+        archive.remote().connected() as source,
+        source.reading(None),
+        pytest.raises(RemoteError, match="read-only"),
+        remote_errors(archive.engine, Survey.table()),
+    ):
+        source.cursor.execute(f"DELETE FROM {TABLE}")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +240,7 @@ def test_a_pooler_in_transaction_mode_may_stand_between(archive, client, tmp_pat
     try:
         time.sleep(1)
         archive.insert("a.fits")
-        pooled = postgresql_engine(there.set(port=port).render_as_string(hide_password=False))
+        pooled = there.set(port=port).render_as_string(hide_password=False)
         assert client.sync(pooled).added == 1
         archive.execute(f"DELETE FROM {TABLE}")
         assert client.sync(pooled).withdrawn == 1

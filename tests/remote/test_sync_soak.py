@@ -18,14 +18,16 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from koa_middleware.database.local import LocalDatabase
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
+from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import synchronise
 from koa_middleware.testing.postgres import PostgresServer
 from sqlalchemy import text
 
 sys.path.insert(0, str(Path(__file__).parent))
-from survey import COLUMNS, FILL, Survey, local_engine
+from survey import COLUMNS, FILL, Survey
 
 ROUNDS = int(os.environ.get("KOA_TEST_SYNC_ROUNDS", "25"))
 ROWS = 20_000
@@ -155,8 +157,7 @@ class Client:
     def reset(self) -> None:
         """Begin with an empty database that holds some LOCAL records."""
         self.path.unlink(missing_ok=True)
-        engine = local_engine(self.path)
-        engine.dispose()
+        LocalDatabase(Survey, self.path).close()
         with sqlite3.connect(self.path) as database:
             marks = ", ".join("?" * len(COLUMNS))
             for name in LOCAL_NAMES:
@@ -253,9 +254,9 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
                 one.gate.acquire()
             expected = without_origin(rows_there(server.url))
             for client in clients:
-                copy = local_engine(client.path)
-                synchronise(copy, engine, Survey.table())
-                copy.dispose()
+                copy = LocalDatabase(Survey, client.path)
+                synchronise(copy, remote_at(server.url, Survey))
+                copy.close()
                 rows, local = rows_here(client.path)
                 found = without_origin(rows)
                 different = {key for key in expected.keys() | found if expected.get(key) != found.get(key)}

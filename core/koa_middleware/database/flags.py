@@ -49,11 +49,11 @@ def check_judgement(quality: str, reason: str) -> str:
     word = quality.strip().upper()
     if word not in QUALITIES:
         raise ConfigurationError(
-            f"The quality {quality!r} is not known.", f"Use one of {', '.join(QUALITIES)}.", setting="quality"
+            f"{quality!r} is not a quality.", f"Use one of {', '.join(QUALITIES)}.", setting="quality"
         )
     if not reason.strip():
         raise ConfigurationError(
-            "A calibration is flagged without a reason.", "Say why, for those who miss it.", setting="reason"
+            "The flag has no reason.", "Say why, for those who will look for the calibration.", setting="reason"
         )
     return word
 

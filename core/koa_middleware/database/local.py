@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     Select,
@@ -23,6 +23,7 @@ from ..exceptions import (
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .flags import flags_table
+from .kept_apart import Conflict, conflict_of, conflicts_table, select_conflicts
 from .sqlite import BUSY_TIMEOUT, sqlite_engine
 from .table import CalibrationDatabase
 from .verified_files import signatures_table
@@ -54,7 +55,7 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def _prepare(self) -> None:
         table = self.orm_class.table()
-        signatures_table(self.orm_class), flags_table(self.orm_class)
+        signatures_table(self.orm_class), flags_table(self.orm_class), conflicts_table(self.orm_class)
         with self.connect() as connection:
             found = {
                 name for (name,) in connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (table.name,))
@@ -70,7 +71,7 @@ class LocalDatabase(CalibrationDatabase[R]):
             raise SchemaMismatchError(
                 f"The table {table.name} in {self.path} lacks {', '.join(missing)}, which the class "
                 f"{self.orm_class.__name__} has.",
-                "It was made by another version of the plugin: use that one, or another cache folder.",
+                "Another version of the plugin made it; install that version, or use another cache folder.",
                 database=str(self.path),
                 table=table.name,
                 missing=missing,
@@ -91,14 +92,18 @@ class LocalDatabase(CalibrationDatabase[R]):
         execution by SQLAlchemy.
         """
         sql, constants = _compiled(statement)
+        with self.driver_connection() as connection:
+            return connection.execute(sql, {**constants, **parameters}).fetchall()
+
+    @contextmanager
+    def driver_connection(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection of the driver's own, for bulk statements; it opens no transaction by itself."""
         with self.translated_errors():
-            connection = self.engine.raw_connection()
+            pooled = self.engine.raw_connection()
             try:
-                cursor = connection.cursor()
-                cursor.execute(sql, {**constants, **parameters})
-                return list(cursor.fetchall())
+                yield cast(sqlite3.Connection, pooled.driver_connection)
             finally:
-                connection.close()
+                pooled.close()
 
     def query_by_id(self, id: str) -> R:
         """Record of an id; also one of the archive that is kept apart because a LOCAL one has its name.
@@ -110,12 +115,14 @@ class LocalDatabase(CalibrationDatabase[R]):
         try:
             return super().query_by_id(id)
         except CalibrationNotFoundError:
-            from ..remote.sync import conflict_row
-
-            apart = conflict_row(self.engine, self.orm_class.table(), id)
-            if apart is None:
+            apart = self.conflicts(id)
+            if not apart:
                 raise
-            return record_builder(self.orm_class)([apart.get(name) for name in self.orm_class.column_names()])
+            return record_builder(self.orm_class)([apart[0].record.get(name) for name in self.orm_class.column_names()])
+
+    def conflicts(self, id: str | None = None) -> list[Conflict]:
+        """Rows of the archive that are kept apart, by file name; or the one of an id."""
+        return [conflict_of(row) for row in self.rows(select_conflicts(self.orm_class), {"id": id})]
 
     def find(self, id_or_filename: str) -> R:
         """Record of an id, also of one that is kept apart, or of a file name.
@@ -137,7 +144,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         """Turn SQLite's errors into `CacheError`."""
         try:
             yield
-        except (exc.DBAPIError, sqlite3.Error) as error:
+        except (exc.DBAPIError, exc.TimeoutError, sqlite3.Error) as error:
             reason = str(error.orig if isinstance(error, exc.DBAPIError) else error)
             raise CacheError(
                 f"The database {self.path} cannot be used: {reason}.", _hint(reason), path=self.path
@@ -151,8 +158,8 @@ def _hint(reason: str) -> str:
         return "Free some space; nothing was changed."
     if "readonly" in reason or "unable to open" in reason:
         return "Check the permissions of the file and its folder."
-    if "malformed" in reason or "not a database" in reason:
-        return "Move the file away; a new one is made, and sync or register fills it."
+    if "malformed" in reason or "not a database" in reason or "no such table" in reason:
+        return "The file is damaged; move it aside, and the next store makes a new one for sync and register to fill."
     return "Check the disk and the folder; nothing was changed."
 
 

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.engine import URL
+
+#: Gives an identifier as SQL text.
+quote = dialect().identifier_preparer.quote_identifier
 
 #: Seconds that a writer waits for another one; saving a large model takes some.
 BUSY_TIMEOUT = 60.0

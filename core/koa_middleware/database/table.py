@@ -123,7 +123,7 @@ class CalibrationDatabase(Generic[R]):
             taken = self._taken(connection, rows)
             raise DuplicateCalibrationError(
                 f"{taken} is already in {self.name}.",
-                "Nothing was added; give it another name, or register it as a new version.",
+                "Nothing was added; rename it, or register it as a new version.",
                 filename=taken,
                 existing=taken,
             ) from error

@@ -1,65 +1,17 @@
-"""How far a local copy of a remote table is, and what it keeps apart."""
+"""How far a local copy of a remote is: one row of the table ``<table>_sync``, which a first sync makes."""
 
 from __future__ import annotations
 
-import json
+import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-#: Values in the order of the table's columns.
-Row = tuple[Any, ...]
+from ..database.local import LocalDatabase
+from ..database.sqlite import quote
 
 
-@dataclass(frozen=True)
-class Bookmark:
-    """Which transactions of an archive a client has seen: those below `next_xid`, except `open_xids`."""
-
-    next_xid: int
-    open_xids: tuple[int, ...]
-
-    @classmethod
-    def from_snapshot(cls, snapshot: str, *, standby: bool) -> Bookmark:
-        """Read the text of a ``pg_snapshot``, ``xmin:xmax:xip``.
-
-        A standby does not list the transactions that are under way, so everything from xmin on counts as unseen.
-        """
-        xmin, xmax, running = snapshot.split(":")
-        if standby:
-            return cls(int(xmin), ())
-        return cls(int(xmax), tuple(int(xid) for xid in running.split(",") if xid))
-
-    @classmethod
-    def loads(cls, text: str) -> Bookmark:
-        """Read what `dumps` wrote."""
-        next_xid, *open_xids = json.loads(text)
-        return cls(next_xid, tuple(open_xids))
-
-    def dumps(self) -> str:
-        """Give as text."""
-        return json.dumps([self.next_xid, *self.open_xids])
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """A remote row that is kept apart.
-
-    Attributes
-    ----------
-    id, filename : str
-        Of the remote row.
-    reason : str
-        What stands in its way.
-    local_id : str or None
-        The LOCAL record that has the id or the file name.
-    record : dict
-        The whole remote row.
-    """
-
-    id: str
-    filename: str
-    reason: str
-    local_id: str | None
-    record: dict[str, Any]
+class Superseded(Exception):  # noqa: N818 - a signal, not an error
+    """Another process wrote to the copy since its state was read."""
 
 
 @dataclass(frozen=True)
@@ -70,29 +22,74 @@ class CopyState:
     ----------
     revision : int
         Grows with every change of the copy.
-    archive : str or None
-        The server that the bookmark is of; None before the first sync.
-    bookmark : Bookmark or None
-    columns : str or None
-        Both sides' columns when the copy was last read as a whole.
+    bookmark : str or None
+        The remote's word for what the copy has seen; None before the first sync.
     sweep_after : str or None
-        A reading of the whole table has come to this id; None when none is under way.
+        A reading of the whole remote has come to this id; None when none is under way.
     synced_at : float or None
         End of the last complete sync, seconds since 1970-01-01 UTC by the local clock.
     """
 
     revision: int = 0
-    archive: str | None = None
-    bookmark: Bookmark | None = None
-    columns: str | None = None
+    bookmark: str | None = None
     sweep_after: str | None = None
     synced_at: float | None = None
 
 
-@dataclass
-class Counts:
-    """What a sync found."""
+class StateTable:
+    """The row that says how far a copy is.
 
-    added: int = 0
-    changed: int = 0
-    withdrawn: int = 0
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+    table_name : str
+        Of the instrument's table.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, table_name: str) -> None:
+        self._connection = connection
+        self._bare_name = f"{table_name}_sync"
+        self._name = quote(self._bare_name)
+
+    def exists(self) -> bool:
+        """Whether a sync was ever begun."""
+        known = "SELECT 1 FROM sqlite_master WHERE name = ?"
+        return self._connection.execute(known, (self._bare_name,)).fetchone() is not None
+
+    def create(self) -> None:
+        """Make the table and its row."""
+        # In one transaction: a process killed half-way leaves nothing.
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {self._name} (one INTEGER PRIMARY KEY CHECK (one = 1),"
+            " revision INTEGER NOT NULL, bookmark TEXT, sweep_after TEXT, synced_at REAL)"
+        )
+        self._connection.execute(f"INSERT OR IGNORE INTO {self._name} (one, revision) VALUES (1, 0)")
+        self._connection.execute("COMMIT")
+
+    def load(self) -> CopyState:
+        """Read the row."""
+        columns = "revision, bookmark, sweep_after, synced_at"
+        return CopyState(*self._connection.execute(f"SELECT {columns} FROM {self._name}").fetchone())
+
+    def store(self, new: CopyState) -> None:
+        """Write the row, in the caller's transaction.
+
+        Raises
+        ------
+        Superseded
+            When the row is no longer of the revision before.
+        """
+        written = self._connection.execute(
+            f"UPDATE {self._name} SET revision = ?, bookmark = ?, sweep_after = ?, synced_at = ? WHERE revision = ?",
+            (new.revision, new.bookmark, new.sweep_after, new.synced_at, new.revision - 1),
+        ).rowcount
+        if not written:
+            raise Superseded
+
+
+def last_synced(local: LocalDatabase[Any]) -> float | None:
+    """End of the last complete sync, in seconds since 1970-01-01 UTC by the local clock; None before the first."""
+    with local.driver_connection() as connection:
+        table = StateTable(connection, local.orm_class.table().name)
+        return table.load().synced_at if table.exists() else None

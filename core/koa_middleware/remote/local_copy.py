@@ -1,53 +1,61 @@
-"""The local copy of a remote table, in SQLite: rows taken in, rows withdrawn, conflicts kept apart.
+"""The local copy of a remote: rows taken in, rows withdrawn, rows kept apart.
 
-Beside the instrument's table stand ``<table>_sync``, one row that says how far the copy is, and
-``<table>_conflicts``, the remote rows that cannot stand in the table because a LOCAL record has their id or file name.
-Rows and the mark of how far they go are always written in one transaction.
+Rows and the word on how far they go are always written in one transaction.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Engine, Table
+from ..database.kept_apart import conflicts_table
+from ..database.local import LocalDatabase
+from ..database.sqlite import quote
+from ..disk.names import check_filename
+from ..exceptions import HeaderError, UnsafeFilenameError
+from ..instrument.orm import ORMCalibration
+from .bookmark import CopyState, StateTable
+from .protocol import Batch, Row
 
-from .bookmark import Bookmark, Conflict, CopyState, Counts, Row
-from .postgres.schema import quote
-from .postgres.values import is_required
 
+@dataclass
+class Counts:
+    """Rows of the local database that are new, got other values, or went."""
 
-class Superseded(Exception):  # noqa: N818 - a signal, not an error
-    """Another process wrote to the copy since its state was read."""
+    added: int = 0
+    changed: int = 0
+    withdrawn: int = 0
 
 
 class LocalCopy:
-    """The rows of a remote table in a SQLite database.
+    """The rows of a remote in a SQLite database.
 
     Parameters
     ----------
-    database : sqlite3.Connection
-        Used by this object alone while it works.
-    table : sqlalchemy.Table
-        Stands in the database already.
+    local : LocalDatabase
+    connection : sqlite3.Connection
+        Of that database; used by this object alone while it works.
     """
 
-    def __init__(self, database: sqlite3.Connection, table: Table) -> None:
+    def __init__(self, local: LocalDatabase[Any], connection: sqlite3.Connection) -> None:
+        table = local.orm_class.table()
         self.counts = Counts()
         self.state = CopyState()
         self.sweeps_begun = 0
-        self._database = database
-        self._table = table
+        self.table_name = table.name
+        self._local = local
+        self._database = connection
+        self._states = StateTable(connection, table.name)
         self._columns = table.c.keys()
         self._id, self._filename = self._columns.index("id"), self._columns.index("filename")
         self._checksum = self._columns.index("checksum")
-        self._required = [i for i, column in enumerate(table.c) if is_required(column)]
+        self._required = [i for i, column in enumerate(table.c) if not column.nullable]
         self._evicted: set[str] = set()
-        self._name, self._conflicts = quote(table.name), quote(f"{table.name}_conflicts")
-        self._sync = quote(f"{table.name}_sync")
+        self._name, self._conflicts = quote(table.name), quote(conflicts_table(local.orm_class).name)
         names = ", ".join(map(quote, self._columns))
         marks = ", ".join("?" * len(self._columns))
         self._insert = f"INTO {self._name} ({names}) VALUES ({marks})"
@@ -59,35 +67,11 @@ class LocalCopy:
             + ")"
         )
 
-    def exists(self) -> bool:
-        """Whether the side tables are there, as they are since the first sync."""
-        known = "SELECT 1 FROM sqlite_master WHERE name = ?"
-        return self._database.execute(known, (f"{self._table.name}_sync",)).fetchone() is not None
-
-    def create(self) -> None:
-        """Make the side tables."""
-        # In one transaction: a process killed half-way leaves nothing.
-        self._database.execute("BEGIN IMMEDIATE")
-        self._database.execute(
-            f"""CREATE TABLE IF NOT EXISTS {self._sync} (
-            one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL, archive TEXT, bookmark TEXT,
-            columns TEXT, sweep_after TEXT, synced_at REAL)"""
-        )
-        self._database.execute(
-            f"""CREATE TABLE IF NOT EXISTS {self._conflicts} (
-            id TEXT PRIMARY KEY, filename TEXT NOT NULL, reason TEXT NOT NULL, local_id TEXT, record TEXT NOT NULL)"""
-        )
-        self._database.execute(f"INSERT OR IGNORE INTO {self._sync} (one, revision) VALUES (1, 0)")
-        self._database.execute("COMMIT")
-
     def load(self) -> CopyState:
         """Read how far the copy is."""
-        row = self._database.execute(
-            f"SELECT revision, archive, bookmark, columns, sweep_after, synced_at FROM {self._sync}"
-        ).fetchone()
-        revision, archive, bookmark, columns, sweep_after, synced_at = row
-        bookmark = None if bookmark is None else Bookmark.loads(bookmark)
-        self.state = CopyState(revision, archive, bookmark, columns, sweep_after, synced_at)
+        if not self._states.exists():
+            self._states.create()
+        self.state = self._states.load()
         return self.state
 
     @contextmanager
@@ -104,25 +88,11 @@ class LocalCopy:
         Superseded
             When another process has written since; nothing is written then.
         """
-        new = CopyState(**{**vars(self.state), **changes, "revision": self.state.revision + 1})
-        counts = Counts(**vars(self.counts))
+        new = replace(self.state, **changes, revision=self.state.revision + 1)
+        counts = replace(self.counts)
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            written = self._database.execute(
-                f"UPDATE {self._sync} SET revision = ?, archive = ?, bookmark = ?, columns = ?, sweep_after = ?, "
-                "synced_at = ? WHERE revision = ?",
-                (
-                    new.revision,
-                    new.archive,
-                    None if new.bookmark is None else new.bookmark.dumps(),
-                    new.columns,
-                    new.sweep_after,
-                    new.synced_at,
-                    self.state.revision,
-                ),
-            ).rowcount
-            if not written:
-                raise Superseded
+            self._states.store(new)
             yield
             self._database.execute("COMMIT")
         except BaseException:
@@ -132,14 +102,19 @@ class LocalCopy:
             raise
         self.state = new
 
+    def mark(self, **changes: Any) -> None:
+        """Write how far the copy is, without rows; see `transaction`."""
+        with self.transaction(**changes):
+            pass
+
     def withdraw(self, ids: Sequence[str]) -> None:
         """Remove rows that are no longer in the remote table."""
         self._withdraw_where("id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
 
-    def withdraw_between(self, after: str, last: str | None, kept: Sequence[Row]) -> None:
-        """Remove rows with ``after < id <= last`` that are not among the kept ones; without `last`, to the end."""
+    def withdraw_between(self, after: str, last: str | None, kept: Sequence[str]) -> None:
+        """Remove rows with ``after < id <= last`` whose id is not among the kept ones; without `last`, to the end."""
         where = "id > ? AND (? IS NULL OR id <= ?) AND id NOT IN (SELECT value FROM json_each(?))"
-        self._withdraw_where(where, (after, last, last, json.dumps([row[self._id] for row in kept])))
+        self._withdraw_where(where, (after, last, last, json.dumps(kept)))
 
     def _withdraw_where(self, where: str, parameters: Sequence[Any]) -> None:
         gone = self._database.execute(
@@ -148,21 +123,33 @@ class LocalCopy:
         self._database.execute(f"DELETE FROM {self._conflicts} WHERE {where}", parameters)
         self.counts.withdrawn += gone
 
-    def take_new(self, rows: Sequence[Row]) -> None:
+    def names_of(self, batch: Batch) -> dict[str, str]:
+        """File names of a batch's rows, by their ids."""
+        names = {row[self._id]: row[self._filename] for row in batch.rows}
+        return names | {str(values["id"]): str(values["filename"]) for values in batch.odd}
+
+    def take_new(self, batch: Batch) -> None:
         """Take in rows that are probably all new."""
         # File names begin with the time, as most indexes do: in their order, each page of an index is met once.
-        rows = sorted(rows, key=lambda row: str(row[self._filename]))
+        rows = sorted(batch.rows, key=lambda row: str(row[self._filename]))
         taken = self._database.executemany(f"INSERT OR IGNORE {self._insert}", rows).rowcount
         self.counts.added += taken
-        if taken < len(rows):
-            self.take(rows)
+        if taken < len(rows) or batch.odd:
+            self.take(Batch(rows if taken < len(rows) else [], batch.odd))
 
-    def take(self, rows: Sequence[Row]) -> None:
+    def take(self, batch: Batch) -> None:
         """Take in rows: new ones, changed ones, and ones that are here as they are.
 
         A LOCAL record stays as it is, and the row that meets it is kept apart; unless it is the same record with
-        the same content and name, which was published from here.
+        the same content and name, which was published from here. What cannot be brought into form is kept apart too.
         """
+        rows, odd = [], list(batch.odd)
+        for row in batch.rows:
+            if any(row[position] is None for position in self._required):
+                odd.append(dict(zip(self._columns, row, strict=True)))
+            else:
+                rows.append(row)
+        rows += self._mended(odd)
         known, local_names, holders = self._neighbours(rows)
         clean: list[Row] = []
         for row in rows:
@@ -174,12 +161,9 @@ class LocalCopy:
                     self._database.execute(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", (identifier,))
                     clean.append(row)
                 else:
-                    self._keep_apart(row, "a LOCAL record has this id", identifier)
+                    self._keep_row_apart(row, "a LOCAL record has this id", identifier)
             elif rival is not None:
-                self._keep_apart(row, "a LOCAL record has this file name", rival)
-            elif any(row[position] is None for position in self._required):
-                empty = ", ".join(self._columns[i] for i in self._required if row[i] is None)
-                self._keep_apart(row, f"no value in {empty}", None)
+                self._keep_row_apart(row, "a LOCAL record has this file name", rival)
             else:
                 clean.append(row)
         self._evict(clean, holders)
@@ -192,10 +176,20 @@ class LocalCopy:
             (json.dumps([row[self._id] for row in clean]),),
         )
 
-    def replace(self, rows: Sequence[tuple[str, Row]]) -> None:
+    def replace(self, ids: Sequence[str], batch: Batch) -> None:
         """Put remote rows in the place of the records, also LOCAL ones, that have the given ids here."""
-        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", [(here,) for here, _ in rows])
-        self.take([row for _, row in rows])
+        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", [(here,) for here in ids])
+        self.take(batch)
+
+    def _mended(self, odd: Sequence[dict[str, Any]]) -> Iterator[Row]:
+        """Bring odd rows into form; those that refuse are kept apart with the reason."""
+        for values in odd:
+            identifier, filename = str(values["id"]), str(values["filename"])
+            try:
+                row = _in_form(self._local.orm_class, values, f"the archive's row {filename}")
+                yield tuple(row[name] for name in self._columns)
+            except (HeaderError, UnsafeFilenameError) as error:
+                self._keep_apart(identifier, filename, error.message, None, values)
 
     def _neighbours(
         self, rows: Sequence[Row]
@@ -222,12 +216,17 @@ class LocalCopy:
         filename, _, checksum = own
         return checksum is not None and checksum == row[self._checksum] and filename == row[self._filename]
 
-    def _keep_apart(self, row: Row, reason: str, local_id: str | None) -> None:
-        identifier, filename = row[self._id], row[self._filename]
+    def _keep_row_apart(self, row: Row, reason: str, local_id: str | None) -> None:
+        values = dict(zip(self._columns, row, strict=True))
+        self._keep_apart(row[self._id], row[self._filename], reason, local_id, values)
+
+    def _keep_apart(
+        self, identifier: str, filename: str, reason: str, local_id: str | None, values: Mapping[str, Any]
+    ) -> None:
         self._database.execute(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", (identifier,))
         self._database.execute(
             f"INSERT OR REPLACE INTO {self._conflicts} (id, filename, reason, local_id, record) VALUES (?, ?, ?, ?, ?)",
-            (identifier, filename, reason, local_id, json.dumps(dict(zip(self._columns, row, strict=True)))),
+            (identifier, filename, reason, local_id, json.dumps(values, default=str)),
         )
 
     def _evict(self, rows: Sequence[Row], holders: dict[str, str]) -> None:
@@ -242,19 +241,10 @@ class LocalCopy:
 
     def settle(self) -> None:
         """Give rows that were kept apart their place where nothing stands in their way any more."""
-        for conflict in self.conflicts():
+        apart = self._local.conflicts()
+        if apart:
             with self.transaction():
-                self.take([tuple(conflict.record.get(name) for name in self._columns)])
-
-    def conflicts(self) -> list[Conflict]:
-        """Rows that are kept apart now, by file name."""
-        found = self._database.execute(
-            f"SELECT id, filename, reason, local_id, record FROM {self._conflicts} ORDER BY filename, id"
-        )
-        return [
-            Conflict(identifier, filename, reason, local_id, json.loads(record))
-            for identifier, filename, reason, local_id, record in found.fetchall()
-        ]
+                self.take(Batch([], [conflict.record for conflict in apart]))
 
     def holds_between(self, after: str, last: str) -> bool:
         """Whether any row has ``after < id <= last``."""
@@ -263,25 +253,35 @@ class LocalCopy:
 
 
 @contextmanager
-def open_copy(engine: Engine, table: Table) -> Iterator[LocalCopy]:
-    """Open the local copy for writing, over a connection of its own; make its side tables where they are missing."""
-    with _connected(engine, table) as copy:
-        if not copy.exists():
-            copy.create()
-        yield copy
+def open_copy(local: LocalDatabase[Any]) -> Iterator[LocalCopy]:
+    """Open the local copy, over a connection of its own.
+
+    Raises
+    ------
+    CacheError
+        When the database cannot be read or written.
+    """
+    with local.driver_connection() as connection:
+        yield LocalCopy(local, connection)
 
 
-@contextmanager
-def read_copy(engine: Engine, table: Table) -> Iterator[LocalCopy | None]:
-    """Open the local copy for reading; None before the first sync."""
-    with _connected(engine, table) as copy:
-        yield copy if copy.exists() else None
+def _in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Bring a row of the archive into form.
 
-
-@contextmanager
-def _connected(engine: Engine, table: Table) -> Iterator[LocalCopy]:
-    pooled = engine.raw_connection()
-    try:
-        yield LocalCopy(cast(sqlite3.Connection, pooled.driver_connection), table)
-    finally:
-        pooled.close()
+    Raises
+    ------
+    HeaderError
+        When a value cannot be one of its column, or a needed one is missing.
+    UnsafeFilenameError
+    """
+    row = orm_class.with_defaults({**orm_class.normalise(values, source), "origin": "REMOTE"})
+    empty = [column.name for column in orm_class.table().c if not column.nullable and row[column.name] is None]
+    if empty:
+        said = f"no value in {', '.join(empty)}"
+        raise HeaderError(said, column=empty[0], keywords=(), source=source)
+    check_filename(row["filename"])
+    for name in ("id", "filename"):  # what a row is followed by
+        if row[name] != values[name]:
+            said = f"its {name} {values[name]!r} is not in the form of one"
+            raise HeaderError(said, column=name, keywords=(), source=source)
+    return row

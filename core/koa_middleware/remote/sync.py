@@ -1,25 +1,23 @@
-"""Bring the local database up to date with the remote one.
+"""Bring the local database up to date with a remote.
 
-The protocol and its proof are in docs/remote.md. In short: every remote row carries the number of the transaction
-that wrote it. A client keeps the set of transactions that it has seen, and reads the rows of all others. Before it
-has such a set, or when the set means nothing any more, it reads the whole table in the order of the ids.
+The protocol and its proof are in docs/remote.md. In short: the remote's bookmark stands for what a client has seen, and
+the client asks for the rows of all else. Before it has a bookmark, or when that means nothing any more, it reads the
+whole table in the order of the ids.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, Table
-
+from ..database.kept_apart import Conflict
+from ..database.local import LocalDatabase
 from ..exceptions import warn
-from .bookmark import Bookmark, Conflict
-from .local_copy import LocalCopy, Superseded, open_copy, read_copy
-from .postgres.table import RemoteState, RemoteTable, open_remote
+from .bookmark import CopyState, Superseded
+from .local_copy import LocalCopy, open_copy
+from .protocol import Reading, Remote, Source, State
 
 
 @dataclass(frozen=True)
@@ -43,19 +41,15 @@ class SyncResult:
     full: bool = False
 
 
-def synchronise(local: Engine, remote: Engine, table: Table, *, full: bool = False) -> SyncResult:
+def synchronise(local: LocalDatabase[Any], remote: Remote[Any], *, full: bool = False) -> SyncResult:
     """Bring the local table up to date with the remote one.
 
     Parameters
     ----------
-    local : sqlalchemy.Engine
-        SQLite; holds the table.
-    remote : sqlalchemy.Engine
-        PostgreSQL, set up by `koa_middleware.remote_schema.initialise`.
-    table : sqlalchemy.Table
-        The table of an instrument's class.
+    local : LocalDatabase
+    remote : Remote
     full : bool
-        Compare everything, also what the protocol says has not changed.
+        Compare everything, also what the remote says has not changed.
 
     Raises
     ------
@@ -65,126 +59,90 @@ def synchronise(local: Engine, remote: Engine, table: Table, *, full: bool = Fal
         When the remote table is missing, or a column that the class needs.
     RemoteError
         When a right is missing.
+    CacheError
+        When the local database cannot be read or written.
     """
-    with open_copy(local, table) as copy, open_remote(remote, table) as source:
+    with open_copy(local) as copy, remote.connected() as source:
         swept = False
         while True:
             try:
                 swept = _follow(copy, source, full=full and not copy.sweeps_begun) or swept
                 copy.settle()
             except Superseded:
-                source.end()
                 continue
             counts = copy.counts
-            return SyncResult(counts.added, counts.changed, counts.withdrawn, copy.conflicts(), swept)
+            return SyncResult(counts.added, counts.changed, counts.withdrawn, local.conflicts(), swept)
 
 
-def last_synced(local: Engine, table: Table) -> float | None:
-    """End of the last complete sync, in seconds since 1970-01-01 UTC by the local clock; None before the first."""
-    with read_copy(local, table) as copy:
-        return None if copy is None else copy.load().synced_at
-
-
-def conflicts(local: Engine, table: Table) -> list[Conflict]:
-    """Remote rows that are kept apart now, by file name; asks no network."""
-    with read_copy(local, table) as copy:
-        return [] if copy is None else copy.conflicts()
-
-
-def conflict_row(local: Engine, table: Table, id: str) -> dict[str, Any] | None:
-    """Column values of a remote row that is kept apart; None where no such id is."""
-    return next((conflict.record for conflict in conflicts(local, table) if conflict.id == id), None)
-
-
-def _follow(copy: LocalCopy, source: RemoteTable, *, full: bool) -> bool:
+def _follow(copy: LocalCopy, source: Source, *, full: bool) -> bool:
     """Bring the copy to one state of the remote; whether the whole table was read."""
     known = copy.load()
-    since = known.bookmark
-    there = source.state(since)
-    if not full and known.sweep_after is None and not there.news and _is_continued(copy, there, source):
-        with copy.transaction(bookmark=there.bookmark, synced_at=time.time()):
-            pass
-        return False
-    there = source.state(since, begin=True)
-    source.require_columns(there.columns)
-    sweeps = full or known.sweep_after is not None or not _is_continued(copy, there, source)
-    if sweeps:
-        _sweep(copy, source, there, afresh=full or not _is_continued(copy, there, source))
-    _catch_up(copy, source, there)
-    source.end()
+    if known.bookmark is not None and known.sweep_after is None and not full:
+        there = source.state(known.bookmark)
+        if there.continues and not there.news:
+            copy.mark(bookmark=there.bookmark, synced_at=time.time())
+            return False
+    with source.reading(known.bookmark) as reading:
+        goes_on = _goes_on(known, reading.state)
+        since = known.bookmark if goes_on and known.bookmark and not full else reading.state.bookmark
+        sweeps = full or not goes_on or known.sweep_after is not None
+        if sweeps:
+            _sweep(copy, reading, afresh=full or not goes_on)
+        _catch_up(copy, reading, since)
     return sweeps
 
 
-def _is_continued(copy: LocalCopy, there: RemoteState, source: RemoteTable) -> bool:
-    """Whether the copy's bookmark means something: same archive, same columns, and it didn't go back in time.
+def _goes_on(known: CopyState, there: State) -> bool:
+    """Whether to follow from the copy's bookmark.
 
-    A standby may lag behind the bookmark, which then goes back with it, but not behind the beginning of a sweep that
-    it is to go on with.
+    A replica may lag behind the bookmark, which then goes back with it, but not behind the beginning of a sweep that it
+    is to go on with.
     """
-    state = copy.state
-    if state.bookmark is None or state.archive != there.archive or state.columns != _columns(source, there.columns):
-        return False
-    may_lag = there.standby and state.sweep_after is None
-    return may_lag or there.bookmark.next_xid >= state.bookmark.next_xid
+    return there.continues and not (there.behind and known.sweep_after is not None)
 
 
-def _columns(source: RemoteTable, remote_columns: Mapping[str, str]) -> str:
-    here = {column.name: str(column.type) for column in source.table.c}
-    return json.dumps([here, dict(remote_columns)], sort_keys=True)
-
-
-def _sweep(copy: LocalCopy, source: RemoteTable, there: RemoteState, *, afresh: bool) -> None:
+def _sweep(copy: LocalCopy, reading: Reading, *, afresh: bool) -> None:
     """Read the whole table in the order of the ids, or what an interrupted reading has left of it.
 
-    The bookmark is the one of the reading's beginning, so what changed behind its back is caught up afterwards.
+    The bookmark is the one of the first reading's beginning, so what changed behind its back is caught up afterwards.
     """
     if afresh:
-        _warn_of_unknown(source, there)
-        with copy.transaction(
-            archive=there.archive,
-            bookmark=there.bookmark,
-            columns=_columns(source, there.columns),
-            sweep_after="",
-        ):
-            pass
+        _warn_of_unknown(copy, reading.state)
+        copy.mark(bookmark=reading.state.bookmark, sweep_after="")
         copy.sweeps_begun += 1
     after = copy.state.sweep_after or ""
-    identifier = source.table.c.keys().index("id")
-    with closing(source.sweep(after, there.columns)) as batches:
-        for rows in batches:
-            last = rows[-1][identifier]
+    with closing(reading.sweep(after)) as batches:
+        for batch in batches:
+            ids = list(copy.names_of(batch))
+            last = max(ids)
             with copy.transaction(sweep_after=last):
                 if copy.holds_between(after, last):
-                    copy.withdraw_between(after, last, rows)
-                    copy.take(rows)
+                    copy.withdraw_between(after, last, ids)
+                    copy.take(batch)
                 else:
-                    copy.take_new(rows)
+                    copy.take_new(batch)
             after = last
     with copy.transaction(sweep_after=None):
         copy.withdraw_between(after, None, [])
 
 
-def _catch_up(copy: LocalCopy, source: RemoteTable, there: RemoteState) -> None:
-    """Read what was deleted or written since the copy's bookmark, deletions first."""
-    since = copy.state.bookmark or Bookmark(0, ())  # a copy that is followed has one
-    if since != there.bookmark or there.standby:  # a standby's bookmark does not tell states apart
-        with closing(source.withdrawn(since)) as gone:
-            for ids in gone:
-                with copy.transaction():
-                    copy.withdraw(ids)
-        with closing(source.changed(since, there.columns)) as batches:
-            for rows in batches:
-                with copy.transaction():
-                    copy.take(rows)
-    with copy.transaction(bookmark=there.bookmark, synced_at=time.time()):
-        pass
+def _catch_up(copy: LocalCopy, reading: Reading, since: str) -> None:
+    """Read what was deleted or written since a bookmark, deletions first."""
+    with closing(reading.withdrawn(since)) as gone:
+        for ids in gone:
+            with copy.transaction():
+                copy.withdraw(ids)
+    with closing(reading.changed(since)) as batches:
+        for batch in batches:
+            with copy.transaction():
+                copy.take(batch)
+    copy.mark(bookmark=reading.state.bookmark, synced_at=time.time())
 
 
-def _warn_of_unknown(source: RemoteTable, there: RemoteState) -> None:
-    unknown = source.unknown_columns(there.columns)
-    if unknown:
+def _warn_of_unknown(copy: LocalCopy, there: State) -> None:
+    if there.unknown_columns:
         warn(
-            f"The remote table {source.table.name} has columns that the installed plugin does not know and that are "
-            f"ignored: {', '.join(unknown)}.",
+            f"The installed plugin does not know these columns of the remote table {copy.table_name}, so they are "
+            f"ignored: {', '.join(there.unknown_columns)}.",
             UserWarning,
         )

@@ -7,6 +7,9 @@ from sqlalchemy.engine import URL
 
 from ...exceptions import ConfigurationError
 
+#: How such a URL begins, before ``://`` or the name of a driver.
+SCHEMES = frozenset({"postgresql", "postgres"})
+
 #: Seconds; where the URL does not say otherwise. A server that vanishes without a word is noticed within a minute.
 _REMOTE_DEFAULTS = {
     "connect_timeout": "10",
@@ -30,15 +33,20 @@ def postgresql_url(text: str) -> URL:
     except (exc.ArgumentError, ValueError):
         url = None
     # An "@" in the host is the rest of a password that was not percent-encoded.
-    if url is None or url.get_backend_name() not in {"postgresql", "postgres"} or "@" in (url.host or ""):
-        raise ConfigurationError(
-            "The URL of the remote database is not one of a PostgreSQL server.",
-            "Write it as postgresql://user@host:port/database, with special characters percent-encoded.",
-            setting="remote_database_url",
-            variable="KOA_REMOTE_DATABASE_URL",
-        )
+    if url is None or url.get_backend_name() not in SCHEMES or "@" in (url.host or ""):
+        raise unusable_url()
     password = url.query.get("password")
     return url.set(password=str(password)).difference_update_query(["password"]) if password else url
+
+
+def unusable_url() -> ConfigurationError:
+    """Give the error of a URL that is none of a PostgreSQL server; it does not repeat it."""
+    return ConfigurationError(
+        "The URL of the remote database is not one of a PostgreSQL server.",
+        "Write it as postgresql://user@host:port/database, with special characters percent-encoded.",
+        setting="remote_database_url",
+        variable="KOA_REMOTE_DATABASE_URL",
+    )
 
 
 def shown_url(url: URL) -> str:

@@ -43,7 +43,7 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
     if code == "42501" and "must be owner" in said:
         return RemoteError(
             f"The role {engine.url.username} is not the owner on the remote database at {host}: {first}.",
-            "Let the owner do this; nothing was changed.",
+            "Ask the owner to do this; nothing was changed.",
         )
     if code == "42501":
         what = re.search(r"permission denied for (\w+) (\S+)", said)
@@ -65,11 +65,11 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
     unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
     if unavailable:
         return RemoteUnavailableError(
-            f"The remote database at {host} cannot be used now: {said}.",
-            "The local database is as it was and serves without the remote; try again later, or check the URL.",
+            f"The remote database at {host} is not available: {said}.",
+            "The local database works without it; try again later, or check the URL.",
             host=host,
         )
-    return RemoteError(f"The remote database at {host} refused: {said}.", "")
+    return RemoteError(f"The remote database at {host} refused: {said}.", "Nothing was changed.")
 
 
 def _right_for(cause: Any, kind: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Float, Integer, Numeric, String
 
 from ...instrument.times import parse_iso
-from ..bookmark import Row
+from ..protocol import Row
 from .schema import default_literal, quote
 
 #: How the names of PostgreSQL's text types begin.

@@ -1,0 +1,104 @@
+"""How a PostgreSQL archive takes records in.
+
+All publishers of a table take one lock of the server for the length of their transaction, so that each sees the
+versions that the one before gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Connection, insert, select, text
+
+from ...exceptions import DuplicateCalibrationError
+from ...instrument.detached import record_builder
+from ...instrument.orm import ORMCalibration
+from ..chunks import in_chunks
+from ..protocol import Settled, Upload, Values
+from .schema import quote
+
+
+def take_in(
+    connection: Connection,
+    orm_class: type[ORMCalibration],
+    records: Sequence[Values],
+    upload: Upload | None,
+    is_taken_here: Callable[[str], bool],
+    host: str,
+) -> list[Settled]:
+    """Settle and insert records in a transaction of the caller; see `koa_middleware.remote.protocol.Remote.publish`."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(CAST(CAST(:name AS regclass) AS oid)::bigint)"),
+        {"name": quote(orm_class.table().name)},
+    )
+    there = _There(connection, orm_class, records, host)
+    settled = [there.settle(row, is_taken_here) for row in records]
+    if upload is not None:
+        upload([(own["filename"], row) for own, (row, is_new) in zip(records, settled, strict=True) if is_new])
+    for rows in in_chunks([row for row, is_new in settled if is_new]):
+        connection.execute(insert(orm_class.table()), rows)
+    return settled
+
+
+class _There:
+    """What the remote holds that bears on some records: their ids, names and version families."""
+
+    def __init__(
+        self, connection: Connection, orm_class: type[ORMCalibration], records: Sequence[Values], host: str
+    ) -> None:
+        columns = orm_class.table().c
+        self._orm_class = orm_class
+        self._connection = connection
+        self._host = host
+        self._build = record_builder(orm_class)
+        self._by_id: dict[str, Values] = {}
+        self._by_name: dict[str, Values] = {}
+        self._versions: dict[tuple[Any, ...], set[int]] = {}
+        for column in (columns.id, columns.filename, columns.datetime_obs):
+            self._read(column, [record[column.key] for record in records])
+
+    def _read(self, column: Column[Any], values: Sequence[Any]) -> None:
+        for some in in_chunks(values):
+            statement = select(self._orm_class.table()).where(column.in_(some))
+            for row in self._connection.execute(statement).mappings():
+                self._add(dict(row))
+
+    def _add(self, row: Values) -> None:
+        self._by_id[row["id"]] = self._by_name[row["filename"]] = row
+        self._versions.setdefault(self._family(row), set()).add(int(row["cal_version"]))
+
+    def _family(self, row: Values) -> tuple[Any, ...]:
+        return tuple(row[name] for name in ("cal_type", "datetime_obs", *self._orm_class.version_family))
+
+    def settle(self, own: Values, is_taken_here: Callable[[str], bool]) -> Settled:
+        """Give the row as it stands or will stand there, and whether it is new."""
+        known = self._by_id.get(own["id"])
+        if known is not None:
+            if known["checksum"] != own["checksum"]:
+                raise self._duplicate(own, known)
+            return Settled(known, False)
+        known = self._by_name.get(own["filename"])
+        if known is not None and own["checksum"] is not None and known["checksum"] == own["checksum"]:
+            return Settled(known, False)
+        row = {**own, "origin": "REMOTE"}
+        versions = self._versions.get(self._family(row), set())
+        if int(row["cal_version"]) in versions:
+            row["cal_version"] = f"{max(versions) + 1:03d}"
+        if row["cal_version"] != own["cal_version"] or known is not None:
+            row["filename"] = self._orm_class.filename_for(self._build(list(row.values())))
+            self._read(self._orm_class.table().c.filename, [row["filename"]])
+            if row["filename"] in self._by_name or len(row["cal_version"]) > 3 or is_taken_here(row["filename"]):
+                raise self._duplicate(row, self._by_name.get(row["filename"], row))
+        self._add(row)
+        return Settled(row, True)
+
+    def _duplicate(self, own: Values, known: Values) -> DuplicateCalibrationError:
+        return DuplicateCalibrationError(
+            f"{own['filename']} (version {own['cal_version']}, id {own['id']}) clashes with {known['filename']} "
+            f"(id {known['id']}), which has other content, here or on the remote database at {self._host}.",
+            "Nothing was published; register the file under another name.",
+            filename=own["filename"],
+            existing=known["filename"],
+            version=own["cal_version"],
+        )

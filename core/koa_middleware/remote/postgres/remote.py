@@ -1,0 +1,84 @@
+"""An archive on a PostgreSQL server, as `koa_middleware.remote.protocol.Remote` asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from sqlalchemy import func, select, update
+
+from ...exceptions import CalibrationNotFoundError
+from ...instrument.orm import ORMCalibration
+from ..protocol import Batch, Settled, SetUp, Upload, Values
+from .database import RemoteDatabase
+from .errors import host_of
+from .publishing import take_in
+from .schema import grants, initialise
+from .table import PostgresSource, connected
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+class PostgresRemote(Generic[R]):
+    """An instrument's table on a PostgreSQL server; connections are opened when they are needed.
+
+    Parameters
+    ----------
+    orm_class : type
+    url : str
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no URL of such a server.
+    """
+
+    def __init__(self, orm_class: type[R], url: str) -> None:
+        self.orm_class = orm_class
+        self.database = RemoteDatabase(orm_class, url)
+        self.host = host_of(self.database.engine)
+        self.name = self.database.name
+
+    @contextmanager
+    def connected(self) -> Iterator[PostgresSource]:
+        """Open a connection for reading."""
+        with connected(self.database.engine, self.orm_class.table()) as source:
+            yield source
+
+    def rows_of(self, ids: Sequence[str]) -> list[Batch]:
+        """Rows of some ids."""
+        with self.connected() as source, source.reading(None) as reading:
+            return list(reading.rows_of(ids))
+
+    def publish(
+        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool]
+    ) -> list[Settled]:
+        """Take records in, all or none, in one transaction."""
+        with self.database.begin() as connection:
+            return take_in(connection, self.orm_class, rows, upload, is_taken_here, self.host)
+
+    def flag(self, id: str, quality: str, reason: str, who: str) -> None:
+        """Set a record's quality; a trigger keeps who did it and why."""
+        table = self.orm_class.table()
+        with self.database.begin() as connection:
+            for name, value in (("koa.reason", reason), ("koa.flagged_by", who)):
+                connection.execute(select(func.set_config(name, value, True)))
+            changed = connection.execute(update(table).where(table.c.id == id).values(quality=quality)).rowcount
+        if not changed:
+            raise CalibrationNotFoundError(
+                f"No record in {self.name} has the id {id!r}.",
+                "It was withdrawn there; koa-cal sync brings what there is now.",
+                asked={"id": id},
+            )
+
+    def set_up(self, reader: str, publisher: str) -> SetUp:
+        """Create or complete the instrument's table, and give the grants for two roles."""
+        engine, table = self.database.engine, self.orm_class.table()
+        with self.database.translated_errors():
+            initialise(engine, table)
+            return SetUp(grants(engine, table, reader, publisher))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.database.close()

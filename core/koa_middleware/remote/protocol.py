@@ -1,0 +1,215 @@
+"""What a remote is to those who follow it and publish to it, whatever its server.
+
+Nothing of a server crosses this seam: no engine, no connection, and no error but this package's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from ..database.table import CalibrationDatabase
+from ..instrument.orm import ORMCalibration
+
+R = TypeVar("R", bound=ORMCalibration)
+
+#: Values in the order of the class's columns.
+Row = tuple[Any, ...]
+#: Values by column.
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a remote, as a reading of it yields them.
+
+    Attributes
+    ----------
+    rows : list of Row
+        Rows in form: each value is as the local database stores it.
+    odd : list of dict
+        Rows that are not, as the remote has them: ``{column: value}``.
+    """
+
+    rows: list[Row]
+    odd: list[Values] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class State:
+    """How a remote stands to a client's bookmark.
+
+    Attributes
+    ----------
+    bookmark : str
+        Stands for all that the remote shows now; only the remote can read it.
+    continues : bool
+        Whether the client's bookmark belongs to this history and to these columns, so that it can be followed.
+    behind : bool
+        Whether this server has not come as far as the client's bookmark yet, as a replica may.
+    news : bool
+        Whether anything was written since the client's bookmark.
+    unknown_columns : tuple of str
+        Columns that the instrument's class does not know.
+    """
+
+    bookmark: str
+    continues: bool
+    behind: bool
+    news: bool
+    unknown_columns: tuple[str, ...] = ()
+
+
+class Reading(Protocol):
+    """One consistent view of a remote.
+
+    Attributes
+    ----------
+    state : State
+        Of this view.
+    """
+
+    state: State
+
+    def withdrawn(self, since: str) -> Generator[list[str]]:
+        """Ids of rows that went since a bookmark and are not there now."""
+        ...
+
+    def changed(self, since: str) -> Generator[Batch]:
+        """Rows that were written since a bookmark."""
+        ...
+
+    def sweep(self, after: str) -> Generator[Batch]:
+        """All rows whose id comes after a given one, in the order of the ids' code points."""
+        ...
+
+
+class Source(Protocol):
+    """A remote that is being read."""
+
+    def state(self, since: str | None) -> State:
+        """Tell how the remote stands to a bookmark; costs one round trip, whatever the number of rows."""
+        ...
+
+    def reading(self, since: str | None) -> AbstractContextManager[Reading]:
+        """Give a consistent view.
+
+        Raises
+        ------
+        SchemaMismatchError
+            When the remote lacks a column that the class needs.
+        """
+        ...
+
+
+class Settled(NamedTuple):
+    """A published record.
+
+    Attributes
+    ----------
+    row : dict
+        As the remote has it.
+    is_new : bool
+        Whether it was not there before.
+    """
+
+    row: Values
+    is_new: bool
+
+
+#: Gets ``(file name here, row as the remote will have it)`` of each record.
+Upload = Callable[[Sequence[tuple[str, Values]]], None]
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What setting up a remote gave.
+
+    Attributes
+    ----------
+    grants : list of str
+        Statements by which the owner lets others read and publish.
+    """
+
+    grants: list[str]
+
+
+class Remote(Protocol[R]):
+    """An instrument's rows at an archive.
+
+    Every method raises a `RemoteUnavailableError` when the server does not answer, a `RemoteError` when a right is
+    missing, and a `SchemaMismatchError` when the archive is not set up for the instrument.
+
+    Attributes
+    ----------
+    name, host : str
+        The archive and its server, as messages call them; hold no secret.
+    orm_class : type
+    """
+
+    name: str
+    host: str
+    orm_class: type[R]
+
+    @property
+    def database(self) -> CalibrationDatabase[R]:
+        """The archive's rows as records, for selections that ask the archive itself."""
+        ...
+
+    def connected(self) -> AbstractContextManager[Source]:
+        """Open a connection for reading."""
+        ...
+
+    def rows_of(self, ids: Sequence[str]) -> list[Batch]:
+        """Rows of some ids."""
+        ...
+
+    def publish(
+        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool]
+    ) -> list[Settled]:
+        """Take records in, all or none; one that is there already stays as it is.
+
+        Parameters
+        ----------
+        rows : sequence of dict
+        upload : callable or None
+            Called with all that are new, before anyone sees their rows.
+        is_taken_here : callable
+            Whether a file name belongs to another record of the publisher.
+
+        Returns
+        -------
+        list of Settled
+            Aligned with `rows`. Another version and file name were given where one was taken.
+
+        Raises
+        ------
+        DuplicateCalibrationError
+            When an id or a name belongs to other content.
+        """
+        ...
+
+    def flag(self, id: str, quality: str, reason: str, who: str) -> None:
+        """Set a record's quality, and keep who did it and why.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        ...
+
+    def set_up(self, reader: str, publisher: str) -> SetUp:
+        """Make or complete what the archive needs, for its owner; running it again changes nothing.
+
+        Parameters
+        ----------
+        reader, publisher : str
+            Roles that the grants name.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close all connections."""
+        ...

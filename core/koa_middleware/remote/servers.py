@@ -1,0 +1,94 @@
+"""Which kind of server a URL means; the only place that knows the kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypeVar
+
+from ..exceptions import RemoteNotConfiguredError, RemoteUnavailableError
+from ..instrument.orm import ORMCalibration
+from ..settings import OFFLINE, REMOTE_DATABASE_URL, Settings
+from .postgres.engine import SCHEMES, postgresql_url, shown_url, unusable_url
+from .protocol import Remote
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+def check_url(url: str) -> None:
+    """Check that a URL is one of a known kind of server; opens no connection.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is none; the message does not repeat it, since a password may stand in it.
+    """
+    without_password(url)
+
+
+def without_password(url: str) -> str:
+    """Give a URL as messages may show it.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if _is_of(SCHEMES, url):
+        return shown_url(postgresql_url(url))
+    raise unusable_url()
+
+
+def remote_at(url: str, orm_class: type[R]) -> Remote[R]:
+    """Give an instrument's rows at a server; opens no connection.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if _is_of(SCHEMES, url):
+        from .postgres.remote import PostgresRemote
+
+        return PostgresRemote(orm_class, url)
+    raise unusable_url()
+
+
+def _is_of(schemes: Collection[str], url: str) -> bool:
+    return url.partition(":")[0].partition("+")[0].strip().lower() in schemes
+
+
+def require_remote(settings: Settings, orm_class: type[R], purpose: str = "This") -> Remote[R]:
+    """Give the remote that the settings name, for work over the network; see `required`."""
+    url = settings.remote_database_url
+    return required(None if url is None else remote_at(url, orm_class), settings, purpose)
+
+
+def required(remote: Remote[R] | None, settings: Settings, purpose: str = "This") -> Remote[R]:
+    """Give a remote that work over the network needs.
+
+    Parameters
+    ----------
+    remote : Remote or None
+        The one of the settings, if they name one.
+    settings : Settings
+    purpose : str
+        What needs it, as the beginning of a sentence.
+
+    Raises
+    ------
+    RemoteNotConfiguredError
+        When there is none.
+    RemoteUnavailableError
+        When the store is offline.
+    """
+    if remote is None:
+        raise RemoteNotConfiguredError(
+            f"{purpose} needs a remote database, and none is set.",
+            f"Set {REMOTE_DATABASE_URL} or pass remote_database_url.",
+            variable=REMOTE_DATABASE_URL,
+        )
+    if settings.offline:
+        raise RemoteUnavailableError(
+            f"{purpose} needs {remote.name}, and the store is offline.",
+            f"Unset {OFFLINE} where there is a network; nothing was changed.",
+            host=remote.host,
+        )
+    return remote
