@@ -192,10 +192,11 @@ def test_each_hook_is_documented_with_its_signature() -> None:
     assert [signature for signature in signatures if f"{signature}:" not in page("plugin-reference.md")] == []
 
 
-def test_each_error_is_documented_with_its_attributes() -> None:
+def test_each_error_and_warning_is_documented_with_its_attributes() -> None:
     rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` (\|.*)$", page("errors.md"), re.MULTILINE)}
     errors = {name: error for name, error in vars(exceptions).items() if inspect.isclass(error)}
-    errors = {name: error for name, error in errors.items() if issubclass(error, exceptions.KoaMiddlewareError)}
+    ours = (exceptions.KoaMiddlewareError, UserWarning)
+    errors = {name: error for name, error in errors.items() if issubclass(error, ours)}
     assert set(rows) == set(errors)
     missing = [
         f"{name}.{value}"

@@ -139,7 +139,7 @@ class PluginRegistry:
                 raise self._unknown(name)
             if len(found) > 1:
                 owners = " and ".join(_package(entry) for entry in found)
-                raise _invalid(name, owners, "several packages bring this instrument")
+                raise _invalid(name, owners, "several packages provide this instrument")
             self._loaded[name] = self._load(found[0])
         return self._loaded[name]
 
@@ -150,7 +150,7 @@ class PluginRegistry:
             self._manager.register(module, entry.name)
         except Exception as error:
             raise _invalid(
-                entry.name, package, f"importing {entry.value} fails with {type(error).__name__}: {error}"
+                entry.name, package, f"importing {entry.value} failed with {type(error).__name__}: {error}"
             ) from error
         try:
             self._manager.check_pending()
@@ -160,28 +160,28 @@ class PluginRegistry:
             )
             plugins = hook()
         except Exception as error:
-            raise _invalid(entry.name, package, f"its hook fails with {type(error).__name__}: {error}") from error
+            raise _invalid(entry.name, package, f"its hook failed with {type(error).__name__}: {error}") from error
         finally:
             self._manager.unregister(module)
         if not plugins:
             raise _invalid(entry.name, package, f"{entry.value} has no hook koa_register_instrument")
         plugin = plugins[0]
         if not isinstance(plugin, InstrumentPlugin):
-            raise _invalid(entry.name, package, f"its hook returns {plugin!r}, not an InstrumentPlugin")
+            raise _invalid(entry.name, package, f"its hook returned {plugin!r}, not an InstrumentPlugin")
         if plugin.name != entry.name:
             raise _invalid(
-                entry.name, package, f"its entry point is named {entry.name}, its instrument is {plugin.name}"
+                entry.name, package, f"its entry point is named {entry.name}, but its instrument is {plugin.name}"
             )
         return plugin
 
     def _unknown(self, name: str) -> UnknownInstrumentError:
-        extra = f"pip install 'koa-middleware[{name}]' would bring it." if name in _extras() else ""
-        names = ", ".join(self.names()) or "none"
+        names = self.names()
+        others = f", only for {', '.join(names)}" if names else ""
         return UnknownInstrumentError(
-            f"No plugin for the instrument {name!r} is installed; installed: {names}.",
-            extra or "Install the instrument's package.",
+            f"No plugin is installed for the instrument {name!r}{others}.",
+            f"Run pip install 'koa-middleware[{name}]'." if name in _extras() else "Install the instrument's package.",
             instrument=name,
-            available=tuple(self.names()),
+            available=tuple(names),
         )
 
 
@@ -223,10 +223,10 @@ def _package(entry: EntryPoint) -> str:
 
 
 def _invalid(instrument: str, package: str, fault: str) -> InvalidPluginError:
-    name = f"The plugin {instrument or 'given'}" + (f" of {package}" if package else "")
+    name = " ".join(filter(None, ["The plugin", instrument, package and f"of {package}"]))
     return InvalidPluginError(
         f"{name} cannot be used: {fault}.",
-        "Correct, update or uninstall that package." if package else "Correct the plugin.",
+        "Fix, update or uninstall that package." if package else "Fix the plugin.",
         instrument=instrument,
         distribution=package,
     )

@@ -85,7 +85,7 @@ def resolve(
     folder = _pick(cache_dir, CACHE_DIR, environ, lambda text, _: Path(text))
     if folder is None:
         raise ConfigurationError(
-            "No folder is named for the calibration cache.",
+            "No cache folder is set.",
             f"Set the environment variable {CACHE_DIR} or pass cache_dir.",
             setting="cache_dir",
             variable=CACHE_DIR,
@@ -111,7 +111,7 @@ def resolve(
 def _pick(argument: object, variable: str, environ: Mapping[str, str], parse: Callable[[str, str], T]) -> T | None:
     """Parse the first of argument and variable that is set."""
     for value, name in (
-        (argument, f"the argument in place of {variable}"),
+        (argument, f"The argument for {variable}"),
         (environ.get(variable), variable),
     ):
         if value is None:
@@ -145,7 +145,7 @@ def _plain_name(text: str, name: str) -> str:
     if text in {".", ".."} or any(character in text for character in "/\\\0"):
         raise ConfigurationError(
             f"{name} is {text!r}, which is a path.",
-            "Give a file name; the file stands in the database folder of the cache.",
+            "Give a file name only; the file is kept in the database folder of the cache.",
             setting=name,
             variable=name,
         )
@@ -157,8 +157,8 @@ def _absolute(path: Path, variable: str) -> Path:
         return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
     except (RuntimeError, OSError) as error:
         raise ConfigurationError(
-            f"The folder {path} cannot be found: {error}.",
-            f"Give {variable} as an absolute path.",
+            f"The folder {path} of {variable} cannot be found: {error}.",
+            "Give an absolute path.",
             setting=variable,
             variable=variable,
         ) from error

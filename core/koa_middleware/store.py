@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -11,17 +11,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
 from .cache.folder import Cache
-from .cache.prefetch import PrefetchReport
-from .cache.provide import WORKERS, Provider
-from .cache.verify import VerificationReport
+from .cache.placing import Holdings
+from .cache.provide import WORKERS, Provider, Transport
 from .choosing.explanation import Explanation
-from .choosing.frame_sets import Wanted, choose_set, types_for, wanted_for
+from .choosing.frame_sets import choose_set, types_for, wanted_for
 from .choosing.selector import CalibrationSelector
 from .database.flags import check_judgement, this_user, write_flag
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase
 from .disk.reading import user_path
-from .exceptions import CalibrationNotFoundError, ConfigurationError, IntegrityError, KoaMiddlewareError, all_in_one
+from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError, all_in_one
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
@@ -30,7 +29,9 @@ from .settings import resolve
 
 if TYPE_CHECKING:
     from .cache.bundle import BundleExport, BundleImport
+    from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
+    from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict
     from .fetch.progress import Progress
     from .remote.archive import Archive
@@ -121,8 +122,8 @@ class CalibrationStore(Generic[R]):
         self._cache = Cache(self.settings.cache_dir)
         self._cache.create()
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
-        self._files = Provider(self.settings, self._cache, self.local_db)
-        self._registration = Registration(self._cache, self.local_db)
+        self._holdings = Holdings(self._cache, self.local_db)
+        self._files = Provider(self.settings, self._holdings)
         self._sync_if_older_than = sync_if_older_than
 
     @cached_property
@@ -242,7 +243,8 @@ class CalibrationStore(Generic[R]):
         RemoteError, IntegrityError
             When the file is not here and does not come, or is not what its record says.
         """
-        return self._provide(self.select(input, selector), use_cached)
+        record = self.select(input, selector)
+        return CalibrationResult(self._files.provide(record, self._use_cached(use_cached)), record)
 
     @overload
     def get_calibrations(
@@ -272,7 +274,11 @@ class CalibrationStore(Generic[R]):
         values = column_values(self.orm_class, input)
         chosen = choose_set(values, types_for(self.orm_class, values, cal_types), self.select)
         records = {name: record for name, record in chosen.items() if not isinstance(record, KoaMiddlewareError)}
-        files = dict(zip(records, self.get_many(list(records.values())), strict=True))
+        outcomes = self._files.provide_many(list(records.values()), self.use_cached)
+        files = {
+            name: file if isinstance(file, KoaMiddlewareError) else CalibrationResult(file.path, record)
+            for (name, record), file in zip(records.items(), outcomes, strict=True)
+        }
         found = {
             name: answer if isinstance(answer, KoaMiddlewareError) else files[name] for name, answer in chosen.items()
         }
@@ -290,35 +296,6 @@ class CalibrationStore(Generic[R]):
             )
         return found
 
-    def get_many(
-        self, records: Sequence[R], *, workers: int = WORKERS, bar: bool = False
-    ) -> list[CalibrationResult | KoaMiddlewareError]:
-        """Give the verified files of many records; what is not here comes in parallel.
-
-        Parameters
-        ----------
-        records : sequence of records
-        workers : int
-            Number of parallel transfers.
-        bar : bool
-            Whether a terminal shows how they come.
-
-        Returns
-        -------
-        list
-            Aligned with `records`; an error stands in the place of its record.
-
-        Raises
-        ------
-        ConfigurationError
-            When a setting, such as the calibration URL or the cookie file, is unusable.
-        """
-        outcomes = self._files.provide_many(records, self.use_cached, workers=workers, bar=bar)
-        return [
-            outcome if isinstance(outcome, KoaMiddlewareError) else CalibrationResult(outcome.path, record)
-            for record, outcome in zip(records, outcomes, strict=True)
-        ]
-
     def get_calibration_by_id(self, id: str, *, use_cached: bool | None = None) -> CalibrationResult:
         """Give the calibration of an id, as a verified file on disk and its record.
 
@@ -329,7 +306,7 @@ class CalibrationStore(Generic[R]):
         RemoteError, IntegrityError
             As in `get_calibration`.
         """
-        return self._provide(self.local_db.query_by_id(id), use_cached)
+        return CalibrationResult(*self._files.provide_by_id(id, self._use_cached(use_cached)))
 
     def _selector(self, selector: Any) -> Any:
         if isinstance(selector, type) and issubclass(selector, CalibrationSelector):
@@ -406,7 +383,8 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the cache cannot be written.
         """
-        return CalibrationResult(*self._registration.register(source, origin, new_version))
+        placed = Registration(self._holdings).register(source, origin, new_version)
+        return CalibrationResult(placed.path, placed.record)
 
     register_local_calibration = register_calibration
 
@@ -442,10 +420,11 @@ class CalibrationStore(Generic[R]):
         records: Iterable[R] | None = None,
         workers: int = WORKERS,
         progress: Progress | None = None,
+        announce: Callable[[str], None] | None = None,
     ) -> PrefetchReport:
         """Download ahead what will be needed, in parallel.
 
-        What fails, and what nothing fits, stands in the report and does not stop the others.
+        A file that cannot be downloaded, and a frame that nothing fits, are in the report and stop no other.
 
         Parameters
         ----------
@@ -459,25 +438,22 @@ class CalibrationStore(Generic[R]):
             Number of parallel transfers.
         progress : callable, optional
             Called with the bytes that have come since its last call; without it a terminal shows a bar.
+        announce : callable, optional
+            Called once, before anything is downloaded, with a line that says how much that is and how much is free.
 
         Raises
         ------
         CacheError
             When the files do not fit on the disk; then none is downloaded.
+        ConfigurationError
+            When a setting, such as the calibration URL or the cookie file, is unusable.
         """
-        wanted = self.wanted(inputs, cal_types, records)
-        report = self._files.prefetch(wanted.records, workers, progress)
+        frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
+        wanted = wanted_for(self.orm_class, frames, None if cal_types is None else list(cal_types), self.select)
+        transport = Transport(workers, progress)
+        report = self._files.prefetch([*(records or ()), *wanted.records], transport, announce)
         report.unmatched.update(wanted.unmatched)
         return report
-
-    def wanted(
-        self, inputs: Any = None, cal_types: Iterable[str] | None = None, records: Iterable[R] | None = None
-    ) -> Wanted[R]:
-        """Give the records that `prefetch` would bring, and the frames and types that nothing fits."""
-        frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
-        found = wanted_for(self.orm_class, frames, None if cal_types is None else list(cal_types), self.select)
-        found.records[:0] = records or ()
-        return found
 
     def verify(self, repair: bool = False) -> VerificationReport:
         """Hash every cached file and compare it with its record.
@@ -491,26 +467,7 @@ class CalibrationStore(Generic[R]):
         -------
         VerificationReport
         """
-        report = VerificationReport()
-        for record, path, fault in self._files.verifier.check_all():
-            report.note(record, fault)
-            if repair and record.filename in report.bad:
-                failure = _outcome(
-                    lambda record=record, path=path, fault=fault: self._repair(record, path, fault), True
-                )
-                if not isinstance(failure, KoaMiddlewareError):
-                    report.repaired.append(record.filename)
-                elif not isinstance(failure, IntegrityError):  # which says no more than the fault
-                    report.bad[record.filename] = f"{fault}; it did not come again: {failure.message}"
-        return report
-
-    def _repair(self, record: R, path: Path, fault: str) -> None:
-        self._files.set_aside(record, path, fault)
-        self._files.provide(record, use_cached=True)
-
-    def missing_size(self, records: Sequence[R]) -> int:
-        """Bytes that a prefetch of these records would bring, as far as their sizes are recorded."""
-        return self._files.missing_size(records)
+        return self._files.verify(repair)
 
     def export_bundle(self, path: str | os.PathLike[str], records: Iterable[R]) -> BundleExport:
         """Write records with their files into one tar, for a machine without a network.
@@ -531,7 +488,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import export_bundle
 
-        return export_bundle(user_path(path), records, self._files, self._registration)
+        return export_bundle(user_path(path), self.orm_class.instrument_name, records, self._files)
 
     def import_bundle(self, path: str | os.PathLike[str]) -> BundleImport:
         """Take in the records of a bundle, each with its file or not at all.
@@ -548,7 +505,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import BundleImporter
 
-        return BundleImporter(self._files, self._registration).run(user_path(path))
+        return BundleImporter(self._files, self._holdings).run(user_path(path))
 
     def prune(
         self,
@@ -581,13 +538,14 @@ class CalibrationStore(Generic[R]):
         CacheError
             When a file cannot be removed, or another database of the cache cannot be read.
         """
-        from .cache.prune import Limits, Pruner
+        from .cache.prune import Pruner
+        from .cache.prune_decision import Limits
 
         days = None if older_than is None else older_than / timedelta(days=1)
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
         if limits.given:
             self._files.require_url()
-        return Pruner(self._cache, self.local_db).prune(limits, dry_run)
+        return Pruner(self._holdings).prune(limits, dry_run)
 
     # -- the archive's database ----------------------------------------------------------------------------------------
 
@@ -681,9 +639,8 @@ class CalibrationStore(Generic[R]):
             self._archive.flag(record, word, reason)
         return self.local_db.query_by_id(record.id)
 
-    def _provide(self, record: R, use_cached: bool | None) -> CalibrationResult:
-        cached = self.use_cached if use_cached is None else use_cached
-        return CalibrationResult(self._files.provide(record, cached), record)
+    def _use_cached(self, said: bool | None) -> bool:
+        return self.use_cached if said is None else said
 
 
 def _fit(selector: Any, values: Mapping[str, Any], database: Any) -> Any:

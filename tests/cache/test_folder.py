@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from koa_middleware import ConfigurationError, SourceFileError, UnsafeFilenameError
 from koa_middleware.cache.folder import Cache
+from koa_middleware.disk.checksums import Signature
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_file_system_without_hard_links_is_good_enough(cache: Cache, tmp_path:
 def test_a_source_seen_before_must_be_the_one_that_is_copied(cache: Cache, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"header of the first")
-    seen = cache.signature(source)
+    seen = Signature.of(source)
     assert cache.stage(source, seen).path.read_bytes() == b"header of the first"
     (tmp_path / "new").write_bytes(b"header of the other")
     (tmp_path / "new").replace(source)
@@ -112,14 +113,14 @@ def test_a_quarantined_file_is_kept_out_of_the_way_each_under_its_own_name(cache
 def test_a_signature_changes_when_the_file_does(cache: Cache) -> None:
     path = cache.calibrations / "a.fits"
     path.write_bytes(b"12")
-    first = cache.signature(path)
-    assert cache.signature(path) == first
+    first = Signature.of(path)
+    assert Signature.of(path) == first
     os.utime(path, ns=(0, first.mtime_ns + 1))
-    touched = cache.signature(path)
+    touched = Signature.of(path)
     path.write_bytes(b"123")
-    assert len({first, touched, cache.signature(path)}) == 3
+    assert len({first, touched, Signature.of(path)}) == 3
     with pytest.raises(FileNotFoundError):
-        cache.signature(cache.calibrations / "missing")
+        Signature.of(cache.calibrations / "missing")
 
 
 def test_a_folder_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:

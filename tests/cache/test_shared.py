@@ -81,8 +81,9 @@ def test_a_file_of_the_shared_cache_is_used_where_it_stands(places: Places, user
     assert get(store) == places.file("first.fits")
     assert store.get_local_filepath(record) == places.file("first.fits")
     assert store.calibration_in_cache(record)
-    assert store.missing_size(store.query()) == 0
-    assert store.prefetch(records=store.query()).cached == list(NAMES)
+    said: list[str] = []
+    assert store.prefetch(records=store.query(), announce=said.append).cached == list(NAMES)
+    assert said == ["2 calibrations: 2 are here"]
     assert files_under(places.own) == []
     assert places.state() == before
 

@@ -20,6 +20,10 @@ import koa_middleware
 import pytest
 from koa_middleware import CalibrationStore, InstrumentPlugin, get_plugin, open_store, plugins
 from koa_middleware.cli import main
+from koa_middleware.remote.postgres.engine import postgresql_engine
+from sqlalchemy import make_url, text
+
+Run = Callable[..., Any]
 
 #: The package of an instrument that does not exist.
 TESTSPEC = """
@@ -315,3 +319,65 @@ def add_records(testspec: InstrumentPlugin) -> Callable[[int], None]:
             store.local_db.add(records)
 
     return add
+
+
+class Archive:
+    """The database that ``KOA_REMOTE_DATABASE_URL`` names, as its owner has it, and the folder of its files."""
+
+    def __init__(self, url: str, files: Path) -> None:
+        self.url = url
+        self.files = files
+        self.engine = postgresql_engine(url)
+        self.password = str(make_url(url).password)
+
+    def execute(self, *statements: Any) -> None:
+        with self.engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement) if isinstance(statement, str) else statement)
+
+
+@pytest.fixture
+def archive(fresh_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    """An empty database, which the environment names."""
+    found = Archive(fresh_database, tmp_path / "served")
+    found.files.mkdir()
+    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", found.url)
+    monkeypatch.setenv("KOA_CALIBRATION_URL", found.files.as_uri())
+    yield found
+    found.engine.dispose()
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Give a function that goes on with the cache of another person."""
+    return lambda person: monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(tmp_path / person))
+
+
+@pytest.fixture
+def typed(koa_cal: Run, archive: Archive) -> Run:
+    """Give a function that runs a command of testspec; the password is never in what it prints."""
+
+    def run(*arguments: object) -> Any:
+        found = koa_cal(*arguments, "-i", "testspec")
+        assert archive.password not in found.out + found.err
+        return found
+
+    return run
+
+
+@pytest.fixture
+def published(typed: Run, archive: Archive, write: Run, at: Run) -> None:
+    """Publish a dark and a flat of the frame's night, a bad one, and one of another night; go on as an observer."""
+    typed("remote", "init").ended(0)
+    at("keck")
+    for name, mjd, cal_type in (
+        ("dark.fits", 61083.4, "dark"),
+        ("flat.fits", 61083.3, "flat"),
+        ("bad.fits", 61083.5, "dark"),
+        ("late.fits", 61090.5, "dark"),
+    ):
+        typed("register", write(name, mjd, cal_type)).ended(0)
+    typed("flag", "bad.fits", "bad", "--reason", "test").ended(0)
+    typed("publish", "--upload", archive.files).ended(0)
+    at("observer")
+    typed("sync").ended(0)

@@ -60,4 +60,4 @@ def test_a_plugin_without_a_demo_says_so(
 ) -> None:
     source = (distribution / "koa_middleware_testspec.py").read_text().replace("demo=write_night,", "")
     run = with_only(make_distribution(tmp_path / "plain", "testspec", source))
-    assert "brings no demo" in run("demo", "-i", "testspec").ended(2).said
+    assert "has no demo" in run("demo", "-i", "testspec").ended(2).said

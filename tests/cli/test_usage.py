@@ -172,3 +172,52 @@ def test_no_secret_of_the_environment_is_ever_written(
     written = [koa_cal(*debug, *command) for command in commands for debug in ([], ["--debug"])]
     assert any(found.code for found in written)
     assert [found for found in written if SECRET in found.out + found.err] == []
+
+
+@pytest.mark.usefixtures("night")
+def test_a_type_may_be_named_in_any_letter_case(koa_cal: Run, frame: Path) -> None:
+    assert list(koa_cal("best", frame, "--type", "DARK", "--json").ended(0).json["calibrations"]) == ["dark"]
+    assert koa_cal("explain", frame, "--type", "Dark", "--json").ended(0).json["cal_type"] == "dark"
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize("command", ["best", "explain"])
+def test_an_unknown_type_is_wrong_usage_and_the_known_ones_are_said(koa_cal: Run, frame: Path, command: str) -> None:
+    found = koa_cal(command, frame, "--type", "wavelengths").ended(2)
+    assert found.out == ""
+    assert "'wavelengths'" in found.said
+    assert "dark, flat, arc, bias" in found.said
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/masters", "nowhere"])
+@pytest.mark.parametrize("command", ["get", "best", "prefetch"])
+def test_an_unusable_url_is_wrong_configuration_and_said_once(
+    koa_cal: Run, write: Run, cache: Path, monkeypatch: pytest.MonkeyPatch, command: str, url: str
+) -> None:
+    for name, mjd in (("one.fits", 61083.0), ("two.fits", 61084.0)):
+        koa_cal("register", write(name, mjd, "dark"), "--origin", "REMOTE").ended(0)
+        (cache / "calibrations" / name).unlink()
+    monkeypatch.setenv("KOA_CALIBRATION_URL", url)
+    wanted = {
+        "get": ("one.fits", "two.fits", "-i", "testspec"),
+        "best": (write("frame.fits", 61083.5), "--type", "dark"),
+        "prefetch": ("--since", "2026-02-12", "-i", "testspec"),
+    }
+    found = koa_cal(command, *wanted[command]).ended(2)
+    assert found.out == ""
+    assert found.err.count("calibration URL") == 1
+
+
+@pytest.mark.parametrize("command", [["show"], ["get"], ["flag", "bad", "--reason", "light leak"]])
+def test_a_name_that_nothing_has_exits_with_1(koa_cal: Run, command: list[str]) -> None:
+    found = koa_cal(command[0], "nosuch.fits", *command[1:], "-i", "testspec").ended(1)
+    assert found.out == ""
+    assert "'nosuch.fits'" in found.said
+
+
+@pytest.mark.parametrize("command", [["sync"], ["publish"], ["remote", "init"]])
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_without_an_archive_these_commands_are_wrong_usage(koa_cal: Run, command: list[str], more: list[str]) -> None:
+    found = koa_cal(*command, *more, "-i", "testspec").ended(2)
+    assert found.out == ""
+    assert "KOA_REMOTE_DATABASE_URL" in found.said

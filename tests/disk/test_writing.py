@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from koa_middleware import CacheError, SourceFileError
-from koa_middleware.disk.writing import cache_errors, sync_folder
+from koa_middleware.disk.writing import cache_errors, copy_stream, move_into_place, new_file, sync_folder, whole_file
 
 
 @pytest.mark.parametrize(
@@ -14,10 +17,10 @@ from koa_middleware.disk.writing import cache_errors, sync_folder
     [
         (errno.ENOSPC, "Free some space"),
         (errno.EDQUOT, "Free some space"),
-        (errno.EFBIG, "raise its limit"),
-        (errno.EACCES, "Make .* writable"),
+        (errno.EFBIG, "raise your quota"),
+        (errno.EACCES, "Check the permissions"),
         (errno.EROFS, "another cache folder"),
-        (errno.EIO, "its disk is sound"),
+        (errno.EIO, "its disk works"),
     ],
 )
 def test_a_failed_write_says_what_to_do(tmp_path: Path, number: int, hint: str) -> None:
@@ -35,3 +38,59 @@ def test_errors_of_ours_and_name_clashes_pass_through(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(CacheError, match="gone cannot be written"):
         sync_folder(tmp_path / "gone")
+
+
+def test_a_whole_file_has_its_name_at_the_end_and_not_before(tmp_path: Path) -> None:
+    final = tmp_path / "a.fits"
+    with whole_file(final) as sink:
+        sink.write(b"content")
+        assert not final.exists()
+        assert list(tmp_path.glob("*.fits")) == []
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.fits": b"content"}
+
+
+@pytest.mark.parametrize("writing", [new_file, whole_file])
+def test_what_is_not_written_to_its_end_leaves_nothing(tmp_path: Path, writing: Any) -> None:
+    with pytest.raises(ZeroDivisionError), writing(tmp_path / "a.fits") as sink:  # noqa: PT012
+        sink.write(b"half of the cont")
+        1 / 0  # noqa: B018
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_replaced_only_on_request(tmp_path: Path) -> None:
+    final = tmp_path / "a.fits"
+    final.write_bytes(b"older")
+    with pytest.raises(FileExistsError), whole_file(final) as sink:
+        sink.write(b"newer")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.fits": b"older"}
+    with whole_file(final, replace=True) as sink:
+        sink.write(b"newer")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.fits": b"newer"}
+
+
+def test_without_hard_links_a_name_that_is_taken_is_still_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "the file system has no hard links")
+
+    monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "first").write_bytes(b"1")
+    (tmp_path / "second").write_bytes(b"2")
+    move_into_place(tmp_path / "first", tmp_path / "a")
+    with pytest.raises(FileExistsError):
+        move_into_place(tmp_path / "second", tmp_path / "a")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"1", "second": b"2"}
+
+
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match=r"gone/a\.fits cannot be written"), whole_file(tmp_path / "gone" / "a.fits"):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+@pytest.mark.parametrize("size", [0, 1, (1 << 16) + 1, 3_000_000])
+def test_a_copy_is_whole_and_hashed(kind: str, size: int) -> None:
+    content, sink = os.urandom(size), io.BytesIO()
+    assert copy_stream(io.BytesIO(content), sink, kind) == f"{kind}:{hashlib.new(kind, content).hexdigest()}"
+    assert sink.getvalue() == content

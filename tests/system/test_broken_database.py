@@ -44,9 +44,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "get_calibration_by_id": lambda store, _: store.get_calibration_by_id("mine"),
     "get_calibrations": lambda store, _: store.get_calibrations(FRAME),
     "get_local_filepath": lambda store, _: store.get_local_filepath(MINE),
-    "get_many": lambda store, _: store.get_many([MINE, THEIRS]),
     "import_bundle": lambda store, folder: store.import_bundle(folder / "made.tar"),
-    "missing_size": lambda store, _: store.missing_size([MINE, THEIRS]),
     "prefetch": lambda store, _: store.prefetch([FRAME], records=[THEIRS]),
     "prune": lambda store, _: store.prune(max_size=0),
     "publish": lambda store, folder: store.publish(upload_to=folder),
@@ -58,7 +56,6 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "sync_from_remote": lambda store, _: store.sync_from_remote(),
     "to_table": lambda store, _: store.to_table([MINE]),
     "verify": lambda store, _: store.verify(repair=True),
-    "wanted": lambda store, _: store.wanted([FRAME], None, []),
 }
 
 #: The same of a local database.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -211,6 +212,24 @@ def test_a_missing_file_says_what_is_missing_where_nothing_can_come(opening: Ope
         opening(calibration_url=None).get_calibration_by_id(one.id)
 
 
+def test_offline_opens_no_socket(opening: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, missing = remote(), remote(mjd=60001.0)
+    add(opening(), here, missing)
+    path = opening().get_calibration_by_id(here.id).path
+    monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("a socket was opened"))
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a socket was opened"))
+    store = opening(offline=True)
+    assert store.get_calibration_by_id(here.id).path == path
+    for call in (
+        lambda: store.get_calibration_by_id(missing.id),
+        lambda: store.get_calibration_by_id(here.id, use_cached=False),
+        lambda: store.download_calibration(here),
+    ):
+        with pytest.raises(DownloadError, match="the store is offline"):
+            call()
+    assert list(store.prefetch(records=[here, missing]).failed) == [missing.filename]
+
+
 def test_a_record_without_a_checksum_is_verified_by_size_and_marked(opening: Open) -> None:
     store = opening()
     sized, unknown = remote(checksum=None), remote(checksum=None, file_size=None, mjd=60001.0)
@@ -294,7 +313,7 @@ def test_a_repair_brings_again_what_it_can_and_says_what_it_cannot(opening: Open
     assert not mended.ok
     spoil(store.get_local_filepath(gone))
     with opening("status/404") as nowhere:
-        assert "it did not come again" in nowhere.verify(repair=True).bad[gone.filename]
+        assert "it could not be downloaded again" in nowhere.verify(repair=True).bad[gone.filename]
     assert store.get_calibration_by_id(gone.id).path.read_bytes() == content(gone.filename)
     assert store.get_local_filepath(bad).read_bytes() == content(bad.filename)
     path.unlink()
@@ -372,7 +391,7 @@ def test_what_does_not_fit_on_the_disk_is_said_before_anything_comes(opening: Op
     store = opening()
     small, huge = remote(), remote(mjd=60001.0, file_size=10**18)
     add(store, small, huge)
-    with pytest.raises(CacheError, match="do not fit on the disk"):
+    with pytest.raises(CacheError, match=r"has .*B free; this download needs 1000000 TB"):
         store.prefetch(records=[small, huge])
     assert server.log(small.filename) == server.log(huge.filename) == []
     assert store.prefetch(records=[small]).ok
@@ -414,7 +433,8 @@ def test_a_template_of_columns_names_each_file(open_demo: Open, server: Server) 
 
 ASK = """
 import hashlib, os, sys
-from koa_middleware import CalibrationStore, download
+from koa_middleware import CalibrationStore
+from koa_middleware.fetch import server
 from tests.conftest import DemoCalibration
 folder, url, id = sys.argv[1:]
 waiting, go = os.pipe()

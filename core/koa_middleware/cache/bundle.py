@@ -6,21 +6,20 @@ neither, under the rules of a registration; what is in conflict with what is her
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
-from ..disk.checksums import digest_of
+from ..disk.checksums import Checksum, digest_of
+from ..disk.room import check_room
 from ..exceptions import CacheError, DuplicateCalibrationError, KoaMiddlewareError, SourceFileError, all_in_one
-from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from ..register import Registration
 from .bundle_file import DAMAGE, Entry, Opener, entry_of, open_bundle, write_bundle
 from .folder import Staged
+from .placing import Holdings, Placed
 from .provide import Provider
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -85,12 +84,12 @@ class BundleImport:
         return not self.conflicts and not self.failed
 
 
-def export_bundle(path: Path, records: Iterable[R], files: Provider[R], registration: Registration[R]) -> BundleExport:
+def export_bundle(path: Path, instrument: str, records: Iterable[R], files: Provider[R]) -> BundleExport:
     """Write a bundle; see `CalibrationStore.export_bundle`."""
     report = BundleExport(path)
     entries = []
     wanted = list({record.id: record for record in records}.values())
-    outcomes = files.provide_many(wanted, True, bar=True)
+    outcomes = files.provide_many(wanted, True)
     if failures := [outcome for outcome in outcomes if isinstance(outcome, KoaMiddlewareError)]:
         raise all_in_one(failures)
     found = [outcome.path for outcome in outcomes if not isinstance(outcome, KoaMiddlewareError)]
@@ -99,7 +98,7 @@ def export_bundle(path: Path, records: Iterable[R], files: Provider[R], registra
         entries.append((entry, file))
         report.exported.append(record.filename)
         report.size += entry.size
-    write_bundle(path, registration.orm_class.instrument_name, entries)
+    write_bundle(path, instrument, entries)
     return report
 
 
@@ -109,15 +108,16 @@ class BundleImporter(Generic[R]):
     Parameters
     ----------
     files : Provider
-    registration : Registration
+    holdings : Holdings
+        What they are added to.
     """
 
-    def __init__(self, files: Provider[R], registration: Registration[R]) -> None:
+    def __init__(self, files: Provider[R], holdings: Holdings[R]) -> None:
         self._files = files
-        self._registration = registration
-        self._cache = registration.cache
-        self._database = registration.database
-        self._orm_class = registration.orm_class
+        self._holdings = holdings
+        self._cache = holdings.cache
+        self._database = holdings.database
+        self._orm_class = holdings.orm_class
 
     def run(self, path: Path) -> BundleImport:
         """Take in a bundle; see `CalibrationStore.import_bundle`."""
@@ -139,17 +139,17 @@ class BundleImporter(Generic[R]):
         row = self._row(entry)
         with self._database.connect() as connection:
             here = self._standing(connection, row)
-        if here is not None and not _is_newer(row, here) and self._is_whole(here):
+        if here is not None and not _is_newer(row, here) and self._files.is_whole(here):
             return "unchanged"
         staged = self._stage(entry, row, open_file)
         outcome: list[str] = []
 
-        def settle(connection: Connection) -> tuple[Path, R, bool]:
+        def settle(connection: Connection) -> Placed[R]:
             outcome.append(self._settle_row(connection, row, staged))
-            return self._registration.put(connection, self._record(row), staged)
+            return self._holdings.put(connection, self._holdings.record(row), staged)
 
         try:
-            self._registration.commit(settle)
+            self._holdings.commit(settle)
         finally:
             staged.path.unlink(missing_ok=True)
         return outcome[0]
@@ -169,10 +169,8 @@ class BundleImporter(Generic[R]):
         DuplicateCalibrationError
             When something else has its id or file name, or its LOCAL record was changed.
         """
-        table = self._orm_class.table()
-        build = record_builder(self._orm_class)
-        clash = (table.c.id == row["id"]) | (table.c.filename == row["filename"])
-        found = [build(values) for values in connection.execute(select(table).where(clash))]
+        columns = self._orm_class.table().c
+        found = self._holdings.find(connection, (columns.id == row["id"]) | (columns.filename == row["filename"]))
         if not found:
             return None
         here = found[0]
@@ -183,10 +181,6 @@ class BundleImporter(Generic[R]):
         if differing and {row["origin"], here.origin} != {"REMOTE"}:
             raise _conflict(row, f"it is here with another {', '.join(differing)}")
         return here
-
-    def _is_whole(self, record: R) -> bool:
-        path = self._cache.path(record.filename)
-        return path.is_file() and not self._files.verifier.fault(record, path)
 
     def _stage(self, entry: Entry, row: dict[str, Any], open_file: Opener) -> Staged:
         """Copy a file out of the bundle and compare it with manifest and record."""
@@ -213,7 +207,7 @@ class BundleImporter(Generic[R]):
                 return "completed"
             connection.execute(update(table).where(table.c.id == row["id"]).values(row))
             return "updated"
-        if not self._registration.is_free(connection, row["filename"], staged):
+        if not self._holdings.is_free(connection, row["filename"], staged):
             raise _conflict(row, "a file of this name with other content is in the cache")
         self._database.insert(connection, [row])
         if row["origin"] == "REMOTE" and stamp is not None:
@@ -221,19 +215,9 @@ class BundleImporter(Generic[R]):
             connection.execute(update(table).where(table.c.id == row["id"]).values(last_updated=stamp))
         return "added"
 
-    def _record(self, row: dict[str, Any]) -> R:
-        return record_builder(self._orm_class)([row[name] for name in self._orm_class.column_names()])
-
     def _check_space(self, entries: list[Entry]) -> None:
         coming = sum(entry.size for entry in entries if not (self._cache.calibrations / entry.filename).is_file())
-        free = shutil.disk_usage(self._cache.root).free
-        if coming > free:
-            raise CacheError(
-                f"The files of the bundle have {coming / 1e6:.0f} MB; the disk of {self._cache.root} has "
-                f"{free / 1e6:.0f} MB free.",
-                "Free some space; nothing was imported.",
-                path=self._cache.root,
-            )
+        check_room(self._cache.root, coming, "this bundle")
 
 
 def _differing(row: dict[str, Any], here: ORMCalibration) -> list[str]:
@@ -247,23 +231,30 @@ def _is_newer(row: dict[str, Any], here: ORMCalibration) -> bool:
 
 def _compare(entry: Entry, row: dict[str, Any], staged: Staged) -> None:
     if (staged.checksum, staged.file_size) != (entry.checksum, entry.size):
-        raise _spoilt(entry, f"its checksum is {staged.checksum}, the manifest says {entry.checksum}")
+        raise _spoilt(entry, f"its checksum is {staged.checksum}, but the manifest says {entry.checksum}")
     if row["file_size"] not in (None, staged.file_size):
-        raise _spoilt(entry, f"it has {staged.file_size} bytes, its record says {row['file_size']}")
+        raise _spoilt(entry, f"it has {staged.file_size} bytes, but its record says {row['file_size']}")
     said = row["checksum"]
-    if said is not None and said != digest_of(staged.path, said.partition(":")[0]):
-        raise _spoilt(entry, f"it is not of the checksum {said} that its record says")
+    if said not in (None, staged.checksum) and said != digest_of(staged.path, _kind(entry, said)):
+        raise _spoilt(entry, f"its record says {said}, which is not its checksum")
+
+
+def _kind(entry: Entry, said: str) -> str:
+    try:
+        return Checksum.parse(said).kind
+    except ValueError as error:
+        raise _spoilt(entry, f"its record says {said!r}, {error}") from error
 
 
 def _spoilt(entry: Entry, fault: str) -> SourceFileError:
     return SourceFileError(
-        f"{entry.filename!r} of the bundle is spoilt: {fault}.", "Copy or export the bundle again.", path=None
+        f"{entry.filename!r} in the bundle is damaged: {fault}.", "Copy or export the bundle again.", path=None
     )
 
 
 def _conflict(row: dict[str, Any], obstacle: str) -> DuplicateCalibrationError:
     return DuplicateCalibrationError(
-        f"{row['filename']} of the bundle was not taken in: {obstacle}.",
+        f"{row['filename']} was not imported: {obstacle}.",
         "Nothing was changed for it.",
         filename=row["filename"],
         existing=row["filename"],

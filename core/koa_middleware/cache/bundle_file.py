@@ -7,21 +7,19 @@ nothing is ever extracted by the archive's own names: members are looked up by t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import tarfile
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ..disk.checksums import digest_of
+from ..disk.checksums import Digest, digest_of
 from ..disk.names import check_filename
-from ..disk.writing import cache_errors, sync_folder
+from ..disk.writing import whole_file
 from ..exceptions import SourceFileError, UnsafeFilenameError
 
 FORMAT, VERSION = "koa-calibrations", 1
@@ -84,20 +82,13 @@ def write_bundle(path: Path, instrument: str, entries: Sequence[tuple[Entry, Pat
     """
     records = [vars(entry) for entry, _ in entries]
     manifest = json.dumps({"format": FORMAT, "version": VERSION, "instrument": instrument, "records": records})
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    with cache_errors(path):
-        try:
-            with temporary.open("xb") as sink:
-                with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                    _add(archive, MANIFEST, manifest.encode())
-                    for entry, source in entries:
-                        _add_file(archive, entry, source)
-                sink.flush()
-                os.fsync(sink.fileno())
-            temporary.replace(path)
-            sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with (
+        whole_file(path, replace=True) as sink,
+        tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        _add(archive, MANIFEST, manifest.encode())
+        for entry, source in entries:
+            _add_file(archive, entry, source)
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -116,7 +107,7 @@ def _add_file(archive: tarfile.TarFile, entry: Entry, source: Path) -> None:
         if os.fstat(stream.fileno()).st_size != entry.size:
             raise _changed(source)
         archive.addfile(_header(entry.member, entry.size), cast("IO[bytes]", hashing))
-    if f"sha256:{hashing.hash.hexdigest()}" != entry.checksum:
+    if str(hashing.digest) != entry.checksum:
         raise _changed(source)
 
 
@@ -131,11 +122,11 @@ class _Hashing:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self.hash = hashlib.sha256()
+        self.digest = Digest()
 
     def read(self, size: int) -> bytes:
         piece = self._stream.read(size)
-        self.hash.update(piece)
+        self.digest.update(piece)
         return piece
 
 
@@ -195,7 +186,7 @@ def open_bundle(path: Path, instrument: str) -> Iterator[tuple[list[Entry], Open
 def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
     first = archive.next()
     if first is None or first.name != MANIFEST:
-        raise _refusal("is not a bundle: its first member is no manifest.")
+        raise _refusal("is not a bundle: its first member is not a manifest.")
     _check(first, end)
     if first.size > _LONGEST_MANIFEST:
         raise _refusal("has a manifest that is too long to be one.")
@@ -205,7 +196,7 @@ def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
         raise _refusal("is not a bundle: its manifest is of another kind.")
     if manifest.get("version") != VERSION:
         raise SourceFileError(
-            f"is a bundle of the format {manifest.get('version')}; this release reads {VERSION}.",
+            f"is a bundle of format {manifest.get('version')}; this release reads format {VERSION}.",
             "Use the release that wrote it, or a newer one; nothing was imported.",
             path=None,
         )
@@ -216,7 +207,7 @@ def _entries(manifest: dict[str, Any], instrument: str) -> list[Entry]:
     if manifest.get("instrument") != instrument:
         raise SourceFileError(
             f"is a bundle of {manifest.get('instrument')!r}, not of {instrument}.",
-            "Name its instrument by -i; nothing was imported.",
+            "Name its instrument with -i; nothing was imported.",
             path=None,
         )
     records = manifest.get("records")
@@ -267,7 +258,7 @@ def _members(archive: tarfile.TarFile, sizes: dict[str, int], end: int) -> dict[
 def _check(member: tarfile.TarInfo, end: int) -> None:
     """Check that a member is a plain file that lies wholly before the end of the archive, bytes."""
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
-        raise _refusal(f"has a member {member.name!r} that is no plain file.")
+        raise _refusal(f"has a member {member.name!r} that is not a plain file.")
     if member.offset_data + member.size > end:
         raise _refusal(f"ends before its member {member.name!r} does.")
 
@@ -278,5 +269,5 @@ def _refusal(fault: str) -> SourceFileError:
 
 def _changed(source: Path) -> SourceFileError:
     return SourceFileError(
-        f"{source} changed or went away while the bundle was written.", "Export again; no bundle was left.", path=source
+        f"{source} changed or vanished while the bundle was written.", "Export again; no bundle was left.", path=source
     )

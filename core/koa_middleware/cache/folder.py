@@ -7,19 +7,24 @@ step. No reader ever sees a part of it.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from ..disk.checksums import Signature, digest_of
 from ..disk.names import check_filename
-from ..disk.writing import WRITTEN_AT_ONCE, cache_errors, sync_folder
+from ..disk.writing import cache_errors, copy_stream, move_into_place, new_file, sync_folder
 from ..exceptions import ConfigurationError, SourceFileError
+
+#: Names of staged files and staging folders, as `uuid.UUID.hex` gives them.
+_STAGED = re.compile("[0-9a-f]{32}")
 
 
 class Staged(NamedTuple):
@@ -38,6 +43,10 @@ class Staged(NamedTuple):
     checksum: str
     file_size: int
 
+    def is_content_of(self, path: Path) -> bool:
+        """Whether another path is a file of the same content."""
+        return path.is_file() and digest_of(path) == self.checksum
+
 
 class Cache:
     """The folder of a store.
@@ -52,6 +61,7 @@ class Cache:
         self.calibrations = root / "calibrations"
         self.database = root / "database"
         self.partial = root / "partial"
+        self.path = lru_cache(maxsize=1024)(self._path)
 
     def create(self) -> None:
         """Make the folders that are missing.
@@ -71,13 +81,13 @@ class Cache:
             reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
             raise ConfigurationError(
                 f"The folder {self.root} cannot be the calibration cache: {reason}.",
-                "Name another one by KOA_CALIBRATION_CACHE or cache_dir, or correct its permissions.",
+                "Choose another one with KOA_CALIBRATION_CACHE or cache_dir, or correct its permissions.",
                 setting="cache_dir",
                 variable="KOA_CALIBRATION_CACHE",
             ) from error
 
-    def path(self, filename: str) -> Path:
-        """Path of a file of this name.
+    def _path(self, filename: str) -> Path:
+        """Path of a file of this name; `path` keeps those that were asked for last.
 
         Raises
         ------
@@ -125,15 +135,8 @@ class Cache:
             When it cannot be written, for instance on a full disk.
         """
         temporary = self.partial / uuid.uuid4().hex
-        try:
-            with cache_errors(temporary), temporary.open("xb") as sink:
-                checksum = _copy(stream, sink)
-                sink.flush()
-                os.fsync(sink.fileno())
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        with new_file(temporary) as sink:
+            checksum = copy_stream(stream, sink)
         return Staged(temporary, checksum, temporary.stat().st_size)
 
     @contextmanager
@@ -168,10 +171,18 @@ class Cache:
             When it cannot be moved.
         """
         final = self.path(filename)
-        with cache_errors(final):
-            _move_to_free_name(staged.path, final)
-            sync_folder(final.parent)
+        move_into_place(staged.path, final)
+        sync_folder(final.parent)
         return final
+
+    def left_behind(self, after_s: float) -> Iterator[Path]:
+        """Give staged files and staging folders that nothing has been written to for so many seconds."""
+        for path in self.partial.iterdir():
+            if _STAGED.fullmatch(path.name):
+                with suppress(FileNotFoundError):  # gone in the meantime
+                    changed = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
+                    if time.time() - changed > after_s:
+                        yield path
 
     def quarantine(self, path: Path) -> Path:
         """Move a file that is not what it should be out of the readers' way; gives its new path."""
@@ -180,25 +191,3 @@ class Cache:
             aside.parent.mkdir(exist_ok=True)
             path.rename(aside)
         return aside
-
-
-def _copy(source: IO[bytes], sink: IO[bytes]) -> str:
-    hasher = hashlib.sha256()
-    while chunk := source.read(WRITTEN_AT_ONCE):
-        hasher.update(chunk)
-        sink.write(chunk)
-    return f"sha256:{hasher.hexdigest()}"
-
-
-def _move_to_free_name(temporary: Path, final: Path) -> None:
-    """Rename, but never onto a file: a hard link fails where one is, on file systems that have links."""
-    try:
-        os.link(temporary, final)
-    except FileExistsError:
-        raise
-    except OSError:
-        if os.path.lexists(final):
-            raise FileExistsError(errno.EEXIST, "there is a file of this name", str(final)) from None
-        temporary.rename(final)
-    else:
-        temporary.unlink()

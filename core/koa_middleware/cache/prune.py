@@ -13,24 +13,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, delete, select
 
-from ..database.local import LocalDatabase
 from ..database.verified_files import signatures_table
 from ..disk.checksums import Signature
 from ..disk.writing import cache_errors
 from ..exceptions import CacheError
 from ..fetch.partial import abandoned
 from ..instrument.orm import ORMCalibration
-from .folder import Cache
+from .placing import Holdings
+from .prune_decision import CachedFile, Limits, choose
 
 R = TypeVar("R", bound=ORMCalibration)
-
-IN_USE_S = 600.0
-"""Seconds since its last use within which a file stays."""
 
 LEFTOVER_AFTER_S = 86400.0
 """Seconds after which what stands in ``partial/`` without a living owner goes."""
@@ -71,99 +68,53 @@ class PruneReport:
         return vars(self).copy()
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What is to go; a file goes that any of the limits names, and without one none does.
-
-    Attributes
-    ----------
-    max_size : int or None
-        Bytes that this instrument's files may have afterwards.
-    older_than_days : float or None
-        Files that were not used for longer than so many days.
-    cal_type : str or None
-        Only this type; all of it where nothing else is said.
-    """
-
-    max_size: int | None = None
-    older_than_days: float | None = None
-    cal_type: str | None = None
-
-    @property
-    def given(self) -> bool:
-        """Whether anything was said."""
-        return (self.max_size, self.older_than_days, self.cal_type) != (None, None, None)
-
-
-class _File(NamedTuple):
-    """A file of this instrument; `used` is the time of its last use, seconds since 1970."""
-
-    used: float
-    filename: str
-    size: int
-    may_go: bool
-
-
 class Pruner(Generic[R]):
     """Frees space in one cache.
 
     Parameters
     ----------
-    cache : Cache
-    database : LocalDatabase
+    holdings : Holdings
     """
 
-    def __init__(self, cache: Cache, database: LocalDatabase[R]) -> None:
-        self._cache = cache
-        self._database = database
-        self._table = database.orm_class.table()
+    def __init__(self, holdings: Holdings[R]) -> None:
+        self._cache = holdings.cache
+        self._database = holdings.database
+        self._table = holdings.orm_class.table()
 
     def prune(self, limits: Limits, dry_run: bool) -> PruneReport:
         """Remove what the limits name, and leftovers; see `CalibrationStore.prune`."""
-        report = PruneReport(dry_run=dry_run)
-        now = time.time()
         # The write lock: no record becomes LOCAL, and none is registered, between the decision and the removal.
         with self._database.begin() as connection:
-            files = self._files(connection, limits.cal_type)
-            report.size_left = sum(file.size for file in files)
             opened = open_files(self._cache.calibrations) if limits.given else set()
-            for file in self._chosen(files, limits, now, report):
-                if file.filename in opened or now - file.used < IN_USE_S:
-                    report.in_use.append(file.filename)
-                    continue
-                if not dry_run:
-                    self._remove(connection, file.filename)
-                report.removed.append(file.filename)
-                report.size += file.size
-                report.size_left -= file.size
-        self._sweep(report, dry_run)
+            choice = choose(self._files(connection, opened), limits)
+            for file in [] if dry_run else choice.going:
+                self._remove(connection, file.filename)
+        report = PruneReport(
+            removed=[file.filename for file in choice.going],
+            size=sum(file.size for file in choice.going),
+            in_use=[file.filename for file in choice.in_use],
+            size_left=choice.size_left,
+            dry_run=dry_run,
+        )
+        self._sweep(report)
         return report
 
-    def _chosen(self, files: list[_File], limits: Limits, now: float, report: PruneReport) -> Iterator[_File]:
-        everything = limits.max_size is None and limits.older_than_days is None and limits.given
-        for file in sorted(files):
-            old = limits.older_than_days is not None and now - file.used > limits.older_than_days * 86400
-            large = limits.max_size is not None and report.size_left > limits.max_size
-            if file.may_go and (everything or old or large):
-                yield file
-
-    def _files(self, connection: Connection, cal_type: str | None) -> list[_File]:
-        """Files of this instrument in the cache, those of other types and LOCAL ones as staying."""
+    def _files(self, connection: Connection, opened: set[str]) -> Iterator[CachedFile]:
+        """Give this instrument's files in the cache."""
         columns = self._table.c
         named = {
             filename: (origin, kind)
             for filename, origin, kind in connection.execute(select(columns.filename, columns.origin, columns.cal_type))
         }
         withdrawn = self._withdrawn(connection, named.keys())
-        elsewhere = self._named_elsewhere()
-        found = []
+        elsewhere, now = self._named_elsewhere(), time.time()
         for path in self._cache.calibrations.iterdir():
             origin, kind = named.get(path.name, ("REMOTE" if path.name in withdrawn else "", None))
             if origin and path.is_file() and not path.is_symlink():
-                may_go = origin == "REMOTE" and path.name not in elsewhere and cal_type in (None, kind)
                 state = path.stat()
-                found.append(_File(max(state.st_atime, state.st_mtime), path.name, state.st_size, may_go))
-        return found
+                unused_s = now - max(state.st_atime, state.st_mtime)
+                is_open, is_elsewhere = path.name in opened, path.name in elsewhere
+                yield CachedFile(path.name, state.st_size, unused_s, origin, kind, is_elsewhere, is_open)
 
     def _withdrawn(self, connection: Connection, named: Iterable[str]) -> set[str]:
         """Names of files that were verified for a REMOTE record which is gone, and are unchanged since."""
@@ -199,17 +150,18 @@ class Pruner(Generic[R]):
         except OSError as error:
             raise CacheError(
                 f"{path} cannot be removed: {error.strerror}.",
-                "Check the folder's permissions; what went before it is gone.",
+                "Check the folder's permissions; the files before it were removed.",
                 path=path,
             ) from error
         signatures = signatures_table(self._database.orm_class)
         connection.execute(delete(signatures).where(signatures.c.filename == filename))
 
-    def _sweep(self, report: PruneReport, dry_run: bool) -> None:
+    def _sweep(self, report: PruneReport) -> None:
         """Remove what dead processes left in ``partial/``."""
-        for path in sorted({*abandoned(self._cache.partial, LEFTOVER_AFTER_S), *_staged(self._cache.partial)}):
+        partial = self._cache.partial
+        for path in sorted({*abandoned(partial, LEFTOVER_AFTER_S), *self._cache.left_behind(LEFTOVER_AFTER_S)}):
             size = _size(path)
-            if not dry_run:
+            if not report.dry_run:
                 with cache_errors(path, "removed"):
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             report.leftovers.append(path.name)
@@ -230,20 +182,10 @@ def _names_in(database: Path, own: str | None) -> Iterator[str]:
                     yield from (name for (name,) in connection.execute(f'SELECT filename FROM "{quoted}"'))  # noqa: S608
     except (sqlite3.Error, OSError) as error:
         raise CacheError(
-            f"The database {database}, whose files may stand in this cache, cannot be read: {error}.",
+            f"The database {database} cannot be read, so its files in this cache are not known: {error}.",
             "Move it away if nobody uses it; nothing was removed.",
             path=database,
         ) from error
-
-
-def _staged(folder: Path) -> Iterator[Path]:
-    """Give staged files and staging folders that nothing has been written to for long."""
-    for path in folder.iterdir():
-        if len(path.name) == 32 and set(path.name) <= set("0123456789abcdef"):
-            with suppress(FileNotFoundError):  # gone in the meantime
-                changed = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
-                if time.time() - changed > LEFTOVER_AFTER_S:
-                    yield path
 
 
 def _size(path: Path) -> int:

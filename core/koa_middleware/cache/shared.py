@@ -6,52 +6,33 @@ database, under their full paths. Its database is not read: which calibration is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from ..disk.names import check_filename
-from ..exceptions import KoaMiddlewareError, SharedCacheWarning, warn
+from ..exceptions import SharedCacheWarning, warn
 from ..instrument.orm import ORMCalibration
-from .verify import Verifier
-
-R = TypeVar("R", bound=ORMCalibration)
 
 
-class SharedCache(Generic[R]):
+class SharedCache:
     """The files of a shared cache.
 
     Parameters
     ----------
     root : pathlib.Path or None
         Its folder; None: there is no shared cache, and nothing is ever found.
-    verifier : Verifier
-        Of the user's own cache and database.
     """
 
-    def __init__(self, root: Path | None, verifier: Verifier[R]) -> None:
+    def __init__(self, root: Path | None) -> None:
         self._root = root
-        self._verifier = verifier
         self._warned: set[str] = set()
 
-    def find(self, record: R) -> tuple[Path | None, str]:
-        """Give the path of a record's file, and what is wrong with it: nothing when it may be used.
+    def keys_of(self, filenames: Sequence[str]) -> list[str]:
+        """Give the full paths that files of these names have here; none where there is no shared cache."""
+        return [] if self._root is None else [f"{self._root}/calibrations/{name}" for name in filenames]
 
-        Without a file that can be read there is no path. A folder that is missing, as an unmounted one is, hinders
-        nobody's work: a `SharedCacheWarning` says it once.
-        """
-        path = self.path(record)
-        if path is None:
-            return None, ""
-        try:
-            return path, self._verifier.fault(record, path, key=str(path))
-        except KoaMiddlewareError:
-            raise
-        except OSError as error:
-            self.warn(f"{path} cannot be read: {error.strerror}; it is not used.")
-            return None, ""
-
-    def path(self, record: R) -> Path | None:
-        """Path of a record's file where one stands, whatever its content is."""
+    def path(self, record: ORMCalibration) -> Path | None:
+        """Path of a record's file where there is one, whatever its content is."""
         if self._root is None:
             return None
         folder = self._root / "calibrations"

@@ -1,19 +1,12 @@
-"""Whether cached files are what their records say."""
+"""What a verification of all cached files found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from ..database.local import LocalDatabase
-from ..database.verified_files import known_signature, remember_signature
-from ..disk.checksums import Checksum, Signature, digest_of
+from ..exceptions import IntegrityError, KoaMiddlewareError
 from ..instrument.orm import ORMCalibration
-from .folder import Cache
-
-R = TypeVar("R", bound=ORMCalibration)
 
 
 @dataclass
@@ -41,9 +34,9 @@ class VerificationReport:
 
     unchecked: list[str] = field(default_factory=list)
 
-    def note(self, record: ORMCalibration, fault: str) -> None:
-        """Take in what was found of one record's file: nothing, ``"missing"``, or what is wrong."""
-        if fault == "missing":
+    def note(self, record: ORMCalibration, fault: str | None) -> None:
+        """Take in what is wrong with one record's file: empty where nothing is, None where there is no file."""
+        if fault is None:
             if record.origin == "LOCAL":
                 self.missing.append(record.filename)
             return
@@ -53,6 +46,13 @@ class VerificationReport:
         elif record.checksum is None:
             self.unchecked.append(record.filename)
 
+    def note_repair(self, record: ORMCalibration, error: KoaMiddlewareError | None) -> None:
+        """Take in how the repair of a bad file ended."""
+        if error is None:
+            self.repaired.append(record.filename)
+        elif not isinstance(error, IntegrityError):  # which says no more than the fault
+            self.bad[record.filename] += f"; it could not be downloaded again: {error.message}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return vars(self).copy()
@@ -61,54 +61,3 @@ class VerificationReport:
     def ok(self) -> bool:
         """Whether every file is what its record says, after repair."""
         return not self.missing and set(self.bad) <= set(self.repaired)
-
-
-class Verifier(Generic[R]):
-    """Compares cached files with their records.
-
-    Parameters
-    ----------
-    cache : Cache
-    database : LocalDatabase
-    """
-
-    def __init__(self, cache: Cache, database: LocalDatabase[R]) -> None:
-        self.cache = cache
-        self.database = database
-
-    def fault(self, record: R, path: Path, *, rehash: bool = False, key: str | None = None) -> str:
-        """Say how a file differs from its record; nothing when it does not.
-
-        The content is hashed when the file's signature is not the one that it had when it was last hashed, or when
-        `rehash` says so. `key` is what a shared file is remembered by, in place of its name.
-        """
-        signature = Signature.of(path)
-        if record.file_size is not None and signature.size != record.file_size:
-            return f"it has {signature.size} bytes, {record.file_size} are recorded"
-        if record.checksum is None:
-            return ""
-        if not rehash and self._known(record, key or record.filename) == signature:
-            return ""
-        try:
-            recorded = Checksum.parse(record.checksum)
-        except ValueError as error:
-            return f"its recorded checksum is {record.checksum!r}, {error}"
-        found = digest_of(path, recorded.kind)
-        if found != str(recorded):
-            return f"its checksum is {found}, {record.checksum} is recorded"
-        with self.database.begin() as connection:
-            remember_signature(connection, self.database.orm_class, record, signature, key)
-        return ""
-
-    def check_all(self) -> Iterator[tuple[R, Path, str]]:
-        """Hash every file; gives record, path and fault: empty, ``"missing"``, or what is wrong."""
-        for record in self.database.query():
-            path = self.cache.path(record.filename)
-            yield record, path, self.fault(record, path, rehash=True) if path.is_file() else "missing"
-
-    def _known(self, record: R, key: str) -> Signature | None:
-        statement = known_signature(self.database.orm_class)
-        for checksum, *signature in self.database.rows(statement, {"filename": key}):
-            if checksum == record.checksum:
-                return Signature(*signature)
-        return None

@@ -10,7 +10,6 @@ import gc
 import io
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -21,6 +20,7 @@ from ..exceptions import (
     RemoteNotConfiguredError,
     SchemaMismatchError,
 )
+from .messages import report, say
 from .parser import build_parser
 
 _USAGE = (ConfigurationError, PluginError, RemoteNotConfiguredError, SchemaMismatchError)
@@ -49,20 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def say(message: str) -> None:
-    """Tell the user something, on stderr, in one line."""
-    print(f"koa-cal: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
-
-
-def report(error: Exception, prefix: str = "", *, debug: bool) -> None:
-    """Say an error in one line, below its traceback where that is wanted."""
-    if debug:
-        traceback.print_exception(error)
-    say(f"{prefix}{error}")
-
-
 def _give_up_stdout() -> None:
-    """Let what cannot be written go nowhere, or Python complains of it when it ends."""
+    """Discard what cannot be written, or Python complains of it when it ends."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,23 +1,23 @@
-"""Which instrument a command is about, and its store."""
+"""Which instrument a command is about, its store, and the values of its frame."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..disk.fits import is_fits_name
-from ..disk.reading import check_readable
-from ..exceptions import ConfigurationError
-from ..instrument.headers import open_headers
-from ..opening import open_store
-from ..plugins import InstrumentPlugin, available_instruments, get_plugin
-from ..store import CalibrationStore
+from ..exceptions import ConfigurationError, HeaderError
+
+if TYPE_CHECKING:
+    from ..plugins import InstrumentPlugin
+    from ..store import CalibrationStore
 
 
 def open_for(options: Namespace, files: Iterable[str] = ()) -> CalibrationStore[Any]:
     """Open the store of the command's instrument."""
+    from ..opening import open_store
+
     return open_store(choose_instrument(options.instrument, files).name)
 
 
@@ -31,23 +31,25 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
     UnknownInstrumentError, InvalidPluginError
         When the decided one is not installed or cannot be used.
     """
-    if name:
-        return get_plugin(name)
-    said = next(filter(None, map(said_instrument, files)), None)
-    if said:
-        return get_plugin(said)
+    from ..plugins import available_instruments, get_plugin
+
+    named = name or next(filter(None, map(instrument_in_header, files)), None)
+    if named:
+        return get_plugin(named)
     installed = available_instruments()
     if len(installed) == 1:
         return get_plugin(installed[0])
     raise ConfigurationError(
-        f"Nothing says which instrument is meant; installed: {', '.join(installed) or 'none'}.",
-        "Name it by -i." if installed else "Install an instrument's package, for instance koa-middleware[NAME].",
+        f"No instrument is named, and {len(installed)} are installed: {', '.join(installed)}."
+        if installed
+        else "No instrument's plugin is installed.",
+        "Name one with -i." if installed else "Install one, for instance koa-middleware[NAME].",
         setting="instrument",
         variable=None,
     )
 
 
-def said_instrument(file: str) -> str:
+def instrument_in_header(file: str) -> str:
     """Give the ``INSTRUME`` of a file's header; empty where it has none, or is no FITS file.
 
     Raises
@@ -55,9 +57,43 @@ def said_instrument(file: str) -> str:
     SourceFileError
         When the file cannot be read.
     """
+    from ..disk.fits import is_fits_name
+    from ..disk.reading import check_readable
+    from ..instrument.headers import open_headers
+
     path = Path(file).expanduser()
     check_readable(path)
     if not is_fits_name(path.name):
         return ""
     with open_headers(path) as headers:
         return str(headers.get("INSTRUME") or "").strip()
+
+
+def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
+    """Column values of a frame, those given by the user in place of the header's.
+
+    Raises
+    ------
+    ConfigurationError
+        When a given column is unknown, or its value unusable.
+    HeaderError, SourceFileError
+        When the frame's own are unusable, or it cannot be read.
+    """
+    from ..instrument.frames import column_values
+
+    given = dict(overrides)
+    unknown = sorted(set(given) - set(store.orm_class.column_names()))
+    if unknown:
+        raise ConfigurationError(
+            f"{store.orm_class.instrument_name} has no column {', '.join(unknown)}.",
+            f"Its columns are {', '.join(store.orm_class.column_names())}.",
+            setting="--set",
+            variable=None,
+        )
+    values = dict(column_values(store.orm_class, frame))
+    if given.keys() & {"datetime_obs", "mjd_start"}:
+        values = {name: value for name, value in values.items() if name not in {"datetime_obs", "mjd_start"}}
+    try:
+        return {**values, **store.orm_class.normalise(given, "--set")}
+    except HeaderError as error:
+        raise ConfigurationError(error.message, "Correct the value.", setting="--set", variable=None) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import sys
@@ -10,18 +9,18 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..display import render
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-
 
 def print_json(value: Any) -> None:
     """Print plain data as JSON, which has no word for a number that is not finite: null stands there."""
+    import json
+
     print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))  # noqa: T201
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
     """Print a table: as wide as the terminal, or as its content where the output goes elsewhere."""
+    from ..display import render
+
     print(render(columns, rows, title=title, width=terminal_width()))  # noqa: T201
 
 
@@ -60,8 +59,11 @@ def _finite(value: Any) -> Any:
 
 def size(number: float | None) -> str:
     """A number of bytes in words."""
-    if number is None:
-        return "unknown"
-    steps = min(len(_UNITS) - 1, int(math.log(max(number, 1), 1000)))
-    scaled = number / 1000**steps
-    return f"{scaled:.{0 if steps == 0 or scaled >= 100 else 1}f} {_UNITS[steps]}"
+    from ..disk.room import in_words
+
+    return "unknown" if number is None else in_words(number)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words, such as ``1 file`` or ``2 files``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

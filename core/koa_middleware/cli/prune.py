@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
-from . import say
+from . import arguments
+from .arguments import add_instrument, add_json
 from .context import open_for
-from .output import print_json, print_text, size
+from .messages import say
+from .output import counted, print_json, print_text, size
+
+ABOUT = "remove files that can be downloaded again"
 
 
-def prune(options: Namespace) -> int:
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("--max-size", metavar="SIZE", type=arguments.size, help="keep at most this much, such as 20GB")
+    command.add_argument(
+        "--older-than", metavar="DAYS", type=arguments.days, help="remove files not used for this many days"
+    )
+    command.add_argument("--type", metavar="T", help="only this cal type")
+    command.add_argument("--dry-run", action="store_true", help="remove nothing, only say what would go")
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
     """Free space; says what went, and what could not."""
     with open_for(options) as store:
         report = store.prune(
             max_size=options.max_size, older_than=options.older_than, cal_type=options.type, dry_run=options.dry_run
         )
-        if options.json:
-            print_json(report.to_dict())
-        else:
-            for name in report.removed:
-                print_text(name)
-            verb = "would go" if report.dry_run else "removed"
-            freed = f"{len(report.removed)} files, {size(report.size)}"
-            leftovers = f"{len(report.leftovers)} leftovers, {size(report.leftover_size)}"
-            print_text(f"{verb}: {freed}; {leftovers}; {size(report.size_left)} stay")
-        if report.in_use:
-            say(f"{len(report.in_use)} files are in use and stay, such as {report.in_use[0]}")
-        missed = options.max_size is not None and report.size_left > options.max_size
-        if missed:
-            say(f"what stays is LOCAL, of another instrument too, or in use: {size(report.size_left)}")
+    if options.json:
+        print_json(report.to_dict())
+    else:
+        for name in report.removed:
+            print_text(name)
+        removed = "would remove" if report.dry_run else "removed"
+        files = f"{counted(len(report.removed), 'file')} ({size(report.size)})"
+        leftovers = f"{counted(len(report.leftovers), 'leftover')} ({size(report.leftover_size)})"
+        print_text(f"{removed} {files} and {leftovers}; {size(report.size_left)} left")
+    if report.in_use:
+        files = "1 file in use" if len(report.in_use) == 1 else f"{len(report.in_use)} files in use, such as"
+        say(f"kept {files} {report.in_use[0]}")
+    missed = options.max_size is not None and report.size_left > options.max_size
+    if missed:
+        say(f"{size(report.size_left)} cannot be removed: those files are LOCAL, in use, or another instrument's too")
     return 1 if missed else 0

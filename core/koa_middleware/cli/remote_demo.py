@@ -1,7 +1,8 @@
-"""``koa-cal demo --remote``: Keck publishes, an observer syncs, selects and sees."""
+"""``koa-cal demo --remote``: Keck publishes, an observer syncs, selects and sees a flag."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from ..plugins import InstrumentPlugin
 from ..remote.servers import require_remote, without_password
 from ..store import CalibrationStore
 from ..testing.postgres import PostgresServer
-from .choosing import choose, frame_values, print_choices
-from .output import print_text
+from .best import choose, print_choices
+from .context import frame_values
+from .output import counted, print_text
 
 
 def round_trip(plugin: InstrumentPlugin, calibrations: list[Path], frames: list[Path], folder: Path) -> None:
@@ -19,8 +21,8 @@ def round_trip(plugin: InstrumentPlugin, calibrations: list[Path], frames: list[
     served = folder / "archive"
     if served.exists():
         raise ConfigurationError(
-            f"The archive of an earlier demo stands in {served}; its server is gone.",
-            "Name another folder by --dir.",
+            f"{served} holds the archive of an earlier demo, whose server is gone.",
+            "Name another folder with --dir.",
             setting="--dir",
             variable=None,
         )
@@ -37,21 +39,24 @@ def round_trip(plugin: InstrumentPlugin, calibrations: list[Path], frames: list[
             )
 
         with store_of("keck") as keck, store_of("observer") as observer:
-            require_remote(keck.settings, plugin.ORM).set_up("koa_reader", "koa_publisher")
+            with closing(require_remote(keck.settings, plugin.ORM)) as remote:
+                remote.set_up("koa_reader", "koa_publisher")
             print_text(f"Keck sets up {plugin.ORM.table().name} on a PostgreSQL server, {without_password(server.url)}")
             for path in calibrations:
                 keck.register_calibration(path)
             sent = keck.publish(upload_to=served)
-            print_text(f"Keck publishes: {sent.published} records, their files are in {served}")
-            came = observer.sync_from_remote()
-            print_text(f"An observer syncs: {came.added} added, {came.changed} changed, {came.withdrawn} withdrawn")
+            print_text(f"Keck publishes {counted(sent.published, 'record')} and copies the files to {served}")
+            _sync("An observer", observer)
             values = frame_values(observer, str(frames[0]), [])
             found = choose(observer, values, None, download=True)
             print_choices(str(frames[0]), found)
             cal_type, answer = next((name, answer) for name, answer in found.items() if "id" in answer)
             keck.flag(answer["id"], "BAD", "a light leak, found in the morning")
             print_text(f"\nKeck flags {answer['filename']} as BAD: a light leak, found in the morning")
-            came = observer.sync_from_remote()
-            print_text(f"The observer syncs: {came.added} added, {came.changed} changed, {came.withdrawn} withdrawn")
+            _sync("The observer", observer)
             print_choices(str(frames[0]), choose(observer, values, [cal_type], download=True))
-    print_text("")
+
+
+def _sync(who: str, store: CalibrationStore[Any]) -> None:
+    came = store.sync_from_remote()
+    print_text(f"{who} syncs: {came.added} added, {came.changed} changed, {came.withdrawn} withdrawn")

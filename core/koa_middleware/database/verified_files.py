@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Select, String, Table, bindparam, select
 from sqlalchemy.dialects.sqlite import Insert, insert
@@ -38,32 +39,19 @@ def signatures_table(orm_class: type[ORMCalibration]) -> Table:
     )
 
 
-def remember_signature(
-    connection: Connection,
-    orm_class: type[ORMCalibration],
-    record: ORMCalibration,
-    signature: Signature,
-    key: str | None = None,
-) -> None:
-    """Note that the file of this signature has the record's content; `key` is its path where it is a shared one."""
-    remember_signatures(connection, orm_class, [(record, signature)], key)
+class Verified(NamedTuple):
+    """A file that has its record's content, known by a key: its name, or its full path where it is a shared one."""
+
+    key: str
+    record: ORMCalibration
+    signature: Signature
 
 
-def remember_signatures(
-    connection: Connection,
-    orm_class: type[ORMCalibration],
-    found: Iterable[tuple[ORMCalibration, Signature]],
-    key: str | None = None,
-) -> None:
-    """Note the same of many files, in one bulk statement."""
+def remember_signatures(connection: Connection, orm_class: type[ORMCalibration], verified: Iterable[Verified]) -> None:
+    """Note that the files of these signatures have their records' content, in one bulk statement."""
     rows = [
-        {
-            "filename": key or record.filename,
-            "checksum": record.checksum or "",
-            "origin": record.origin,
-            **signature._asdict(),
-        }
-        for record, signature in found
+        {"filename": key, "checksum": record.checksum or "", "origin": record.origin, **signature._asdict()}
+        for key, record, signature in verified
     ]
     if rows:
         connection.execute(_remembering(orm_class), rows)
@@ -82,3 +70,12 @@ def known_signature(orm_class: type[ORMCalibration]) -> Select[tuple[str, int, i
     return select(columns.checksum, columns.size, columns.mtime_ns, columns.inode).where(
         columns.filename == bindparam("filename", None)
     )
+
+
+@lru_cache(maxsize=64)
+def record_and_signature(orm_class: type[ORMCalibration]) -> Select[Any]:
+    """Give the statement that reads, for an ``id``, a record's columns, then checksum and signature of its file."""
+    table, files = orm_class.table(), signatures_table(orm_class)
+    known = (files.c.checksum, files.c.size, files.c.mtime_ns, files.c.inode)
+    joined = table.outerjoin(files, files.c.filename == table.c.filename)
+    return select(*table.c, *known).select_from(joined).where(table.c.id == bindparam("id", None))

@@ -46,6 +46,18 @@ def digest_of(path: Path, kind: str = "sha256") -> str:
         return f"{kind}:{hashlib.file_digest(stream, kind).hexdigest()}"
 
 
+class Digest:
+    """The checksum of bytes that come piece by piece; its text is ``"<kind>:<hex>"``."""
+
+    def __init__(self, kind: str = "sha256") -> None:
+        self._kind = kind
+        self._hash = hashlib.new(kind, usedforsecurity=False)
+        self.update = self._hash.update
+
+    def __str__(self) -> str:
+        return f"{self._kind}:{self._hash.hexdigest()}"
+
+
 class Signature(NamedTuple):
     """What changes when a file does: size in bytes, time of change in ns, inode."""
 

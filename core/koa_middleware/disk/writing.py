@@ -1,18 +1,25 @@
-"""Writing to a disk: in which pieces, what its errors mean, and what makes names last."""
+"""Writing to a disk: a file appears whole under its name or not at all, and what a failed write means."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import uuid
 from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
+from typing import IO
 
 from ..exceptions import CacheError, KoaMiddlewareError
+from .checksums import Digest
 
 WRITTEN_AT_ONCE = 1 << 16
 """Bytes. For larger writes some kernels look for larger pieces of memory, which on virtual machines may first have to
 come back from the host: 512 MB in writes of 64 kB take 0.2 s there, in writes of 1 MB 0.1 to 1.3 s."""
+
+flush_data = getattr(os, "fdatasync", os.fsync)
+"""Brings a file's content to the disk, by its descriptor; macOS has no fdatasync."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -30,13 +37,113 @@ def cache_errors(path: Path, action: str = "written") -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _FULL:
-            hint = f"Free some space on the disk of {path.parent}, or raise its limit; nothing was changed."
+            hint = f"Free some space on the disk of {path.parent}, or raise your quota; nothing was changed."
         elif error.errno in _FORBIDDEN:
-            hint = f"Make {path.parent} writable, or choose another cache folder; nothing was changed."
+            hint = f"Check the permissions of {path.parent}, or choose another cache folder; nothing was changed."
         else:
-            hint = f"Check that {path.parent} is there and that its disk is sound; nothing was changed."
+            hint = f"Check that {path.parent} exists and that its disk works; nothing was changed."
         reason = error.strerror or str(error)
         raise CacheError(f"{path} cannot be {action}: {reason}.", hint, path=path) from error
+
+
+@contextlib.contextmanager
+def new_file(path: Path, final: Path | None = None) -> Iterator[IO[bytes]]:
+    """Write a new file; it is on the disk at the end of the block, and removed when the block raises.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    final : pathlib.Path, optional
+        The name that an error gives, where `path` is a temporary one.
+
+    Raises
+    ------
+    CacheError
+        When it cannot be written, for instance on a full disk.
+    """
+    try:
+        with cache_errors(final or path), path.open("xb") as sink:
+            yield sink
+            sink.flush()
+            os.fsync(sink.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def whole_file(final: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
+    """Write a file that gets its name when it is whole and on the disk; when the block raises, nothing is left.
+
+    Parameters
+    ----------
+    final : pathlib.Path
+        In a folder that exists. Until the end the bytes stand beside it, under a hidden name.
+    replace : bool
+        Whether it takes the place of a file of this name.
+
+    Raises
+    ------
+    FileExistsError
+        When there is one and it is not to be replaced.
+    CacheError
+        When it cannot be written.
+    """
+    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.part")
+    with new_file(temporary, final) as sink:
+        yield sink
+    try:
+        move_into_place(temporary, final, replace=replace)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(final.parent)
+
+
+def copy_stream(source: IO[bytes], sink: IO[bytes], kind: str = "sha256") -> str:
+    """Copy what is left of a stream; gives its checksum, ``"<kind>:<hex>"``. Memory does not grow with its size."""
+    digest = Digest(kind)
+    while piece := source.read(WRITTEN_AT_ONCE):
+        digest.update(piece)
+        sink.write(piece)
+    return str(digest)
+
+
+def write_all(sink: RawIOBase, piece: bytes) -> None:
+    """Write bytes to a file without a buffer."""
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[sink.write(rest[:WRITTEN_AT_ONCE]) :]
+
+
+def move_into_place(temporary: Path, final: Path, *, replace: bool = False) -> None:
+    """Give a file its final name in one step; `sync_folder` then makes the name last.
+
+    Without `replace` it never takes the place of a file: a hard link fails where one is, on file systems that have
+    links.
+
+    Raises
+    ------
+    FileExistsError
+        When the name is taken and not to be replaced.
+    CacheError
+        When the file cannot be moved.
+    """
+    with cache_errors(final):
+        if replace:
+            temporary.replace(final)
+            return
+        try:
+            os.link(temporary, final)
+        except FileExistsError:
+            raise
+        except OSError:
+            if os.path.lexists(final):
+                raise FileExistsError(errno.EEXIST, "there is a file of this name", str(final)) from None
+            temporary.rename(final)
+        else:
+            temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -161,6 +161,11 @@ class ORMCalibration(DeclarativeBase):
         return dict(cls.table().c.items())
 
     @classmethod
+    def family_of(cls, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the columns, with their values, that all versions of a calibration have in common."""
+        return {name: row[name] for name in ("cal_type", "datetime_obs", "origin", *cls.version_family)}
+
+    @classmethod
     def with_defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """All columns, in order: the given values, else the column's default, else None."""
         return {

@@ -1,10 +1,8 @@
-"""``koa-cal list``, ``show`` and ``flag``."""
+"""``koa-cal list``."""
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,68 +89,3 @@ def test_json_of_a_record_without_a_finite_time_is_read_by_every_parser(
         )
     assert koa_cal("show", "odd.fits", "-i", "testspec", "--json").ended(0).json["mjd_start"] is None
     assert koa_cal("list", "-i", "testspec", "--json").ended(0).json["records"][0]["mjd_start"] is None
-
-
-@pytest.mark.usefixtures("night")
-def test_a_record_is_shown_by_file_name_and_by_id(koa_cal: Run, testspec: InstrumentPlugin, cache: Path) -> None:
-    by_name = koa_cal("show", "dark-near.fits", "-i", "testspec", "--json").ended(0).json
-    by_id = koa_cal("show", by_name["id"], "-i", "testspec", "--json").ended(0).json
-    assert by_id == by_name
-    assert set(by_name) == {*testspec.ORM.column_names(), "path", "flags"}
-    assert by_name["path"] == str(cache / "calibrations" / "dark-near.fits")
-    assert by_name["arm"] == "BLUE"
-    shown = koa_cal("show", "dark-near.fits", "-i", "testspec").ended(0)
-    for column in testspec.ORM.column_names():
-        assert [column, *str(by_name[column]).split()] in [line.split() for line in shown.out.splitlines()]
-
-
-def test_a_record_whose_file_is_not_here_is_shown_as_such(koa_cal: Run, add_records: Run) -> None:
-    add_records(1)
-    assert "not in the cache" in koa_cal("show", "dark-0000.fits", "-i", "testspec").ended(0).out
-    assert koa_cal("show", "dark-0000.fits", "-i", "testspec", "--json").json["path"] is None
-
-
-@pytest.mark.parametrize("command", [["show"], ["get"], ["flag", "bad", "--reason", "light leak"]])
-def test_a_name_that_nothing_has_exits_with_1(koa_cal: Run, command: list[str]) -> None:
-    found = koa_cal(command[0], "nosuch.fits", *command[1:], "-i", "testspec").ended(1)
-    assert found.out == ""
-    assert "'nosuch.fits'" in found.said
-
-
-@pytest.mark.usefixtures("night")
-def test_a_bad_flagged_calibration_is_not_chosen_any_more_and_who_and_why_are_kept(koa_cal: Run, frame: Path) -> None:
-    best = ("best", frame, "--type", "dark", "--json")
-    assert koa_cal(*best).json["calibrations"]["dark"]["filename"] == "dark-near.fits"
-
-    said = koa_cal("flag", "dark-near.fits", "bad", "--reason", "light  leak", "-i", "testspec").ended(0)
-    assert said.out == "dark-near.fits is BAD: light  leak\n"
-    assert koa_cal(*best).json["calibrations"]["dark"]["filename"] == "dark-next.fits"
-    assert "its quality is BAD" in koa_cal("explain", frame, "--type", "dark").out
-
-    assert koa_cal("flag", "dark-near.fits", "GOOD", "--reason", "was not", "-i", "testspec", "--json").json[
-        "quality"
-    ] == ("GOOD")
-    assert koa_cal(*best).json["calibrations"]["dark"]["filename"] == "dark-near.fits"
-    shown = koa_cal("show", "dark-near.fits", "-i", "testspec").out
-    assert "light  leak" in shown
-    assert "was not" in shown
-    flags = koa_cal("show", "dark-near.fits", "-i", "testspec", "--json").json["flags"]
-    assert [(flag["quality"], flag["reason"], flag["flagged_by"]) for flag in flags] == [
-        ("BAD", "light  leak", getpass.getuser()),
-        ("GOOD", "was not", getpass.getuser()),
-    ]
-
-
-@pytest.mark.usefixtures("night")
-@pytest.mark.parametrize("options", [["bad"], ["bad", "--reason", " "], ["ugly", "--reason", "x"]])
-def test_a_flag_without_a_reason_or_a_known_quality_is_wrong_usage(koa_cal: Run, options: list[str]) -> None:
-    koa_cal("flag", "dark-near.fits", *options, "-i", "testspec").ended(2)
-    assert koa_cal("show", "dark-near.fits", "-i", "testspec", "--json").json["quality"] == "GOOD"
-
-
-@pytest.mark.usefixtures("cache")
-def test_an_archives_calibration_is_not_flagged_without_the_archive(koa_cal: Run, write: Run) -> None:
-    koa_cal("register", write("dark.fits", 61083.5, "dark"), "--origin", "REMOTE").ended(0)
-    found = koa_cal("flag", "dark.fits", "bad", "--reason", "light leak", "-i", "testspec").ended(2)
-    assert "dark.fits" in found.said
-    assert koa_cal("show", "dark.fits", "-i", "testspec", "--json").json["quality"] == "GOOD"

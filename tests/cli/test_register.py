@@ -1,8 +1,7 @@
-"""``koa-cal register``, ``get`` and ``verify``."""
+"""``koa-cal register``."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,78 +95,3 @@ def test_an_origin_goes_before_the_header(koa_cal: Run, write: Run) -> None:
     (record,) = koa_cal("register", file, "--origin", "REMOTE", "--json").json["registered"]
     assert record["origin"] == "REMOTE"
     assert "--origin" in koa_cal("register", file, "--origin", "NOWHERE").ended(2).err
-
-
-@pytest.mark.usefixtures("night")
-def test_get_prints_paths_and_nothing_else(koa_cal: Run, cache: Path) -> None:
-    known = koa_cal("show", "dark-near.fits", "-i", "testspec", "--json").json["id"]
-    found = koa_cal("get", "flat-before.fits", known, "-i", "testspec").ended(0)
-    files = cache / "calibrations"
-    assert found.out.splitlines() == [str(files / "flat-before.fits"), str(files / "dark-near.fits")]
-    assert found.err == ""
-
-
-@pytest.mark.usefixtures("night")
-def test_get_goes_on_after_what_cannot_be_had(koa_cal: Run, cache: Path) -> None:
-    files = cache / "calibrations"
-    (files / "dark-old.fits").unlink()
-    names = ("dark-old.fits", "nosuch.fits", "dark-near.fits")
-    found = koa_cal("get", *names, "-i", "testspec").ended(1)
-    assert found.out == f"{files / 'dark-near.fits'}\n"
-    assert [line.split()[1] for line in found.err.splitlines()] == ["dark-old.fits:", "nosuch.fits:"]
-    said = koa_cal("get", *names, "-i", "testspec", "--json").ended(1)
-    assert said.json["paths"] == {"dark-near.fits": str(files / "dark-near.fits")}
-    assert set(said.json["failed"]) == {"dark-old.fits", "nosuch.fits"}
-
-
-@pytest.mark.usefixtures("night")
-def test_whole_files_are_verified(koa_cal: Run) -> None:
-    assert koa_cal("verify", "-i", "testspec").ended(0).out.startswith("7 files checked")
-    found = koa_cal("verify", "-i", "testspec", "--json").ended(0)
-    assert found.json == {"checked": 7, "bad": {}, "missing": [], "repaired": [], "unchecked": []}
-    assert found.err == ""
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def flip_a_bit(path: Path) -> None:
-    """Change one bit and leave size and times as they were."""
-    before = path.stat()
-    content = bytearray(path.read_bytes())
-    content[-100] ^= 1
-    path.write_bytes(content)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-@pytest.mark.usefixtures("night")
-@pytest.mark.parametrize("spoil", [cut, flip_a_bit, Path.unlink])
-@pytest.mark.parametrize("repair", [[], ["--repair"]])
-def test_a_spoilt_file_is_found(koa_cal: Run, cache: Path, spoil: Callable[[Path], None], repair: list[str]) -> None:
-    spoil(cache / "calibrations" / "dark-near.fits")
-    found = koa_cal("verify", "-i", "testspec", *repair).ended(1)
-    (line,) = [line for line in found.out.splitlines() if "dark-near.fits" in line]
-    assert "repaired" not in line
-    assert found.out.splitlines()[-1].endswith("1 faults")
-    said = koa_cal("verify", "-i", "testspec", "--json").ended(1).json
-    assert [*said["bad"], *said["missing"]] == ["dark-near.fits"]
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/masters", "nowhere"])
-@pytest.mark.parametrize("command", ["get", "best", "prefetch"])
-def test_an_unusable_url_is_wrong_configuration_and_said_once(
-    koa_cal: Run, write: Run, cache: Path, monkeypatch: pytest.MonkeyPatch, command: str, url: str
-) -> None:
-    for name, mjd in (("one.fits", 61083.0), ("two.fits", 61084.0)):
-        koa_cal("register", write(name, mjd, "dark"), "--origin", "REMOTE").ended(0)
-        (cache / "calibrations" / name).unlink()
-    monkeypatch.setenv("KOA_CALIBRATION_URL", url)
-    wanted = {
-        "get": ("one.fits", "two.fits", "-i", "testspec"),
-        "best": (write("frame.fits", 61083.5), "--type", "dark"),
-        "prefetch": ("--since", "2026-02-12", "-i", "testspec"),
-    }
-    found = koa_cal(command, *wanted[command]).ended(2)
-    assert found.out == ""
-    assert found.err.count("calibration URL") == 1

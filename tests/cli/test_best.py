@@ -1,4 +1,4 @@
-"""``koa-cal best`` and ``koa-cal explain``."""
+"""``koa-cal best``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 Run = Callable[..., Any]
+
 
 pytestmark = pytest.mark.usefixtures("night")
 
@@ -54,49 +55,10 @@ def test_the_answers_as_json_hold_the_misses_too(koa_cal: Run, frame: Path) -> N
     assert calibrations["arc"]["error"] == "CalibrationNotFoundError"
 
 
-def test_a_type_may_be_named_in_any_letter_case(koa_cal: Run, frame: Path) -> None:
-    assert list(koa_cal("best", frame, "--type", "DARK", "--json").ended(0).json["calibrations"]) == ["dark"]
-    assert koa_cal("explain", frame, "--type", "Dark", "--json").ended(0).json["cal_type"] == "dark"
-
-
-@pytest.mark.parametrize("command", ["best", "explain"])
-def test_an_unknown_type_is_wrong_usage_and_the_known_ones_are_said(koa_cal: Run, frame: Path, command: str) -> None:
-    found = koa_cal(command, frame, "--type", "wavelengths").ended(2)
-    assert found.out == ""
-    assert "'wavelengths'" in found.said
-    assert "dark, flat, arc, bias" in found.said
-
-
 def test_an_unknown_type_after_a_known_one_is_no_answer_for_either(koa_cal: Run, frame: Path) -> None:
     found = koa_cal("best", frame, "--type", "dark", "--type", "wavelengths").ended(2)
     assert found.out == ""
     assert "'wavelengths'" in found.said
-
-
-def test_a_column_value_that_is_set_goes_before_the_header(koa_cal: Run, frame: Path) -> None:
-    given = ("best", frame, "--type", "dark", "--json")
-    assert koa_cal(*given).json["calibrations"]["dark"]["filename"] == "dark-near.fits"
-    assert koa_cal(*given, "--set", "arm=RED").ended(0).json["calibrations"]["dark"]["filename"] == "dark-red.fits"
-
-
-@pytest.mark.parametrize("time", ["mjd_start=61087", "datetime_obs=2026-02-16T00:00:00"])
-def test_a_time_that_is_set_decides_by_either_of_its_two_columns(koa_cal: Run, frame: Path, time: str) -> None:
-    found = koa_cal("best", frame, "--type", "dark", "--set", time, "--json").ended(0).json["calibrations"]["dark"]
-    assert found["filename"] == "dark-next.fits"
-    assert found["delta_days"] == pytest.approx(-0.5)
-
-
-def test_a_date_that_is_set_is_not_read_as_the_headers_time_of_that_day(koa_cal: Run, frame: Path) -> None:
-    found = koa_cal("best", frame, "--type", "dark", "--set", "datetime_obs=2026-02-16").ended(1)
-    assert "mjd_start" in found.said
-
-
-@pytest.mark.parametrize("text", ["nosuch=1", "mjd_start=tonight", "arm", "=RED"])
-def test_a_column_value_that_cannot_be_set_is_wrong_usage(koa_cal: Run, frame: Path, text: str) -> None:
-    for command in (("best", frame), ("explain", frame, "--type", "dark")):
-        found = koa_cal(*command, "--set", text).ended(2)
-        assert found.out == ""
-        assert text.strip("=").partition("=")[0] in found.err.splitlines()[-1]
 
 
 def test_a_frame_without_a_compared_value_is_told_which_keyword_it_lacks(koa_cal: Run, write: Run) -> None:
@@ -135,43 +97,21 @@ def test_a_frame_that_cannot_be_read_is_one_line(koa_cal: Run, tmp_path: Path) -
         assert str(frame) in found.said
 
 
+def test_a_type_that_needs_a_value_which_no_frame_holds_is_left_out_and_how_to_ask_for_it_is_said(
+    with_only: Run, distribution: Path, make_distribution: Run, write: Run, tmp_path: Path
+) -> None:
+    source = (distribution / "koa_middleware_testspec.py").read_text()
+    given = source.replace('cal_type, match = "arc", ("arm",)', 'cal_type, given = "arc", ("arm",)')
+    run = with_only(make_distribution(tmp_path / "installed", "testspec", given))
+    frame = write("unknown.fits", 61083.5, ARM="")
+    found = run("best", frame).ended(1)
+    assert found.err.splitlines()[-1] == "koa-cal: arc is left out; ask for it with --type arc --set arm=..."
+    assert "arc-red.fits" in run("best", frame, "--type", "arc", "--set", "arm=RED").ended(0).out
+
+
 def test_a_fallback_is_noted(process: Run, koa_cal: Run, frame: Path, write: Run) -> None:
     koa_cal("register", write("bias.fits", 61083.0, "bias")).ended(0)
     found = process("best", frame, "--type", "bias").ended(0)
     assert "by fallback" in found.out
     assert "fallback" in found.said
     assert "bias.fits" in found.said
-
-
-def test_an_explanation_tells_rule_and_amount_of_each_and_the_winner_first(koa_cal: Run, frame: Path) -> None:
-    found = koa_cal("explain", frame, "--type", "dark").ended(0)
-    assert found.err == ""
-    lines = [line for line in found.out.splitlines() if line.lstrip().startswith("dark-")]
-    assert [line.split()[:2] for line in lines] == [
-        ["dark-near.fits", "chosen"],
-        ["dark-red.fits", "arm"],
-        ["dark-next.fits", "farther"],
-        ["dark-old.fits", "max_age"],
-    ]
-    assert "13.5 d older, limit 5 d" in lines[3]
-
-
-def test_an_explanation_as_json_counts_all_and_tells_the_nearest(koa_cal: Run, frame: Path) -> None:
-    found = koa_cal("explain", frame, "--type", "dark", "--nearest", 2, "--json").ended(0).json
-    assert set(found) == {"cal_type", "asked", "total", "counts", "winner", "is_fallback", "candidates"}
-    assert found["total"] == 4
-    assert found["counts"] == {"chosen": 1, "arm": 1, "max_age": 1, "farther": 1}
-    assert found["winner"]["filename"] == "dark-near.fits"
-    assert [candidate["filename"] for candidate in found["candidates"]] == ["dark-near.fits", "dark-red.fits"]
-    assert set(found["candidates"][0]) == {"id", "filename", "rule", "reason", "delta_days"}
-
-
-def test_an_explanation_of_a_miss_is_printed_and_exits_with_1(koa_cal: Run, frame: Path) -> None:
-    found = koa_cal("explain", frame, "--type", "arc").ended(1)
-    assert "nothing fits" in found.out
-    assert "its arm is RED, the frame's is BLUE" in found.out
-    assert koa_cal("explain", frame, "--type", "arc", "--json").ended(1).json["winner"] is None
-
-
-def test_an_explanation_needs_a_type(koa_cal: Run, frame: Path) -> None:
-    assert "--type" in koa_cal("explain", frame).ended(2).err

@@ -1,0 +1,101 @@
+"""Arguments that several commands have, and what may be typed for them."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+def add_instrument(command: ArgumentParser) -> None:
+    """Add ``-i``, the instrument; without it `context.choose_instrument` decides."""
+    command.add_argument(
+        "-i",
+        "--instrument",
+        metavar="NAME",
+        help="the instrument; default: the one that the file's header names, or the only one installed",
+    )
+
+
+def add_json(command: ArgumentParser) -> None:
+    """Add ``--json``."""
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def add_types(command: ArgumentParser) -> None:
+    """Add ``--type``, the wanted cal types."""
+    command.add_argument(
+        "--type", metavar="T", action="append", dest="types", help="only this cal type; may be repeated"
+    )
+
+
+def add_times(command: ArgumentParser) -> None:
+    """Add ``--since`` and ``--until``, both inclusive."""
+    command.add_argument(
+        "--since", metavar="TIME", type=time, help="observed at this UTC time or later, such as 2026-02-12"
+    )
+    command.add_argument("--until", metavar="TIME", type=time, help="observed at this UTC time or day, or earlier")
+
+
+def add_column_values(command: ArgumentParser) -> None:
+    """Add ``--set``, a column's value in place of the header's."""
+    command.add_argument(
+        "--set",
+        metavar="COLUMN=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        type=assignment,
+        help="a value that the frame's header lacks or has wrong; may be repeated",
+    )
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """Read ``COLUMN=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ArgumentTypeError(f"{text!r} is not COLUMN=VALUE")
+    return name, value
+
+
+def time(text: str) -> str:
+    """Check an ISO 8601 time, UTC."""
+    from ..instrument.times import parse_iso
+
+    try:
+        parse_iso(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a UTC time such as 2026-02-12T03:00:00") from None
+    return text
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def size(text: str) -> int:
+    """Read a size, such as ``20GB``, as a number of bytes."""
+    found = re.fullmatch(r"([0-9.]+) *([kmgt]?)b?", text.strip().lower())
+    try:
+        return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " ")) if found else int("")
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a size such as 500MB or 20GB") from None
+
+
+def days(text: str) -> timedelta:
+    """Read a number of days."""
+    from datetime import timedelta
+
+    try:
+        found = timedelta(days=float(text))
+        if found < timedelta(0):
+            raise ValueError(text)
+        return found
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"{text!r} is not a number of days, 0 or more") from None

@@ -1,0 +1,36 @@
+"""``koa-cal bundle import``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from .arguments import add_instrument, add_json
+from .context import open_for
+from .messages import say
+from .output import print_json, print_text
+
+ABOUT = "read calibrations and their files from a tar"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("file", metavar="FILE.tar")
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
+    """Import a bundle; says what was not imported."""
+    with open_for(options) as store:
+        report = store.import_bundle(options.file)
+    for name, reason in report.failed.items():
+        say(f"{name}: {reason}")
+    for reason in report.conflicts.values():
+        say(reason)
+    if options.json:
+        print_json(report.to_dict())
+    else:
+        counts = (report.added, report.completed, report.updated, report.unchanged)
+        words = ("added", "completed", "updated", "unchanged")
+        print_text(", ".join(f"{len(names)} {word}" for names, word in zip(counts, words, strict=True)))
+    return 0 if report.ok else 1

@@ -1,0 +1,35 @@
+"""``koa-cal explain``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from .arguments import add_column_values, add_instrument, add_json, positive
+from .context import frame_values, open_for
+from .output import print_json, print_wrapped, terminal_width
+
+ABOUT = "explain why a calibration is chosen and others are not"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("frame", metavar="FRAME")
+    command.add_argument("--type", metavar="T", required=True, help="the cal type")
+    command.add_argument(
+        "--nearest", metavar="N", type=positive, default=20, help="show this many, the nearest in time (20)"
+    )
+    add_column_values(command)
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
+    """Print why a calibration is chosen and others are not."""
+    with open_for(options, [options.frame]) as store:
+        values = frame_values(store, options.frame, options.overrides)
+        explanation = store.explain(values, options.type, nearest=options.nearest)
+    if options.json:
+        print_json(explanation.to_dict())
+    else:
+        print_wrapped(explanation.to_text(terminal_width()))
+    return 0 if explanation.winner is not None else 1

@@ -1,0 +1,46 @@
+"""``koa-cal get``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from ..exceptions import KoaMiddlewareError
+from .arguments import add_instrument, add_json
+from .context import open_for
+from .messages import report
+from .output import print_json, print_text
+
+ABOUT = "download calibrations, verify them and print their paths"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("names", nargs="+", metavar="ID_OR_FILENAME")
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
+    """Print the paths of verified files; what is not in the cache is downloaded."""
+    names = dict.fromkeys(options.names)
+    records: dict[str, Any] = {}
+    errors: dict[str, KoaMiddlewareError] = {}
+    with open_for(options) as store:
+        for name in names:
+            try:
+                records[name] = store.local_db.find(name)
+            except KoaMiddlewareError as error:
+                errors[name] = error
+        failed = store.prefetch(records=records.values()).failed
+        errors |= {name: failed[record.filename] for name, record in records.items() if record.filename in failed}
+        paths = {name: str(store.get_local_filepath(records[name])) for name in names if name not in errors}
+    for name in names:
+        if name in errors:
+            report(errors[name], f"{name}: ", debug=options.debug)
+    if options.json:
+        print_json({"paths": paths, "failed": {name: str(errors[name]) for name in names if name in errors}})
+    else:
+        for path in paths.values():
+            print_text(path)
+    return 1 if errors else 0

@@ -1,0 +1,37 @@
+"""``koa-cal list``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from .arguments import add_instrument, add_json, add_times, positive
+from .context import open_for
+from .output import counted, print_json, print_table, print_text
+
+ABOUT = "list the newest calibrations"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("--type", metavar="T", help="only this cal type")
+    add_times(command)
+    command.add_argument("--limit", metavar="N", type=positive, default=100, help="list at most this many (100)")
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
+    """Print the newest records, the newest last, and how many there are."""
+    with open_for(options) as store:
+        bounds = (options.type, options.since, options.until)
+        records = store.local_db.query(*bounds, newest=options.limit)
+        total = store.local_db.count(*bounds)
+    if options.json:
+        print_json({"total": total, "records": [record.to_dict() for record in records]})
+    else:
+        if records:
+            rows = [(r.cal_type, r.filename, r.datetime_obs, r.quality, r.origin) for r in records]
+            print_table(("type", "calibration", "observed (UTC)", "quality", "origin"), rows)
+        all_here = len(records) == total
+        print_text(counted(total, "calibration") if all_here else f"the newest {len(records)} of {total}")
+    return 0 if records else 1

@@ -1,0 +1,50 @@
+"""``koa-cal prefetch``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from ..exceptions import ConfigurationError
+from .arguments import add_instrument, add_json, add_times, add_types, positive, time
+from .context import open_for
+from .messages import say
+from .output import print_json, print_text, size
+
+ABOUT = "download calibrations before they are needed"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("frames", nargs="*", metavar="FRAME", help="download the best calibrations for these frames")
+    command.add_argument(
+        "--night", metavar="DATE", type=time, help="download the calibrations of this UTC day, such as 2026-02-12"
+    )
+    add_times(command)
+    add_types(command)
+    command.add_argument("--workers", metavar="N", type=positive, default=4, help="download this many at a time (4)")
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
+    """Download ahead; says beforehand how much will come."""
+    with open_for(options, options.frames) as store:
+        bounds = (options.since or options.night, options.until or options.night)
+        if not options.frames and bounds == (None, None):
+            raise ConfigurationError(
+                "No frames or times are given.",
+                "Give frames, or --night, --since or --until.",
+                setting="frames",
+                variable=None,
+            )
+        types = None if options.types is None else [name.lower() for name in options.types]
+        found = store.query(None, *bounds) if bounds != (None, None) else []
+        found = [one for one in found if one.quality != "BAD" and (types is None or one.cal_type in types)]
+        report = store.prefetch(options.frames, cal_types=types, records=found, workers=options.workers, announce=say)
+    for name, failure in [*report.failed.items(), *report.unmatched.items()]:
+        say(f"{name}: {failure}")
+    if options.json:
+        print_json(report.to_dict())
+    else:
+        print_text(f"{len(report.downloaded)} downloaded ({size(report.size)}), {len(report.cached)} already here")
+    return 0 if report.ok and (report.downloaded or report.cached) else 1

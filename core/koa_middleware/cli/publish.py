@@ -1,0 +1,36 @@
+"""``koa-cal publish``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from .arguments import add_instrument, add_json
+from .context import open_for
+from .output import print_json, print_text
+
+ABOUT = "send LOCAL calibrations to the archive"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME", help="default: all LOCAL ones")
+    command.add_argument(
+        "--upload", metavar="FOLDER", help="first copy their files to this folder, a path or a file:// URL"
+    )
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
+    """Send LOCAL records to the archive."""
+    with open_for(options) as store:
+        records = [store.local_db.find(name) for name in options.names] or None
+        result = store.publish(records, upload_to=options.upload)
+    if options.json:
+        counts = {"published": result.published, "unchanged": result.unchanged}
+        print_json({**counts, "renamed": dict(result.renamed)})
+    else:
+        print_text(f"{result.published} published, {result.unchanged} unchanged")
+        for old, new in result.renamed.items():
+            print_text(f"{old} is now {new}")
+    return 0

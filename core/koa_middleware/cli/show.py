@@ -1,0 +1,37 @@
+"""``koa-cal show``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from .arguments import add_instrument, add_json
+from .context import open_for
+from .output import print_json, print_table, print_text
+
+ABOUT = "show one calibration's record"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    command.add_argument("name", metavar="ID_OR_FILENAME")
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
+    """Print one record and what was said of its quality."""
+    from ..database.flags import flags_of
+
+    with open_for(options) as store:
+        record = store.local_db.find(options.name)
+        with store.local_db.connect() as connection:
+            flags = flags_of(connection, store.orm_class, record.id)
+        place = str(store.get_local_filepath(record)) if store.calibration_in_cache(record) else None
+    if options.json:
+        print_json({**record.to_dict(), "path": place, "flags": flags})
+    else:
+        rows = [(name, "" if value is None else value) for name, value in record.to_dict().items()]
+        print_table(("column", "value"), [*rows, ("path", place or "not in the cache")], title=record.filename)
+        for flag in flags:
+            print_text(f"{flag['quality']} by {flag['flagged_by']} at {flag['flagged_at']}: {flag['reason']}")
+    return 0

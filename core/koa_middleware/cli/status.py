@@ -1,0 +1,67 @@
+"""``koa-cal status``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
+
+from .arguments import add_instrument, add_json
+from .context import open_for
+from .output import print_conflicts, print_json, print_table, size
+
+if TYPE_CHECKING:
+    from ..store import CalibrationStore
+
+ABOUT = "show the cache, its database and the archive"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
+    """Print what the store holds."""
+    from ..remote.servers import without_password
+
+    with open_for(options) as store:
+        counts = _counts(store)
+        files = [path.stat().st_size for path in (store.cache_dir / "calibrations").iterdir() if path.is_file()]
+        folder, url = store.settings.shared_cache_dir, store.settings.remote_database_url
+        shared = {} if folder is None else {"shared_cache_dir": str(folder)}
+        facts = {
+            "instrument": store.orm_class.instrument_name,
+            "cache_dir": str(store.cache_dir),
+            "database": str(store.local_db.path),
+            **shared,
+            "records": sum(row[3] for row in counts),
+            "last_updated": store.local_db.get_last_updated(),
+            "files_in_cache_dir": len(files),
+            "file_bytes": sum(files),
+            "remote_database": "local only" if url is None else without_password(url),
+            "last_sync": store.last_sync,
+            "offline": store.settings.offline,
+        }
+        conflicts = store.conflicts()
+    if options.json:
+        names = ("cal_type", "origin", "quality", "records", "newest")
+        counted = [dict(zip(names, row, strict=True)) for row in counts]
+        print_json({**facts, "counts": counted, "conflicts": [vars(conflict) for conflict in conflicts]})
+    else:
+        shown = {**facts, "file_bytes": size(sum(files)), "last_sync": facts["last_sync"] or "never"}
+        print_table(("", "value"), [(name.replace("_", " "), value) for name, value in shown.items()])
+        if counts:
+            print_table(("type", "origin", "quality", "records", "newest (UTC)"), counts)
+        print_conflicts(conflicts)
+    return 0
+
+
+def _counts(store: CalibrationStore[Any]) -> list[tuple[Any, ...]]:
+    """Type, origin, quality, number of records, time of the newest."""
+    from sqlalchemy import func, select
+
+    columns = store.orm_class.table().c
+    groups = (columns.cal_type, columns.origin, columns.quality)
+    counting = select(*groups, func.count(), func.max(columns.datetime_obs)).group_by(*groups).order_by(*groups)
+    return [tuple(row) for row in store.local_db.execute(counting)]

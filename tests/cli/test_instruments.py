@@ -1,0 +1,77 @@
+"""``koa-cal instruments``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+def test_an_installed_instrument_is_shown_with_its_package(koa_cal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KOA_CALIBRATION_CACHE")
+    found = koa_cal("instruments", "--json").ended(0)
+    assert found.json["failed"] == {}
+    (ours,) = [each for each in found.json["instruments"] if each["instrument"] == "testspec"]
+    assert ours == {
+        "instrument": "testspec",
+        "package": "koa-middleware-testspec",
+        "version": "1.2.3",
+        "database": "testspec_calibrations.db",
+        "cal_types": ["dark", "flat", "arc", "bias"],
+    }
+    shown = koa_cal("instruments").ended(0)
+    assert shown.err == ""
+    (line,) = [line.split() for line in shown.out.splitlines() if "testspec" in line]
+    assert line == ["testspec", "koa-middleware-testspec", "1.2.3", ours["database"], *ours["cal_types"]]
+
+
+BROKEN = {
+    "raises": ("raise RuntimeError('a library is missing')", "a library is missing"),
+    "misspelt": (
+        "from koa_middleware import hookimpl\n\n@hookimpl\ndef koa_register_instruments(): ...",
+        "koa_register_instruments",
+    ),
+    "hookless": ("", "koa_register_instrument"),
+}
+
+
+def test_broken_plugins_are_named_and_hinder_no_other(
+    with_only: Run, distribution: Path, tmp_path: Path, make_distribution: Run
+) -> None:
+    broken = [make_distribution(tmp_path / name, name, source) for name, (source, _) in BROKEN.items()]
+    run = with_only(*broken, distribution)
+    found = run("instruments").ended(1)
+    assert [line.split()[0] for line in found.out.splitlines() if "koa-middleware-" in line] == ["testspec"]
+    lines = found.err.splitlines()
+    assert len(lines) == len(BROKEN)
+    for name, (_, fault) in BROKEN.items():
+        (said,) = [line for line in lines if f"koa-middleware-{name}==1.2.3" in line]
+        assert fault in said
+
+    said = run("instruments", "--json").ended(1).json
+    assert [each["instrument"] for each in said["instruments"]] == ["testspec"]
+    assert set(said["failed"]) == set(BROKEN)
+    assert run("status", "-i", "testspec").ended(0).err == ""
+    assert "koa-middleware-raises==1.2.3" in run("status", "-i", "raises").ended(2).said
+
+
+def test_where_no_plugin_is_installed_that_is_said(with_only: Run) -> None:
+    run = with_only()
+    assert "No instrument's plugin is installed" in run("instruments").ended(0).out
+    assert run("instruments", "--json").ended(0).json == {"instruments": [], "failed": {}}
+    assert "No instrument's plugin is installed" in run("status").ended(2).said
+    extra = (metadata("koa-middleware").get_all("Provides-Extra") or ["none"])[0]
+    assert f"pip install 'koa-middleware[{extra}]'" in run("status", "-i", extra.upper()).ended(2).said
+
+
+def test_where_all_plugins_are_broken_none_is_said_to_be_missing(
+    with_only: Run, tmp_path: Path, make_distribution: Run
+) -> None:
+    found = with_only(make_distribution(tmp_path, "raises", BROKEN["raises"][0]))("instruments").ended(1)
+    assert found.out == ""
+    assert "koa-middleware-raises==1.2.3" in found.said

@@ -1,0 +1,74 @@
+"""``koa-cal prefetch``."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import termios
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.mark.usefixtures("published")
+def test_a_prefetch_says_what_will_come_and_brings_it(typed: Run, frame: Path, archive: Any) -> None:
+    size = (archive.files / "dark.fits").stat().st_size
+    found = typed("prefetch", frame, "--type", "dark", "--type", "FLAT").ended(0)
+    said = rf"koa-cal: 2 calibrations: 2 files \({2 * size / 1000:.1f} kB\) to download; \S+ has [\d.]+ [kMGT]B free\n"
+    assert re.fullmatch(said, found.err)
+    assert found.out.startswith("2 downloaded")
+    found = typed("prefetch", "--night", "2026-02-12", "--json").ended(0)
+    assert found.json == {
+        "downloaded": [],
+        "cached": ["flat.fits", "dark.fits"],
+        "failed": {},
+        "unmatched": {},
+        "size": 0,
+    }
+    (archive.files / "late.fits").unlink()
+    failing = typed("prefetch", "--since", "2026-02-12", "--json").ended(1)
+    assert list(failing.json["failed"]) == ["late.fits"]
+    assert "late.fits" in failing.err
+    unmatched = typed("prefetch", frame, "--json").ended(1)
+    assert sorted(unmatched.json["unmatched"]) == [f"{frame}, arc", f"{frame}, bias"]
+    assert f"{frame}, arc: No arc fits" in unmatched.err
+
+
+@pytest.mark.usefixtures("published")
+def test_a_prefetch_shows_its_progress_on_a_terminal_only(command: Run, process: Run, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "observer", tmp_path / "another")
+    line = ("prefetch", "--since", "2026-02-12", "-i", "testspec")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(**command(*line), stdout=subprocess.DEVNULL, stderr=theirs) as started:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # so Linux tells the end
+            while read := os.read(ours, 1 << 16):
+                shown += read
+        os.close(ours)
+    assert started.returncode == 0
+    assert b"3 calibrations" in shown
+    assert re.search(rb"100%.*B/s", shown)
+    silent = process(*line, KOA_CALIBRATION_CACHE=str(tmp_path / "another")).ended(0)
+    assert re.fullmatch(
+        r"koa-cal: 3 calibrations: 3 files \(17\.3 kB\) to download; \S+ has [\d.]+ [kMGT]B free\n", silent.err
+    )
+    assert silent.out.startswith("3 downloaded")
+
+
+@pytest.mark.usefixtures("published")
+def test_a_prefetch_of_nothing_is_said(typed: Run) -> None:
+    assert "No frames or times are given" in typed("prefetch").ended(2).said
+    assert "0 calibrations" in typed("prefetch", "--night", "2020-01-01").ended(1).err
+    assert typed("prefetch", "--night", "tonight").code == 2

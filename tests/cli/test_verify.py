@@ -1,0 +1,55 @@
+"""``koa-cal verify``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.mark.usefixtures("night")
+def test_whole_files_are_verified(koa_cal: Run) -> None:
+    assert koa_cal("verify", "-i", "testspec").ended(0).out.startswith("7 files checked")
+    found = koa_cal("verify", "-i", "testspec", "--json").ended(0)
+    assert found.json == {"checked": 7, "bad": {}, "missing": [], "repaired": [], "unchecked": []}
+    assert found.err == ""
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_bit(path: Path) -> None:
+    """Change one bit and leave size and times as they were."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize("spoil", [cut, flip_a_bit, Path.unlink])
+@pytest.mark.parametrize("repair", [[], ["--repair"]])
+def test_a_spoilt_file_is_found(koa_cal: Run, cache: Path, spoil: Callable[[Path], None], repair: list[str]) -> None:
+    spoil(cache / "calibrations" / "dark-near.fits")
+    found = koa_cal("verify", "-i", "testspec", *repair).ended(1)
+    (line,) = [line for line in found.out.splitlines() if "dark-near.fits" in line]
+    assert "repaired" not in line
+    assert found.out.splitlines()[-1].endswith(" 1 fault")
+    said = koa_cal("verify", "-i", "testspec", "--json").ended(1).json
+    assert [*said["bad"], *said["missing"]] == ["dark-near.fits"]
+
+
+@pytest.mark.usefixtures("published")
+def test_spoilt_files_are_repaired(typed: Run, archive: Any, tmp_path: Path) -> None:
+    (path,) = typed("get", "dark.fits").ended(0).out.splitlines()
+    Path(path).write_bytes(b"spoilt")
+    assert ", 1 fault\n" in typed("verify").ended(1).out
+    assert "repaired" in typed("verify", "--repair").ended(0).out
+    assert Path(path).read_bytes() == (archive.files / "dark.fits").read_bytes()
