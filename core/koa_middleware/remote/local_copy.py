@@ -125,7 +125,7 @@ class LocalCopy:
     def names_of(self, batch: Batch) -> dict[str, str]:
         """File names of a batch's rows, by their ids."""
         names = {row[self._id]: row[self._filename] for row in batch.rows}
-        return names | {str(values["id"]): str(values["filename"]) for values in batch.odd}
+        return names | {str(values["id"]): str(values["filename"] or "") for values in batch.odd}
 
     def take_new(self, batch: Batch) -> None:
         """Take in rows that are probably all new."""
@@ -183,7 +183,7 @@ class LocalCopy:
     def _mended(self, odd: Sequence[dict[str, Any]]) -> Iterator[Row]:
         """Bring odd rows into form; those that refuse are kept apart with the reason."""
         for values in odd:
-            identifier, filename = str(values["id"]), str(values["filename"])
+            identifier, filename = str(values["id"]), str(values["filename"] or "")
             try:
                 row = _in_form(self._local.orm_class, values, f"the archive's row {filename}")
                 yield tuple(row[name] for name in self._columns)
