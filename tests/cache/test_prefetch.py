@@ -168,3 +168,14 @@ def test_a_plan_is_one_line(plan: Plan, said: str, tmp_path: Path) -> None:
     line = plan.in_words(tmp_path)
     assert line.startswith(said)
     assert ("free" in line) == bool(plan.coming)
+
+
+def test_a_cached_file_costs_one_statement(user: Opening) -> None:
+    store = user()
+    record = store.query(filename="3.fits")[0]
+    path = store.get_calibration_by_id(record.id).path
+    with counted(store) as counts, hashed() as hashes:
+        found = store.get_calibration_by_id(record.id)
+    assert (found.path, found.calibration.to_dict()) == (path, record.to_dict())
+    assert counts == {"SELECT": 1}
+    assert not hashes

@@ -157,8 +157,19 @@ class Looker(Generic[R]):
         fault = fault_of(record, own, filename, knowledge)
         if fault == "":
             return Found(own, fault, is_of_another=record.checksum is None and self._is_of_another(record, knowledge))
+        return self._look_past(record, fault, knowledge)
+
+    def _look_past(self, record: R, fault: str | None, knowledge: Knowledge[R]) -> Found:
         shared, shared_fault = self._look_in_shared(record, knowledge)
-        return Found(own, fault, shared, shared_fault, self._is_of_another(record, knowledge))
+        own, is_of_another = self._cache.path(record.filename), self._is_of_another(record, knowledge)
+        return Found(own, fault, shared, shared_fault, is_of_another)
+
+    def look_past(self, record: R, fault: str) -> Found:
+        """Find out what else there is of a record's file, where the user's own is known to be spoilt."""
+        knowledge = Knowledge(self._database)
+        found = self._look_past(record, fault, knowledge)
+        knowledge.save()
+        return found
 
     def look_many(self, records: Sequence[R], use_cached: bool) -> list[Found | KoaMiddlewareError]:
         """Look for the files of many records: each is hashed once at most, and the database read and written in bulk.

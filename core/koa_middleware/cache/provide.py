@@ -129,7 +129,7 @@ class Provider(Generic[R]):
     def provide(self, record: R, use_cached: bool, knowledge: Knowledge[R] | None = None) -> Path:
         """Give the path of a record's verified file; see `CalibrationStore.get_calibration`."""
         found = self._looker.look(record, use_cached, knowledge)
-        return self._act(record, decide(record, found, self._terms[use_cached]), fresh=not use_cached)
+        return self._act(record, decide(record, found, self._terms[bool(use_cached)]), fresh=not use_cached)
 
     def download(self, record: R) -> Path:
         """Bring a record's file, verified; see `CalibrationStore.download_calibration`."""
@@ -215,7 +215,7 @@ class Provider(Generic[R]):
         return report
 
     def _decide_many(self, records: Sequence[R], use_cached: bool) -> list[Decision]:
-        terms = self._terms[use_cached]
+        terms = self._terms[bool(use_cached)]
         return [
             NotToBeHad(found) if isinstance(found, KoaMiddlewareError) else decide(record, found, terms)
             for record, found in zip(records, self._looker.look_many(records, use_cached), strict=True)
@@ -281,7 +281,7 @@ class Provider(Generic[R]):
 
     def _repair(self, record: R, fault: str) -> KoaMiddlewareError | None:
         """Put another file in the place of a spoilt one; gives the error where that fails."""
-        found = self._looker.look(record)._replace(own_fault=fault)
+        found = self._looker.look_past(record, fault)
         try:
             self._act(record, decide(record, found, self._terms[True]), fresh=False, tell=False)
         except KoaMiddlewareError as error:

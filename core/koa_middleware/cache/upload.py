@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 
 from ..database.local import LocalDatabase
 from ..disk.checksums import Checksum, digest_of
-from ..disk.writing import copy_stream, whole_file
+from ..disk.writing import cache_errors, copy_stream, whole_file
 from ..exceptions import ConfigurationError, IntegrityError
 from ..instrument.orm import ORMCalibration
 from .folder import Cache
@@ -90,7 +90,7 @@ def _copy(source: Path, final: Path, row: dict[str, Any]) -> None:
 
 
 def _write(source: Path, final: Path, expected: Checksum) -> None:
-    with source.open("rb") as stream, whole_file(final) as sink:
+    with cache_errors(source, "read"), source.open("rb") as stream, whole_file(final) as sink:
         found = copy_stream(stream, sink, expected.kind)
         if found != str(expected):
             raise IntegrityError(

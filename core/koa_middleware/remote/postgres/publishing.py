@@ -73,7 +73,7 @@ class _There:
         self._by_id[row["id"]] = self._by_name[row["filename"]] = known
 
     def _family(self, row: Values) -> tuple[Any, ...]:
-        return tuple(row[name] for name in ("cal_type", "datetime_obs", *self._orm_class.version_family))
+        return tuple(self._orm_class.family_of({**row, "origin": "REMOTE"}).values())
 
     def settle(self, own: Values, is_taken_here: Callable[[str], bool]) -> Settled:
         """Give the row as it stands or will stand there, and whether it is new."""
