@@ -283,7 +283,7 @@ def test_the_last_version_has_no_next_one(store: Store, tmp_path: Path) -> None:
 
 def test_a_file_of_other_content_without_a_row_is_not_overwritten(store: Store, tmp_path: Path) -> None:
     (store.cache_dir / "calibrations" / "dark.fits").write_bytes(b"precious")
-    refused(store, dark(tmp_path), DuplicateCalibrationError, r"has a file dark\.fits with other content")
+    refused(store, dark(tmp_path), DuplicateCalibrationError, r"already has a file dark\.fits with other content")
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere")], ids=["folder", "dangling link"])
@@ -391,10 +391,10 @@ def test_a_file_with_changed_bytes_is_taken_or_refused_by_an_error_of_ours(
         ("dark.fits", b"", "empty"),
         ("dark.csv", b"", "empty"),
         ("trace.csv", b"<html><body>Log in</body></html>", "not a CSV"),
-        ("trace.csv", b"a,b\n1,2\n3\n", "1, 2 fields"),
+        ("trace.csv", b"a,b\n1,2\n3\n", "different numbers of fields: 1, 2"),
         ("trace.csv", b"a,b\n\x00\x01\n", "not a CSV"),
-        ("trace.csv", b"a,b\n\xff\xfe\n", "not what its name says"),
-        ("mask.json", b'{"a": [1, 2', "not what its name says"),
+        ("trace.csv", b"a,b\n\xff\xfe\n", "its content does not match its name"),
+        ("mask.json", b'{"a": [1, 2', "its content does not match its name"),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says_is_refused(
@@ -407,7 +407,7 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(
 def test_bytes_after_the_last_extension_are_refused(store: Store, tmp_path: Path) -> None:
     source = dark(tmp_path)
     source.write_bytes(source.read_bytes() + b"\0" * 100)
-    refused(store, source, SourceFileError, "100 bytes follow")
+    refused(store, source, SourceFileError, "100 extra bytes follow")
 
 
 @pytest.mark.parametrize(

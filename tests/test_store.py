@@ -374,7 +374,7 @@ def test_a_record_without_a_checksum_is_verified_by_its_size(store: Store) -> No
     store.local_db.add([made := record("mask.csv", file_size=4), record("bare.csv")])
     assert store.get_calibration_by_id(made.id).path.name == "mask.csv"
     (store.cache_dir / "calibrations" / "mask.csv").write_bytes(b"1,23\n")
-    with pytest.raises(IntegrityError, match="5 bytes, 4 are recorded"):
+    with pytest.raises(IntegrityError, match="5 bytes, but 4 are recorded"):
         store.get_calibration_by_id(made.id)
 
 

@@ -117,7 +117,7 @@ class Registration(Generic[R]):
             row["filename"] = self._orm_class.filename_for(self._holdings.record(row))
         if not self._holdings.is_free(connection, row["filename"], staged):
             raise DuplicateCalibrationError(
-                f"The cache has a file {row['filename']} with other content.",
+                f"The cache already has a file {row['filename']} with other content.",
                 "Register it with new_version=True (koa-cal register --new-version), which names it anew, or rename "
                 "the file; nothing was changed.",
                 filename=row["filename"],
@@ -173,7 +173,7 @@ def _saved(model: Any, folder: Path) -> Path:
         if folder.resolve() in saved.parents and saved.is_file():
             return saved
     raise SourceFileError(
-        f"{type(model).__name__}.save gave {given}, which is no file in the folder it was told to use.",
+        f"{type(model).__name__}.save returned {given}, which is not a file in the folder that it was given.",
         "Let save(output_dir=...) write there and return the path.",
         path=folder,
     )
@@ -181,7 +181,7 @@ def _saved(model: Any, folder: Path) -> Path:
 
 def _unusable(source: Any, fault: str) -> SourceFileError:
     return SourceFileError(
-        f"A {type(source).__name__} cannot be registered: it {fault}.", "Give a file or such a model.", path=None
+        f"A {type(source).__name__} cannot be registered: it {fault}.", "Pass a path or such a model.", path=None
     )
 
 
@@ -201,9 +201,10 @@ def _tell(described: Any, row: Mapping[str, Any], names: tuple[str, ...]) -> Non
 def _duplicate(row: Mapping[str, Any], others: list[Any]) -> DuplicateCalibrationError:
     newest = max(others, key=lambda member: str(member.cal_version))
     return DuplicateCalibrationError(
-        f"{row['filename']} has other content than version {newest.cal_version} ({newest.filename}) of the same "
+        f"{row['filename']} differs from version {newest.cal_version} ({newest.filename}) of the same "
         f"{row['cal_type']} of {row['datetime_obs']}.",
-        "Register it with new_version=True (koa-cal register --new-version) if it replaces that; nothing was changed.",
+        "If it replaces that one, register it with new_version=True (koa-cal register --new-version); nothing was "
+        "changed.",
         filename=row["filename"],
         existing=newest.filename,
         version=newest.cal_version,

@@ -233,7 +233,7 @@ def test_what_is_no_plain_file_is_refused_also_where_the_manifest_agrees(
     members = read(bundle)
     members[1] = (header(members[1][0].name, 0, kind, "calibrations/remote.fits"), b"")
     write(bundle, members)
-    with pytest.raises(SourceFileError, match="no plain file"):
+    with pytest.raises(SourceFileError, match="not a plain file"):
         target.import_bundle(bundle)
     assert len(target.local_db) == 0
 

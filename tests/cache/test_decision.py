@@ -22,7 +22,7 @@ from koa_middleware.exceptions import DownloadError, IntegrityError, KoaMiddlewa
 from tests.conftest import DemoCalibration, record
 
 OWN, SHARED = Path("/cache/calibrations/dark.fits"), Path("/observatory/calibrations/dark.fits")
-BAD = "it has 3 bytes, 5 are recorded"
+BAD = "it has 3 bytes, but 5 are recorded"
 
 REMOTE = record(origin="REMOTE", checksum="md5:0")
 LOCAL = record(origin="LOCAL", checksum="md5:0")

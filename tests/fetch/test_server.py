@@ -28,7 +28,7 @@ from pathlib import Path
 
 import pytest
 from koa_middleware.exceptions import CacheError, ChecksumMismatchError, ConfigurationError, DownloadError
-from koa_middleware.fetch import partial, transfer
+from koa_middleware.fetch import partial, retries
 from koa_middleware.fetch import turns as locks
 from koa_middleware.fetch.server import FileServer
 from koa_middleware.fetch.transfer import Fetched, Transfer
@@ -352,7 +352,7 @@ def test_a_server_that_stays_busy_is_given_up(night):
     with pytest.raises(DownloadError, match=r"answers 503 .*'busy'") as caught:
         night.fetch("busy/503-99-", "stays-9000.fits")
     assert caught.value.status == 503
-    assert len(night.log("stays-9000.fits")) == 1 + transfer.RETRIES
+    assert len(night.log("stays-9000.fits")) == 1 + retries.RETRIES
 
 
 @pytest.mark.parametrize(
@@ -381,19 +381,6 @@ def test_a_dead_server_is_told_in_bounded_time(night):
         pytest.raises(DownloadError, match="refused"),
     ):
         server.fetch(night.transfer(server, "dead-1.fits"), night.partial)
-
-
-# Offline
-
-
-def test_offline_opens_no_socket(night, monkeypatch):
-    monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("a socket was opened"))
-    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a socket was opened"))
-    with night.server("ok/-", offline=True) as server:
-        with pytest.raises(DownloadError, match=r"off-100\.fits .*offline"):
-            server.fetch(night.transfer(server, "off-100.fits"), night.partial)
-        (night.final / "off-100.fits").write_bytes(content("off-100.fits"))
-        assert not server.fetch(night.transfer(server, "off-100.fits"), night.partial).transferred
 
 
 # Processes that die

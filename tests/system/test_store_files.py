@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -209,6 +210,24 @@ def test_a_missing_file_says_what_is_missing_where_nothing_can_come(opening: Ope
         opening(offline=True, calibration_url=None).get_calibration_by_id(one.id)
     with pytest.raises(RemoteNotConfiguredError, match="KOA_CALIBRATION_URL"):
         opening(calibration_url=None).get_calibration_by_id(one.id)
+
+
+def test_offline_opens_no_socket(opening: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, missing = remote(), remote(mjd=60001.0)
+    add(opening(), here, missing)
+    path = opening().get_calibration_by_id(here.id).path
+    monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("a socket was opened"))
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a socket was opened"))
+    store = opening(offline=True)
+    assert store.get_calibration_by_id(here.id).path == path
+    for call in (
+        lambda: store.get_calibration_by_id(missing.id),
+        lambda: store.get_calibration_by_id(here.id, use_cached=False),
+        lambda: store.download_calibration(here),
+    ):
+        with pytest.raises(DownloadError, match="the store is offline"):
+            call()
+    assert list(store.prefetch(records=[here, missing]).failed) == [missing.filename]
 
 
 def test_a_record_without_a_checksum_is_verified_by_size_and_marked(opening: Open) -> None:

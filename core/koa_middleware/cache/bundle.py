@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, update
 
-from ..disk.checksums import digest_of
+from ..disk.checksums import Checksum, digest_of
 from ..disk.room import check_room
 from ..exceptions import CacheError, DuplicateCalibrationError, KoaMiddlewareError, SourceFileError, all_in_one
 from ..instrument.orm import ORMCalibration
@@ -231,23 +231,30 @@ def _is_newer(row: dict[str, Any], here: ORMCalibration) -> bool:
 
 def _compare(entry: Entry, row: dict[str, Any], staged: Staged) -> None:
     if (staged.checksum, staged.file_size) != (entry.checksum, entry.size):
-        raise _spoilt(entry, f"its checksum is {staged.checksum}, the manifest says {entry.checksum}")
+        raise _spoilt(entry, f"its checksum is {staged.checksum}, but the manifest says {entry.checksum}")
     if row["file_size"] not in (None, staged.file_size):
-        raise _spoilt(entry, f"it has {staged.file_size} bytes, its record says {row['file_size']}")
+        raise _spoilt(entry, f"it has {staged.file_size} bytes, but its record says {row['file_size']}")
     said = row["checksum"]
-    if said is not None and said != digest_of(staged.path, said.partition(":")[0]):
-        raise _spoilt(entry, f"it is not of the checksum {said} that its record says")
+    if said not in (None, staged.checksum) and said != digest_of(staged.path, _kind(entry, said)):
+        raise _spoilt(entry, f"its record says {said}, which is not its checksum")
+
+
+def _kind(entry: Entry, said: str) -> str:
+    try:
+        return Checksum.parse(said).kind
+    except ValueError as error:
+        raise _spoilt(entry, f"its record says {said!r}, {error}") from error
 
 
 def _spoilt(entry: Entry, fault: str) -> SourceFileError:
     return SourceFileError(
-        f"{entry.filename!r} of the bundle is spoilt: {fault}.", "Copy or export the bundle again.", path=None
+        f"{entry.filename!r} in the bundle is damaged: {fault}.", "Copy or export the bundle again.", path=None
     )
 
 
 def _conflict(row: dict[str, Any], obstacle: str) -> DuplicateCalibrationError:
     return DuplicateCalibrationError(
-        f"{row['filename']} of the bundle was not taken in: {obstacle}.",
+        f"{row['filename']} was not imported: {obstacle}.",
         "Nothing was changed for it.",
         filename=row["filename"],
         existing=row["filename"],

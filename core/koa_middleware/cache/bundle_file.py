@@ -186,7 +186,7 @@ def open_bundle(path: Path, instrument: str) -> Iterator[tuple[list[Entry], Open
 def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
     first = archive.next()
     if first is None or first.name != MANIFEST:
-        raise _refusal("is not a bundle: its first member is no manifest.")
+        raise _refusal("is not a bundle: its first member is not a manifest.")
     _check(first, end)
     if first.size > _LONGEST_MANIFEST:
         raise _refusal("has a manifest that is too long to be one.")
@@ -196,7 +196,7 @@ def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
         raise _refusal("is not a bundle: its manifest is of another kind.")
     if manifest.get("version") != VERSION:
         raise SourceFileError(
-            f"is a bundle of the format {manifest.get('version')}; this release reads {VERSION}.",
+            f"is a bundle of format {manifest.get('version')}; this release reads format {VERSION}.",
             "Use the release that wrote it, or a newer one; nothing was imported.",
             path=None,
         )
@@ -207,7 +207,7 @@ def _entries(manifest: dict[str, Any], instrument: str) -> list[Entry]:
     if manifest.get("instrument") != instrument:
         raise SourceFileError(
             f"is a bundle of {manifest.get('instrument')!r}, not of {instrument}.",
-            "Name its instrument by -i; nothing was imported.",
+            "Name its instrument with -i; nothing was imported.",
             path=None,
         )
     records = manifest.get("records")
@@ -258,7 +258,7 @@ def _members(archive: tarfile.TarFile, sizes: dict[str, int], end: int) -> dict[
 def _check(member: tarfile.TarInfo, end: int) -> None:
     """Check that a member is a plain file that lies wholly before the end of the archive, bytes."""
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
-        raise _refusal(f"has a member {member.name!r} that is no plain file.")
+        raise _refusal(f"has a member {member.name!r} that is not a plain file.")
     if member.offset_data + member.size > end:
         raise _refusal(f"ends before its member {member.name!r} does.")
 
@@ -269,5 +269,5 @@ def _refusal(fault: str) -> SourceFileError:
 
 def _changed(source: Path) -> SourceFileError:
     return SourceFileError(
-        f"{source} changed or went away while the bundle was written.", "Export again; no bundle was left.", path=source
+        f"{source} changed or vanished while the bundle was written.", "Export again; no bundle was left.", path=source
     )

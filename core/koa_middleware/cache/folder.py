@@ -81,7 +81,7 @@ class Cache:
             reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
             raise ConfigurationError(
                 f"The folder {self.root} cannot be the calibration cache: {reason}.",
-                "Name another one by KOA_CALIBRATION_CACHE or cache_dir, or correct its permissions.",
+                "Choose another one with KOA_CALIBRATION_CACHE or cache_dir, or correct its permissions.",
                 setting="cache_dir",
                 variable="KOA_CALIBRATION_CACHE",
             ) from error

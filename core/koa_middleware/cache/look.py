@@ -218,7 +218,7 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
             return None
         size, checksum = record.file_size, record.checksum
         if size is not None and status.st_size != size:
-            return f"it has {status.st_size} bytes, {size} are recorded"
+            return f"it has {status.st_size} bytes, but {size} are recorded"
         if checksum is None:
             return ""
         signature = Signature.of_status(status)
@@ -235,7 +235,7 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
         with cache_errors(path, "read"):
             raise
     if found != str(recorded):
-        return f"its checksum is {found}, {checksum} is recorded"
+        return f"its checksum is {found}, but {checksum} is recorded"
     knowledge.verified.append(Verified(key, record, signature))
     return ""
 

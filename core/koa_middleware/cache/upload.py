@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -12,8 +10,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ..database.local import LocalDatabase
-from ..disk.checksums import digest_of
-from ..disk.writing import WRITTEN_AT_ONCE, cache_errors, sync_folder
+from ..disk.checksums import Checksum, digest_of
+from ..disk.writing import cache_errors, copy_stream, whole_file
 from ..exceptions import ConfigurationError, IntegrityError
 from ..instrument.orm import ORMCalibration
 from .folder import Cache
@@ -70,7 +68,7 @@ class Uploader(Generic[R]):
 
 
 def _copy(source: Path, final: Path, row: dict[str, Any]) -> None:
-    """Copy a file under a temporary name, verify the copy, and give it its name."""
+    """Copy a file, whole and with the recorded checksum or not at all."""
     if not source.is_file():
         raise IntegrityError(
             f"{source} is missing, so it cannot be uploaded.",
@@ -78,33 +76,23 @@ def _copy(source: Path, final: Path, row: dict[str, Any]) -> None:
             path=source,
         )
     expected = str(row["checksum"] or digest_of(source))
-    algorithm = expected.partition(":")[0]
+    kind = Checksum.parse(expected).kind
     if final.exists():
-        if digest_of(final, algorithm) == expected:
+        if digest_of(final, kind) == expected:
             return
         raise IntegrityError(
             f"{final} exists and has other content than {source}.",
             "Nothing was published; move one of them.",
             path=final,
         )
-    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-    with cache_errors(final):
-        try:
-            with source.open("rb") as stream, temporary.open("xb") as sink:
-                shutil.copyfileobj(stream, sink, WRITTEN_AT_ONCE)
-                sink.flush()
-                os.fsync(sink.fileno())
-            found = digest_of(temporary, algorithm)
-            if found != expected:
-                raise IntegrityError(
-                    f"{source} has the checksum {found}; its record says {expected}.",
-                    "Nothing was published; register the right file.",
-                    path=source,
-                )
-            temporary.rename(final)
-            sync_folder(final.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with cache_errors(source, "read"), source.open("rb") as stream, whole_file(final, replace=True) as copy:
+        found = copy_stream(stream, copy, kind)
+        if found != expected:
+            raise IntegrityError(
+                f"{source} has the checksum {found}; its record says {expected}.",
+                "Nothing was published; register the right file.",
+                path=source,
+            )
 
 
 def _folder(destination: str | os.PathLike[str]) -> Path:

@@ -19,12 +19,15 @@ from .reading import check_readable
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList, Header
 
-FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+BEGINNING = b"SIMPLE  ="
+"""First bytes of each FITS file, the tile-compressed ones too (FITS Standard 4.0, section 4.4.1.1)."""
+
+_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
 
 
 def is_fits_name(name: str) -> bool:
     """Whether a file of this name should be a FITS file."""
-    return name.lower().endswith(FITS_SUFFIXES)
+    return name.lower().endswith(_SUFFIXES)
 
 
 @contextmanager
@@ -51,7 +54,7 @@ def reading_fits(path: Path) -> Iterator[None]:
             yield
     except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, zlib.error) as error:
         raise SourceFileError(
-            f"{path} cannot be read as FITS: {error}.", "Make or fetch the file again.", path=path
+            f"{path} cannot be read as FITS: {error}.", "Write or download it again.", path=path
         ) from error
 
 

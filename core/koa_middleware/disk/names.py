@@ -36,17 +36,17 @@ def _fault(name: str) -> str:
     if not name or not name.strip():
         return "it is empty"
     if "/" in name or "\\" in name:
-        return "it holds a path separator"
+        return "it contains a path separator"
     if name.startswith("."):
         return "it begins with a dot"
     if name[-1] in ". ":
-        return "it ends with a dot or blank"
+        return "it ends with a dot or a blank"
     if _CONTROL.search(name):
-        return "it holds a control character"
+        return "it contains a control character"
     if _RESERVED.fullmatch(name):
         return "some systems reserve it"
     try:
         length = len(name.encode("utf-8"))
     except UnicodeEncodeError:
         return "it is not valid text"
-    return f"it has more than {LONGEST_NAME} bytes" if length > LONGEST_NAME else ""
+    return f"it is longer than {LONGEST_NAME} bytes" if length > LONGEST_NAME else ""

@@ -42,4 +42,4 @@ def check_readable(path: Path) -> None:
             path=path,
         ) from error
     if empty:
-        raise SourceFileError(f"{path} is empty.", "Make the file again.", path=path)
+        raise SourceFileError(f"{path} is empty.", "Write the file again.", path=path)

@@ -40,9 +40,9 @@ def check_whole(path: Path) -> None:
             elif name.endswith(".gz"):
                 _length(stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _damaged(path, f"its compressed data are spoilt or end early ({error})") from error
+        raise _damaged(path, f"its compressed data are damaged or cut short ({error})") from error
     except ValueError as error:
-        raise _damaged(path, f"it is not what its name says ({error})") from error
+        raise _damaged(path, f"its content does not match its name ({error})") from error
 
 
 def _check_csv(path: Path, content: bytes) -> None:
@@ -51,7 +51,7 @@ def _check_csv(path: Path, content: bytes) -> None:
         raise _damaged(path, "it is not a CSV file")
     widths = {len(row) for row in csv.reader(text.splitlines(), strict=True) if row and not row[0].startswith("#")}
     if len(widths) != 1:
-        raise _damaged(path, f"its lines have {', '.join(map(str, sorted(widths)))} fields, not one number of them")
+        raise _damaged(path, f"its lines have different numbers of fields: {', '.join(map(str, sorted(widths)))}")
 
 
 def _check_fits(path: Path) -> None:
@@ -65,9 +65,11 @@ def _check_fits(path: Path) -> None:
             if expected == start:
                 break
     if found < expected:
-        raise _damaged(path, f"it is cut short: {found} bytes of the {expected} that its headers say")
+        raise _damaged(path, f"it is cut short: {found} bytes of the {expected} that its headers announce")
     if found > expected:
-        raise _damaged(path, f"{found - expected} bytes follow its last whole extension at byte {expected}")
+        raise _damaged(
+            path, f"{found - expected} extra bytes follow its last complete extension, which ends at byte {expected}"
+        )
 
 
 def _end_of_unit(stream: gzip.GzipFile | IO[bytes], start: int) -> int:
@@ -104,4 +106,4 @@ def _length(stream: gzip.GzipFile | IO[bytes]) -> int:
 
 
 def _damaged(path: Path, found: str) -> SourceFileError:
-    return SourceFileError(f"{path} is damaged: {found}.", "Make or fetch the file again.", path=path)
+    return SourceFileError(f"{path} is damaged: {found}.", "Write or download it again.", path=path)

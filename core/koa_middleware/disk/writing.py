@@ -7,6 +7,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,9 @@ from .checksums import Digest
 WRITTEN_AT_ONCE = 1 << 16
 """Bytes. For larger writes some kernels look for larger pieces of memory, which on virtual machines may first have to
 come back from the host: 512 MB in writes of 64 kB take 0.2 s there, in writes of 1 MB 0.1 to 1.3 s."""
+
+flush_data = getattr(os, "fdatasync", os.fsync)
+"""Brings a file's content to the disk, by its descriptor; macOS has no fdatasync."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -104,6 +108,13 @@ def copy_stream(source: IO[bytes], sink: IO[bytes], kind: str = "sha256") -> str
         digest.update(piece)
         sink.write(piece)
     return str(digest)
+
+
+def write_all(sink: RawIOBase, piece: bytes) -> None:
+    """Write bytes to a file without a buffer."""
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[sink.write(rest[:WRITTEN_AT_ONCE]) :]
 
 
 def move_into_place(temporary: Path, final: Path, *, replace: bool = False) -> None:

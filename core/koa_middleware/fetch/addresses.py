@@ -49,7 +49,7 @@ class Address:
         if not scheme or (not netloc and scheme != "file"):
             raise _unusable(url, "is not a URL")
         if "{" in netloc or not all(name.isidentifier() for name in fields):
-            raise _unusable(url, "has a placeholder that is not a column's name in the path or the query")
+            raise _unusable(url, "has a placeholder that is not a column's name, or not in the path or the query")
         login, _, host = netloc.rpartition("@")
         user, _, password = login.partition(":")
         self.login = (unquote(user), unquote(password)) if login else None
@@ -90,13 +90,13 @@ class Address:
         if not text.strip():
             raise DownloadError(
                 f"The address of {filename} needs its {name}, which its record does not have.",
-                "Synchronise with the remote, or use a calibration URL that needs other columns.",
+                "Run koa-cal sync, or use a calibration URL that needs other columns.",
                 url=hide_secrets(self.template),
             )
         if ".." in text.split("/"):
             raise DownloadError(
                 f"The address of {filename} cannot be made: its {name}, {text!r}, leads to another folder.",
-                "Ask those who keep the remote database to correct the record.",
+                "Ask the archive to correct the record.",
                 url=hide_secrets(self.template),
             )
         return quote(text, safe="/") if self.scheme in _QUOTED_SCHEMES else text

@@ -21,7 +21,7 @@ from requests.utils import get_netrc_auth, requote_uri
 from urllib3.connectionpool import HTTPConnectionPool
 
 from .credentials import Access
-from .responses import HEAD, Setback
+from .responses import CHECK_URL, HEAD, Setback
 
 netrc_login = get_netrc_auth
 """Gives user and password that ``~/.netrc`` names for a URL, or None."""
@@ -29,7 +29,6 @@ netrc_login = get_netrc_auth
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)
 """What a request, or reading its answer, raises."""
 
-CHECK_URL = "Check KOA_CALIBRATION_URL."
 _MOST_REDIRECTS = 30
 _NEVER_CONNECTED = (
     urllib3.exceptions.NewConnectionError,
@@ -155,7 +154,7 @@ class _Adapter(HTTPAdapter):
 def what_broke(error: Exception, received: int) -> Setback:
     """Tell what one of `FAILURES` means for a transfer of which so many bytes are here."""
     if isinstance(error, urllib3.exceptions.SSLError) and "certificate" in str(error).lower():
-        hint = "Check the date of this machine and its certificates; REQUESTS_CA_BUNDLE names others."
+        hint = "Check this machine's clock and certificates; REQUESTS_CA_BUNDLE can name other ones."
         return Setback(f"the server's certificate is not accepted ({error})", hint, permanent=True)
     if isinstance(error, requests.RequestException | ValueError):
         return Setback(f"the address cannot be used ({error})", CHECK_URL, permanent=True)

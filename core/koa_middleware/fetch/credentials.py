@@ -49,7 +49,7 @@ class Access:
     ) -> None:
         if token is not None and not _can_be_sent(token):
             raise ConfigurationError(
-                "KOA_ACCESS_TOKEN has characters that no request can carry.",
+                "KOA_ACCESS_TOKEN contains characters that cannot be sent.",
                 "Copy it again, without line breaks.",
                 setting="access_token",
                 variable="KOA_ACCESS_TOKEN",
@@ -100,7 +100,7 @@ class Access:
         """Say what to do where a server refused a request with these headers."""
         host = self._server[0]
         if "Authorization" in sent or "Cookie" in sent:
-            return f"The credentials for {host} do not open it: renew them, or ask for access to these data."
+            return f"{host} does not accept your credentials: renew them, or ask for access to these data."
         if not _is_private(url):
             return "Use an https address: credentials are not sent over http."
         return (
@@ -150,7 +150,7 @@ def _read_cookies(path: Path) -> MozillaCookieJar:
             warnings.simplefilter("ignore")  # of a line that it cannot read, it prints a traceback with the cookie
             jar.load(ignore_discard=True, ignore_expires=True)
         if not all(_can_be_sent(cookie.name + (cookie.value or "")) for cookie in jar):
-            problem = "has a cookie with characters that no request can carry"
+            problem = "has a cookie with characters that cannot be sent"
     except (LoadError, ValueError):  # their text holds the line, and with it the cookie
         problem = "is not in Mozilla's format"
     except OSError as error:

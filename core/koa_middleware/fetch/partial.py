@@ -23,16 +23,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from ..disk.writing import WRITTEN_AT_ONCE, cache_errors
+from ..disk.checksums import Digest
+from ..disk.writing import cache_errors, flush_data, write_all
 
 CHUNK = 1 << 20
 """Bytes that are read and hashed at once, at most."""
 
 ABANDONED_AFTER_S = 600.0
 """Seconds without a new byte after which a partial file counts as left behind, whoever owns it."""
-
-#: macOS has no fdatasync.
-_flush_data = getattr(os, "fdatasync", os.fsync)
 
 _SUFFIX = "part"
 _MINE = ""
@@ -84,7 +82,7 @@ class Partial:
         return self._folder / ".".join([self._key, owner, secrets.token_hex(4), _encode(validator), _SUFFIX])
 
     def _forget(self) -> None:
-        self._hash = hashlib.new(self._algorithm, usedforsecurity=False)
+        self._digest = Digest(self._algorithm)
         self._hashing: Future[None] | None = None
         self.size = 0
         self.validator: str | None = None
@@ -118,15 +116,13 @@ class Partial:
     def write(self, piece: bytes) -> None:
         """Append bytes, which must not change afterwards."""
         if self._pool is None:
-            self._hash.update(piece)
+            self._digest.update(piece)
         else:
             self._hashed()
-            self._hashing = self._pool.submit(self._hash.update, piece)
+            self._hashing = self._pool.submit(self._digest.update, piece)
         self.size += len(piece)
         with cache_errors(self.path):
-            rest = memoryview(piece)
-            while rest:
-                rest = rest[self._file.write(rest[:WRITTEN_AT_ONCE]) :]
+            write_all(self._file, piece)
             if self._pool is not None and self.size - self._flushed >= _FLUSH:
                 self._flush(self._pool)
 
@@ -134,13 +130,13 @@ class Partial:
         """Let the disk take what has come while more is coming, so that the last fsync is short."""
         if self._flushing is not None:
             self._flushing.result()
-        self._flushing = pool.submit(_flush_data, self._file.fileno())
+        self._flushing = pool.submit(flush_data, self._file.fileno())
         self._flushed = self.size
 
     def checksum(self) -> str:
         """Return ``"<algorithm>:<hexadecimal digits>"`` of all bytes."""
         self._hashed()
-        return f"{self._algorithm}:{self._hash.hexdigest()}"
+        return str(self._digest)
 
     def _hashed(self) -> None:
         if self._hashing is not None:

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-_FITS_SUFFIXES = (".fits", ".fit", ".fts")
+from ..disk.fits import BEGINNING, is_fits_name
+
+CHECK_URL = "Check KOA_CALIBRATION_URL."
 HEAD = 2048
 """Bytes of an answer that are looked at to know an error page."""
 
@@ -33,7 +35,7 @@ class Setback:
     """
 
     reason: str
-    hint: str = "Try again; what has come so far is kept where the server can go on with it."
+    hint: str = "Try again; the download continues where it stopped if the server supports that."
     status: int | None = None
     wait_s: float = 0.0
     permanent: bool = False
@@ -59,8 +61,8 @@ def continues(headers: Mapping[str, str], size: int, total: int | None, wanted: 
 def plausible(name: str, head: bytes, headers: Mapping[str, str]) -> bool:
     """Whether a file of this name can begin so; servers send error pages with status 200."""
     name, start = name.lower(), head[:HEAD].lstrip().lower()
-    if name.endswith(_FITS_SUFFIXES):
-        return head.startswith(b"SIMPLE  =")
+    if is_fits_name(name) and not name.endswith(".gz"):
+        return head.startswith(BEGINNING)
     if start.startswith((b"<!doctype html", b"<html")):
         return name.endswith((".html", ".htm"))
     is_json = start.startswith(b"{") and "json" in headers.get("Content-Type", "")
@@ -70,7 +72,7 @@ def plausible(name: str, head: bytes, headers: Mapping[str, str]) -> bool:
 def what_came(head: bytes, headers: Mapping[str, str]) -> str:
     """Say what came in place of the file."""
     if encoding := headers.get("Content-Encoding"):
-        return f"the server sent it in the encoding {encoding}, although asked not to"
+        return f"the server sent it with the encoding {encoding}, which was not asked for"
     return f"the server sent something else, which begins with {words(head)!r}"
 
 

@@ -5,28 +5,22 @@ It works on plain values and knows neither records nor databases.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from ..exceptions import CacheError, ConfigurationError, DownloadError, KoaMiddlewareError
+from ..exceptions import DownloadError, KoaMiddlewareError
 from .addresses import Address, hide_secrets
-from .connections import CHECK_URL, FAILURES, Answer, Connections, netrc_login, what_broke
+from .attempt import Attempt, Run
+from .connections import FAILURES, Answer, Connections, netrc_login, what_broke
 from .credentials import Access
-from .partial import Partial, TakenOver
+from .fetching import fetch, fetch_many
 from .progress import Progress
-from .responses import HEAD, Setback, continues, retry_after, validator, words
-from .transfer import Fetched, Run, StoppedError, Transfer, copy, fetch, fetch_many, not_the_file, restart
-
-__all__ = ["Fetched", "FileServer", "Progress", "Transfer"]
-
-TIMEOUT_S = (10.0, 60.0)
-"""Seconds to connect, and between two pieces of an answer."""
-LONGEST_WAIT_S = 60.0
-"""Seconds that a server's ``Retry-After`` is obeyed; a longer one is an error at once."""
+from .responses import CHECK_URL, HEAD, Setback, continues, retry_after, validator, words
+from .retries import BACKOFF_S, LONGEST_WAIT_S, TIMEOUT_S
+from .sources import receive_file, receive_object
+from .transfer import Fetched, Transfer
 
 
 class FileServer:
@@ -42,8 +36,6 @@ class FileServer:
     cookie_file : pathlib.Path or None
         A cookie jar in Mozilla's format. Besides these, ``~/.netrc`` is used. See `Access` for where they are
         sent.
-    offline : bool
-        Read nothing from anywhere: each transfer is an error.
     timeout_s : tuple of float
         Seconds to connect, and between two pieces of an answer.
     backoff_s : float
@@ -61,18 +53,16 @@ class FileServer:
         *,
         access_token: str | None = None,
         cookie_file: Path | None = None,
-        offline: bool = False,
         timeout_s: tuple[float, float] = TIMEOUT_S,
-        backoff_s: float = 0.5,
+        backoff_s: float = BACKOFF_S,
     ) -> None:
         self._address = Address(calibration_url)
         self._access = Access(self._address, access_token, cookie_file, netrc_login)
         self._connections = Connections(self._access, timeout_s)
-        self._offline = offline
         self._backoff_s = backoff_s
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({hide_secrets(self._address.template)!r}, offline={self._offline})"
+        return f"{type(self).__name__}({hide_secrets(self._address.template)!r})"
 
     def __enter__(self) -> FileServer:
         return self
@@ -149,50 +139,43 @@ class FileServer:
         """Return the error of a transfer that was given up, without secrets."""
         url = hide_secrets(transfer.url)
         reason = self._access.hide(setback.reason)
-        message = f"{transfer.name} could not be fetched from {url}: {reason}."
+        message = f"{transfer.name} could not be downloaded from {url}: {reason}."
         return DownloadError(message, setback.hint, url=url, status=setback.status)
 
-    def receive(self, transfer: Transfer, partial: Partial, run: Run) -> Setback | None:
+    def receive(self, attempt: Attempt) -> Setback | None:
         """Bring bytes by one request; tell what kept it from bringing all."""
-        if self._offline:
-            hint = "Unset KOA_OFFLINE, or fetch it where there is a network."
-            return Setback("it is not in the cache, and offline is set", hint, permanent=True)
-        scheme = urlsplit(transfer.url).scheme
+        scheme = urlsplit(attempt.transfer.url).scheme
         if scheme in {"http", "https"}:
-            return self._receive_http(transfer, partial, run)
-        restart(partial, run)
-        return (_receive_file if scheme == "file" else _receive_object)(transfer, partial, run)
+            return self._receive_http(attempt)
+        return receive_file(attempt) if scheme == "file" else receive_object(attempt)
 
-    def _receive_http(self, transfer: Transfer, partial: Partial, run: Run) -> Setback | None:
-        headers = {}
+    def _receive_http(self, attempt: Attempt) -> Setback | None:
+        partial, headers = attempt.partial, {}
         if partial.size and partial.validator:
             headers = {"Range": f"bytes={partial.size}-", "If-Range": partial.validator}
         try:
-            answer = self._connections.get(transfer.url, headers)
+            answer = self._connections.get(attempt.transfer.url, headers)
             with closing(answer.response):
-                return self._take(answer, transfer, partial, run)
+                return self._take(answer, attempt)
         except FAILURES as error:
             return what_broke(error, partial.size)
 
-    def _take(self, answer: Answer, transfer: Transfer, partial: Partial, run: Run) -> Setback | None:
+    def _take(self, answer: Answer, attempt: Attempt) -> Setback | None:
+        transfer, partial = attempt.transfer, attempt.partial
         response, headers = answer.response, answer.response.headers
-        status = response.status
+        status, wanted = response.status, transfer.file_size
         if status == 200:
-            restart(partial, run)
+            attempt.restart()
             partial.validator = validator(headers)
             announced = response.length_remaining or 0
-            if (
-                transfer.file_size is not None
-                and announced > transfer.file_size
-                and not headers.get("Content-Encoding")
-            ):
-                if setback := not_the_file(transfer, response.read(HEAD, decode_content=False), headers):
+            if wanted is not None and announced > wanted and not headers.get("Content-Encoding"):
+                if setback := attempt.not_the_file(response.read(HEAD, decode_content=False), headers):
                     return setback
                 raise transfer.mismatch(announced)
-        elif status == 206 and continues(headers, partial.size, transfer.file_size, partial.validator):
+        elif status == 206 and continues(headers, partial.size, wanted, partial.validator):
             partial.resumed = True
         elif status in {206, 416}:
-            restart(partial, run)
+            attempt.restart()
             return Setback("the file on the server is being changed", status=status)
         else:
             return self._refusal(answer)
@@ -200,9 +183,9 @@ class FileServer:
         def read(size: int) -> bytes:
             return response.read1(size, decode_content=False)
 
-        setback = copy(read, transfer, partial, run, headers)
+        setback = attempt.copy(read, headers)
         has_end = "Content-Length" in headers or response.chunked
-        if setback is None and not has_end and partial.size < (1 if transfer.file_size is None else transfer.file_size):
+        if setback is None and not has_end and partial.size < (1 if wanted is None else wanted):
             return Setback(f"the connection broke after {partial.size} bytes")
         return setback
 
@@ -220,37 +203,5 @@ class FileServer:
         if status in {401, 403}:
             hint = self._access.hint(answer.url, answer.sent)
         elif status in {404, 410}:
-            hint = "Check KOA_CALIBRATION_URL, and synchronise: the archive may have withdrawn this file."
+            hint = "Check KOA_CALIBRATION_URL, and run koa-cal sync: the archive may have withdrawn this file."
         return Setback(reason, hint, status, permanent=True)
-
-
-def _receive_file(transfer: Transfer, partial: Partial, run: Run) -> Setback | None:
-    """Read a file URL."""
-    try:
-        with Path(url2pathname(urlsplit(transfer.url).path)).open("rb") as source:
-            return copy(source.read, transfer, partial, run)
-    except CacheError:
-        raise
-    except OSError as error:
-        hint = "Check KOA_CALIBRATION_URL, and that its folder is mounted and readable."
-        return Setback(f"the file cannot be read: {error.strerror}", hint, permanent=True)
-
-
-def _receive_object(transfer: Transfer, partial: Partial, run: Run) -> Setback | None:
-    """Read from an object store, through fsspec, which is an extra."""
-    try:
-        fsspec = importlib.import_module("fsspec")
-        with fsspec.open(transfer.url, "rb") as source:
-            return copy(source.read, transfer, partial, run)
-    except (KoaMiddlewareError, TakenOver, StoppedError):
-        raise
-    except ImportError as error:
-        raise ConfigurationError(
-            f"{hide_secrets(transfer.url)} needs a package that is not installed ({error}).",
-            "pip install 'koa-middleware[s3]', or the package of fsspec for that kind of store.",
-            setting="calibration_url",
-            variable="KOA_CALIBRATION_URL",
-        ) from error
-    except Exception as error:  # noqa: BLE001 - each kind of store has errors of its own
-        known = isinstance(error, FileNotFoundError | PermissionError | ValueError)
-        return Setback(f"{type(error).__name__}: {error}", CHECK_URL, permanent=known)

@@ -153,6 +153,11 @@ class ORMCalibration(DeclarativeBase):
         return tuple(cls._columns())
 
     @classmethod
+    def common_columns(cls) -> tuple[str, ...]:
+        """Give the names of the columns that all instruments have, in order."""
+        return tuple(name for name, value in vars(ORMCalibration).items() if isinstance(value, MappedColumn))
+
+    @classmethod
     @cache
     def _columns(cls) -> dict[str, Column[Any]]:
         return dict(cls.table().c.items())

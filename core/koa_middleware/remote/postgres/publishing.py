@@ -69,7 +69,7 @@ class _There:
         self._versions.setdefault(self._family(row), set()).add(int(row["cal_version"]))
 
     def _family(self, row: Values) -> tuple[Any, ...]:
-        return tuple(row[name] for name in ("cal_type", "datetime_obs", *self._orm_class.version_family))
+        return tuple(self._orm_class.family_of({**row, "origin": "REMOTE"}).values())
 
     def settle(self, own: Values, is_taken_here: Callable[[str], bool]) -> Settled:
         """Give the row as it stands or will stand there, and whether it is new."""

@@ -1,0 +1,55 @@
+"""Where files come from without HTTP: folders, and object stores through fsspec."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from ..exceptions import CacheError, ConfigurationError, KoaMiddlewareError
+from .addresses import hide_secrets
+from .attempt import Attempt, StoppedError
+from .partial import TakenOver
+from .responses import CHECK_URL, Setback
+
+
+def receive_file(attempt: Attempt) -> Setback | None:
+    """Read a file URL; tell what kept it from bringing all bytes."""
+    attempt.restart()
+    try:
+        with Path(url2pathname(urlsplit(attempt.transfer.url).path)).open("rb") as source:
+            return attempt.copy(source.read)
+    except CacheError:
+        raise
+    except OSError as error:
+        hint = "Check KOA_CALIBRATION_URL, and that its folder is mounted and readable."
+        return Setback(f"the file cannot be read: {error.strerror}", hint, permanent=True)
+
+
+def receive_object(attempt: Attempt) -> Setback | None:
+    """Read from an object store, through fsspec, which is an extra; tell what kept it from bringing all bytes.
+
+    Raises
+    ------
+    ConfigurationError
+        When the package for that kind of store is not installed.
+    """
+    attempt.restart()
+    url = attempt.transfer.url
+    try:
+        fsspec = importlib.import_module("fsspec")
+        with fsspec.open(url, "rb") as source:
+            return attempt.copy(source.read)
+    except (KoaMiddlewareError, TakenOver, StoppedError):
+        raise
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{hide_secrets(url)} needs a package that is not installed ({error}).",
+            "pip install 'koa-middleware[s3]', or the package of fsspec for that kind of store.",
+            setting="calibration_url",
+            variable="KOA_CALIBRATION_URL",
+        ) from error
+    except Exception as error:  # noqa: BLE001 - each kind of store has errors of its own
+        known = isinstance(error, FileNotFoundError | PermissionError | ValueError)
+        return Setback(f"{type(error).__name__}: {error}", CHECK_URL, permanent=known)
