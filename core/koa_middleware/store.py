@@ -16,7 +16,7 @@ from .cache.provide import WORKERS, Provider
 from .cache.verify import VerificationReport
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import Wanted, choose_set, types_for, wanted_for
-from .choosing.selector import CalibrationSelector
+from .choosing.selector import CalibrationSelector, choose
 from .database.flags import check_judgement, this_user, write_flag
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase
@@ -209,7 +209,7 @@ class CalibrationStore(Generic[R]):
         """
         values, database = column_values(self.orm_class, input), self._database(source)
         try:
-            record: R = _fit(self._selector(selector), values, database)
+            record: R = choose(self._selector(selector), values, database)
         except CalibrationNotFoundError as error:
             if source == "local":
                 error.hint = f"{error.hint} {self._archive.advice()}".strip()
@@ -357,7 +357,7 @@ class CalibrationStore(Generic[R]):
         if found is None:
             raise ConfigurationError(
                 f"The plugin of {self.orm_class.instrument_name} has no selector for {selector!r}.",
-                f"It has some for {', '.join(known) or 'no type'}; or pass a CalibrationSelector.",
+                f"Use one of {', '.join(known) or 'none'}, or pass a CalibrationSelector.",
                 setting="selector",
                 variable=None,
             )
@@ -371,7 +371,7 @@ class CalibrationStore(Generic[R]):
         if source == "remote":
             return self._archive.require()
         raise ConfigurationError(
-            f"The source {source!r} is not known.", "Use 'local' or 'remote'.", setting="source", variable=None
+            f"The source is {source!r}.", "Use 'local' or 'remote'.", setting="source", variable=None
         )
 
     # -- records -------------------------------------------------------------------------------------------------------
@@ -491,7 +491,7 @@ class CalibrationStore(Generic[R]):
     ) -> Wanted[R]:
         """Give the records that `prefetch` would bring, and the frames and types that nothing fits."""
         frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
-        found = wanted_for(self.orm_class, frames, None if cal_types is None else list(cal_types), self.select)
+        found = wanted_for(self.orm_class, frames, cal_types, self.select)
         found.records[:0] = records or ()
         return found
 
@@ -693,21 +693,6 @@ class CalibrationStore(Generic[R]):
     def _provide(self, record: R, use_cached: bool | None) -> CalibrationResult:
         cached = self.use_cached if use_cached is None else use_cached
         return CalibrationResult(self._files.provide(record, cached), record)
-
-
-def _fit(selector: Any, values: Mapping[str, Any], database: Any) -> Any:
-    """Let a selector choose; one that is programmed gives neither nothing nor a record that was flagged as bad."""
-    programmed = type(selector).select is not CalibrationSelector.select
-    record = selector.select({**values, **database.orm_class.normalise(values)} if programmed else values, database)
-    if record is None or record.quality == "BAD":
-        found = "nothing" if record is None else f"{record.filename}, whose quality is BAD"
-        raise CalibrationNotFoundError(
-            f"{type(selector).__name__} chose {found}.",
-            "Its select should give a record, or raise CalibrationNotFoundError.",
-            cal_type=getattr(selector, "cal_type", None),
-            asked=values,
-        )
-    return record
 
 
 def _outcome(call: Any, return_exceptions: bool) -> Any:

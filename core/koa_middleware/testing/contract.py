@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from .. import CalibrationSelector, CalibrationStore, InstrumentPlugin, get_plugin
-from ..choosing.statement import plan
+from .. import CalibrationStore, InstrumentPlugin, get_plugin
+from ..choosing.criteria import criteria_of, faults
+from ..choosing.statement import Plan, plan
 from ..plugins import installed_plugins
 
 COMMON_COLUMNS = (
@@ -62,17 +63,22 @@ class PluginContract:
             tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
         assert all(str(table).startswith(f"{self.plugin.name}_") for table in tables)
 
+    def test_each_selector_names_only_what_the_class_has(self) -> None:
+        for selector in self.plugin.selectors.values():
+            found = [fault.said for fault in faults(selector, self.plugin.ORM)]
+            assert not found, f"{type(selector).__name__} of {self.plugin.name} {', '.join(found)}"
+
     def test_each_selector_probes_an_index_from_both_sides_of_the_time(self) -> None:
         engine = create_engine("sqlite://")
         with engine.connect() as connection:
             self.plugin.ORM.metadata.create_all(connection)
             for selector in self.plugin.selectors.values():
-                details = _query_plan(connection, self.plugin, selector)
-                probes = [line for line in details if f"{selector.time}>? AND {selector.time}<?" in line]
+                prepared = plan(self.plugin.ORM, criteria_of(selector), selector.time)
+                details = _query_plan(connection, prepared)
+                probes = [line for line in details if f"{prepared.time}>? AND {prepared.time}<?" in line]
                 where = f"{type(selector).__name__} of {self.plugin.name}: {details}"
                 assert len(probes) == 2, f"not two probes on (cal_type, compared columns, time): {where}"
-                compared = (*selector.match, *selector.given, "cal_type")
-                assert all(f"{name}=?" in line for name in compared for line in probes), where
+                assert all(f"{name}=?" in line for name in prepared.probed for line in probes), where
                 assert not any(line.startswith("SCAN") for line in details), f"the table is scanned: {where}"
         engine.dispose()
 
@@ -96,12 +102,9 @@ class PluginContract:
         assert all(path.read_bytes() for path, _ in found)
 
 
-def _query_plan(connection: Any, plugin: InstrumentPlugin, selector: CalibrationSelector) -> list[str]:
+def _query_plan(connection: Any, prepared: Plan) -> list[str]:
     """Give the lines of SQLite's plan for a selector's statement."""
-    declared = plan(plugin.ORM, selector.declaration())
-    compiled = declared.nearest.compile(connection, compile_kwargs={"render_postcompile": True})
-    names = [name.key for name in plugin.ORM.table().c]
-    values = dict(compiled.params) | {f"match_{name}": None for name in names}
-    parameters = tuple(values.get(name) for name in compiled.positiontup or ())
+    compiled = prepared.nearest.compile(connection, compile_kwargs={"render_postcompile": True})
+    parameters = tuple(compiled.params[name] for name in compiled.positiontup or ())
     rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", parameters)
     return [str(row[3]) for row in rows]
