@@ -15,13 +15,13 @@ from .cache.prefetch import PrefetchReport
 from .cache.provide import WORKERS, Provider
 from .cache.verify import VerificationReport
 from .choosing.explanation import Explanation
-from .choosing.frame_sets import Wanted, choose_set, types_for, wanted_for
-from .choosing.selector import CalibrationSelector, choose
+from .choosing.frame_sets import Wanted, choose_set, raise_failures, types_for, wanted_for
+from .choosing.selector import choose, selector_for
 from .database.flags import check_judgement, this_user, write_flag
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase
 from .disk.reading import user_path
-from .exceptions import CalibrationNotFoundError, ConfigurationError, IntegrityError, KoaMiddlewareError, all_in_one
+from .exceptions import CalibrationNotFoundError, ConfigurationError, IntegrityError, KoaMiddlewareError
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
@@ -194,7 +194,7 @@ class CalibrationStore(Generic[R]):
         Parameters
         ----------
         input : path, header, mapping or model
-            The frame; see `koa_middleware.inputs.column_values`.
+            The frame; see `koa_middleware.instrument.frames.column_values`.
         selector : CalibrationSelector or str
             A selector, its class, or the name of a cal type that the plugin has one for.
         source : str
@@ -209,7 +209,7 @@ class CalibrationStore(Generic[R]):
         """
         values, database = column_values(self.orm_class, input), self._database(source)
         try:
-            record: R = choose(self._selector(selector), values, database)
+            record: R = choose(selector_for(self.orm_class, selector), values, database)
         except CalibrationNotFoundError as error:
             if source == "local":
                 error.hint = f"{error.hint} {self._archive.advice()}".strip()
@@ -223,7 +223,7 @@ class CalibrationStore(Generic[R]):
 
         With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
         """
-        chosen = self._selector(selector)
+        chosen = selector_for(self.orm_class, selector)
         return [_outcome(lambda given=given: self.select(given, chosen), return_exceptions) for given in inputs]
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
@@ -236,10 +236,8 @@ class CalibrationStore(Generic[R]):
         nearest : int
             How many records, nearest in time first, are told one by one; the others are counted.
         """
-        explanation: Explanation = self._selector(selector).explain(
-            column_values(self.orm_class, input), self.local_db, nearest
-        )
-        return explanation
+        values = column_values(self.orm_class, input)
+        return selector_for(self.orm_class, selector).explain(values, self.local_db, nearest)
 
     def get_calibration(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> CalibrationResult:
         """Give the calibration that fits a frame best, as a verified file on disk and its record.
@@ -288,22 +286,10 @@ class CalibrationStore(Generic[R]):
         values = column_values(self.orm_class, input)
         chosen = choose_set(values, types_for(self.orm_class, values, cal_types), self.select)
         records = {name: record for name, record in chosen.items() if not isinstance(record, KoaMiddlewareError)}
-        files = dict(zip(records, self.get_many(list(records.values())), strict=True))
-        found = {
-            name: answer if isinstance(answer, KoaMiddlewareError) else files[name] for name, answer in chosen.items()
-        }
-        if return_exceptions:
-            return found
-        failures = [error for error in found.values() if isinstance(error, KoaMiddlewareError)]
-        misses = {name: error for name, error in found.items() if isinstance(error, CalibrationNotFoundError)}
-        if len(failures) > len(misses):
-            raise all_in_one([error for error in failures if not isinstance(error, CalibrationNotFoundError)])
-        if misses:
-            raise CalibrationNotFoundError(
-                " ".join(miss.message for miss in misses.values()),
-                failures[0].hint,
-                misses=misses,
-            )
+        files = self.get_many(list(records.values()))
+        found: dict[str, Any] = {**chosen, **dict(zip(records, files, strict=True))}
+        if not return_exceptions:
+            raise_failures(found)
         return found
 
     def get_many(
@@ -347,22 +333,6 @@ class CalibrationStore(Generic[R]):
         """
         return self._provide(self.local_db.query_by_id(id), use_cached)
 
-    def _selector(self, selector: Any) -> Any:
-        if isinstance(selector, type) and issubclass(selector, CalibrationSelector):
-            return selector()
-        if isinstance(selector, CalibrationSelector):
-            return selector
-        known = self.orm_class.selectors
-        found = known.get(selector.strip().lower()) if isinstance(selector, str) else None
-        if found is None:
-            raise ConfigurationError(
-                f"The plugin of {self.orm_class.instrument_name} has no selector for {selector!r}.",
-                f"Use one of {', '.join(known) or 'none'}, or pass a CalibrationSelector.",
-                setting="selector",
-                variable=None,
-            )
-        return found
-
     def _database(self, source: str) -> CalibrationDatabase[R]:
         if source == "local":
             if self._sync_if_older_than is not None:
@@ -371,7 +341,7 @@ class CalibrationStore(Generic[R]):
         if source == "remote":
             return self._archive.require()
         raise ConfigurationError(
-            f"The source is {source!r}.", "Use 'local' or 'remote'.", setting="source", variable=None
+            f"There is no source {source!r}.", "Use 'local' or 'remote'.", setting="source", variable=None
         )
 
     # -- records -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
+from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError, all_in_one
 from ..instrument.frames import column_values
 from ..instrument.orm import ORMCalibration
 from .frame import says_nothing
@@ -59,6 +59,23 @@ def choose_set(
         except (CalibrationNotFoundError, HeaderError) as error:
             found[cal_type] = error
     return found
+
+
+def raise_failures(found: Mapping[str, Any]) -> None:
+    """Raise what went wrong in a set: failures, where there are some, else all types that nothing fits, in one error.
+
+    Parameters
+    ----------
+    found : mapping
+        By cal type, an error where there is no answer.
+    """
+    misses = {name: error for name, error in found.items() if isinstance(error, CalibrationNotFoundError)}
+    failures = [error for name, error in found.items() if isinstance(error, KoaMiddlewareError) and name not in misses]
+    if failures:
+        raise all_in_one(failures)
+    if misses:
+        first = next(iter(misses.values()))
+        raise CalibrationNotFoundError(" ".join(miss.message for miss in misses.values()), first.hint, misses=misses)
 
 
 @dataclass

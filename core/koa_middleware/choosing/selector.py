@@ -213,6 +213,32 @@ SETTINGS = tuple(CalibrationSelector.__annotations__)
 _declared = attrgetter(*SETTINGS)
 
 
+def selector_for(orm_class: type[ORMCalibration], given: Any) -> CalibrationSelector:
+    """Give the selector that a user means: it, its class, or the cal type that the plugin has one for.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is none of these.
+    """
+    if isinstance(given, type) and issubclass(given, CalibrationSelector):
+        return given()
+    if isinstance(given, CalibrationSelector):
+        return given
+    known = orm_class.selectors
+    found: CalibrationSelector | None = known.get(given.strip().lower()) if isinstance(given, str) else None
+    if found is None:
+        raise ConfigurationError(
+            f"The plugin of {orm_class.instrument_name} has no selector for {given!r}.",
+            f"Use one of {', '.join(known)}, or pass a CalibrationSelector."
+            if known
+            else "Pass a CalibrationSelector.",
+            setting="selector",
+            variable=None,
+        )
+    return found
+
+
 def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Database) -> Any:
     """Let a selector choose for a frame's column values; one that is programmed may not give what must not be chosen.
 
