@@ -114,7 +114,7 @@ class CalibrationSelector:
         Raises
         ------
         CalibrationNotFoundError
-            When nothing fits; says for what the nearest candidates were refused.
+            When nothing fits; says why the nearest candidates were refused.
         HeaderError
             When the frame lacks a value that the rule compares.
         """
@@ -134,7 +134,7 @@ class CalibrationSelector:
         return record
 
     def explain(self, input: Mapping[str, Any], db: Database, nearest: int = 20) -> Explanation:
-        """Tell of the records of the type why they were refused or chosen; of the `nearest` ones, one by one.
+        """Say why the records of the type were refused or chosen: all in counts, the `nearest` ones one by one.
 
         Raises
         ------

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from .. import CalibrationStore, InstrumentPlugin, get_plugin
-from ..choosing.criteria import criteria_of, faults
+from ..choosing.criteria import criteria_of
 from ..choosing.statement import Plan, plan
 from ..plugins import installed_plugins
 
@@ -62,11 +62,6 @@ class PluginContract:
         with CalibrationStore(self.plugin.ORM, tmp_path) as store, store.local_db.connect() as connection:
             tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
         assert all(str(table).startswith(f"{self.plugin.name}_") for table in tables)
-
-    def test_each_selector_names_only_what_the_class_has(self) -> None:
-        for selector in self.plugin.selectors.values():
-            found = [fault.said for fault in faults(selector, self.plugin.ORM)]
-            assert not found, f"{type(selector).__name__} of {self.plugin.name} {', '.join(found)}"
 
     def test_each_selector_probes_an_index_from_both_sides_of_the_time(self) -> None:
         engine = create_engine("sqlite://")
