@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from copy import deepcopy
+from copy import copy
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
@@ -22,7 +24,7 @@ from .criterion import Criterion, Fault
 from .explanation import Explanation, explain
 from .limits import Finite
 from .order import in_order
-from .statement import Plan, plan
+from .statement import Plan
 
 
 class Database(Protocol):
@@ -73,10 +75,9 @@ class CalibrationSelector:
 
     def __init__(self, **overrides: Any) -> None:
         for name in sorted(set(overrides) - set(SETTINGS)):
-            raise self._misdeclared(Fault(name, f"has no setting {name}", f"Its settings are {', '.join(SETTINGS)}."))
+            raise _error(self, Fault(name, f"has no setting {name}", f"Its settings are {', '.join(SETTINGS)}."))
         vars(self).update(overrides)
-        for fault in misdeclared(self):
-            raise self._misdeclared(fault)
+        _check(_Declaration.of(self))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_plans"}
@@ -188,29 +189,68 @@ class CalibrationSelector:
 
     def _plan(self, orm_class: type[ORMCalibration]) -> Plan:
         """Statements of this selector as it is declared now: its attributes may have changed since the last call."""
-        declared = _declared(self)
+        settings = _settings(self)
         prepared = vars(self).setdefault("_plans", {}).get(orm_class)
-        if prepared is None or prepared[0] != declared:
-            prepared = tuple(map(_snapshot, declared)), self._checked_plan(orm_class)
+        if prepared is None or prepared[0] != settings:
+            prepared = tuple(map(_copied, settings)), _prepare(orm_class, _Declaration.of(self))
             vars(self)["_plans"][orm_class] = prepared
         found: Plan = prepared[1]
         return found
-
-    def _checked_plan(self, orm_class: type[ORMCalibration]) -> Plan:
-        for fault in faults(self, orm_class):
-            raise self._misdeclared(fault)
-        return plan(orm_class, criteria_of(self), self.time)
-
-    def _misdeclared(self, fault: Fault) -> ConfigurationError:
-        return ConfigurationError(
-            f"{type(self).__name__} {fault.said}.", fault.hint, setting=fault.setting, variable=None
-        )
 
 
 #: The attributes that a selector declares.
 SETTINGS = tuple(CalibrationSelector.__annotations__)
 
-_declared = attrgetter(*SETTINGS)
+_settings = attrgetter(*SETTINGS)
+
+
+@dataclass(frozen=True)
+class _Declaration:
+    """What a selector declares now; equal ones share what is checked and prepared of it."""
+
+    kind: type[CalibrationSelector]
+    frozen: tuple[Any, ...]
+    selector: CalibrationSelector = field(compare=False)
+
+    @classmethod
+    def of(cls, selector: CalibrationSelector) -> Self:
+        return cls(type(selector), tuple(map(_frozen, _settings(selector))), selector)
+
+
+@lru_cache(maxsize=512)
+def _check(declaration: _Declaration) -> None:
+    for fault in misdeclared(declaration.selector):
+        raise _error(declaration.selector, fault)
+
+
+@lru_cache(maxsize=512)
+def _prepare(orm_class: type[ORMCalibration], declaration: _Declaration) -> Plan:
+    selector = declaration.selector
+    for fault in faults(selector, orm_class):
+        raise _error(selector, fault)
+    return Plan(orm_class, criteria_of(selector), selector.time)
+
+
+def _frozen(setting: Any) -> Any:
+    """Give a setting, or what stands for it, hashable."""
+    if isinstance(setting, dict | MappingProxyType):
+        return tuple((name, _frozen(value)) for name, value in setting.items())
+    if isinstance(setting, tuple | list):
+        return tuple(map(_frozen, setting))
+    return setting if isinstance(setting, Hashable) else repr(setting)
+
+
+def _copied(setting: Any) -> Any:
+    """Give a setting as it is now, whatever is changed in it later."""
+    if isinstance(setting, dict | MappingProxyType):
+        return {name: _copied(value) for name, value in setting.items()}
+    return copy(setting) if isinstance(setting, list | set) else setting
+
+
+def _error(selector: CalibrationSelector, fault: Fault) -> ConfigurationError:
+    return ConfigurationError(
+        f"{type(selector).__name__} {fault.said}.", fault.hint, setting=fault.setting, variable=None
+    )
 
 
 def selector_for(orm_class: type[ORMCalibration], given: Any) -> CalibrationSelector:
@@ -258,10 +298,6 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
         cal_type=selector.cal_type,
         asked=values,
     )
-
-
-def _snapshot(setting: Any) -> Any:
-    return deepcopy(dict(setting) if isinstance(setting, Mapping) else setting)
 
 
 def _normal(input: Mapping[str, Any], db: Database) -> dict[str, Any]:

@@ -99,12 +99,6 @@ class Plan:
 
 
 @lru_cache(maxsize=512)
-def plan(orm_class: type[ORMCalibration], criteria: tuple[Criterion, ...], time: str) -> Plan:
-    """Prepare the statements of criteria once."""
-    return Plan(orm_class, criteria, time)
-
-
-@lru_cache(maxsize=512)
 def _statements(
     orm_class: type[ORMCalibration], conditions: tuple[Condition, ...], time: str
 ) -> tuple[Select[Any], Select[Any]]:

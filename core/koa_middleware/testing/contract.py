@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 
 from .. import CalibrationStore, InstrumentPlugin, get_plugin
 from ..choosing.criteria import criteria_of
-from ..choosing.statement import Plan, plan
+from ..choosing.statement import Plan
 from ..plugins import installed_plugins
 
 COMMON_COLUMNS = (
@@ -68,7 +68,7 @@ class PluginContract:
         with engine.connect() as connection:
             self.plugin.ORM.metadata.create_all(connection)
             for selector in self.plugin.selectors.values():
-                prepared = plan(self.plugin.ORM, criteria_of(selector), selector.time)
+                prepared = Plan(self.plugin.ORM, criteria_of(selector), selector.time)
                 details = _query_plan(connection, prepared)
                 probes = [line for line in details if f"{prepared.time}>? AND {prepared.time}<?" in line]
                 where = f"{type(selector).__name__} of {self.plugin.name}: {details}"
