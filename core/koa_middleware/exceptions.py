@@ -60,9 +60,6 @@ __all__ = [
     "UnsafeFilenameError",
 ]
 
-#: Modules between a user's line and a warning: ours, those of plugins, and what the standard library puts between.
-_BETWEEN = ("koa_middleware", "contextlib", "functools")
-
 
 def _rebuild(cls: type[KoaMiddlewareError], message: str, hint: str, state: dict[str, Any]) -> KoaMiddlewareError:
     return cls(message, hint, **state)
@@ -251,9 +248,12 @@ class SharedCacheWarning(UserWarning):
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Give a warning that points at the user's line, however deep in this package its cause lies."""
-    depth = 1
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_BETWEEN):
-        frame, depth = frame.f_back, depth + 1
-    warnings.warn(message, category, stacklevel=depth)
+    """Give a warning that points at the line that called this package, or a plugin of it, first."""
+    frame: FrameType | None = sys._getframe()
+    depth = steps = 0
+    while frame is not None:
+        depth += 1
+        if str(frame.f_globals.get("__name__", "")).startswith("koa_middleware"):
+            steps = depth
+        frame = frame.f_back
+    warnings.warn(message, category, stacklevel=steps + 1)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pluggy
 
 from . import hookspecs
+from .choosing.criteria import faults
 from .choosing.selector import CalibrationSelector
 from .exceptions import InvalidPluginError, UnknownInstrumentError
 from .instrument.orm import ORMCalibration
@@ -64,29 +65,26 @@ class InstrumentPlugin:
         self.database_filename = f"{self.name}_calibrations.db"
         by_type: dict[str, CalibrationSelector] = {}
         for selector in selectors:
-            self._check(selector)
-            cal_type = selector.declaration().cal_type
+            cal_type = self._check(selector)
             if cal_type in by_type:
                 raise _invalid(self.name, "", f"it has two selectors for {cal_type}")
             by_type[cal_type] = selector
         self.selectors: Mapping[str, CalibrationSelector] = MappingProxyType(by_type)
         ORM.selectors = self.selectors
 
-    def _check(self, selector: Any) -> None:
+    def _check(self, selector: Any) -> str:
+        """Check one selector; give its type."""
         if not isinstance(selector, CalibrationSelector):
             raise _invalid(self.name, "", f"its selector {selector!r} is not an instance of CalibrationSelector")
-        fault = ""
-        columns = self.ORM.column_names()
-        named = (*selector.match, *selector.given, *selector.match_if_known, *selector.require, selector.time)
-        unknown = sorted(set(named) - set(columns))
-        if not selector.cal_type:
-            fault = "has no cal_type"
-        elif self.ORM.cal_types and selector.declaration().cal_type not in self.ORM.cal_types:
-            fault = f"is for {selector.cal_type}, which is not in {self.ORM.__name__}.cal_types"
-        elif unknown:
-            fault = f"names {', '.join(unknown)}, which is no column of {self.ORM.__name__}"
-        if fault:
-            raise _invalid(self.name, "", f"its selector {type(selector).__name__} {fault}")
+        name = f"its selector {type(selector).__name__}"
+        for fault in faults(selector, self.ORM):
+            raise _invalid(self.name, "", f"{name} {fault.said}")
+        cal_type = selector.cal_type.strip().lower()
+        if not cal_type:
+            raise _invalid(self.name, "", f"{name} has no cal_type")
+        if self.ORM.cal_types and cal_type not in self.ORM.cal_types:
+            raise _invalid(self.name, "", f"{name} is for {cal_type}, which is not in {self.ORM.__name__}.cal_types")
+        return cal_type
 
     def __repr__(self) -> str:
         return f"InstrumentPlugin({self.name!r}, cal types: {', '.join(self.selectors)})"

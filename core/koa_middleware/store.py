@@ -14,13 +14,13 @@ from .cache.folder import Cache
 from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
 from .choosing.explanation import Explanation
-from .choosing.frame_sets import choose_set, types_for, wanted_for
-from .choosing.selector import CalibrationSelector
+from .choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
+from .choosing.selector import choose, selector_for
 from .database.flags import check_judgement, this_user, write_flag
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase
 from .disk.reading import user_path
-from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError, all_in_one
+from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
@@ -179,7 +179,7 @@ class CalibrationStore(Generic[R]):
         Parameters
         ----------
         input : path, header, mapping or model
-            The frame; see `koa_middleware.inputs.column_values`.
+            The frame; see `koa_middleware.instrument.frames.column_values`.
         selector : CalibrationSelector or str
             A selector, its class, or the name of a cal type that the plugin has one for.
         source : str
@@ -194,7 +194,7 @@ class CalibrationStore(Generic[R]):
         """
         values, database = column_values(self.orm_class, input), self._database(source)
         try:
-            record: R = _fit(self._selector(selector), values, database)
+            record: R = choose(selector_for(self.orm_class, selector), values, database)
         except CalibrationNotFoundError as error:
             if source == "local":
                 error.hint = f"{error.hint} {self._archive.advice()}".strip()
@@ -208,7 +208,7 @@ class CalibrationStore(Generic[R]):
 
         With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
         """
-        chosen = self._selector(selector)
+        chosen = selector_for(self.orm_class, selector)
         return [_outcome(lambda given=given: self.select(given, chosen), return_exceptions) for given in inputs]
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
@@ -221,10 +221,8 @@ class CalibrationStore(Generic[R]):
         nearest : int
             How many records, nearest in time first, are told one by one; the others are counted.
         """
-        explanation: Explanation = self._selector(selector).explain(
-            column_values(self.orm_class, input), self.local_db, nearest
-        )
-        return explanation
+        values = column_values(self.orm_class, input)
+        return selector_for(self.orm_class, selector).explain(values, self.local_db, nearest)
 
     def get_calibration(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> CalibrationResult:
         """Give the calibration that fits a frame best, as a verified file on disk and its record.
@@ -279,21 +277,9 @@ class CalibrationStore(Generic[R]):
             name: file if isinstance(file, KoaMiddlewareError) else CalibrationResult(file.path, record)
             for (name, record), file in zip(records.items(), outcomes, strict=True)
         }
-        found = {
-            name: answer if isinstance(answer, KoaMiddlewareError) else files[name] for name, answer in chosen.items()
-        }
-        if return_exceptions:
-            return found
-        failures = [error for error in found.values() if isinstance(error, KoaMiddlewareError)]
-        misses = {name: error for name, error in found.items() if isinstance(error, CalibrationNotFoundError)}
-        if len(failures) > len(misses):
-            raise all_in_one([error for error in failures if not isinstance(error, CalibrationNotFoundError)])
-        if misses:
-            raise CalibrationNotFoundError(
-                " ".join(miss.message for miss in misses.values()),
-                failures[0].hint,
-                misses=misses,
-            )
+        found: dict[str, Any] = {**chosen, **files}
+        if not return_exceptions:
+            raise_failures(found)
         return found
 
     def get_calibration_by_id(self, id: str, *, use_cached: bool | None = None) -> CalibrationResult:
@@ -308,22 +294,6 @@ class CalibrationStore(Generic[R]):
         """
         return CalibrationResult(*self._files.provide_by_id(id, self._use_cached(use_cached)))
 
-    def _selector(self, selector: Any) -> Any:
-        if isinstance(selector, type) and issubclass(selector, CalibrationSelector):
-            return selector()
-        if isinstance(selector, CalibrationSelector):
-            return selector
-        known = self.orm_class.selectors
-        found = known.get(selector.strip().lower()) if isinstance(selector, str) else None
-        if found is None:
-            raise ConfigurationError(
-                f"The plugin of {self.orm_class.instrument_name} has no selector for {selector!r}.",
-                f"It has some for {', '.join(known) or 'no type'}; or pass a CalibrationSelector.",
-                setting="selector",
-                variable=None,
-            )
-        return found
-
     def _database(self, source: str) -> CalibrationDatabase[R]:
         if source == "local":
             if self._sync_if_older_than is not None:
@@ -332,7 +302,7 @@ class CalibrationStore(Generic[R]):
         if source == "remote":
             return self._archive.require("A selection from the archive").database
         raise ConfigurationError(
-            f"The source {source!r} is not known.", "Use 'local' or 'remote'.", setting="source", variable=None
+            f"There is no source {source!r}.", "Use 'local' or 'remote'.", setting="source", variable=None
         )
 
     # -- records -------------------------------------------------------------------------------------------------------
@@ -641,21 +611,6 @@ class CalibrationStore(Generic[R]):
 
     def _use_cached(self, said: bool | None) -> bool:
         return self.use_cached if said is None else said
-
-
-def _fit(selector: Any, values: Mapping[str, Any], database: Any) -> Any:
-    """Let a selector choose; one that is programmed gives neither nothing nor a record that was flagged as bad."""
-    programmed = type(selector).select is not CalibrationSelector.select
-    record = selector.select({**values, **database.orm_class.normalise(values)} if programmed else values, database)
-    if record is None or record.quality == "BAD":
-        found = "nothing" if record is None else f"{record.filename}, whose quality is BAD"
-        raise CalibrationNotFoundError(
-            f"{type(selector).__name__} chose {found}.",
-            "Its select should give a record, or raise CalibrationNotFoundError.",
-            cal_type=getattr(selector, "cal_type", None),
-            asked=values,
-        )
-    return record
 
 
 def _outcome(call: Any, return_exceptions: bool) -> Any:

@@ -46,8 +46,8 @@ def test_each_record_is_told_with_the_rule_that_refused_it_first_and_the_amount(
     told = {each.record.filename: (each.rule, each.reason) for each in explained.candidates}
     assert told == {
         "best.fits": ("chosen", "1.0 d older, the best that fits"),
-        "farther.fits": ("farther", "2.0 d older, it fits, another one is preferred"),
-        "single.fits": ("master_cal", "0.500 d older, its master_cal is False, required is True"),
+        "farther.fits": ("farther", "2.0 d older, it fits, but another is preferred"),
+        "single.fits": ("master_cal", "0.500 d older, its master_cal is False, the rule requires True"),
         "red.fits": ("spectrograph", "0.500 d older, its spectrograph is RSPEC, the frame's is BSPEC"),
         "none.fits": ("spectrograph", "0.500 d older, its spectrograph is None, the frame's is BSPEC"),
         "era.fits": ("era", "0.500 d older, its era is 2, the frame's is 1"),
@@ -123,7 +123,7 @@ def test_unknown_eras_are_not_told_as_refusals(store: Store) -> None:
 def test_a_required_choice_is_told_with_its_values(store: Store) -> None:
     store.local_db.add(record("a.fits", lamp="une"))
     rule = CalibrationSelector(cal_type="dark", require={"lamp": ("ThAr", "LFC")})
-    assert store.explain(FRAME, rule).candidates[0].reason.endswith("its lamp is une, required is thar or lfc")
+    assert store.explain(FRAME, rule).candidates[0].reason.endswith("its lamp is une, the rule requires thar or lfc")
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import case, func, select, true
+from sqlalchemy import ColumnElement, case, func, select, true
 
 from ..display import render
 from ..instrument.detached import record_builder
-from ..instrument.values import normal_form
-from .statement import Plan, Refusal
+from ..instrument.orm import ORMCalibration
+from .criterion import Criterion
+from .limits import Finite
+from .order import in_order, order_of_equals
+from .statement import Plan
 
 if TYPE_CHECKING:
-    from ..instrument.orm import ORMCalibration
     from .selector import Database
 
 CHOSEN = "chosen"
@@ -29,7 +31,7 @@ class Candidate:
     ----------
     record : ORMCalibration
     rule : str
-        ``"chosen"``, ``"farther"`` (it fits, another one is nearer), or the rule that refused it first.
+        ``"chosen"``, ``"farther"`` (it fits, but another is preferred), or the rule that refused it first.
     reason : str
         In words, with amounts.
     delta : float or None
@@ -97,7 +99,7 @@ class Explanation:
         counts = ", ".join(f"{number} {rule}" for rule, number in self.counts.items())
         chosen = "nothing fits" if self.winner is None else f"{self.winner.filename} is chosen"
         if self.winner is not None and self.winner.is_fallback:
-            chosen += " by the fallback, nothing fits the rule"
+            chosen += " by the fallback, as nothing fits the rule"
         title = f"{self.cal_type} for {asked}: {chosen}\n{self.total} known: {counts or 'none'}"
         rows = [(candidate.record.filename, candidate.rule, candidate.reason) for candidate in self.candidates]
         return render(("calibration", "rule", "reason"), rows, title=title, width=width)
@@ -114,66 +116,77 @@ def explain(
     db: Database,
     plan: Plan,
     parameters: Mapping[str, Any],
-    refusals: Sequence[Refusal],
+    criteria: Sequence[Criterion],
     winner: ORMCalibration | None,
     nearest: int,
 ) -> Explanation:
-    """Count all records of the type by the refusal that comes first, and tell of the `nearest` one by one."""
-    table = plan.orm_class.table()
-    time, asked = table.c[plan.declaration.time], parameters["time"]
-    cal_type = normal_form(table.c.cal_type, plan.declaration.cal_type, "the selector")
-    of_type = true() if cal_type is None else table.c.cal_type == cal_type
-    chosen = table.c.id == (winner.id if winner is not None else None)
+    """Count all records of the type by the criterion that refuses first, and tell of the `nearest` one by one."""
     outcomes = [
-        (
-            CHOSEN,
-            chosen,
-            "the fallback's choice" if winner is not None and winner.is_fallback else "the best that fits",
-        ),
-        *((refusal.rule, refusal.holds, refusal.reason) for refusal in refusals),
-        (FARTHER, true(), "it fits, another one is preferred"),
+        _Outcome(CHOSEN, plan.columns["id"] == (None if winner is None else winner.id), _of_winner(winner)),
+        *(_Outcome(each.rule, each.refuses(plan.columns, parameters), each.reason) for each in criteria),
+        _Outcome(FARTHER, true(), lambda *_: "it fits, but another is preferred"),
     ]
-    outcome = case(*((holds, number) for number, (_, holds, _) in enumerate(outcomes)))
-    counting = select(outcome, func.count()).where(of_type).group_by(outcome)
-    neighbours = [
-        select(table, outcome).where(clause).order_by(*order).limit(nearest)
-        for clause, order in (
-            (chosen, ()),  # a fallback may be of another type
-            (of_type & (time <= asked), (time.desc(), table.c.id)),
-            (of_type & (time > asked), (time, table.c.id)),
-            (of_type & time.is_(None), (table.c.id,)),
-        )
-    ]
-    with db.session_manager() as session:
-        counted = {int(number): int(count) for number, count in session.execute(counting)}
-        rows = {row[0]: row for statement in neighbours for row in session.execute(statement)}
+    numbers, rows = _read(db, plan, parameters, outcomes, nearest)
     build = record_builder(plan.orm_class)
-    candidates = []
-    for *values, number in rows.values():
+    told = {}
+    for *values, number in rows:
         record = build(values)
+        delta = _delta(record[plan.time], parameters["time"])
         rule, _, reason = outcomes[number]
-        delta = _delta(record[time.key], asked)
-        said = reason if isinstance(reason, str) else reason(record)
-        candidates.append(Candidate(record, rule, f"{offset(delta)}, {said}", delta))
-    candidates.sort(key=_rank)
+        told[record.id] = Candidate(record, rule, f"{offset(delta)}, {reason(record, parameters)}", delta)
+    ordered = in_order([candidate.record for candidate in told.values()], plan.time, parameters["time"])
+    candidates = [told[record.id] for record in ordered]
+    candidates.sort(key=lambda candidate: candidate.rule != CHOSEN)
     counts: dict[str, int] = {}
-    for number, (rule, _, _) in enumerate(outcomes):  # two rules may compare one column
-        if number in counted:
-            counts[rule] = counts.get(rule, 0) + counted[number]
+    for number in sorted(numbers):  # two criteria may have one name
+        rule = outcomes[number].rule
+        counts[rule] = counts.get(rule, 0) + numbers[number]
     return Explanation(
-        plan.declaration.cal_type,
-        plan.compared(parameters),
-        sum(counted.values()),
+        plan.of_type.cal_type,
+        plan.asked(parameters),
+        sum(numbers.values()),
         counts,
         tuple(candidates[:nearest]),
         winner,
     )
 
 
-def _rank(candidate: Candidate) -> tuple[bool, bool, float, float, str]:
-    delta = candidate.delta
-    return candidate.rule != CHOSEN, delta is None, abs(delta or 0.0), delta or 0.0, str(candidate.record.id)
+class _Outcome(NamedTuple):
+    """What may become of a record: the first outcome that is true of it does."""
+
+    rule: str
+    is_true: ColumnElement[bool]
+    reason: Callable[[ORMCalibration, Mapping[str, Any]], str]
+
+
+def _of_winner(winner: ORMCalibration | None) -> Callable[[ORMCalibration, Mapping[str, Any]], str]:
+    by_fallback = winner is not None and winner.is_fallback
+    return lambda *_: "the fallback's choice" if by_fallback else "the best that fits"
+
+
+def _read(
+    db: Database, plan: Plan, parameters: Mapping[str, Any], outcomes: Sequence[_Outcome], nearest: int
+) -> tuple[dict[int, int], list[Any]]:
+    """Read how many records have each outcome, by its number, and the rows of the nearest with theirs."""
+    outcome = case(*((each.is_true, number) for number, each in enumerate(outcomes)))
+    of_type = plan.of_type.clause(plan.columns) if plan.of_type.cal_type else true()
+    time, asked, equals = plan.columns[plan.time], parameters["time"], order_of_equals(plan.columns)
+    neighbours = [
+        select(plan.orm_class.table(), outcome).where(clause).order_by(*order).limit(nearest)
+        for clause, order in (
+            (outcomes[0].is_true, ()),  # a fallback may be of another type
+            (of_type & (time <= asked), (time.desc(), *equals)),
+            (of_type & (time > asked), (time, *equals)),
+            (of_type & time.is_(None), equals),
+        )
+    ]
+    counting = select(outcome, func.count()).where(of_type).group_by(outcome)
+    bound = dict(parameters)
+    with db.session_manager() as session:
+        numbers = {int(number): int(count) for number, count in session.execute(counting, bound)}
+        rows = [row for statement in neighbours for row in session.execute(statement, bound)]
+    return numbers, rows
 
 
 def _delta(time: float | None, asked: float) -> float | None:
-    return None if time is None or time - time != 0 else time - asked
+    return time - asked if time is not None and Finite.test(time) else None

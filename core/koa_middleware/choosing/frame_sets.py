@@ -1,15 +1,16 @@
-"""All types of a frame: which ones it needs, and what is chosen of each."""
+"""All types of a frame: which ones it needs, and what is chosen of each. Nothing else goes through them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
+from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError, all_in_one
 from ..instrument.frames import column_values
 from ..instrument.orm import ORMCalibration
+from .frame import says_nothing
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -33,7 +34,7 @@ def types_for(
     return [
         name
         for name, selector in orm_class.selectors.items()
-        if all(values.get(column) is not None for column in selector.given)
+        if not any(says_nothing(values.get(column)) for column in selector.given)
     ]
 
 
@@ -60,6 +61,23 @@ def choose_set(
     return found
 
 
+def raise_failures(found: Mapping[str, Any]) -> None:
+    """Raise what went wrong in a set: failures, where there are some, else all types that nothing fits, in one error.
+
+    Parameters
+    ----------
+    found : mapping
+        By cal type, an error where there is no answer.
+    """
+    misses = {name: error for name, error in found.items() if isinstance(error, CalibrationNotFoundError)}
+    failures = [error for name, error in found.items() if isinstance(error, KoaMiddlewareError) and name not in misses]
+    if failures:
+        raise all_in_one(failures)
+    if misses:
+        first = next(iter(misses.values()))
+        raise CalibrationNotFoundError(" ".join(miss.message for miss in misses.values()), first.hint, misses=misses)
+
+
 @dataclass
 class Wanted(Generic[R]):
     """What a prefetch is to bring.
@@ -76,7 +94,7 @@ class Wanted(Generic[R]):
 
 
 def wanted_for(
-    orm_class: type[R], frames: Iterable[Any], cal_types: Sequence[str] | None, choose: Callable[[Any, str], R]
+    orm_class: type[R], frames: Iterable[Any], cal_types: str | Iterable[str] | None, choose: Callable[[Any, str], R]
 ) -> Wanted[R]:
     """Choose the calibrations of some frames; goes on after a frame or a type that has none.
 
@@ -85,22 +103,24 @@ def wanted_for(
     orm_class : type
     frames : iterable
         Each as in `column_values`.
-    cal_types : sequence of str or None
-        Only these; None means those that a frame can be asked for.
+    cal_types : str, iterable of str, or None
+        As in `types_for`.
     choose : callable
         Gives the best record for a frame's values and a cal type.
     """
     wanted: Wanted[R] = Wanted()
+    types = list(cal_types) if isinstance(cal_types, Iterable) and not isinstance(cal_types, str) else cal_types
     for number, frame in enumerate(frames, 1):
         name = str(frame) if isinstance(frame, str | os.PathLike) else f"frame {number}"
         try:
             values = column_values(orm_class, frame)
         except KoaMiddlewareError as error:
             wanted.unmatched[name] = str(error)
-            continue
-        for cal_type, found in choose_set(values, types_for(orm_class, values, cal_types), choose).items():
-            if isinstance(found, KoaMiddlewareError):
-                wanted.unmatched[f"{name}, {cal_type}"] = str(found)
-            else:
-                wanted.records.append(found)
+        else:
+            found = choose_set(values, types_for(orm_class, values, types), choose)
+            misses = {
+                cal_type: str(error) for cal_type, error in found.items() if isinstance(error, KoaMiddlewareError)
+            }
+            wanted.unmatched |= {f"{name}, {cal_type}": said for cal_type, said in misses.items()}
+            wanted.records += [record for record in found.values() if not isinstance(record, KoaMiddlewareError)]
     return wanted

@@ -1,13 +1,16 @@
-"""Which calibration fits a frame: rules that plugins declare."""
+"""Which calibration fits a frame: the rules that plugins declare."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from copy import copy
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
@@ -15,12 +18,13 @@ from sqlalchemy.orm import Session
 from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackWarning, warn
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
+from .conditions import Admitted, NotBad, OfType
+from .criteria import criteria_of, faults, may_be_chosen, misdeclared
+from .criterion import Criterion, Fault
 from .explanation import Explanation, explain
-from .statement import Declaration, Plan, Refusal, bad_quality, plan
-
-DIRECTIONS = ("nearest", "before", "after")
-
-_DECLARED = ("cal_type", "match", "given", "match_if_known", "require", "max_age", "direction", "time")
+from .limits import Finite
+from .order import in_order
+from .statement import Plan
 
 
 class Database(Protocol):
@@ -70,18 +74,13 @@ class CalibrationSelector:
     time: str = "mjd_start"
 
     def __init__(self, **overrides: Any) -> None:
-        unknown = sorted(set(overrides) - set(_DECLARED))
-        if unknown:
-            raise self._misdeclared(unknown[0], f"has no setting {', '.join(unknown)}", ", ".join(_DECLARED))
+        for name in sorted(set(overrides) - set(SETTINGS)):
+            raise _error(self, Fault(name, f"has no setting {name}", f"Its settings are {', '.join(SETTINGS)}."))
         vars(self).update(overrides)
-        if self.direction not in DIRECTIONS:
-            raise self._misdeclared("direction", f"has the direction {self.direction!r}", ", ".join(DIRECTIONS))
-        if not (self.max_age is None or (isinstance(self.max_age, timedelta) and self.max_age >= timedelta(0))):
-            raise self._misdeclared("max_age", f"has the max_age {self.max_age!r}", "timedelta(days=...), None")
-        for setting in ("match", "given", "match_if_known"):
-            if isinstance(getattr(self, setting), str):
-                found = getattr(self, setting)
-                raise self._misdeclared(setting, f"has text as its {setting}", f"({found!r},), a tuple")
+        _check(_Declaration.of(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_plans"}
 
     def effective_input(self, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:  # noqa: ARG002
         """Give the values that the rule compares with: the frame's own, unless overridden."""
@@ -89,19 +88,16 @@ class CalibrationSelector:
 
     def get_candidates(self, input: Mapping[str, Any], db: Database) -> list[Any]:
         """All records that the rule admits, best first."""
-        prepared = self._plan(db)
-        return _fetch(db, prepared.candidates, prepared.parameters(input, self.max_age, self.direction))
+        prepared = self._plan(db.orm_class)
+        return _fetch(db, prepared.candidates, prepared.parameters(input))
 
     def select_best(self, input: Mapping[str, Any], candidates: Iterable[Any]) -> Any:
         """Give the nearest candidate; of equally near ones the earlier, then the newest version, then the lowest id."""
-        timed = (record for record in candidates if record[self.time] is not None and math.isfinite(record[self.time]))
-        ranked = sorted(timed, key=lambda record: str(record["id"]))
-        ranked.sort(key=lambda record: str(record["cal_version"]), reverse=True)
-        ranked.sort(key=lambda record: float(record[self.time]))
-        if not ranked:
+        timed = [record for record in candidates if Finite.test(record[self.time])]
+        if not timed:
             return None
-        time = plan(cast("type[ORMCalibration]", type(ranked[0])), self.declaration()).time_of(input)
-        return min(ranked, key=lambda record: abs(record[self.time] - time))
+        asked = self._plan(cast("type[ORMCalibration]", type(timed[0]))).time_of(input)
+        return in_order(timed, self.time, asked)[0]
 
     def select_fallback(self, input: Mapping[str, Any], db: Database) -> Any:  # noqa: ARG002
         """Give another record where nothing fits the rule; there is none, unless overridden."""
@@ -119,16 +115,16 @@ class CalibrationSelector:
         Raises
         ------
         CalibrationNotFoundError
-            When nothing fits; says for what the nearest candidates were refused.
+            When nothing fits; says why the nearest candidates were refused.
         HeaderError
             When the frame lacks a value that the rule compares.
         """
         compared = self.effective_input(input, db)
         record = self._choose(compared, db)
-        if record is not None:
+        if may_be_chosen(record):
             return record
         record = self.select_fallback(_normal(input, db), db)
-        if record is None or record.quality == "BAD":
+        if not may_be_chosen(record):
             raise self._not_found(compared, db)
         record.is_fallback = True
         warn(
@@ -139,7 +135,7 @@ class CalibrationSelector:
         return record
 
     def explain(self, input: Mapping[str, Any], db: Database, nearest: int = 20) -> Explanation:
-        """Tell of the records of the type why they were refused or chosen; of the `nearest` ones, one by one.
+        """Say why the records of the type were refused or chosen: all in counts, the `nearest` ones one by one.
 
         Raises
         ------
@@ -155,34 +151,30 @@ class CalibrationSelector:
     def _choose(self, compared: Mapping[str, Any], db: Database) -> Any:
         if self._overrides("get_candidates") or self._overrides("select_best"):
             values = _normal(compared, db)
-            candidates = [record for record in self.get_candidates(values, db) if record.quality != "BAD"]
+            candidates = [record for record in self.get_candidates(values, db) if may_be_chosen(record)]
             return self.select_best(values, candidates) if candidates else None
-        prepared = self._plan(db)
-        found = _fetch(db, prepared.nearest, prepared.parameters(compared, self.max_age, self.direction))
+        prepared = self._plan(db.orm_class)
+        found = _fetch(db, prepared.nearest, prepared.parameters(compared))
         return found[0] if found else None
 
     def _explain(self, compared: Mapping[str, Any], db: Database, winner: Any, nearest: int) -> Explanation:
-        prepared = self._plan(db)
-        parameters = prepared.parameters(compared, self.max_age, self.direction)
-        refusals = prepared.refusals(parameters, self.max_age, self.direction)
+        prepared = self._plan(db.orm_class)
+        parameters = prepared.parameters(compared)
+        criteria: list[Criterion] = [each for each in prepared.criteria if not isinstance(each, OfType)]
         if self._overrides("get_candidates"):
-            columns = db.orm_class.table().c
-            admitted = columns.id.in_([record.id for record in self.get_candidates(_normal(compared, db), db)])
-            refusals = [
-                bad_quality(columns.quality),
-                Refusal("get_candidates", ~admitted, lambda _: f"{type(self).__name__} does not admit it"),
-            ]
-        return explain(db, prepared, parameters, refusals, winner, nearest)
+            candidates = self.get_candidates(_normal(compared, db), db)
+            criteria = [NotBad(), Admitted(type(self).__name__, tuple(record.id for record in candidates))]
+        return explain(db, prepared, parameters, criteria, winner, nearest)
 
     def _not_found(self, compared: Mapping[str, Any], db: Database) -> CalibrationNotFoundError:
         explanation = self._explain(compared, db, None, nearest=3)
         asked = ", ".join(f"{name} {value}" for name, value in explanation.asked.items())
         if not explanation.total:
-            found, hint = "the database holds none of that type", "koa-cal register brings some."
+            found, hint = "the database holds none of that type", "Add one with koa-cal register."
         else:
             reasons = "; ".join(f"{refused.record.filename}: {refused.reason}" for refused in explanation.candidates)
             found = f"of the {explanation.total} known, the nearest were refused ({reasons})"
-            hint = "koa-cal explain tells of all."
+            hint = "koa-cal explain lists them all."
         return CalibrationNotFoundError(
             f"No {self.cal_type or 'calibration'} fits {asked}: {found}.",
             hint,
@@ -195,33 +187,122 @@ class CalibrationSelector:
     def _overrides(self, method: str) -> bool:
         return getattr(type(self), method) is not getattr(CalibrationSelector, method)
 
-    def declaration(self) -> Declaration:
-        """What of this selector goes into its statements."""
-        return Declaration(
-            self.cal_type.strip().lower(),
-            tuple(self.match),
-            tuple(self.given),
-            tuple(self.match_if_known),
-            tuple((name, _hashable(value)) for name, value in self.require.items()),
-            self.time,
-        )
+    def _plan(self, orm_class: type[ORMCalibration]) -> Plan:
+        """Statements of this selector as it is declared now: its attributes may have changed since the last call."""
+        settings = _settings(self)
+        prepared = vars(self).setdefault("_plans", {}).get(orm_class)
+        if prepared is None or prepared[0] != settings:
+            prepared = tuple(map(_copied, settings)), _prepare(orm_class, _Declaration.of(self))
+            vars(self)["_plans"][orm_class] = prepared
+        found: Plan = prepared[1]
+        return found
 
-    def _plan(self, db: Database) -> Plan:
-        return plan(db.orm_class, self.declaration())
 
-    def _misdeclared(self, setting: str, fault: str, allowed: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"{type(self).__name__} {fault}.", f"Use one of {allowed}.", setting=setting, variable=None
+#: The attributes that a selector declares.
+SETTINGS = tuple(CalibrationSelector.__annotations__)
+
+_settings = attrgetter(*SETTINGS)
+
+
+@dataclass(frozen=True)
+class _Declaration:
+    """What a selector declares now; equal ones share what is checked and prepared of it."""
+
+    kind: type[CalibrationSelector]
+    frozen: tuple[Any, ...]
+    selector: CalibrationSelector = field(compare=False)
+
+    @classmethod
+    def of(cls, selector: CalibrationSelector) -> Self:
+        return cls(type(selector), tuple(map(_frozen, _settings(selector))), selector)
+
+
+@lru_cache(maxsize=512)
+def _check(declaration: _Declaration) -> None:
+    for fault in misdeclared(declaration.selector):
+        raise _error(declaration.selector, fault)
+
+
+@lru_cache(maxsize=512)
+def _prepare(orm_class: type[ORMCalibration], declaration: _Declaration) -> Plan:
+    selector = declaration.selector
+    for fault in faults(selector, orm_class):
+        raise _error(selector, fault)
+    return Plan(orm_class, criteria_of(selector), selector.time)
+
+
+def _frozen(setting: Any) -> Any:
+    """Give a setting, or what stands for it, hashable."""
+    if isinstance(setting, dict | MappingProxyType):
+        return tuple((name, _frozen(value)) for name, value in setting.items())
+    if isinstance(setting, tuple | list):
+        return tuple(map(_frozen, setting))
+    return setting if isinstance(setting, Hashable) else repr(setting)
+
+
+def _copied(setting: Any) -> Any:
+    """Give a setting as it is now, whatever is changed in it later."""
+    if isinstance(setting, dict | MappingProxyType):
+        return {name: _copied(value) for name, value in setting.items()}
+    return copy(setting) if isinstance(setting, list | set) else setting
+
+
+def _error(selector: CalibrationSelector, fault: Fault) -> ConfigurationError:
+    return ConfigurationError(
+        f"{type(selector).__name__} {fault.said}.", fault.hint, setting=fault.setting, variable=None
+    )
+
+
+def selector_for(orm_class: type[ORMCalibration], given: Any) -> CalibrationSelector:
+    """Give the selector that a user means: it, its class, or the cal type that the plugin has one for.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is none of these.
+    """
+    if isinstance(given, type) and issubclass(given, CalibrationSelector):
+        return given()
+    if isinstance(given, CalibrationSelector):
+        return given
+    known = orm_class.selectors
+    found: CalibrationSelector | None = known.get(given.strip().lower()) if isinstance(given, str) else None
+    if found is None:
+        raise ConfigurationError(
+            f"The plugin of {orm_class.instrument_name} has no selector for {given!r}.",
+            f"Use one of {', '.join(known)}, or pass a CalibrationSelector."
+            if known
+            else "Pass a CalibrationSelector.",
+            setting="selector",
+            variable=None,
         )
+    return found
+
+
+def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Database) -> Any:
+    """Let a selector choose for a frame's column values; one that is programmed may not give what must not be chosen.
+
+    Raises
+    ------
+    CalibrationNotFoundError, HeaderError
+        As in `CalibrationSelector.select`.
+    """
+    programmed = type(selector).select is not CalibrationSelector.select
+    record = selector.select(_normal(values, db) if programmed else values, db)
+    if may_be_chosen(record):
+        return record
+    found = "nothing" if record is None else f"{record.filename}, whose quality is {record.quality}"
+    raise CalibrationNotFoundError(
+        f"The select of {type(selector).__name__} returned {found}.",
+        "It should return a record that may be chosen, or raise CalibrationNotFoundError.",
+        cal_type=selector.cal_type,
+        asked=values,
+    )
 
 
 def _normal(input: Mapping[str, Any], db: Database) -> dict[str, Any]:
     """Values in their normal forms, as a selector that is programmed gets them."""
     return {**input, **db.orm_class.normalise(input, str(input.get("filename") or "the input"))}
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | set | frozenset) else value
 
 
 def _fetch(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) -> list[ORMCalibration]:

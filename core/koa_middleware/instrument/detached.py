@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-from sqlalchemy.orm import configure_mappers, make_transient_to_detached
-from sqlalchemy.orm.attributes import manager_of_class
+from sqlalchemy.orm import configure_mappers
+from sqlalchemy.orm.attributes import instance_state, manager_of_class
 
 from .orm import ORMCalibration
 
@@ -27,7 +27,8 @@ def record_builder(orm_class: type[R], raw: bool = False) -> Callable[[Sequence[
 def _builder(orm_class: type[ORMCalibration], raw: bool) -> Callable[[Sequence[Any]], ORMCalibration]:
     configure_mappers()
     manager = manager_of_class(orm_class)
-    names = orm_class.column_names()
+    names, key = orm_class.column_names(), orm_class.table().primary_key.columns.keys()
+    identity = manager.mapper.identity_key_from_primary_key
     dialect = sqlite_dialect()
     found = ((c.key, c.type.dialect_impl(dialect).result_processor(dialect, None)) for c in orm_class.table().c)
     processors = [(name, process) for name, process in found if raw and process is not None]
@@ -38,7 +39,8 @@ def _builder(orm_class: type[ORMCalibration], raw: bool) -> Callable[[Sequence[A
         state.update(zip(names, row, strict=True))
         for name, process in processors:
             state[name] = process(state[name])
-        make_transient_to_detached(record)
+        # A complete new record needs no more of what `make_transient_to_detached` does for each attribute.
+        instance_state(record).key = identity(tuple(state[name] for name in key))
         return record
 
     return build

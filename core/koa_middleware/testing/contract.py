@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from .. import CalibrationSelector, CalibrationStore, InstrumentPlugin, get_plugin
-from ..choosing.statement import plan
+from .. import CalibrationStore, InstrumentPlugin, get_plugin
+from ..choosing.criteria import criteria_of
+from ..choosing.statement import Plan
 from ..plugins import installed_plugins
 
 
@@ -53,12 +54,12 @@ class PluginContract:
         with engine.connect() as connection:
             self.plugin.ORM.metadata.create_all(connection)
             for selector in self.plugin.selectors.values():
-                details = _query_plan(connection, self.plugin, selector)
-                probes = [line for line in details if f"{selector.time}>? AND {selector.time}<?" in line]
+                prepared = Plan(self.plugin.ORM, criteria_of(selector), selector.time)
+                details = _query_plan(connection, prepared)
+                probes = [line for line in details if f"{prepared.time}>? AND {prepared.time}<?" in line]
                 where = f"{type(selector).__name__} of {self.plugin.name}: {details}"
                 assert len(probes) == 2, f"not two probes on (cal_type, compared columns, time): {where}"
-                compared = (*selector.match, *selector.given, "cal_type")
-                assert all(f"{name}=?" in line for name in compared for line in probes), where
+                assert all(f"{name}=?" in line for name in prepared.probed for line in probes), where
                 assert not any(line.startswith("SCAN") for line in details), f"the table is scanned: {where}"
         engine.dispose()
 
@@ -82,12 +83,9 @@ class PluginContract:
         assert all(path.read_bytes() for path, _ in found)
 
 
-def _query_plan(connection: Any, plugin: InstrumentPlugin, selector: CalibrationSelector) -> list[str]:
+def _query_plan(connection: Any, prepared: Plan) -> list[str]:
     """Give the lines of SQLite's plan for a selector's statement."""
-    declared = plan(plugin.ORM, selector.declaration())
-    compiled = declared.nearest.compile(connection, compile_kwargs={"render_postcompile": True})
-    names = [name.key for name in plugin.ORM.table().c]
-    values = dict(compiled.params) | {f"match_{name}": None for name in names}
-    parameters = tuple(values.get(name) for name in compiled.positiontup or ())
+    compiled = prepared.nearest.compile(connection, compile_kwargs={"render_postcompile": True})
+    parameters = tuple(compiled.params[name] for name in compiled.positiontup or ())
     rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", parameters)
     return [str(row[3]) for row in rows]

@@ -1,0 +1,228 @@
+"""Conditions on columns: one class for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import BindParameter, ColumnElement, bindparam, or_
+
+from ..exceptions import HeaderError
+from ..instrument.orm import ORMCalibration
+from ..instrument.values import normal_form
+from .criterion import Columns, Condition, Fault, Parameters, not_names, not_text
+
+if TYPE_CHECKING:
+    from .frame import Frame
+    from .selector import CalibrationSelector
+
+
+@dataclass(frozen=True)
+class OfType(Condition):
+    """Of the selector's type."""
+
+    cal_type: str
+
+    setting = "cal_type"
+    probed = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("cal_type",)
+
+    @classmethod
+    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
+        return (cls(selector.cal_type.strip().lower()),)
+
+    @classmethod
+    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
+        return not_text(selector, "cal_type")
+
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        return columns["cal_type"] == bindparam("cal_type", None)
+
+    def parameters(self, frame: Frame) -> Parameters:
+        return {"cal_type": self.cal_type}
+
+    def in_statement(self) -> OfType:
+        return OfType("")
+
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        return f"its cal_type is {record.cal_type}"
+
+
+@dataclass(frozen=True)
+class _Compared(Condition):
+    """A column in which frame and calibration are compared."""
+
+    column: str
+    setting: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @cached_property
+    def _name(self) -> str:
+        return f"{self.setting}_{self.column}"
+
+    def _bound(self, columns: Columns) -> BindParameter[Any]:
+        return bindparam(self._name, None, type_=columns[self.column].type)
+
+    def asked(self, parameters: Parameters) -> Parameters:
+        return {self.column: parameters[self._name]}
+
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        return f"its {self.column} is {record[self.column]}, the frame's is {parameters[self._name]}"
+
+
+@dataclass(frozen=True)
+class Equal(_Compared):
+    """Equal in frame and calibration; the frame has the value, or the caller gives it."""
+
+    probed = True
+
+    @classmethod
+    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
+        return [cls(name, setting) for setting in ("match", "given") for name in getattr(selector, setting)]
+
+    @classmethod
+    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
+        yield from not_names(selector, "match")
+        yield from not_names(selector, "given")
+
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        return columns[self.column] == self._bound(columns)
+
+    def parameters(self, frame: Frame) -> Parameters:
+        return {self._name: frame.needed(self.column)}
+
+
+@dataclass(frozen=True)
+class EqualIfKnown(_Compared):
+    """Equal where frame and calibration both have a value."""
+
+    @classmethod
+    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
+        return [cls(name, "match_if_known") for name in selector.match_if_known]
+
+    @classmethod
+    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
+        return not_names(selector, "match_if_known")
+
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        column, asked = columns[self.column], self._bound(columns)
+        return or_(asked.is_(None), column.is_(None), column == asked)
+
+    def parameters(self, frame: Frame) -> Parameters:
+        return {self._name: frame.known(self.column)}
+
+
+@dataclass(frozen=True)
+class Required(Condition):
+    """One of some values, whatever the frame's is."""
+
+    column: str
+    values: tuple[Any, ...]
+
+    setting = "require"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @classmethod
+    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
+        return [cls(name, _several(value)) for name, value in selector.require.items()]
+
+    @classmethod
+    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
+        found: Any = selector.require
+        if not isinstance(found, Mapping):
+            yield Fault("require", f"has the require {found!r}", "Write a mapping of columns to values.")
+            return
+        for name, value in found.items():
+            if not all(isinstance(each, Hashable) for each in _several(value)):
+                yield Fault("require", f"requires {value!r} of {name}", "Write one value, or a tuple of values.")
+
+    def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
+        unknown = list(super().faults(orm_class))
+        yield from unknown
+        for value in () if unknown else self.values:
+            try:
+                normal_form(orm_class.table().c[self.column], value, "the selector")
+            except HeaderError as error:
+                said = f"requires {value!r} of {self.column}, which the column cannot hold ({error.__cause__})"
+                yield Fault("require", said, "Write a value that it can hold.")
+
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        forms = self._forms(columns)
+        return columns[self.column] == forms[0] if len(forms) == 1 else columns[self.column].in_(forms)
+
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        allowed = " or ".join(map(str, self._forms(dict(record.table().c.items()))))
+        return f"its {self.column} is {record[self.column]}, the rule requires {allowed or 'nothing that exists'}"
+
+    def _forms(self, columns: Columns) -> list[Any]:
+        return [normal_form(columns[self.column], value, "the selector") for value in self.values]
+
+
+@dataclass(frozen=True)
+class NotBad(Condition):
+    """Not flagged as bad."""
+
+    setting = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("quality",)
+
+    @staticmethod
+    def test(quality: Any) -> Any:
+        """Whether a calibration of this quality may be chosen; of a column, the clause that says so."""
+        return quality != "BAD"
+
+    @classmethod
+    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
+        return (cls(),)
+
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        clause: ColumnElement[bool] = self.test(columns["quality"])
+        return clause
+
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        return f"its quality is {record.quality}"
+
+
+@dataclass(frozen=True)
+class Admitted(Condition):
+    """Among the candidates that a plugin's own method gives."""
+
+    selector: str
+    ids: tuple[str, ...]
+
+    setting = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("id",)
+
+    @property
+    def rule(self) -> str:
+        return "get_candidates"
+
+    @classmethod
+    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
+        return ()
+
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        return columns["id"].in_(self.ids)
+
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        return f"{self.selector} does not admit it"
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list | set | frozenset) else (value,)

@@ -1,0 +1,47 @@
+"""All that a selector declares, as criteria: the one list of their kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..instrument.orm import ORMCalibration
+from .conditions import Equal, EqualIfKnown, NotBad, OfType, Required
+from .criterion import Criterion, Fault
+from .limits import Direction, Finite, MaxAge
+
+if TYPE_CHECKING:
+    from .selector import CalibrationSelector
+
+#: In the order in which an explanation asks them, of the records of the type.
+KINDS: tuple[type[Criterion], ...] = (
+    OfType,
+    Finite,
+    Equal,
+    EqualIfKnown,
+    Required,
+    NotBad,
+    Direction,
+    MaxAge,
+)
+
+
+def criteria_of(selector: CalibrationSelector) -> tuple[Criterion, ...]:
+    """All criteria that a selector declares."""
+    return tuple(criterion for kind in KINDS for criterion in kind.declared(selector))
+
+
+def misdeclared(selector: CalibrationSelector) -> list[Fault]:
+    """Faults of a selector's settings that show without an instrument's class."""
+    return [fault for kind in KINDS for fault in kind.misdeclared(selector)]
+
+
+def faults(selector: CalibrationSelector, orm_class: type[ORMCalibration]) -> list[Fault]:
+    """All faults of a selector's settings, for an instrument's class."""
+    return misdeclared(selector) or [
+        fault for criterion in criteria_of(selector) for fault in criterion.faults(orm_class)
+    ]
+
+
+def may_be_chosen(record: Any) -> bool:
+    """Whether this is a record, and one that was not flagged as bad."""
+    return record is not None and bool(NotBad.test(record.quality))

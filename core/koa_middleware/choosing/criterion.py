@@ -1,0 +1,169 @@
+"""What a condition on calibrations is.
+
+The statement that picks, the explanation that says why a record was refused, the checks of what a plugin declares and
+the check of its indexes all read criteria; no rule is written anywhere else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Column, ColumnElement, false, func, not_
+
+from ..instrument.orm import ORMCalibration
+
+if TYPE_CHECKING:
+    from .frame import Frame
+    from .selector import CalibrationSelector
+
+Columns = Mapping[str, Column[Any]]
+Parameters = Mapping[str, Any]
+
+
+class Fault(NamedTuple):
+    """What an author misdeclared.
+
+    Attributes
+    ----------
+    setting : str
+    said : str
+        What the selector does wrong: the rest of a sentence that begins with its name.
+    hint : str
+    """
+
+    setting: str
+    said: str
+    hint: str
+
+
+class Criterion(ABC):
+    """One condition on a calibration. Equal ones are the same condition.
+
+    Attributes
+    ----------
+    setting : str
+        The selector's attribute that declares it; empty where it always holds.
+    """
+
+    setting: str
+
+    @classmethod
+    @abstractmethod
+    def declared(cls, selector: CalibrationSelector) -> Iterable[Criterion]:
+        """Criteria of this kind that a selector declares."""
+
+    @classmethod
+    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:  # noqa: ARG003
+        """Faults of the settings that show without an instrument's class."""
+        yield from ()
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it needs."""
+
+    @property
+    def rule(self) -> str:
+        """Its name in explanations."""
+        return self.columns[0]
+
+    def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
+        """Faults that show beside an instrument's class."""
+        known = orm_class.column_names()
+        for name in self.columns:
+            if name not in known:
+                yield Fault(
+                    self.setting,
+                    f"names the column {name}, which {orm_class.__name__} does not have",
+                    f"Its columns are {', '.join(known)}.",
+                )
+
+    @abstractmethod
+    def holds(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:
+        """Clause that is true of the records that fit a frame with these parameters of a `Plan`."""
+
+    def refuses(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:
+        """Clause that is true of all other records, also where a null leaves `holds` undecided."""
+        return not_(func.coalesce(self.holds(columns, parameters), false()))
+
+    @abstractmethod
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        """Why a record is refused, in words."""
+
+
+class Condition(Criterion):
+    """A condition whose clause is the same for all frames: their values are its bound parameters.
+
+    Attributes
+    ----------
+    probed : bool
+        Whether an index must find its column by equality.
+    """
+
+    probed = False
+
+    @abstractmethod
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        """Clause that is true of the records that fit."""
+
+    def parameters(self, frame: Frame) -> Parameters:  # noqa: ARG002
+        """Values of the bound parameters for a frame.
+
+        Raises
+        ------
+        HeaderError
+            When the frame lacks one.
+        """
+        return {}
+
+    def asked(self, parameters: Parameters) -> Parameters:  # noqa: ARG002
+        """The frame's values that are compared, by column, for messages."""
+        return {}
+
+    def in_statement(self) -> Condition:
+        """Give the condition that stands for this one in a statement; those with the same clause share one."""
+        return self
+
+    def holds(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:  # noqa: ARG002, D102
+        return self.clause(columns)
+
+
+class Limit(Criterion):
+    """A condition on the time alone: an interval around the frame's.
+
+    Attributes
+    ----------
+    time : str
+        The column by which the selector measures time.
+    """
+
+    time: str
+
+    @abstractmethod
+    def interval(self, asked: float) -> tuple[float, float]:
+        """First and last time that fit a frame at `asked`, in days, both inclusive."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:  # noqa: D102
+        return (self.time,)
+
+    def holds(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:  # noqa: D102
+        return columns[self.time].between(*self.interval(parameters["time"]))
+
+
+def not_text(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
+    """Fault of a setting that should be text and is not."""
+    found = getattr(selector, setting)
+    if not isinstance(found, str):
+        yield Fault(setting, f"has the {setting} {found!r}", "Write it as text.")
+
+
+def not_names(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
+    """Fault of a setting that should be a tuple of column names and is not."""
+    found = getattr(selector, setting)
+    if isinstance(found, str):
+        yield Fault(setting, f"has text as its {setting}", f"Write ({found!r},), a tuple.")
+    elif not isinstance(found, Iterable) or not all(isinstance(name, str) for name in found):
+        yield Fault(setting, f"has the {setting} {found!r}", "Write a tuple of column names.")

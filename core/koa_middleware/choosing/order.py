@@ -1,0 +1,86 @@
+"""Which of the calibrations that fit is the best: one list of tie-breakers, for SQL and for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, ColumnElement, func
+
+R = TypeVar("R")
+
+#: Stands for the column by which a selector measures time.
+TIME = "time"
+
+
+@dataclass(frozen=True)
+class TieBreaker:
+    """One step of the order; a null comes last.
+
+    Attributes
+    ----------
+    column : str
+        Its name, or `TIME`.
+    from_frame : bool
+        Whether the distance from the frame's time counts, not the value itself.
+    descending : bool
+    """
+
+    column: str
+    from_frame: bool = False
+    descending: bool = False
+
+    def clause(self, columns: Mapping[str, Column[Any]], time: str, asked: Any) -> ColumnElement[Any]:
+        """Give the step as a term of ORDER BY."""
+        value: ColumnElement[Any] = columns[time if self.column == TIME else self.column]
+        if self.from_frame:
+            value = func.abs(value - asked)
+        return (value.desc() if self.descending else value.asc()).nulls_last()
+
+    def sort(self, records: list[Any], time: str, asked: float) -> list[Any]:
+        """Sort by this step alone; equal records keep their places."""
+        column = time if self.column == TIME else self.column
+        known = [record for record in records if record[column] is not None]
+        known.sort(
+            key=lambda record: abs(record[column] - asked) if self.from_frame else record[column],
+            reverse=self.descending,
+        )
+        return known + [record for record in records if record[column] is None]
+
+
+#: Nearest in time, then earlier, then the newest version, then the lowest id.
+TIE_BREAKERS = (
+    TieBreaker(TIME, from_frame=True),
+    TieBreaker(TIME),
+    TieBreaker("cal_version", descending=True),
+    TieBreaker("id"),
+)
+
+
+def order_by(columns: Mapping[str, Column[Any]], time: str, asked: Any) -> tuple[ColumnElement[Any], ...]:
+    """Terms of ORDER BY, the best calibration first.
+
+    Parameters
+    ----------
+    columns : mapping
+        The table's columns by name.
+    time : str
+        The column by which a selector measures time.
+    asked : float or SQL expression
+        The frame's time, in days.
+    """
+    return tuple(tie.clause(columns, time, asked) for tie in TIE_BREAKERS)
+
+
+def order_of_equals(columns: Mapping[str, Column[Any]]) -> tuple[ColumnElement[Any], ...]:
+    """Terms of ORDER BY for calibrations of one and the same time."""
+    return tuple(tie.clause(columns, TIME, None) for tie in TIE_BREAKERS if tie.column != TIME)
+
+
+def in_order(records: Iterable[R], time: str, asked: float) -> list[R]:
+    """Sort records as `order_by` does, the best one first."""
+    found = list(records)
+    for tie in reversed(TIE_BREAKERS):
+        found = tie.sort(found, time, asked)
+    return found

@@ -1,0 +1,103 @@
+"""All types of a frame: which it needs, what each gets, and what a prefetch makes of many frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from koa_middleware import (
+    CalibrationNotFoundError,
+    CalibrationSelector,
+    CalibrationStore,
+    ConfigurationError,
+    InstrumentPlugin,
+    RemoteUnavailableError,
+)
+from koa_middleware.choosing.frame_sets import choose_set, types_for, wanted_for
+
+from tests.conftest import DemoCalibration, dark, record
+
+Store = CalibrationStore[DemoCalibration]
+FRAME = {"mjd_start": 60000.0, "spectrograph": "BSPEC"}
+
+
+@pytest.fixture(autouse=True)
+def plugin() -> Iterator[InstrumentPlugin]:
+    """Give the made instrument four types, of which the caller gives a value for one."""
+    before = DemoCalibration.selectors
+    yield InstrumentPlugin(
+        DemoCalibration,
+        [
+            CalibrationSelector(cal_type="flat", given=("lamp",)),
+            CalibrationSelector(cal_type="wls", match=("era",)),
+            CalibrationSelector(cal_type="dark", match=("spectrograph",)),
+            CalibrationSelector(cal_type="bias"),
+        ],
+    )
+    DemoCalibration.selectors = before
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    store.local_db.add(
+        [
+            record("dark.fits", 60001.0),
+            record("flat.fits", cal_type="flat", lamp="thar"),
+            record("wls.fits", cal_type="wls", era="1"),
+        ]
+    )
+    return store
+
+
+@pytest.mark.parametrize("nothing", [None, "", "  ", "*", "N/A", math.nan], ids=repr)
+def test_a_type_whose_given_value_nobody_gives_is_not_asked_for(nothing: Any) -> None:
+    assert types_for(DemoCalibration, FRAME) == ["wls", "dark", "bias"]
+    assert types_for(DemoCalibration, {**FRAME, "lamp": nothing}) == ["wls", "dark", "bias"]
+    assert types_for(DemoCalibration, {**FRAME, "lamp": "ThAr"}) == ["flat", "wls", "dark", "bias"]
+
+
+def test_types_that_are_named_are_asked_for_in_their_order() -> None:
+    assert types_for(DemoCalibration, FRAME, ["Bias ", "FLAT"]) == ["bias", "flat"]
+    assert types_for(DemoCalibration, FRAME, "Dark") == ["dark"]
+    assert types_for(DemoCalibration, FRAME, ()) == []
+
+
+def test_each_type_has_its_record_or_its_own_error(filled: Store) -> None:
+    found = choose_set(FRAME, types_for(DemoCalibration, FRAME), filled.select)
+    assert list(found) == ["wls", "dark", "bias"]
+    assert found["dark"].filename == "dark.fits"  # type: ignore[union-attr]
+    assert "era" in str(found["wls"])
+    assert isinstance(found["bias"], CalibrationNotFoundError)
+
+
+def test_what_concerns_all_types_stops_them_all(filled: Store) -> None:
+    with pytest.raises(ConfigurationError, match="sky"):
+        choose_set(FRAME, ["dark", "sky"], filled.select)
+
+    def without_server(values: Mapping[str, Any], cal_type: str) -> DemoCalibration:
+        raise RemoteUnavailableError("The archive does not answer.", "", host="keck")
+
+    with pytest.raises(RemoteUnavailableError):
+        choose_set(FRAME, ["dark"], without_server)
+
+
+def test_a_prefetch_goes_on_after_a_frame_or_a_type_that_has_none(filled: Store, tmp_path: Any) -> None:
+    frames = [str(tmp_path / "missing.fits"), dark(tmp_path, "frame.fits"), {**FRAME, "era": "1", "lamp": "thar"}]
+    wanted = wanted_for(DemoCalibration, frames, None, filled.select)
+    assert [each.filename for each in wanted.records] == ["dark.fits", "flat.fits", "wls.fits", "dark.fits"]
+    assert [name.removeprefix(f"{tmp_path}/") for name in wanted.unmatched] == [
+        "missing.fits",
+        "frame.fits, wls",
+        "frame.fits, bias",
+        "frame 3, bias",
+    ]
+    assert "era" in wanted.unmatched[f"{tmp_path / 'frame.fits'}, wls"]
+
+
+@pytest.mark.parametrize("types", ["Dark", ["dark"], ("dark",), iter(["dark"])], ids=repr)
+def test_named_types_hold_for_all_frames(filled: Store, types: Any) -> None:
+    found = filled.wanted([FRAME, FRAME], types)
+    assert [each.filename for each in found.records] == ["dark.fits"] * 2
+    assert found.unmatched == {}

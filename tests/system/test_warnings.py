@@ -1,0 +1,143 @@
+"""Each warning points at the line of the user, however deep its cause lies and whoever's code lies between."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from koa_middleware import CalibrationSelector, CalibrationStore, QuarantineWarning, StaleWarning
+from koa_middleware.exceptions import FallbackWarning, SharedCacheWarning
+
+from tests.conftest import DemoCalibration, dark, record
+
+Store = CalibrationStore[DemoCalibration]
+FRAME = {"mjd_start": 60000.0, "lamp": "thar"}
+
+
+class FallsBack(CalibrationSelector):
+    cal_type = "dark"
+    match = ("lamp",)
+
+    def select_fallback(self, input: Mapping[str, Any], db: Any) -> Any:
+        return CalibrationSelector(cal_type="dark").get_candidates(input, db)[0]
+
+
+#: A plugin whose package has a name of its own: what stands in it is not the user's line either.
+PLUGIN = """
+class Overrides(FallsBack):
+    def select(self, input, db):
+        return super().select(input, db)
+
+class FallsBackTwice(FallsBack):
+    def select_fallback(self, input, db):
+        return Overrides().select(input, db)
+
+class ChoosesByItself(FallsBack):
+    def get_candidates(self, input, db):
+        return super().get_candidates(input, db)
+"""
+
+
+def plugin_class(name: str) -> Any:
+    namespace: dict[str, Any] = {"FallsBack": FallsBack, "__name__": "someones_plugin"}
+    exec(compile(PLUGIN, "someones_plugin.py", "exec"), namespace)
+    return namespace[name]
+
+
+def places(call: Callable[[], Any], category: type[Warning]) -> set[tuple[str, int]]:
+    """File and line that each warning of a call points at; all must be of the category."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    assert caught
+    assert {each.category for each in caught} == {category}
+    return {(each.filename, each.lineno) for each in caught}
+
+
+def line_of(call: Any) -> set[tuple[str, int]]:
+    """File and line of a call, a lambda on one line of this file."""
+    return {(__file__, call.__code__.co_firstlineno)}
+
+
+@pytest.fixture
+def with_dark(store: Store, tmp_path: Path) -> Store:
+    store.register_calibration(dark(tmp_path / "night"))
+    return store
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.select(FRAME, FallsBack),
+        lambda store: store.select_many([FRAME, FRAME], FallsBack),
+        lambda store: store.get_calibration(FRAME, FallsBack),
+        lambda store: store.get_calibrations(FRAME, ["dark"]),
+        lambda store: store.prefetch([FRAME], cal_types=["dark"]),
+        lambda store: store.explain(FRAME, FallsBack),
+        lambda store: FallsBack().select(FRAME, store.local_db),
+        lambda store: store.select(FRAME, plugin_class("Overrides")),
+        lambda store: store.select(FRAME, plugin_class("FallsBackTwice")),
+        lambda store: store.select(FRAME, plugin_class("ChoosesByItself")),
+    ],
+)
+def test_a_fallback_is_told_at_the_line_that_asked(
+    with_dark: Store, call: Callable[[Store], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": FallsBack()})
+    assert places(lambda: call(with_dark), FallbackWarning) == line_of(call)
+
+
+def test_a_fallback_is_told_at_each_line_that_asks(with_dark: Store) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            with_dark.select(FRAME, FallsBack)
+        with_dark.select(FRAME, FallsBack)
+    assert [each.category for each in caught] == [FallbackWarning, FallbackWarning]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.get_calibration(FRAME, CalibrationSelector(cal_type="dark")),
+        lambda store: store.get_calibration_by_id(store.query()[0].id),
+        lambda store: store.get_calibrations(FRAME, ["dark"]),
+        lambda store: store.prefetch(records=store.query()),
+    ],
+)
+def test_what_is_wrong_with_a_cached_file_is_told_at_the_line_that_asked(
+    open_demo: Callable[..., Store], tmp_path: Path, call: Callable[[Store], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": CalibrationSelector(cal_type="dark")})
+    served = dark(tmp_path / "served", "dark.fits")
+    own = open_demo(calibration_url=served.parent.as_uri())
+    own.local_db.add(record("dark.fits", origin="REMOTE", file_size=served.stat().st_size))
+    own.get_local_filepath(own.query()[0]).write_bytes(b"spoilt")
+    assert places(lambda: call(own), QuarantineWarning) == line_of(call)
+
+    shared = open_demo(tmp_path / "second", calibration_url=served.parent.as_uri(), shared_cache_dir=tmp_path / "none")
+    shared.local_db.add(own.query())
+    assert places(lambda: call(shared), SharedCacheWarning) == line_of(call)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.select(FRAME, CalibrationSelector(cal_type="dark")),
+        lambda store: store.get_calibrations(FRAME, ["dark"]),
+        lambda store: store.select_many([FRAME], "dark"),
+    ],
+)
+def test_a_stale_copy_is_told_at_the_line_that_asked(
+    open_demo: Callable[..., Store], tmp_path: Path, call: Callable[[Store], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": CalibrationSelector(cal_type="dark")})
+    store = open_demo(
+        remote_database_url="postgresql://nobody@127.0.0.1:1/nothing", sync_if_older_than=timedelta(hours=1)
+    )
+    store.register_calibration(dark(tmp_path / "night"))
+    assert places(lambda: call(store), StaleWarning) == line_of(call)
