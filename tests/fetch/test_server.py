@@ -348,6 +348,11 @@ def test_a_wait_that_is_too_long_is_an_error_at_once(night):
     assert len(night.log("hour-9000.fits")) == 1
 
 
+def test_an_answer_may_take_longer_than_a_connection(night):
+    night.fetch("later/0.3", "slow-answer-900.fits", options={"timeout_s": (0.2, 60.0)})
+    assert len(night.log("slow-answer-900.fits")) == 1
+
+
 def test_a_server_that_stays_busy_is_given_up(night):
     with pytest.raises(DownloadError, match=r"answers 503 .*'busy'") as caught:
         night.fetch("busy/503-99-", "stays-9000.fits")
