@@ -418,7 +418,7 @@ def test_a_path_at_which_no_file_is_is_refused(store: Store, tmp_path: Path, mon
     refused(store, source, SourceFileError, "cannot be read")
 
 
-@pytest.mark.parametrize("source", [None, 42, object(), ["a.fits"], b"a.fits"], ids=repr)
+@pytest.mark.parametrize("source", [None, 42, pytest.param(object(), id="object()"), ["a.fits"], b"a.fits"], ids=repr)
 def test_what_is_neither_a_path_nor_a_model_is_refused(store: Store, source: Any) -> None:
     with pytest.raises(KoaMiddlewareError, match=type(source).__name__):
         store.register_calibration(source)
