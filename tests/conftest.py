@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -20,8 +21,15 @@ from sqlalchemy.orm import Mapped
 ROOT = Path(__file__).resolve().parents[1]
 POSTGRES_URL = "KOA_TEST_POSTGRES_URL"
 
+
+def repetitions(few: int, many: int) -> int:
+    """How often a test does the same at random: `few` times, or `many` in ``nox -s soak``, which sets KOA_TEST_SOAK."""
+    return many if os.environ.get("KOA_TEST_SOAK") else few
+
+
 settings.register_profile(
     "koa",
+    max_examples=repetitions(100, 5000),
     deadline=None,
     print_blob=True,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
@@ -118,6 +126,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("KOA_") and not name.startswith("KOA_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts() -> Iterator[None]:
+    """Ctrl-C interrupts, here and in the processes of tests, also where the tests run in the background (``nohup``).
+
+    A shell starts such a process with SIGINT ignored, which Python keeps and which each child inherits.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

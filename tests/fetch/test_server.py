@@ -37,6 +37,8 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 from fault_server import content, other_content  # noqa: E402
 
+from tests.conftest import repetitions  # noqa: E402
+
 MB = 1_000_000
 
 
@@ -404,11 +406,12 @@ def test_offline_opens_no_socket(night, monkeypatch):
 # Processes that die
 
 
+@pytest.mark.soak
 def test_a_transfer_that_is_killed_at_any_moment_leaves_nothing_wrong(night):
     """Each round kills a transfer at a random moment; what it left is taken over by the next round."""
-    name, dice = warm("killed-40000000.fits"), random.Random(4)
+    name, dice, rounds = warm("killed-40000000.fits"), random.Random(4), repetitions(3, 300)
     resumed = finished = 0
-    for _ in range(30):
+    for _ in range(rounds):
         child = fork(lambda: night.fetch("slow/100000000", name, fresh=True))
         time.sleep(dice.uniform(0.0, 0.25))
         os.kill(child, signal.SIGKILL)
@@ -419,7 +422,7 @@ def test_a_transfer_that_is_killed_at_any_moment_leaves_nothing_wrong(night):
     night.fetch("ok/-", name, fresh=True)
     night.check(name, there=True)
     assert night.leftovers() == []
-    assert resumed > 5
+    assert resumed >= rounds // 6
 
 
 def test_one_process_takes_over_what_a_killed_one_left(night):
