@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from koa_middleware import CalibrationStore, ORMCalibration, fits_column
+from koa_middleware.testing import clean_environment  # noqa: F401  (pytest finds it here)
 from koa_middleware.testing.postgres import PostgresServer
 from sqlalchemy import Boolean, Float, Index, Integer, String, create_engine, make_url, text
 from sqlalchemy.orm import Mapped
@@ -118,14 +119,6 @@ def output_of(process: subprocess.Popen[str]) -> str:
     out, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
     return out
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test meets the settings of whoever runs it."""
-    for name in os.environ:
-        if name.startswith("KOA_") and not name.startswith("KOA_TEST_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True, scope="session")
