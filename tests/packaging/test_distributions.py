@@ -72,7 +72,7 @@ def pip(commands: Path, *arguments: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def from_wheelhouse(wheelhouse: Path) -> list[str | Path]:
-    """What makes pip install from the wheelhouse alone, and compile only what is imported, which saves half the time."""
+    """Give what makes pip install from the wheelhouse alone; modules are compiled when imported, which saves time."""
     return ["install", "--quiet", "--no-compile", "--no-index", "--find-links", wheelhouse]
 
 
