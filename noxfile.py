@@ -61,6 +61,8 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 COVERAGE = ["--cov=koa_middleware", *(f"--cov=koa_middleware_{plugin}" for plugin in PLUGINS)]
+#: One process for each core, up to four; a slow test is no reason for the others to wait.
+PARALLEL = ["--numprocesses=logical", "--maxprocesses=4", "--dist=worksteal"]
 
 
 def install(session: nox.Session, *groups: str, plugins: list[str] = PLUGINS, pins: list[str] | None = None) -> None:
@@ -80,23 +82,36 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test of core and plugins, with coverage."""
+    """Every test of core and plugins, with coverage; kills and random work are short."""
     install(session, "test")
-    session.run("pytest", *(session.posargs or COVERAGE))
+    session.run("pytest", *(session.posargs or [*PARALLEL, *COVERAGE]))
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Kills at every point and random work for long: about an hour; `-- -k killed` for some of it."""
+    install(session, "test")
+    chosen = ["-m", "soak or hypothesis", "--timeout=3600", *PARALLEL, *session.posargs]
+    session.run("pytest", *chosen, env={"KOA_TEST_SOAK": "1"})
 
 
 @nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """Every test, on each supported Python that is installed."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or PARALLEL))
 
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """Core's tests, with no plugin installed."""
+    """What a missing plugin could break, with none installed.
+
+    That is what asks for the installed plugins: the registry, a store that is opened by its instrument's name, the
+    command line, the tests of the docs and of the demos; and the public names, which a plugin might have brought.
+    """
     install(session, "test", plugins=[])
-    session.run("pytest", *(session.posargs or ["tests", "--ignore=tests/system", "--ignore=tests/remote"]))
+    asking = ["test_plugins.py", "test_store.py", "test_docs.py", "test_exceptions.py", "cli", "system/test_demo.py"]
+    session.run("pytest", *(session.posargs or [*PARALLEL, *(f"tests/{name}" for name in asking)]))
 
 
 @nox.session
@@ -112,10 +127,10 @@ def minimums(session: nox.Session) -> None:
     """Every test, with the lowest supported Python and the lowest versions of what core depends on."""
     dependencies = PYPROJECT["project"]["dependencies"]
     install(session, "test", "minimums", pins=[dependency.replace(">=", "==") for dependency in dependencies])
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or PARALLEL))
 
 
-@nox.session(venv_backend="virtualenv")  # which brings the pip that the tests call
+@nox.session
 def wheels(session: nox.Session) -> None:
     """Build the distributions into dist/ and test what was built."""
     dist = ROOT / "dist"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from koa_middleware import CalibrationStore, ORMCalibration, fits_column
+from koa_middleware.testing import clean_environment  # noqa: F401  (pytest finds it here)
 from koa_middleware.testing.postgres import PostgresServer
 from sqlalchemy import Boolean, Float, Index, Integer, String, create_engine, make_url, text
 from sqlalchemy.orm import Mapped
@@ -20,8 +22,15 @@ from sqlalchemy.orm import Mapped
 ROOT = Path(__file__).resolve().parents[1]
 POSTGRES_URL = "KOA_TEST_POSTGRES_URL"
 
+
+def repetitions(few: int, many: int) -> int:
+    """How often a test does the same at random: `few` times, or `many` in ``nox -s soak``, which sets KOA_TEST_SOAK."""
+    return many if os.environ.get("KOA_TEST_SOAK") else few
+
+
 settings.register_profile(
     "koa",
+    max_examples=repetitions(100, 5000),
     deadline=None,
     print_blob=True,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
@@ -112,12 +121,15 @@ def output_of(process: subprocess.Popen[str]) -> str:
     return out
 
 
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test meets the settings of whoever runs it."""
-    for name in os.environ:
-        if name.startswith("KOA_") and not name.startswith("KOA_TEST_"):
-            monkeypatch.delenv(name)
+@pytest.fixture(autouse=True, scope="session")
+def interrupts() -> Iterator[None]:
+    """Ctrl-C interrupts, here and in the processes of tests, also where the tests run in the background (``nohup``).
+
+    A shell starts such a process with SIGINT ignored, which Python keeps and which each child inherits.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

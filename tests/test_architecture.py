@@ -41,7 +41,7 @@ ABOVE = {"__init__", "testing", "cli"}
 #: Where a package, or one name of it, may be imported.
 ONLY_IN = {
     "argparse": {"cli"},
-    "astropy": {"disk.fits", "display"},
+    "astropy": {"disk.fits", "display", "testing"},
     "pluggy": {"plugins", "hookspecs"},
     "psycopg2": {"remote.postgres.engine"},
     "requests": {"fetch.connections"},

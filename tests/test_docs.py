@@ -108,7 +108,7 @@ def install_demospec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: koa-middleware-demospec\nVersion: 0.1.0\n")
     (metadata / "entry_points.txt").write_text("[koa_middleware]\ndemospec = koa_middleware_demospec\n")
     folders = [str(site), str(DEMOSPEC / "src")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")])))
     for folder in folders:
         monkeypatch.syspath_prepend(folder)
 
@@ -164,8 +164,7 @@ def test_each_page_stands_in_the_index() -> None:
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", DOCS / "settings.md"], ids=lambda path: path.stem)
 def test_the_variables_are_those_that_the_settings_read(path: Path) -> None:
-    read = {value for value in vars(settings).values() if isinstance(value, str) and value.startswith("KOA_")}
-    assert set(re.findall(r"\bKOA_[A-Z_]+\b", path.read_text("utf-8"))) == read
+    assert set(re.findall(r"\bKOA_[A-Z_]+\b", path.read_text("utf-8"))) == set(settings.VARIABLES)
 
 
 @pytest.mark.parametrize("package", ["koa_middleware", "koa_middleware.testing"])
@@ -246,8 +245,22 @@ def test_a_command_is_documented_with_its_options(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["pyproject.toml", "src/koa_middleware_demospec/__init__.py", "tests/test_contract.py"]
+    "file",
+    [
+        "pyproject.toml",
+        "src/koa_middleware_demospec/__init__.py",
+        "tests/conftest.py",
+        "tests/test_contract.py",
+        "tests/test_selectors.py",
+    ],
 )
 def test_the_tutorial_ends_with_the_plugin_that_stands_in_the_examples(file: str) -> None:
     blocks = [block for _, block in FENCED.findall(page("write-a-plugin.md"))]
     assert (DEMOSPEC / file).read_text("utf-8") in blocks
+
+
+def test_the_plugin_of_the_tutorial_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_demospec(tmp_path, monkeypatch)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(DEMOSPEC / "tests")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout

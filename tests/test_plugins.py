@@ -281,7 +281,9 @@ def test_selectors_that_do_not_fit_the_class_are_refused(
         InstrumentPlugin(orm, selectors)
 
 
-@pytest.mark.parametrize("given", [None, "demo", DemoCalibration(), ORMCalibration, dict], ids=repr)
+@pytest.mark.parametrize(
+    "given", [None, "demo", pytest.param(DemoCalibration(), id="a record"), ORMCalibration, dict], ids=repr
+)
 def test_a_plugin_needs_a_class_of_calibrations(given: Any) -> None:
     with pytest.raises(InvalidPluginError, match="ORM"):
         InstrumentPlugin(given)

@@ -27,7 +27,17 @@ from koa_middleware import (
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped
 
-from tests.conftest import DemoCalibration, dark, dark_keywords, files_under, output_of, record, run_python, write_fits
+from tests.conftest import (
+    DemoCalibration,
+    dark,
+    dark_keywords,
+    files_under,
+    output_of,
+    record,
+    repetitions,
+    run_python,
+    write_fits,
+)
 
 Store = CalibrationStore[DemoCalibration]
 
@@ -362,7 +372,7 @@ def test_a_whole_compressed_file_is_registered_as_it_is(store: Store, tmp_path: 
     assert (found.cal_type, found.mjd_mid) == ("dark", 60000.0)
 
 
-@settings(max_examples=150)
+@settings(max_examples=repetitions(50, 2000))
 @given(positions=st.lists(st.integers(0, 2880 * 6 - 1), min_size=1, max_size=4), value=st.integers(0, 255))
 def test_a_file_with_changed_bytes_is_taken_or_refused_by_an_error_of_ours(
     tmp_path_factory: pytest.TempPathFactory, positions: list[int], value: int
@@ -418,7 +428,7 @@ def test_a_path_at_which_no_file_is_is_refused(store: Store, tmp_path: Path, mon
     refused(store, source, SourceFileError, "cannot be read")
 
 
-@pytest.mark.parametrize("source", [None, 42, object(), ["a.fits"], b"a.fits"], ids=repr)
+@pytest.mark.parametrize("source", [None, 42, pytest.param(object(), id="object()"), ["a.fits"], b"a.fits"], ids=repr)
 def test_what_is_neither_a_path_nor_a_model_is_refused(store: Store, source: Any) -> None:
     with pytest.raises(KoaMiddlewareError, match=type(source).__name__):
         store.register_calibration(source)

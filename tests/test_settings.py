@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from koa_middleware import ConfigurationError
+from koa_middleware import ConfigurationError, settings
 from koa_middleware.settings import resolve
 
 #: What stands for "not set", in an argument or a variable.
@@ -147,3 +147,8 @@ def test_variables_are_read_when_settings_are_made_and_not_changed(monkeypatch: 
     assert resolve("demo", cache_dir="/c").offline is True
     monkeypatch.setenv("KOA_OFFLINE", "no")
     assert dict(os.environ) == before
+
+
+def test_each_variable_is_listed() -> None:
+    named = [value for value in vars(settings).values() if isinstance(value, str) and value.startswith("KOA_")]
+    assert sorted(settings.VARIABLES) == sorted(named)

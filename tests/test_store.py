@@ -208,7 +208,9 @@ def test_a_selector_is_a_name_a_class_or_an_instance(filled: Store) -> None:
         assert filled.select(FRAME, selector).filename == "near.fits"
 
 
-@pytest.mark.parametrize("selector", [None, 42, dict, object(), "flat", "nonsense"], ids=repr)
+@pytest.mark.parametrize(
+    "selector", [None, 42, dict, pytest.param(object(), id="object()"), "flat", "nonsense"], ids=repr
+)
 def test_what_is_no_selector_is_said_with_those_that_are(filled: Store, selector: Any) -> None:
     for call in (filled.select, filled.explain, filled.get_calibration):
         with pytest.raises(ConfigurationError, match="wls, dark, bias"):

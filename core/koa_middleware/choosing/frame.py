@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import Column
 
 from ..exceptions import HeaderError
+from ..instrument.forms import is_wildcard
 from ..instrument.orm import ORMCalibration
-from ..instrument.values import is_wildcard, normal_form
+from ..instrument.values import normal_form
 
 
 def says_nothing(value: Any) -> bool:
     """Whether a value, in any form, is none: None, NaN, empty, or a word that stands for "any"."""
-    return is_wildcard(value) or value != value
+    return is_wildcard(value) or bool(value != value)
 
 
 class Frame:

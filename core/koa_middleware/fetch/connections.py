@@ -77,7 +77,7 @@ class Connections:
 
     def __init__(self, access: Access, timeout_s: tuple[float, float]) -> None:
         self._access = access
-        self._timeout = urllib3.Timeout(*timeout_s)
+        self._timeout = urllib3.Timeout(connect=timeout_s[0], read=timeout_s[1])
         self._lock = threading.Lock()
         self._adapter: _Adapter | None = None
         self._doors: dict[str, _Door] = {}

