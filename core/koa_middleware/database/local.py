@@ -24,11 +24,13 @@ from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .flags import flags_table
 from .kept_apart import Conflict, conflict_of, conflicts_table, select_conflicts
-from .sqlite import BUSY_TIMEOUT, sqlite_engine
+from .sqlite import BUSY_TIMEOUT, ReadConnections, sqlite_engine
 from .table import CalibrationDatabase
 from .verified_files import signatures_table
 
 R = TypeVar("R", bound=ORMCalibration)
+
+_ERRORS = (exc.DBAPIError, exc.TimeoutError, sqlite3.Error)
 
 
 class LocalDatabase(CalibrationDatabase[R]):
@@ -44,6 +46,7 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def __init__(self, orm_class: type[R], path: Path) -> None:
         super().__init__(orm_class, sqlite_engine(path), str(path))
+        self._readers = ReadConnections(self.engine)
         self.path = path
         with suppress(OSError):  # which SQLite tells when it opens the file
             path.touch(exist_ok=False)  # SQLite itself would let no group write, whatever the umask says
@@ -92,8 +95,14 @@ class LocalDatabase(CalibrationDatabase[R]):
         execution by SQLAlchemy.
         """
         sql, constants = _compiled(statement)
-        with self.driver_connection() as connection:
-            return connection.execute(sql, {**constants, **parameters}).fetchall()
+        try:
+            connection = self._readers.take()
+            try:
+                return connection.execute(sql, {**constants, **parameters}).fetchall()
+            finally:
+                self._readers.give_back(connection)
+        except _ERRORS as error:
+            raise self._translated(error) from error
 
     @contextmanager
     def driver_connection(self) -> Iterator[sqlite3.Connection]:
@@ -144,11 +153,17 @@ class LocalDatabase(CalibrationDatabase[R]):
         """Turn SQLite's errors into `CacheError`."""
         try:
             yield
-        except (exc.DBAPIError, exc.TimeoutError, sqlite3.Error) as error:
-            reason = str(error.orig if isinstance(error, exc.DBAPIError) else error)
-            raise CacheError(
-                f"The database {self.path} cannot be used: {reason}.", _hint(reason), path=self.path
-            ) from error
+        except _ERRORS as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> CacheError:
+        reason = str(error.orig if isinstance(error, exc.DBAPIError) else error)
+        return CacheError(f"The database {self.path} cannot be used: {reason}.", _hint(reason), path=self.path)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._readers.close()
+        super().close()
 
 
 def _hint(reason: str) -> str:
