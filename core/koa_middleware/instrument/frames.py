@@ -40,7 +40,7 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     meta = getattr(given, "meta", None)
     if meta is None:
         raise HeaderError(
-            f"A {type(given).__name__} is not something to choose a calibration for.",
+            f"A {type(given).__name__} is not a frame.",
             "Give a path, a FITS header, a mapping of column values, or an object with .header or .meta.",
             column="",
             keywords=(),
