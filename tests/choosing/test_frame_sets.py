@@ -96,7 +96,9 @@ def test_a_prefetch_goes_on_after_a_frame_or_a_type_that_has_none(filled: Store,
     assert "era" in wanted.unmatched[f"{tmp_path / 'frame.fits'}, wls"]
 
 
-@pytest.mark.parametrize("types", ["Dark", ["dark"], ("dark",), pytest.param(iter(["dark"]), id="an iterator")], ids=repr)
+@pytest.mark.parametrize(
+    "types", ["Dark", ["dark"], ("dark",), pytest.param(iter(["dark"]), id="an iterator")], ids=repr
+)
 def test_named_types_hold_for_all_frames(filled: Store, types: Any) -> None:
     found = filled.wanted([FRAME, FRAME], types)
     assert [each.filename for each in found.records] == ["dark.fits"] * 2
