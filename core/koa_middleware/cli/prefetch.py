@@ -28,6 +28,8 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Download ahead; says beforehand how much will come."""
+    from ..choosing.criteria import may_be_chosen
+
     with open_for(options, options.frames) as store:
         bounds = (options.since or options.night, options.until or options.night)
         if not options.frames and bounds == (None, None):
@@ -39,7 +41,7 @@ def run(options: Namespace) -> int:
             )
         types = None if options.types is None else [name.lower() for name in options.types]
         found = store.query(None, *bounds) if bounds != (None, None) else []
-        found = [one for one in found if one.quality != "BAD" and (types is None or one.cal_type in types)]
+        found = [one for one in found if may_be_chosen(one) and (types is None or one.cal_type in types)]
         report = store.prefetch(options.frames, cal_types=types, records=found, workers=options.workers, announce=say)
     for name, failure in [*report.failed.items(), *report.unmatched.items()]:
         say(f"{name}: {failure}")

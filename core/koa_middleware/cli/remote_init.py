@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .arguments import add_instrument, add_json
 from .context import open_for
 from .messages import say
-from .output import print_json, print_text
+from .output import counted, print_json, print_text
 
 if TYPE_CHECKING:
     from ..remote.protocol import UnfitRow
@@ -53,6 +53,6 @@ def run(options: Namespace) -> int:
 
 def _tell_unfit(rows: Sequence[UnfitRow]) -> None:
     for row in rows[:_SHOWN]:
-        say(f"{row.filename} (id {row.id}) has the {row.column} {row.value!r}, which new rows may not have.")
+        say(f"{row.filename} (id {row.id}) has the {row.column} {row.value!r}, which the archive now refuses.")
     if rows:
-        say(f"{len(rows)} values there are not in form. Mend them and run koa-cal remote init again.")
+        say(f"{counted(len(rows), 'old value')} cannot be used. Correct them, then run koa-cal remote init again.")
