@@ -73,11 +73,17 @@ class CalibrationSelector:
     direction: str = "nearest"
     time: str = "mjd_start"
 
+    _sound: tuple[Any, ...] = ()  # settings that were checked
+    _plans: Mapping[Any, Any] = MappingProxyType({})  # by an instrument's class, with the settings that they are of
+
     def __init__(self, **overrides: Any) -> None:
         for name in sorted(set(overrides) - set(SETTINGS)):
             raise _error(self, Fault(name, f"has no setting {name}", f"Its settings are {', '.join(SETTINGS)}."))
         vars(self).update(overrides)
-        _check(_Declaration.of(self))
+        settings = _settings(self)
+        if vars(type(self)).get("_sound") != settings:
+            _check(_Declaration.of(self))
+            type(self)._sound = tuple(map(_copied, settings))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_plans"}
@@ -190,16 +196,19 @@ class CalibrationSelector:
     def _plan(self, orm_class: type[ORMCalibration]) -> Plan:
         """Statements of this selector as it is declared now: its attributes may have changed since the last call."""
         settings = _settings(self)
-        prepared = vars(self).setdefault("_plans", {}).get(orm_class)
-        if prepared is None or prepared[0] != settings:
-            prepared = tuple(map(_copied, settings)), _prepare(orm_class, _Declaration.of(self))
-            vars(self)["_plans"][orm_class] = prepared
-        found: Plan = prepared[1]
-        return found
+        owners = (self, type(self))  # the class, for an instance that was just made
+        for owner in owners:
+            prepared: tuple[tuple[Any, ...], Plan] | None = vars(owner).get("_plans", {}).get(orm_class)
+            if prepared is not None and prepared[0] == settings:
+                return prepared[1]
+        prepared = tuple(map(_copied, settings)), _prepare(orm_class, _Declaration.of(self))
+        for owner in owners:
+            owner._plans = {**vars(owner).get("_plans", {}), orm_class: prepared}
+        return prepared[1]
 
 
 #: The attributes that a selector declares.
-SETTINGS = tuple(CalibrationSelector.__annotations__)
+SETTINGS = tuple(name for name in CalibrationSelector.__annotations__ if not name.startswith("_"))
 
 _settings = attrgetter(*SETTINGS)
 
