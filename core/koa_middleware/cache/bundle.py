@@ -1,7 +1,7 @@
 """Bundles: records with their files in one tar, for a machine without a network.
 
-An export verifies each file and writes a whole bundle or none. An import takes each record in with its file, both or
-neither, under the rules of a registration; what is in conflict with what is here is reported, and changes nothing.
+An export verifies each file and writes a whole bundle or none. An import adds each record with its file, both or
+neither, under the rules of a registration. A conflict with a record that is here is reported, and changes nothing.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def _spoilt(entry: Entry, fault: str) -> SourceFileError:
 def _conflict(row: dict[str, Any], obstacle: str) -> DuplicateCalibrationError:
     return DuplicateCalibrationError(
         f"{row['filename']} was not imported: {obstacle}.",
-        "Nothing was changed for it.",
+        "Nothing was changed for this record.",
         filename=row["filename"],
         existing=row["filename"],
     )

@@ -149,21 +149,6 @@ class Looker(Generic[R]):
         asked.save()
         return found
 
-    def _look(self, record: R, use_cached: bool, knowledge: Knowledge[R]) -> Found:
-        filename = record.filename
-        own = self._cache.path(filename)
-        if not use_cached and record.origin != "LOCAL":
-            return Found(own, "" if own.is_file() else None, is_of_another=self._is_of_another(record, knowledge))
-        fault = fault_of(record, own, filename, knowledge)
-        if fault == "":
-            return Found(own, fault, is_of_another=record.checksum is None and self._is_of_another(record, knowledge))
-        return self._look_past(record, fault, knowledge)
-
-    def _look_past(self, record: R, fault: str | None, knowledge: Knowledge[R]) -> Found:
-        shared, shared_fault = self._look_in_shared(record, knowledge)
-        own, is_of_another = self._cache.path(record.filename), self._is_of_another(record, knowledge)
-        return Found(own, fault, shared, shared_fault, is_of_another)
-
     def look_past(self, record: R, fault: str) -> Found:
         """Find out what else there is of a record's file, where the user's own is known to be spoilt."""
         knowledge = Knowledge(self._database)
@@ -193,6 +178,21 @@ class Looker(Generic[R]):
             knowledge.save()
         return found
 
+    def _look(self, record: R, use_cached: bool, knowledge: Knowledge[R]) -> Found:
+        filename = record.filename
+        own = self._cache.path(filename)
+        if not use_cached and record.origin != "LOCAL":
+            return Found(own, "" if own.is_file() else None, is_of_another=self._is_of_another(record, knowledge))
+        fault = fault_of(record, own, filename, knowledge)
+        if fault == "":
+            return Found(own, fault, is_of_another=record.checksum is None and self._is_of_another(record, knowledge))
+        return self._look_past(record, fault, knowledge)
+
+    def _look_past(self, record: R, fault: str | None, knowledge: Knowledge[R]) -> Found:
+        shared, shared_fault = self._look_in_shared(record, knowledge)
+        own, is_of_another = self._cache.path(record.filename), self._is_of_another(record, knowledge)
+        return Found(own, fault, shared, shared_fault, is_of_another)
+
     def _look_in_shared(self, record: R, knowledge: Knowledge[R]) -> tuple[Path | None, str]:
         """Give the path of the shared file, and what is wrong with it; no path where none can be read.
 
@@ -204,6 +204,8 @@ class Looker(Generic[R]):
         try:
             fault = fault_of(record, path, str(path), knowledge)
         except CacheError as error:
+            if error.path != path:  # the database's
+                raise
             self._shared.warn(f"{error.message} It is not used.")
             return None, ""
         return (None, "") if fault is None else (path, fault)
