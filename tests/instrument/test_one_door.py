@@ -283,6 +283,22 @@ REMOTE_TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
+#: The types that `koa-cal remote init` gives, in which rows in form pass no Python.
+DECLARED = {str: "text", float: "float8", int: "bigint", bool: "boolean"}
+
+
+def declared(column: str) -> str:
+    return DECLARED[COLUMNS[column].type.python_type]
+
+
+def test_an_archive_of_the_declared_types_gives_the_same_rows_and_keeps_the_refused_apart(
+    tmp_path: Path, fresh_database: str
+) -> None:
+    fits = [case for case in CASES if DECLARED.get(type(case.value)) in {declared(case.column), None}]
+    tried = [case for case in fits if case.value is None or (type(case.value) in DECLARED and case.value != 10**30)]
+    assert synced(fresh_database, tmp_path, "declared", tried) == {name: found for name, _, found in numbered(tried)}
+
+
 @pytest.mark.parametrize("remote_type", REMOTE_TYPES)
 def test_an_archive_of_whatever_types_gives_the_same_rows_and_keeps_the_refused_apart(
     tmp_path: Path, fresh_database: str, remote_type: str
@@ -296,11 +312,11 @@ def test_an_archive_of_whatever_types_gives_the_same_rows_and_keeps_the_refused_
 
 
 @MANY
-@given(cases=st.lists(st.builds(Case, FREE, TEXTS), min_size=20, max_size=80))
+@given(cases=st.lists(st.builds(Case, FREE.filter(lambda name: declared(name) == "text"), TEXTS), min_size=20))
 def test_an_archive_of_any_text_gives_the_same_rows_and_keeps_the_refused_apart(
     tmp_path_factory: pytest.TempPathFactory, fresh_database: str, cases: list[Case]
 ) -> None:
-    found = synced(fresh_database, tmp_path_factory.mktemp("client"), "text", cases)
+    found = synced(fresh_database, tmp_path_factory.mktemp("client"), "declared", cases)
     assert found == {name: found for name, _, found in numbered(cases)}
 
 
@@ -319,7 +335,9 @@ def fill(owner: Engine, remote_type: str, cases: list[tuple[str, Case]]) -> None
     """Make the archive's table with columns of a type, fill it, and set it up."""
     table = DemoCalibration.table().name
     tried = {case.column for _, case in cases if case.value is not None}
-    types = dict.fromkeys(SAMPLES, "text") | {"mjd_start": "float8"} | dict.fromkeys(tried, remote_type)
+    types = {name: declared(name) for name in SAMPLES}
+    if remote_type != "declared":
+        types |= dict.fromkeys(tried, remote_type)
     with owner.begin() as connection:
         connection.execute(text(f"DROP TABLE IF EXISTS {table}, {table}_withdrawn, {table}_quality_history"))
         columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
