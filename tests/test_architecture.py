@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "instrument": "disk",
     "choosing": "instrument display",
     "database": "instrument disk",
-    "remote": "database instrument settings disk",
+    "remote": "database instrument settings",
     "cache": "database fetch instrument disk settings",
     "register": "cache database choosing instrument disk",
     "store": "register cache remote database choosing instrument disk settings display",

@@ -55,3 +55,15 @@ def test_remote_init_names_the_right_that_its_role_lacks(
         assert f"GRANT USAGE, CREATE ON SCHEMA public TO {role};" in typed("remote", "init").ended(1).said
     finally:
         archive.execute(f"DROP ROLE {role}")
+
+
+def test_remote_init_names_the_rows_that_stand_against_its_checks(typed: Run, archive: Any) -> None:
+    typed("remote", "init").ended(0)
+    archive.execute(
+        f"ALTER TABLE {TABLE} DROP CONSTRAINT koa_quality",
+        f"INSERT INTO {TABLE} (id, filename, cal_type, datetime_obs, mjd_start, quality)"
+        " VALUES ('old', 'old.fits', 'dark', '2026-01-02T03:04:05.678', 61042, 'Bad')",
+    )
+    assert "old.fits (id old) has the quality 'Bad'" in typed("remote", "init").ended(0).err
+    unfit = typed("remote", "init", "--json").ended(0).json["unfit"]
+    assert unfit == [{"id": "old", "filename": "old.fits", "column": "quality", "value": "Bad"}]

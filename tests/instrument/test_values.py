@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from koa_middleware import HeaderError
-from koa_middleware.instrument.values import is_wildcard, normal_form
+from koa_middleware.instrument.forms import is_wildcard
+from koa_middleware.instrument.values import normal_form
 
 from tests.conftest import DemoCalibration
 

@@ -243,7 +243,10 @@ def test_values_of_an_older_archive_are_normalised(fresh_database, tmp_path):
         "nframes": None,
     }
     (apart,) = result.conflicts
-    assert (apart.filename, apart.reason) == ("b.fits", "no value in datetime_obs, mjd_start")
+    assert (apart.filename, apart.reason) == (
+        "b.fits",
+        "There is no datetime_obs (keyword DATEOBS or DATE-OBS) in the archive's row b.fits.",
+    )
     archive.execute(f"UPDATE {TABLE} SET mjd_start = 61043 WHERE filename = 'b.fits'")
     assert client.sync().conflicts == []
     assert client.rows()["b.fits"]["last_updated"] > "2026"

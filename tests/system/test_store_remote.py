@@ -230,6 +230,52 @@ def test_a_withdrawn_rows_file_stays(client: Open, server: Server, tmp_path: Pat
         store.select(FRAME, DARK)
 
 
+def unchecked(server: Server, *records: DemoCalibration, **values: str) -> None:
+    """Let an archive without checks hold records with some values as they are."""
+    for name in ("quality", "cal_version", "origin"):
+        server.execute(f"ALTER TABLE {TABLE} DROP CONSTRAINT IF EXISTS koa_{name}")
+    server.insert(*records)
+    for one in records:
+        server.execute(update(DemoCalibration.table()).where(DemoCalibration.table().c.id == one.id).values(**values))
+
+
+def test_an_archives_words_and_versions_come_in_form_and_are_judged_by_it(client: Open, server: Server) -> None:
+    unchecked(server, record("bad.fits", 60000.4), quality="bad")
+    unchecked(server, record("old.fits", 60000.3), cal_version="2")
+    unchecked(server, record("new.fits", 60000.3), cal_version="010")
+    unchecked(server, record("odd.fits", 60000.45), quality="MEDIOCRE")
+    store = client()
+    (apart,) = store.sync_from_remote().conflicts
+    assert apart.filename == "odd.fits"
+    assert (
+        apart.reason == "The quality of the archive's row odd.fits is 'MEDIOCRE', which is none of GOOD, BAD, UNKNOWN."
+    )
+    assert {one.filename: (one.quality, one.cal_version) for one in store.query()} == {
+        "bad.fits": ("BAD", "001"),
+        "old.fits": ("GOOD", "002"),
+        "new.fits": ("GOOD", "010"),
+    }
+    assert store.select(FRAME, DARK).filename == "new.fits"
+    server.execute(f"UPDATE {TABLE} SET quality = 'GOOD' WHERE filename = 'odd.fits'")
+    assert store.sync_from_remote().conflicts == []
+    assert store.select(FRAME, DARK).filename == "odd.fits"
+
+
+@pytest.mark.parametrize("shape", ["sha256:{}", "SHA256:{}", "{}"])
+def test_a_good_file_is_known_by_its_checksum_however_the_archive_writes_it(
+    client: Open, server: Server, tmp_path: Path, shape: str
+) -> None:
+    source = dark(tmp_path / "served")
+    digits = digest_of(source).removeprefix("sha256:")
+    unchecked(server, record("dark.fits"), checksum=shape.format(digits.upper()))
+    store = client(calibration_url=(tmp_path / "served").as_uri())
+    store.sync_from_remote()
+    for _ in range(2):
+        assert store.get_calibration(FRAME, DARK).path.read_bytes() == source.read_bytes()
+    assert store.query()[0].checksum == f"sha256:{digits}"
+    assert store.verify().ok
+
+
 def test_local_records_are_never_touched_and_conflicts_are_listed_and_reachable(
     client: Open, server: Server, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ import psycopg2
 import pytest
 from koa_middleware.testing.postgres import PostgresServer
 from sqlalchemy import text
-from survey import FILL, Archive, Client
+from survey import Archive, Client
 
 OWNER = """
 import sys, time
@@ -137,40 +137,35 @@ def wait_for_replay(archive: Archive, standby: str) -> None:
 
 
 def test_a_standby_does_not_lose_what_is_committed_late_and_may_take_turns_with_its_primary(tmp_path):
-    from koa_middleware.remote.postgres.engine import postgresql_engine
-
     with PostgresServer() as server:
         archive = Archive(server.url)
         with standby_of(server) as url:
-            replica = postgresql_engine(url)
             client = Client(tmp_path / "client.db", archive)
             archive.insert("first.fits")
             wait_for_replay(archive, url)
-            assert client.sync(replica).full
-            with archive.engine.connect() as slow:
-                slow.execute(text(FILL), {"first": 1, "last": 1})
+            assert client.sync(url).full
+            with archive.transaction() as slow:
+                slow.insert("slow.fits")
                 archive.insert("quick.fits")
                 wait_for_replay(archive, url)
-                assert client.sync(replica).added == 1
-                slow.commit()
+                assert client.sync(url).added == 1
             wait_for_replay(archive, url)
-            late = client.sync(replica)
+            late = client.sync(url)
             assert (late.added, late.full) == (1, False)
             archive.insert("newest.fits")
             on_primary = client.sync()
             assert (on_primary.added, on_primary.full) == (1, False)
-            with archive.engine.connect() as slow:
-                slow.execute(text("DELETE FROM survey_calibrations WHERE filename = 'first.fits'"))
+            with archive.transaction() as slow:
+                slow.delete("first.fits")
                 archive.insert("last.fits")
                 client.sync()
-                assert client.sync(replica).withdrawn == 0
-                slow.commit()
+                assert client.sync(url).withdrawn == 0
             wait_for_replay(archive, url)
-            assert client.sync(replica).withdrawn == 1
+            assert client.sync(url).withdrawn == 1
             assert client.rows() == archive.rows()
             assert client.sync().added == 0
         archive.engine.dispose()
-        client.engine.dispose()
+        client.database.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root serves as another account")

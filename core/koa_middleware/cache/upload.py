@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -68,26 +69,30 @@ class Uploader(Generic[R]):
 
 
 def _copy(source: Path, final: Path, row: dict[str, Any]) -> None:
-    """Copy a file, whole and with the recorded checksum or not at all."""
+    """Copy a file, which gets its name when it is whole and verified."""
     if not source.is_file():
         raise IntegrityError(
             f"{source} is missing, so it cannot be uploaded.",
             "Nothing was published; register the file again.",
             path=source,
         )
-    expected = str(row["checksum"] or digest_of(source))
-    kind = Checksum.parse(expected).kind
-    if final.exists():
-        if digest_of(final, kind) == expected:
+    expected = Checksum.parse(row["checksum"] or digest_of(source))
+    if not final.exists():
+        with contextlib.suppress(FileExistsError):  # another publisher was faster
+            _write(source, final, expected)
             return
+    if digest_of(final, expected.kind) != str(expected):
         raise IntegrityError(
             f"{final} exists and has other content than {source}.",
             "Nothing was published; move one of them.",
             path=final,
         )
-    with cache_errors(source, "read"), source.open("rb") as stream, whole_file(final, replace=True) as copy:
-        found = copy_stream(stream, copy, kind)
-        if found != expected:
+
+
+def _write(source: Path, final: Path, expected: Checksum) -> None:
+    with cache_errors(source, "read"), source.open("rb") as stream, whole_file(final) as sink:
+        found = copy_stream(stream, sink, expected.kind)
+        if found != str(expected):
             raise IntegrityError(
                 f"{source} has the checksum {found}; its record says {expected}.",
                 "Nothing was published; register the right file.",

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, ColumnElement, Select, bindparam, func, or_, select
 
 from ..exceptions import ConfigurationError, HeaderError
+from ..instrument.forms import is_wildcard
 from ..instrument.orm import ORMCalibration
-from ..instrument.values import is_wildcard, normal_form
+from ..instrument.values import normal_form
 
 #: Largest finite double: a time beyond it, or none, never wins.
 _MAX = 1.7976931348623157e308

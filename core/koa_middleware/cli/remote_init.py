@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from .arguments import add_instrument, add_json
 from .context import open_for
 from .messages import say
 from .output import print_json, print_text
+
+if TYPE_CHECKING:
+    from ..remote.protocol import UnfitRow
+
+#: Rows of an archive that are named on the terminal.
+_SHOWN = 20
 
 ABOUT = "create or upgrade the instrument's table on the PostgreSQL server"
 
@@ -30,12 +38,21 @@ def run(options: Namespace) -> int:
     from ..remote.servers import require_remote
 
     with open_for(options) as store, closing(require_remote(store.settings, store.orm_class)) as remote:
-        grants = remote.set_up(options.reader, options.publisher).grants
+        done = remote.set_up(options.reader, options.publisher)
         table, database = store.orm_class.table().name, remote.name
+    _tell_unfit(done.unfit)
     if options.json:
-        print_json({"table": table, "database": database, "grants": grants})
+        unfit = [vars(row) for row in done.unfit]
+        print_json({"table": table, "database": database, "grants": done.grants, "unfit": unfit})
     else:
         say(f"{table} is set up on {database}. Grant the roles their rights with:")
-        for statement in grants:
+        for statement in done.grants:
             print_text(statement)
     return 0
+
+
+def _tell_unfit(rows: Sequence[UnfitRow]) -> None:
+    for row in rows[:_SHOWN]:
+        say(f"{row.filename} (id {row.id}) has the {row.column} {row.value!r}, which new rows may not have.")
+    if rows:
+        say(f"{len(rows)} values there are not in form. Mend them and run koa-cal remote init again.")

@@ -23,13 +23,16 @@ from ..disk.fits import is_fits_name
 from ..disk.names import check_filename
 from ..exceptions import HeaderError, InvalidPluginError
 from .headers import headers_of, open_headers
-from .times import iso_from_mjd, mjd_from_iso, parse_iso
+from .times import iso_from_mjd, mjd_from_iso
 from .values import ORIGIN_WORDS, default_value, normal_form
 
 _STEM_AND_SUFFIX = re.compile(r"(.+?)(?:\.\d{3})?((?:\.[A-Za-z]\w*)?(?:\.(?:bz2|fz|gz|xz))?)", re.DOTALL)
 
 #: Text that sorts by code point on every database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
+
+#: Length of a date without a time of day.
+_DATE = len("YYYY-MM-DD")
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -191,18 +194,17 @@ class ORMCalibration(DeclarativeBase):
         known = {
             name: normal_form(column, values[name], source) for name, column in cls._columns().items() if name in values
         }
-        _complete_times(known, values, source)
+        _complete_times(known, source)
         return known
 
     @classmethod
-    def complete_row(cls, values: Mapping[str, Any], source: str) -> dict[str, Any]:
-        """All columns of a row that may be stored: normal forms, defaults, and nothing needed missing.
+    def in_form(cls, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """All columns of a row, in form: normal forms, defaults, nothing needed missing, and a safe file name.
 
         Raises
         ------
         HeaderError
-            Names the first column that has no value, its keywords and the source; or an unknown `cal_type` or
-            an unusable value.
+            Names the first column that has no value, its keywords and the source; or an unusable value.
         UnsafeFilenameError
             When the file name is not a plain one.
         """
@@ -212,23 +214,37 @@ class ORMCalibration(DeclarativeBase):
                 keywords = column.info.get("keywords", ())
                 said = " or ".join(keywords)
                 raise HeaderError(
-                    f"{source} has no {column.key}{f' (keyword {said})' if said else ''}.",
+                    f"There is no {column.key}{f' (keyword {said})' if said else ''} in {source}.",
                     "Write it into the header, or name the file as the instrument's pipeline does.",
                     column=column.key,
                     keywords=keywords,
                     source=source,
                 )
+        check_filename(row["filename"])
+        return row
+
+    @classmethod
+    def complete_row(cls, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """All columns of a row that may be stored: in form, and of a type that the class has.
+
+        Rows of a remote are only asked to be in form, so that an older plugin follows an archive with newer types.
+
+        Raises
+        ------
+        HeaderError, UnsafeFilenameError
+            See `in_form`; also for an unknown `cal_type`.
+        """
+        row = cls.in_form(values, source)
         if cls.cal_types and row["cal_type"] not in cls.cal_types:
             keywords = cls.table().c.cal_type.info.get("keywords", ())
             raise HeaderError(
-                f"{source} is of the type {row['cal_type']!r} (keyword {' or '.join(keywords) or 'none'}), which "
+                f"The type of {source} is {row['cal_type']!r} (keyword {' or '.join(keywords) or 'none'}), which "
                 f"{cls.instrument_name} does not have.",
                 f"Its types are {', '.join(cls.cal_types)}.",
                 column="cal_type",
                 keywords=keywords,
                 source=source,
             )
-        check_filename(row["filename"])
         return row
 
     @classmethod
@@ -325,17 +341,18 @@ def _check_columns(cls: type[ORMCalibration]) -> None:
         )
 
 
-def _complete_times(known: dict[str, Any], given: Mapping[str, Any], source: str) -> None:
+def _complete_times(known: dict[str, Any], source: str) -> None:
     """Fill `datetime_obs` from `mjd_start` where it is missing or a date alone, and the other way from a full time."""
-    has_clock = known.get("datetime_obs") is not None and parse_iso(str(given["datetime_obs"])).has_clock
-    if known.get("mjd_start") is None and has_clock:
-        known["mjd_start"] = mjd_from_iso(known["datetime_obs"])
-    elif not has_clock and known.get("mjd_start") is not None and math.isfinite(known["mjd_start"]):
+    time, mjd = known.get("datetime_obs") or "", known.get("mjd_start")
+    has_clock = len(time) > _DATE
+    if mjd is None and has_clock:
+        known["mjd_start"] = mjd_from_iso(time)
+    elif not has_clock and mjd is not None and math.isfinite(mjd):
         try:
-            known["datetime_obs"] = iso_from_mjd(known["mjd_start"])
+            known["datetime_obs"] = iso_from_mjd(mjd)
         except ValueError as error:
             raise HeaderError(
-                f"The mjd_start of {source} is of no calendar: {error}.",
+                f"The mjd_start of {source} is {mjd!r}, which is not in the years 1 to 9999.",
                 "Give it in days UTC, as a Modified Julian Date.",
                 column="mjd_start",
                 keywords=(),

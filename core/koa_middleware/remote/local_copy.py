@@ -15,7 +15,6 @@ from typing import Any
 from ..database.kept_apart import conflicts_table
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
-from ..disk.names import check_filename
 from ..exceptions import HeaderError, UnsafeFilenameError
 from ..instrument.orm import ORMCalibration
 from .bookmark import CopyState, StateTable
@@ -126,7 +125,7 @@ class LocalCopy:
     def names_of(self, batch: Batch) -> dict[str, str]:
         """File names of a batch's rows, by their ids."""
         names = {row[self._id]: row[self._filename] for row in batch.rows}
-        return names | {str(values["id"]): str(values["filename"]) for values in batch.odd}
+        return names | {str(values["id"]): str(values["filename"] or "") for values in batch.odd}
 
     def take_new(self, batch: Batch) -> None:
         """Take in rows that are probably all new."""
@@ -184,7 +183,7 @@ class LocalCopy:
     def _mended(self, odd: Sequence[dict[str, Any]]) -> Iterator[Row]:
         """Bring odd rows into form; those that refuse are kept apart with the reason."""
         for values in odd:
-            identifier, filename = str(values["id"]), str(values["filename"])
+            identifier, filename = str(values["id"]), str(values["filename"] or "")
             try:
                 row = _in_form(self._local.orm_class, values, f"the archive's row {filename}")
                 yield tuple(row[name] for name in self._columns)
@@ -274,12 +273,7 @@ def _in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source:
         When a value cannot be one of its column, or a needed one is missing.
     UnsafeFilenameError
     """
-    row = orm_class.with_defaults({**orm_class.normalise(values, source), "origin": "REMOTE"})
-    empty = [column.name for column in orm_class.table().c if not column.nullable and row[column.name] is None]
-    if empty:
-        said = f"no value in {', '.join(empty)}"
-        raise HeaderError(said, column=empty[0], keywords=(), source=source)
-    check_filename(row["filename"])
+    row = orm_class.in_form({**values, "origin": "REMOTE"}, source)
     for name in ("id", "filename"):  # what a row is followed by
         if row[name] != values[name]:
             said = f"its {name} {values[name]!r} is not in the form of one"

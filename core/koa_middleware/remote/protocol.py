@@ -124,6 +124,23 @@ Upload = Callable[[Sequence[tuple[str, Values]]], None]
 
 
 @dataclass(frozen=True)
+class UnfitRow:
+    """A row that an archive holds against a check of its table; clients bring it into form or refuse it.
+
+    Attributes
+    ----------
+    id, filename : str
+    column, value : str
+        What is not in form.
+    """
+
+    id: str
+    filename: str
+    column: str
+    value: str
+
+
+@dataclass(frozen=True)
 class SetUp:
     """What setting up a remote gave.
 
@@ -131,9 +148,12 @@ class SetUp:
     ----------
     grants : list of str
         Statements by which the owner lets others read and publish.
+    unfit : list of UnfitRow
+        Rows from before the checks, which any change to them has to mend.
     """
 
     grants: list[str]
+    unfit: list[UnfitRow]
 
 
 class Remote(Protocol[R]):

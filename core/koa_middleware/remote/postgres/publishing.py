@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, insert, select, text
 
-from ...exceptions import DuplicateCalibrationError
+from ...exceptions import DuplicateCalibrationError, HeaderError, UnsafeFilenameError
 from ...instrument.detached import record_builder
 from ...instrument.orm import ORMCalibration
 from ..chunks import in_chunks
@@ -65,8 +65,12 @@ class _There:
                 self._add(dict(row))
 
     def _add(self, row: Values) -> None:
-        self._by_id[row["id"]] = self._by_name[row["filename"]] = row
-        self._versions.setdefault(self._family(row), set()).add(int(row["cal_version"]))
+        try:
+            known = self._orm_class.in_form(row, f"the archive's row {row['filename']}")
+            self._versions.setdefault(self._family(known), set()).add(int(known["cal_version"]))
+        except (HeaderError, UnsafeFilenameError):  # a row that is not in form has no version
+            known = row
+        self._by_id[row["id"]] = self._by_name[row["filename"]] = known
 
     def _family(self, row: Values) -> tuple[Any, ...]:
         return tuple(self._orm_class.family_of({**row, "origin": "REMOTE"}).values())

@@ -76,8 +76,8 @@ class PostgresRemote(Generic[R]):
         """Create or complete the instrument's table, and give the grants for two roles."""
         engine, table = self.database.engine, self.orm_class.table()
         with self.database.translated_errors():
-            initialise(engine, table)
-            return SetUp(grants(engine, table, reader, publisher))
+            unfit = initialise(engine, table)
+            return SetUp(grants(engine, table, reader, publisher), unfit)
 
     def close(self) -> None:
         """Close all connections."""

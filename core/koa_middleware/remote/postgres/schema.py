@@ -15,8 +15,14 @@ from sqlalchemy import Column, Connection, DefaultClause, Dialect, Engine, MetaD
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from ...instrument.values import form_of
+from ..protocol import UnfitRow
+
 #: Column with the number of the transaction that last wrote the row.
 SYNC_COLUMN = "sync_xid"
+
+#: Columns in which the server lets only words and versions in form stand.
+CHECKED = ("origin", "cal_version", "quality")
 
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _XID = "pg_current_xact_id()::text::bigint"
@@ -53,10 +59,12 @@ def default_literal(column: Column[Any]) -> str | None:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
-def initialise(engine: Engine, table: Table) -> None:
+def initialise(engine: Engine, table: Table) -> list[UnfitRow]:
     """Create or complete an instrument's table on a PostgreSQL server, for its owner; running it again changes nothing.
 
-    A table that stands there already keeps its rows and gets the columns, indexes and triggers that it lacks.
+    A table that stands there already keeps its rows and gets the columns, indexes, triggers and checks that it lacks.
+    Rows that break a check stay as they are; the check holds for what is written from now on, and for all rows
+    once they are mended and this is run again.
 
     Parameters
     ----------
@@ -64,6 +72,11 @@ def initialise(engine: Engine, table: Table) -> None:
         Of a role that may create tables and functions in its current schema.
     table : sqlalchemy.Table
         The table of an instrument's class.
+
+    Returns
+    -------
+    list of UnfitRow
+        Rows from before the checks, which any change to them has to mend.
     """
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('koa-cal remote init'))"))
@@ -71,6 +84,7 @@ def initialise(engine: Engine, table: Table) -> None:
             connection.exec_driver_sql(statement)
         for statement in _trigger_statements(connection, table):
             connection.exec_driver_sql(statement)
+        return [row for column in _checked(connection, table) for row in _check(connection, column)]
 
 
 def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: str = "koa_publisher") -> list[str]:
@@ -126,6 +140,32 @@ def _table_statements(table: Table) -> Iterator[str]:
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         id text COLLATE "C" NOT NULL, quality_before text, quality text, reason text, flagged_by text,
         role text NOT NULL, flagged_at text NOT NULL)"""
+
+
+def _checked(connection: Connection, table: Table) -> list[Column[Any]]:
+    """Give the columns to check: those of text, since an older archive's may have other types."""
+    text_columns = """SELECT attname FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+        WHERE attrelid = to_regclass(:name) AND attnum > 0 AND typcategory = 'S'"""
+    found = set(connection.scalars(text(text_columns), {"name": quote(table.name)}))
+    return [table.c[name] for name in CHECKED if name in found]
+
+
+def _check(connection: Connection, column: Column[Any]) -> list[UnfitRow]:
+    """Let the server refuse what is not in form, nulls excepted; gives the rows that stand against it."""
+    table, name, constraint = quote(column.table.name), quote(column.name), f"koa_{column.name}"
+    state = "SELECT convalidated FROM pg_constraint WHERE conrelid = to_regclass(:table) AND conname = :constraint"
+    is_valid = connection.scalar(text(state), {"table": table, "constraint": constraint})
+    if is_valid:
+        return []
+    allowed = form_of(column).allowed(f'({name}::text COLLATE "C")')
+    if is_valid is None:
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT {constraint} CHECK ({allowed}) NOT VALID")
+    breaking = f"SELECT id::text, filename::text, {name}::text FROM {table} WHERE NOT ({allowed}) ORDER BY filename, id"
+    found = connection.exec_driver_sql(breaking)
+    unfit = [UnfitRow(row_id, filename, column.name, value) for row_id, filename, value in found]
+    if not unfit:
+        connection.exec_driver_sql(f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}")
+    return unfit
 
 
 def _trigger_statements(connection: Connection, table: Table) -> Iterator[str]:

@@ -19,7 +19,7 @@ from ..protocol import Batch, Row, State
 from .errors import INIT_HINT, host_of, remote_errors
 from .schema import SYNC_COLUMN, quote, withdrawn_name
 from .snapshot import Snapshot, columns_digest
-from .values import TEXT_TYPES, is_plain_time, is_required, normalised, with_plain_time
+from .values import TEXT_TYPES, batch_of, is_required, selection
 
 #: Rows in one fetch, and in one local transaction.
 BATCH = 10_000
@@ -173,13 +173,11 @@ class PostgresReading:
         return self._rows(self._stream(f"SELECT {self._selection()} FROM {self._source.name} {where}", (list(ids),)))
 
     def _selection(self) -> str:
-        columns = self._there.columns
-        return ", ".join(normalised(column, columns.get(column.name)) for column in self._table.c)
+        return selection(self._table, self._there.columns)
 
     def _rows(self, found: Generator[list[Row]]) -> Generator[Batch]:
-        position = self._table.c.keys().index("datetime_obs")
         for rows in found:
-            yield Batch([row if is_plain_time(row[position]) else with_plain_time(row, position) for row in rows])
+            yield batch_of(rows, self._table.c.keys())
 
     def _since(self, select: str, since: str) -> Generator[list[Row]]:
         """Two probes of the index in place of one condition that a planner might answer with a scan."""

@@ -1,13 +1,14 @@
-"""Remote values as the local database stores them; most of the work is the server's."""
+"""How the rows of a PostgreSQL table come: those in form as they are to be stored, the others as they stand there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Float, Integer, Numeric, String
+from sqlalchemy import Column, Table
 
-from ...instrument.times import parse_iso
-from ..protocol import Row
+from ...instrument.values import form_of
+from ..protocol import Batch, Row
 from .schema import default_literal, quote
 
 #: How the names of PostgreSQL's text types begin.
@@ -19,49 +20,47 @@ def is_required(column: Column[Any]) -> bool:
     return column.primary_key or (not column.nullable and column.default is None)
 
 
-def normalised(column: Column[Any], remote_type: str | None) -> str:
-    """SQL that gives a remote column as the local database stores it."""
+def selection(table: Table, columns: Mapping[str, str]) -> str:
+    """SQL that selects a row: its values in the order of the class's columns, then whether all are in form.
+
+    Parameters
+    ----------
+    table : sqlalchemy.Table
+        The table of an instrument's class.
+    columns : mapping
+        The remote table's columns and the names of their types.
+    """
+    selected = [_selected(column, columns.get(column.name)) for column in table.c]
+    in_form = " AND ".join(condition for _, condition in selected)
+    return f"{', '.join(value for value, _ in selected)}, ({in_form}) IS NOT FALSE"
+
+
+def batch_of(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> Batch:
+    """Part rows of a `selection` into those that are in form and those that are odd."""
+    in_form: list[Row] = []
+    odd: list[dict[str, Any]] = []
+    for row in rows:
+        if row[-1]:
+            in_form.append(tuple(row[:-1]))
+        else:
+            odd.append(dict(zip(names, row, strict=False)))
+    return Batch(in_form, odd)
+
+
+def _selected(column: Column[Any], remote_type: str | None) -> tuple[str, str]:
+    """SQL of a column's value, and SQL that is false where Python has to look at it."""
     default = default_literal(column)
     if column.name == "origin":
-        return "'REMOTE'"
+        return "'REMOTE'", "TRUE"
+    nothing_stays = column.nullable and column.default is None
     if remote_type is None:
-        return default or "NULL"
-    name = quote(column.name)
-    if column.name in {"id", "filename"}:
-        return f"{name}::text"
-    is_text = remote_type.startswith(TEXT_TYPES)
-    value = f"NULLIF(btrim({name}), '')" if is_text else name
-    if isinstance(column.type, String):
-        value = _as_text(column, name, remote_type)
-    elif isinstance(column.type, Boolean):
-        value = value if remote_type == "boolean" else f"{value}::boolean" if is_text else f"({name} <> 0)"
-    elif isinstance(column.type, Integer):
-        is_whole = remote_type in {"integer", "bigint", "smallint"}
-        value = value if is_whole else f"NULLIF({value}::numeric, 'NaN')::bigint"
-    elif isinstance(column.type, (Float, Numeric)):
-        value = f"NULLIF({value}::float8, 'NaN')"
-    return value if default is None else f"COALESCE({value}, {default})"
-
-
-def _as_text(column: Column[Any], name: str, remote_type: str) -> str:
-    if remote_type.startswith("timestamp"):
-        moment = f"{name} AT TIME ZONE 'UTC'" if remote_type.endswith("with time zone") else name
-        digits = "US" if column.name == "last_updated" else "MS"
-        return f"""to_char({moment}, 'YYYY-MM-DD"T"HH24:MI:SS.{digits}')"""
-    value = f"rtrim({name}::text)"
-    if column.info.get("fold"):
-        value = f"lower({value})"
-    return f"NULLIF({value}, '')"
-
-
-def is_plain_time(text: Any) -> bool:
-    """Whether a time is as it is stored, by its shape."""
-    return text is None or (len(text) == 23 and text[10] == "T")
-
-
-def with_plain_time(row: Row, position: int) -> Row:
-    """Give a row with its time as it is stored; one that cannot be read stays as it is."""
-    try:
-        return (*row[:position], parse_iso(row[position]).text, *row[position + 1 :])
-    except ValueError:
-        return row
+        return default or "NULL", "TRUE" if default or nothing_stays else "FALSE"
+    # A row is known by its id as text, whatever its type.
+    value, in_form, is_typed = form_of(column).in_postgres(
+        quote(column.name), "text" if column.primary_key else remote_type
+    )
+    if nothing_stays:
+        return value, in_form
+    if default and is_typed:
+        return f"COALESCE({value}, {default})", in_form
+    return value, f"{value} IS NOT NULL AND {in_form}"

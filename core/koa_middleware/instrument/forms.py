@@ -1,0 +1,345 @@
+"""What values look like: text, words, versions, times, checksums, numbers, truth, each declared once.
+
+Beside the Python of a form stands the SQL that tells which values of a PostgreSQL column are in form already, so that
+rows that come in bulk need not pass Python one by one. SQL adapts types only. It never changes a value, and where it is
+in doubt it says no: Python alone converts and refuses.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ..disk.checksums import KINDS, Checksum
+from ..disk.names import LONGEST_NAME
+from .times import parse_iso
+
+_NOTHING = frozenset({"", "*", "%", "N/A", "NA", "NONE", "NULL"})
+_VERSIONS = {f"{number:03d}" for number in range(1, 1000)}
+
+#: PostgreSQL's names of its types, or how they begin.
+_INTEGERS = ("smallint", "integer", "bigint")
+_DOUBLES = ("double precision", "real")
+_NOT_AS_TEXT = (*_DOUBLES, "numeric", "boolean")  # Python writes these in another way
+
+
+def is_wildcard(value: Any) -> bool:
+    """Whether a value says nothing: None, empty text, or a word that stands for "any" or "unknown"."""
+    return value is None or (isinstance(value, str) and value.strip().upper() in _NOTHING)
+
+
+class InPostgres(NamedTuple):
+    """A column of a PostgreSQL table, as SQL.
+
+    Attributes
+    ----------
+    value : str
+        The value; of the type that the class's column has, where `is_typed` says so, else as it stands there.
+    in_form : str
+        True only of values that Python would leave as they are. Nulls are true or null.
+    is_typed : bool
+    """
+
+    value: str
+    in_form: str
+    is_typed: bool = True
+
+
+class Form:
+    """What the values of a column look like; of a column type without a form of its own, they are kept as they are.
+
+    Attributes
+    ----------
+    types : tuple of str
+        Types of PostgreSQL that hold such values, and `cast`, what makes them ours.
+    """
+
+    types: tuple[str, ...] = ()
+    cast = ""
+
+    def of(self, value: Any) -> Any:
+        """Give a value's normal form; None where it says nothing.
+
+        Raises
+        ------
+        ValueError, TypeError, ArithmeticError
+            When it has none. The text completes a sentence: ``which is ...``.
+        """
+        return _plain(value)
+
+    def in_form(self, value: str) -> str:
+        """SQL that is true only of values in form, among those of the right type; text is collated by code points."""
+        return f"{value} = {value}"
+
+    def allowed(self, value: str) -> str:
+        """SQL that is true of what an archive may hold."""
+        return self.in_form(value)
+
+    def in_postgres(self, name: str, remote_type: str) -> InPostgres:
+        """Give a column of a PostgreSQL table, by its quoted name and the name of its type there."""
+        if remote_type not in self.types:
+            return InPostgres(name, f"{name} IS NULL", is_typed=False)
+        value = f"{name}{self.cast}"
+        return InPostgres(value, self.in_form(value))
+
+
+class _Text(Form):
+    """Text without trailing blanks."""
+
+    #: Digits of a second, as `to_char` writes those of a timestamp.
+    digits = "MS"
+
+    def of(self, value: Any) -> str | None:
+        text = value.rstrip() if type(value) is str else self._written(value)
+        if not text.isascii():
+            _require_unicode(text)
+        return text or None
+
+    def _written(self, value: Any) -> str:
+        plain = _plain(value)
+        if isinstance(plain, datetime):
+            return self._moment(plain)
+        return str.rstrip(plain) if isinstance(plain, str) else "" if plain is None else str(plain).rstrip()
+
+    def _moment(self, value: datetime) -> str:
+        return parse_iso(str(value)).text
+
+    def in_postgres(self, name: str, remote_type: str) -> InPostgres:
+        if remote_type.startswith(_NOT_AS_TEXT):
+            return super().in_postgres(name, remote_type)
+        value = self._timestamp(name, remote_type) if remote_type.startswith("timestamp") else f"{name}::text"
+        value = f'({value} COLLATE "C")'
+        return InPostgres(value, self.in_form(value))
+
+    def in_form(self, value: str) -> str:
+        return f"right({value}, 1) BETWEEN '!' AND '~'"
+
+    def _timestamp(self, name: str, remote_type: str) -> str:
+        moment = f"({name} AT TIME ZONE 'UTC')" if remote_type.endswith("with time zone") else name
+        rounded = f"{moment} + interval '500 microseconds'" if self.digits == "MS" else moment
+        return f"""CASE WHEN {moment} >= '0001-01-01' AND {moment} < '9999-12-31'
+            THEN to_char({rounded}, 'YYYY-MM-DD"T"HH24:MI:SS.{self.digits}') ELSE {moment}::text END"""
+
+
+class _FoldedText(_Text):
+    """Text in lower case; SQL judges ASCII alone."""
+
+    def of(self, value: Any) -> str | None:
+        text = super().of(value)
+        return None if text is None else text.lower()
+
+    def in_form(self, value: str) -> str:
+        return f"({super().in_form(value)} AND {value} !~ '[^ -@[-~]')"
+
+
+class _Stamp(_Text):
+    """When a database took the row in; in microseconds where it comes as a timestamp."""
+
+    digits = "US"
+
+    def _moment(self, value: datetime) -> str:
+        return value.isoformat(timespec="microseconds")
+
+
+class Words(_Text):
+    """One of some words.
+
+    Parameters
+    ----------
+    words : mapping
+        The words that are known, in upper case, and those that are stored for them.
+    """
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        self._words = words
+
+    def of(self, value: Any) -> str | None:
+        """See `Form.of`; ``N/A`` says nothing."""
+        if type(value) is str and (known := self._words.get(value)):
+            return known
+        word = self._written(value).strip().upper()
+        if word in {"", "N/A"}:
+            return None
+        if word not in self._words:
+            raise ValueError(f"none of {', '.join(self._words)}")
+        return self._words[word]
+
+    def in_form(self, value: str) -> str:
+        """See `Form.in_form`: the words that are stored."""
+        return _one_of(value, self._words.values())
+
+    def allowed(self, value: str) -> str:
+        """See `Form.allowed`: the words that are known."""
+        return _one_of(value, self._words)
+
+
+class _Version(_Text):
+    """A version, ``001`` to ``999``."""
+
+    def of(self, value: Any) -> str | None:
+        if type(value) is str and value in _VERSIONS:
+            return value
+        value = _plain(value)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return None
+        version = "" if isinstance(value, bool) else f"{_whole(value):03d}"
+        if version not in _VERSIONS:
+            raise ValueError("not a version from 001 to 999")
+        return version
+
+    def in_form(self, value: str) -> str:
+        return f"({value} ~ '^[0-9]{{3}}$' AND {value} <> '000')"
+
+
+class _Time(_Text):
+    """A time, UTC, ``YYYY-MM-DDTHH:MM:SS.sss``; a date alone stays one. SQL leaves 29 February to Python."""
+
+    def of(self, value: Any) -> str | None:
+        plain = value if type(value) is str else _plain(value)
+        if plain is None or not (text := str(plain)).strip():
+            return None
+        try:
+            time = parse_iso(text)
+        except ValueError as error:
+            raise ValueError(f"not a time ({error})") from error
+        return time.text if time.has_clock else time.text[:10]
+
+    def in_form(self, value: str) -> str:
+        day = "(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
+        clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}"
+        return f"({value} ~ '^[0-9]{{4}}-(?:{day})T{clock}$' AND {value} >= '0001')"
+
+
+class _Checksum(_Text):
+    """A checksum of a known kind."""
+
+    _stored = f"(?:{'|'.join(KINDS)}):[0-9a-f]+"
+    _is_stored = re.compile(_stored).fullmatch
+
+    def of(self, value: Any) -> str | None:
+        text = value if type(value) is str else self._written(value)
+        if self._is_stored(text):
+            return text
+        return str(Checksum.parse(text)) if text.strip() else None
+
+    def in_form(self, value: str) -> str:
+        return f"{value} ~ '^{self._stored}$'"
+
+
+class _Filename(_Text):
+    """A file's name as it is. SQL answers for safe names only, which Python asks for where a row is complete."""
+
+    def of(self, value: Any) -> str | None:
+        if type(value) is str:
+            return value
+        plain = value if isinstance(value, os.PathLike) else _plain(value)
+        if plain is not None and not isinstance(plain, str | os.PathLike):
+            raise TypeError("not a file name")
+        return None if plain is None else os.fsdecode(plain)
+
+    def in_form(self, value: str) -> str:
+        reserved = "'con', 'prn', 'aux', 'nul', 'com', 'lpt'"
+        return (
+            f"({value} !~ '[^A-Za-z0-9._+-]' AND length({value}) BETWEEN 1 AND {LONGEST_NAME} "
+            f"AND left({value}, 1) <> '.' AND right({value}, 1) <> '.' AND lower(left({value}, 3)) NOT IN ({reserved}))"
+        )
+
+
+class _Number(Form):
+    """A number; infinities are some."""
+
+    types, cast = (*_DOUBLES, *_INTEGERS), "::float8"
+
+    def of(self, value: Any) -> float | None:
+        if type(value) is not float:
+            value = _said(value)
+            if value is None:
+                return None
+            try:
+                value = float(value)
+            except (ValueError, TypeError) as error:
+                raise ValueError("not a number") from error
+        return value if value == value else None
+
+    def in_form(self, value: str) -> str:
+        return f"{value} <> 'NaN'"
+
+
+class _WholeNumber(Form):
+    """A whole number of 64 bits."""
+
+    types = _INTEGERS
+
+    def of(self, value: Any) -> int | None:
+        value = value if type(value) is int else _said(value)
+        number = None if value is None else _whole(value)
+        if number is not None and not -(1 << 63) <= number < 1 << 63:
+            raise ValueError("not a number of 64 bits")
+        return number
+
+
+class _Truth(Form):
+    """True or false."""
+
+    types = ("boolean",)
+
+    def of(self, value: Any) -> bool | None:
+        value = value if type(value) is bool else _said(value)
+        if value is None or value is True or value is False:
+            return value
+        word = str(value).lower()
+        if word in {"true", "t", "1", "1.0", "yes"}:
+            return True
+        if word in {"false", "f", "0", "0.0", "no"}:
+            return False
+        raise ValueError("neither true nor false")
+
+
+ANY = Form()
+TEXT, FOLDED_TEXT, STAMP = _Text(), _FoldedText(), _Stamp()
+VERSION, TIME, CHECKSUM, FILENAME = _Version(), _Time(), _Checksum(), _Filename()
+NUMBER, WHOLE_NUMBER, TRUTH = _Number(), _WholeNumber(), _Truth()
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as Python has it: bytes are text, what is not a number is None, and a collection is no value."""
+    if getattr(value, "ndim", None) == 0:
+        is_time = getattr(value.dtype, "kind", "") == "M"
+        value = value.item() if not is_time else str(value) if value == value else None
+    if isinstance(value, bytes):
+        value = value.decode(errors="surrogateescape")
+    if isinstance(value, Collection) and not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__}, not one value")
+    return value if value == value else None
+
+
+def _said(value: Any) -> Any:
+    """Give a value that isn't text in the end; a text that says nothing is None."""
+    value = _plain(value)
+    if isinstance(value, str):
+        value = value.strip()
+    return None if is_wildcard(value) else value
+
+
+def _whole(value: Any) -> int:
+    try:
+        number = int(value)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ValueError("not a whole number") from error
+    if not isinstance(value, str) and value != number:
+        raise ValueError("not a whole number")
+    return number
+
+
+def _require_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("not valid text") from error
+
+
+def _one_of(text: str, words: Collection[str]) -> str:
+    return f"{text} IN ({', '.join(repr(word) for word in dict.fromkeys(words))})"

@@ -1,0 +1,88 @@
+"""What the owner of an archive sets up keeps unfit words and versions out."""
+
+from __future__ import annotations
+
+import pytest
+from koa_middleware.remote.postgres.engine import postgresql_engine
+from koa_middleware.remote.postgres.schema import initialise
+from koa_middleware.remote.protocol import UnfitRow
+from sqlalchemy import exc
+from survey import Survey
+
+TABLE = Survey.table().name
+INSERT = (
+    f"INSERT INTO {TABLE} (id, filename, cal_type, datetime_obs, mjd_start, {{0}}) "
+    "VALUES ('{1}', '{1}', 'dark', '2026-01-02T03:04:05.678', 61042, {2})"
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("quality", ["Bad", "bad", " BAD", "EXCELLENT", ""]),
+        ("origin", ["Keck", "Lick", "REMOTE "]),
+        ("cal_version", ["1", "v1", "000", "1000", "01", "١٢٣", "001\n"]),
+    ],
+)
+def test_the_server_refuses_unfit_words_and_versions(archive, column, values):
+    for number, value in enumerate(values):
+        with pytest.raises(exc.IntegrityError, match=f"koa_{column}"):
+            archive.execute(INSERT.format(column, number, f"'{value}'"))
+    assert archive.rows() == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("quality", ["GOOD", "BAD", "UNKNOWN", None]),
+        ("origin", ["LOCAL", "REMOTE", "KECK", None]),
+        ("cal_version", ["001", "999", None]),
+    ],
+)
+def test_the_server_takes_what_is_in_form_and_nulls(archive, column, values):
+    archive.execute(f"ALTER TABLE {TABLE} ALTER COLUMN {column} DROP NOT NULL")
+    for number, value in enumerate(values):
+        archive.execute(INSERT.format(column, number, f"'{value}'" if value else "NULL"))
+    assert len(archive.rows()) == len(values)
+
+
+def test_rows_from_before_the_checks_are_named_and_stay_until_they_are_mended(archive):
+    for column in ("quality", "cal_version"):
+        archive.execute(f"ALTER TABLE {TABLE} DROP CONSTRAINT koa_{column}")
+    archive.execute(INSERT.format("quality", "a.fits", "'Bad'"), INSERT.format("cal_version", "b.fits", "'2'"))
+    unfit = [UnfitRow("b.fits", "b.fits", "cal_version", "2"), UnfitRow("a.fits", "a.fits", "quality", "Bad")]
+    assert initialise(archive.engine, Survey.table()) == unfit
+    assert initialise(archive.engine, Survey.table()) == unfit
+    assert set(archive.rows()) == {"a.fits", "b.fits"}
+    with pytest.raises(exc.IntegrityError, match="koa_quality"):
+        archive.execute(INSERT.format("quality", "c.fits", "'Bad'"))
+    archive.execute(f"UPDATE {TABLE} SET quality = 'BAD' WHERE id = 'a.fits'")
+    archive.execute(f"UPDATE {TABLE} SET cal_version = '002' WHERE id = 'b.fits'")
+    assert initialise(archive.engine, Survey.table()) == []
+    with archive.engine.connect() as connection:
+        states = "SELECT bool_and(convalidated), count(*) FROM pg_constraint WHERE contype = 'c' AND conname ~ '^koa_'"
+        assert connection.exec_driver_sql(states).one() == (True, 3)
+
+
+def test_a_column_of_another_type_than_text_is_left_unchecked(fresh_database):
+    engine = postgresql_engine(fresh_database)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE {TABLE} (id text PRIMARY KEY, filename text, cal_version integer)")
+        connection.exec_driver_sql(f"INSERT INTO {TABLE} VALUES ('a', 'a.fits', 2)")
+    assert initialise(engine, Survey.table()) == []
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO {TABLE} (id, filename, cal_version) VALUES ('b', 'b.fits', 3)")
+    engine.dispose()
+
+
+def test_a_publisher_sees_an_older_archives_versions_in_their_form_and_its_odd_ones_hinder_nobody(archive, client):
+    for column in ("quality", "cal_version"):
+        archive.execute(f"ALTER TABLE {TABLE} DROP CONSTRAINT koa_{column}")
+    archive.insert("old.fits", "odd.fits", "same.fits", cal_version="005")
+    archive.change("old.fits", cal_version="2", checksum="sha256:" + 64 * "1")
+    archive.change("odd.fits", cal_version="vague", checksum="sha256:" + 64 * "2")
+    archive.change("same.fits", checksum="SHA256:" + 64 * "A")
+    client.add_local("mine.fits", checksum="sha256:" + 64 * "3", cal_version="002")
+    client.add_local("same.fits", checksum="sha256:" + 64 * "a", cal_version="005")
+    result = client.publish()
+    assert (result.published, result.unchanged, result.renamed) == (1, 1, {"mine.fits": "mine.006.fits"})
