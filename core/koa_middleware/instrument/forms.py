@@ -237,7 +237,7 @@ class _Filename(_Text):
             return value
         plain = value if isinstance(value, os.PathLike) else _plain(value)
         if plain is not None and not isinstance(plain, str | os.PathLike):
-            raise TypeError("not a file name")
+            raise ValueError("not a file name")
         return None if plain is None else os.fsdecode(plain)
 
     def in_form(self, value: str) -> str:
@@ -312,7 +312,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         value = value.decode(errors="surrogateescape")
     if isinstance(value, Collection) and not isinstance(value, str):
-        raise TypeError(f"a {type(value).__name__}, not one value")
+        raise ValueError(f"a {type(value).__name__}, not one value")
     return value if value == value else None
 
 
