@@ -320,3 +320,18 @@ def test_a_writer_that_waits_too_long_is_told_of_the_other_one(tmp_path: Path, m
     raw.close()
     database.add(record("a.fits"))
     database.close()
+
+
+@pytest.mark.parametrize(
+    "asked", ["no such id", "", 10**30, None, Path("dark.fits"), "\ud800", "a\0b", b"\xff"], ids=ascii
+)
+def test_what_cannot_be_an_id_or_a_file_name_finds_nothing(store: Any, asked: Any) -> None:
+    for ask in (
+        store.get_calibration_by_id,
+        store.local_db.query_by_id,
+        store.local_db.query_by_filename,
+        store.local_db.find,
+        lambda name: store.flag(name, "BAD", "a light leak"),
+    ):
+        with pytest.raises(CalibrationNotFoundError):
+            ask(asked)

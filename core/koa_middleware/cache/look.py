@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import select
 
 from ..database.local import LocalDatabase
+from ..database.table import asked_name
 from ..database.verified_files import (
     Verified,
     known_signature,
@@ -77,7 +78,7 @@ class Knowledge(Generic[R]):
         CalibrationNotFoundError
         """
         orm_class = self._database.orm_class
-        rows = self._database.rows(record_and_signature(orm_class), {"id": id})
+        rows = self._database.rows(record_and_signature(orm_class), {"id": asked_name(id)})
         if not rows:
             return self._database.query_by_id(id)
         *columns, checksum, size, mtime_ns, inode = rows[0]

@@ -25,7 +25,7 @@ from ..instrument.orm import ORMCalibration
 from .flags import flags_table
 from .kept_apart import Conflict, conflict_of, conflicts_table, select_conflicts
 from .sqlite import BUSY_TIMEOUT, ReadConnections, sqlite_engine
-from .table import CalibrationDatabase
+from .table import CalibrationDatabase, asked_name
 from .verified_files import signatures_table
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -124,7 +124,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         try:
             return super().query_by_id(id)
         except CalibrationNotFoundError:
-            apart = self.conflicts(id)
+            apart = self.conflicts(asked_name(id))
             if not apart:
                 raise
             return record_builder(self.orm_class)([apart[0].record.get(name) for name in self.orm_class.column_names()])

@@ -235,11 +235,11 @@ class CalibrationDatabase(Generic[R]):
         ------
         CalibrationNotFoundError
         """
-        found = self.fetch(_by(self.orm_class, "id"), {"value": id_or_filename})
+        found = self.fetch(_by(self.orm_class, "id"), {"value": asked_name(id_or_filename)})
         return found[0] if found else self.query_by_filename(id_or_filename)
 
     def _only(self, column: Any, value: str) -> R:
-        found = self.fetch(_by(self.orm_class, column.key), {"value": value})
+        found = self.fetch(_by(self.orm_class, column.key), {"value": asked_name(value)})
         if not found:
             raise CalibrationNotFoundError(
                 f"No calibration in {self.name} has the {column.key} {value!r}.",
@@ -262,6 +262,11 @@ class CalibrationDatabase(Generic[R]):
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def asked_name(given: object) -> str:
+    """Give an id or file name that is asked for as text that every database takes; what is none finds nothing."""
+    return str(given).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 @lru_cache(maxsize=64)
