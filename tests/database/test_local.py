@@ -335,3 +335,9 @@ def test_what_cannot_be_an_id_or_a_file_name_finds_nothing(store: Any, asked: An
     ):
         with pytest.raises(CalibrationNotFoundError):
             ask(asked)
+
+
+@pytest.mark.parametrize("bound", [None, "", "  ", float("nan")], ids=ascii)
+def test_a_bound_that_says_nothing_bounds_nothing(store: Any, bound: Any) -> None:
+    store.local_db.add([record("a.fits", 60000.0), record("b.fits", 60001.0)])
+    assert len(store.query(date_time_start=bound, date_time_end=bound)) == 2

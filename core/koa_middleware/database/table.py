@@ -28,7 +28,7 @@ from ..exceptions import (
 )
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from ..instrument.times import now_iso, parse_iso
+from ..instrument.times import now_iso
 from ..instrument.values import normal_form
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -201,13 +201,12 @@ class CalibrationDatabase(Generic[R]):
         asked = dict(columns) if cal_type is None else {"cal_type": cal_type, **columns}
         for name, value in asked.items():
             statement = statement.where(table.c[name] == normal_form(table.c[name], value, "the query"))
-        if start is not None:
-            statement = statement.where(table.c.datetime_obs >= normal_form(table.c.datetime_obs, start, "the query"))
-        if end is not None:
-            last = normal_form(table.c.datetime_obs, end, "the query")
-            if not parse_iso(str(end)).has_clock:
-                last = f"{last[:10]}T23:59:59.999"
-            statement = statement.where(table.c.datetime_obs <= last)
+        first = normal_form(table.c.datetime_obs, start, "the query")
+        if first is not None:
+            statement = statement.where(table.c.datetime_obs >= first)
+        last = normal_form(table.c.datetime_obs, end, "the query")
+        if last is not None:
+            statement = statement.where(table.c.datetime_obs <= (f"{last}T23:59:59.999" if len(last) == 10 else last))
         return statement
 
     def query_by_id(self, id: str) -> R:
