@@ -21,7 +21,7 @@ from .disk.names import check_filename
 from .disk.reading import check_readable, user_path
 from .disk.wholeness import check_whole
 from .exceptions import DuplicateCalibrationError, SourceFileError
-from .instrument.orm import ORMCalibration
+from .instrument.orm import ORMCalibration, family_of
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -142,7 +142,7 @@ class Registration(Generic[R]):
 
     def _family(self, connection: Connection, row: Mapping[str, Any]) -> list[R]:
         columns = self._orm_class.table().c
-        family = self._orm_class.family_of(row)
+        family = family_of(self._orm_class, row)
         return self._holdings.find(connection, and_(*(columns[k].is_not_distinct_from(v) for k, v in family.items())))
 
     def _take_next_version(

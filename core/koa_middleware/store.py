@@ -419,7 +419,7 @@ class CalibrationStore(Generic[R]):
             When a setting, such as the calibration URL or the cookie file, is unusable.
         """
         frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
-        wanted = wanted_for(self.orm_class, frames, None if cal_types is None else list(cal_types), self.select)
+        wanted = wanted_for(self.orm_class, frames, cal_types, self.select)
         transport = Transport(workers, progress)
         report = self._files.prefetch([*(records or ()), *wanted.records], transport, announce)
         report.unmatched.update(wanted.unmatched)

@@ -30,13 +30,13 @@ def counted(store: Store) -> Iterator[Counter[str]]:
     def note(connection: Any, *_: Any) -> None:
         connection.set_trace_callback(lambda sql: counts.update([sql.split()[0].upper()]))
 
-    store.local_db.engine.dispose()
+    store.local_db.close()
     event.listen(store.local_db.engine, "connect", note)
     try:
         yield counts
     finally:
         event.remove(store.local_db.engine, "connect", note)
-        store.local_db.engine.dispose()
+        store.local_db.close()
 
 
 @contextmanager

@@ -100,6 +100,6 @@ def test_a_prefetch_goes_on_after_a_frame_or_a_type_that_has_none(filled: Store,
     "types", ["Dark", ["dark"], ("dark",), pytest.param(iter(["dark"]), id="an iterator")], ids=repr
 )
 def test_named_types_hold_for_all_frames(filled: Store, types: Any) -> None:
-    found = filled.wanted([FRAME, FRAME], types)
+    found = wanted_for(DemoCalibration, [FRAME, FRAME], types, filled.select)
     assert [each.filename for each in found.records] == ["dark.fits"] * 2
     assert found.unmatched == {}

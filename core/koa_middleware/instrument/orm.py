@@ -156,19 +156,9 @@ class ORMCalibration(DeclarativeBase):
         return tuple(cls._columns())
 
     @classmethod
-    def common_columns(cls) -> tuple[str, ...]:
-        """Give the names of the columns that all instruments have, in order."""
-        return tuple(name for name, value in vars(ORMCalibration).items() if isinstance(value, MappedColumn))
-
-    @classmethod
     @cache
     def _columns(cls) -> dict[str, Column[Any]]:
         return dict(cls.table().c.items())
-
-    @classmethod
-    def family_of(cls, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the columns, with their values, that all versions of a calibration have in common."""
-        return {name: row[name] for name in ("cal_type", "datetime_obs", "origin", *cls.version_family)}
 
     @classmethod
     def with_defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -328,6 +318,15 @@ class ORMCalibration(DeclarativeBase):
             for name in ("filename", "cal_type", "datetime_obs", "cal_version", "quality", "origin", "id")
         )
         return f"{type(self).__name__}({shown})"
+
+
+#: The columns that all instruments have, in order.
+COMMON_COLUMNS = tuple(name for name, value in vars(ORMCalibration).items() if isinstance(value, MappedColumn))
+
+
+def family_of(orm_class: type[ORMCalibration], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the columns, with their values, that all versions of a calibration have in common."""
+    return {name: row[name] for name in ("cal_type", "datetime_obs", "origin", *orm_class.version_family)}
 
 
 def _check_columns(cls: type[ORMCalibration]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, insert, select, text
 
 from ...exceptions import DuplicateCalibrationError, HeaderError, UnsafeFilenameError
 from ...instrument.detached import record_builder
-from ...instrument.orm import ORMCalibration
+from ...instrument.orm import ORMCalibration, family_of
 from ..chunks import in_chunks
 from ..protocol import Settled, Upload, Values
 from .schema import quote
@@ -73,7 +73,7 @@ class _There:
         self._by_id[row["id"]] = self._by_name[row["filename"]] = known
 
     def _family(self, row: Values) -> tuple[Any, ...]:
-        return tuple(self._orm_class.family_of({**row, "origin": "REMOTE"}).values())
+        return tuple(family_of(self._orm_class, {**row, "origin": "REMOTE"}).values())
 
     def settle(self, own: Values, is_taken_here: Callable[[str], bool]) -> Settled:
         """Give the row as it stands or will stand there, and whether it is new."""
