@@ -394,7 +394,8 @@ class CalibrationStore(Generic[R]):
     ) -> PrefetchReport:
         """Download ahead what will be needed, in parallel.
 
-        A file that cannot be downloaded, and a frame that nothing fits, are in the report and stop no other.
+        A file that cannot be downloaded, and a frame that nothing fits, are in the report and stop no other. What is in
+        the cache stays, unless the store was made with `use_cached` false.
 
         Parameters
         ----------
@@ -421,7 +422,7 @@ class CalibrationStore(Generic[R]):
         frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
         wanted = wanted_for(self.orm_class, frames, cal_types, self.select)
         transport = Transport(workers, progress)
-        report = self._files.prefetch([*(records or ()), *wanted.records], transport, announce)
+        report = self._files.prefetch([*(records or ()), *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
         return report
 

@@ -150,9 +150,11 @@ def test_without_the_cache_a_file_comes_again_but_never_a_local_one(
     for _ in range(2):
         assert store.get_calibration(FRAME, DARK).path.read_bytes() == content(one.filename)
     assert len(server.log(one.filename)) == 2
+    assert store.prefetch(records=[one]).downloaded == [one.filename]
+    assert len(server.log(one.filename)) == 3
     store.get_calibration(FRAME, DARK, use_cached=True)
     store.get_calibration_by_id(one.id, use_cached=True)
-    assert len(server.log(one.filename)) == 2
+    assert len(server.log(one.filename)) == 3
     name = fits_name()
     path, mine = store.register_calibration(dark(tmp_path, name, 60000.4))
     before = path.read_bytes()

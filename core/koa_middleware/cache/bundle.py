@@ -89,7 +89,7 @@ def export_bundle(path: Path, instrument: str, records: Iterable[R], files: Prov
     report = BundleExport(path)
     entries = []
     wanted = list({record.id: record for record in records}.values())
-    outcomes = files.provide_many(wanted, True)
+    outcomes = files.provide_many(wanted, True, bar=True)
     if failures := [outcome for outcome in outcomes if isinstance(outcome, KoaMiddlewareError)]:
         raise all_in_one(failures)
     found = [outcome.path for outcome in outcomes if not isinstance(outcome, KoaMiddlewareError)]

@@ -182,8 +182,12 @@ class Provider(Generic[R]):
 
     # -- many files ----------------------------------------------------------------------------------------------------
 
-    def provide_many(self, records: Sequence[R], use_cached: bool) -> list[Provided | KoaMiddlewareError]:
+    def provide_many(
+        self, records: Sequence[R], use_cached: bool, *, bar: bool = False
+    ) -> list[Provided | KoaMiddlewareError]:
         """Give the verified files of many records; what is missing comes in parallel, and no failure stops it.
+
+        With `bar`, a terminal shows the progress.
 
         Returns
         -------
@@ -196,20 +200,20 @@ class Provider(Generic[R]):
             When a setting is unusable, so that every download would fail.
         """
         decisions = self._decide_many(records, use_cached)
-        return self._act_on_many(records, decisions, Transport(), fresh=not use_cached)
+        return self._act_on_many(records, decisions, Transport(bar=bar), fresh=not use_cached)
 
     def prefetch(
-        self, records: Sequence[R], transport: Transport, announce: Callable[[str], None] | None
+        self, records: Sequence[R], use_cached: bool, transport: Transport, announce: Callable[[str], None] | None
     ) -> PrefetchReport:
         """Have the files of many records here; see `CalibrationStore.prefetch`."""
         report = PrefetchReport()
         wanted = list({record.filename: record for record in records}.values())
-        decisions = self._decide_many(wanted, True)
+        decisions = self._decide_many(wanted, use_cached)
         plan = Plan.of(wanted, decisions)
         if announce is not None:
             announce(plan.in_words(self._cache.root))
         check_room(self._cache.root, plan.size, "this download")
-        outcomes = self._act_on_many(wanted, decisions, transport, fresh=False)
+        outcomes = self._act_on_many(wanted, decisions, transport, fresh=not use_cached)
         for record, outcome in zip(wanted, outcomes, strict=True):
             report.note(record.filename, outcome)
         return report

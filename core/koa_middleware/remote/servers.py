@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..exceptions import RemoteNotConfiguredError, RemoteUnavailableError
 from ..instrument.orm import ORMCalibration
 from ..settings import OFFLINE, REMOTE_DATABASE_URL, Settings
 from .postgres.engine import SCHEMES, postgresql_url, shown_url, unusable_url
-from .protocol import Remote
+
+if TYPE_CHECKING:
+    from .protocol import Remote
 
 R = TypeVar("R", bound=ORMCalibration)
 
