@@ -77,6 +77,14 @@ class CalibrationStore(Generic[R]):
         Sync before a selection when the last sync is older than this; where the archive does not answer, a
         `StaleWarning` says so once and the selection goes on.
 
+    Attributes
+    ----------
+    orm_class : type
+    local_db : LocalDatabase
+        The local database.
+    settings : Settings
+        What the store was made with, each setting resolved; secrets are not part of its repr.
+
     Raises
     ------
     ConfigurationError

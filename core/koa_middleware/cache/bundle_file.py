@@ -19,6 +19,7 @@ from typing import IO, Any, cast
 
 from ..disk.checksums import Digest, digest_of
 from ..disk.names import check_filename
+from ..disk.reading import open_source
 from ..disk.writing import whole_file
 from ..exceptions import SourceFileError, UnsafeFilenameError
 
@@ -157,13 +158,7 @@ def open_bundle(path: Path, instrument: str) -> Iterator[tuple[list[Entry], Open
     SourceFileError
         When it is no bundle, a damaged or a hostile one, or one of another version or instrument.
     """
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise SourceFileError(
-            f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.", path=path
-        ) from error
-    with stream:
+    with open_source(path) as stream:
         try:
             archive = tarfile.open(fileobj=cast("IO[bytes]", _Bounded(stream)), mode="r:")  # noqa: SIM115
             end = os.fstat(stream.fileno()).st_size

@@ -20,6 +20,7 @@ from typing import IO, NamedTuple
 
 from ..disk.checksums import Signature, digest_of
 from ..disk.names import check_filename
+from ..disk.reading import open_source
 from ..disk.writing import cache_errors, copy_stream, move_into_place, new_file, sync_folder
 from ..exceptions import ConfigurationError, SourceFileError
 
@@ -111,13 +112,7 @@ class Cache:
         CacheError
             When it cannot be written, for instance on a full disk.
         """
-        try:
-            stream = source.open("rb")
-        except OSError as error:
-            raise SourceFileError(
-                f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.", path=source
-            ) from error
-        with stream:
+        with open_source(source) as stream:
             before = Signature.of_status(os.fstat(stream.fileno()))
             staged = self.stage_stream(stream)
             after = Signature.of_status(os.fstat(stream.fileno()))

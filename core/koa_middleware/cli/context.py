@@ -80,20 +80,15 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
         When the frame's own are unusable, or it cannot be read.
     """
     from ..instrument.frames import column_values
+    from ..instrument.orm import check_names
 
     given = dict(overrides)
-    unknown = sorted(set(given) - set(store.orm_class.column_names()))
-    if unknown:
-        raise ConfigurationError(
-            f"{store.orm_class.instrument_name} has no column {', '.join(unknown)}.",
-            f"Its columns are {', '.join(store.orm_class.column_names())}.",
-            setting="--set",
-            variable=None,
-        )
+    try:
+        check_names(store.orm_class, given, "--set")
+        own = store.orm_class.normalise(given, "--set")
+    except HeaderError as error:
+        raise ConfigurationError(error.message, error.hint, setting="--set", variable=None) from error
     values = dict(column_values(store.orm_class, frame))
     if given.keys() & {"datetime_obs", "mjd_start"}:
         values = {name: value for name, value in values.items() if name not in {"datetime_obs", "mjd_start"}}
-    try:
-        return {**values, **store.orm_class.normalise(given, "--set")}
-    except HeaderError as error:
-        raise ConfigurationError(error.message, "Correct the value.", setting="--set", variable=None) from error
+    return {**values, **own}

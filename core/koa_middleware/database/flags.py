@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from functools import lru_cache
 
 from sqlalchemy import Column, Connection, String, Table, insert, select, update
 
@@ -13,20 +14,18 @@ from ..instrument.times import now_iso
 from ..instrument.values import QUALITIES
 
 
+@lru_cache(maxsize=64)
 def flags_table(orm_class: type[ORMCalibration]) -> Table:
     """Table of an instrument's judgements: calibration id, quality, reason, who, when (UTC)."""
-    name = f"{orm_class.instrument_name}_flags"
-    known = orm_class.metadata.tables.get(name)
-    if known is not None:
-        return known
     return Table(
-        name,
+        f"{orm_class.instrument_name}_flags",
         orm_class.metadata,
         Column("calibration_id", String, nullable=False, index=True),
         Column("quality", String, nullable=False),
         Column("reason", String, nullable=False),
         Column("flagged_by", String, nullable=False),
         Column("flagged_at", String, nullable=False),
+        keep_existing=True,
     )
 
 

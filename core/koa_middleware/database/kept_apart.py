@@ -39,20 +39,18 @@ class Conflict:
     record: dict[str, Any]
 
 
+@lru_cache(maxsize=64)
 def conflicts_table(orm_class: type[ORMCalibration]) -> Table:
     """Table of the rows that are kept apart; the row itself is JSON."""
-    name = f"{orm_class.table().name}_conflicts"
-    known = orm_class.metadata.tables.get(name)
-    if known is not None:
-        return known
     return Table(
-        name,
+        f"{orm_class.table().name}_conflicts",
         orm_class.metadata,
         Column("id", String, primary_key=True),
         Column("filename", String, nullable=False),
         Column("reason", String, nullable=False),
         Column("local_id", String),
         Column("record", String, nullable=False),
+        keep_existing=True,
     )
 
 

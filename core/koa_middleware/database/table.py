@@ -24,10 +24,9 @@ from sqlalchemy.orm import Session
 from ..exceptions import (
     CalibrationNotFoundError,
     DuplicateCalibrationError,
-    HeaderError,
 )
 from ..instrument.detached import record_builder
-from ..instrument.orm import ORMCalibration
+from ..instrument.orm import ORMCalibration, check_names
 from ..instrument.times import now_iso
 from ..instrument.values import normal_form
 
@@ -189,15 +188,7 @@ class CalibrationDatabase(Generic[R]):
         self, statement: Select[Any], cal_type: Any, start: Any, end: Any, columns: Mapping[str, Any]
     ) -> Select[Any]:
         table = self.orm_class.table()
-        unknown = sorted(set(columns) - set(table.c.keys()))
-        if unknown:
-            raise HeaderError(
-                f"{self.orm_class.instrument_name} has no column {', '.join(unknown)}.",
-                f"Its columns are {', '.join(table.c.keys())}.",
-                column=unknown[0],
-                keywords=(),
-                source="the query",
-            )
+        check_names(self.orm_class, columns, "the query")
         asked = dict(columns) if cal_type is None else {"cal_type": cal_type, **columns}
         for name, value in asked.items():
             statement = statement.where(table.c[name] == normal_form(table.c[name], value, "the query"))

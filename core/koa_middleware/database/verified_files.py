@@ -17,18 +17,15 @@ from ..disk.checksums import Signature
 from ..instrument.orm import ORMCalibration
 
 
+@lru_cache(maxsize=64)
 def signatures_table(orm_class: type[ORMCalibration]) -> Table:
     """Table of an instrument's verified files: name, signature, the checksum that was found, the record's origin.
 
     A file of a shared cache stands there under its full path. The row of a withdrawn record stays: by it, pruning
     knows its file for one that came from the archive.
     """
-    name = f"{orm_class.instrument_name}_verified_files"
-    known = orm_class.metadata.tables.get(name)
-    if known is not None:
-        return known
     return Table(
-        name,
+        f"{orm_class.instrument_name}_verified_files",
         orm_class.metadata,
         Column("filename", String, primary_key=True),
         Column("checksum", String, nullable=False),
@@ -36,6 +33,7 @@ def signatures_table(orm_class: type[ORMCalibration]) -> Table:
         Column("mtime_ns", BigInteger, nullable=False),
         Column("inode", BigInteger, nullable=False),
         Column("origin", String, nullable=False),
+        keep_existing=True,
     )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from ..exceptions import SourceFileError
 
@@ -31,15 +34,29 @@ def check_readable(path: Path) -> None:
     ------
     SourceFileError
     """
+    with _source_errors(path), path.open("rb") as stream:
+        empty = not stream.read(1)
+    if empty:
+        raise SourceFileError(f"{path} is empty.", "Write the file again.", path=path)
+
+
+def open_source(path: Path) -> BinaryIO:
+    """Open a file that a user gave.
+
+    Raises
+    ------
+    SourceFileError
+    """
+    with _source_errors(path):
+        return path.open("rb")
+
+
+@contextmanager
+def _source_errors(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as stream:
-            empty = not stream.read(1)
+        yield
     except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SourceFileError(
-            f"{path} cannot be read: {reason}.",
-            "Check the path and its permissions.",
-            path=path,
+            f"{path} cannot be read: {reason}.", "Check the path and its permissions.", path=path
         ) from error
-    if empty:
-        raise SourceFileError(f"{path} is empty.", "Write the file again.", path=path)

@@ -133,15 +133,7 @@ class ORMCalibration(DeclarativeBase):
             _check_columns(cls)
 
     def __init__(self, **values: Any) -> None:
-        unknown = sorted(set(values) - set(self.column_names()))
-        if unknown:
-            raise HeaderError(
-                f"{type(self).__name__} has no column {', '.join(unknown)}.",
-                f"Its columns are {', '.join(self.column_names())}.",
-                column=unknown[0],
-                keywords=(),
-                source=type(self).__name__,
-            )
+        check_names(type(self), values, type(self).__name__)
         for name, value in self.with_defaults(self.normalise(values)).items():
             setattr(self, name, value)
 
@@ -327,6 +319,25 @@ COMMON_COLUMNS = tuple(name for name, value in vars(ORMCalibration).items() if i
 def family_of(orm_class: type[ORMCalibration], row: Mapping[str, Any]) -> dict[str, Any]:
     """Give the columns, with their values, that all versions of a calibration have in common."""
     return {name: row[name] for name in ("cal_type", "datetime_obs", "origin", *orm_class.version_family)}
+
+
+def check_names(orm_class: type[ORMCalibration], names: Iterable[str], source: str) -> None:
+    """Check that all names are columns.
+
+    Raises
+    ------
+    HeaderError
+        Names those that are not.
+    """
+    unknown = sorted(set(names) - set(orm_class.column_names()))
+    if unknown:
+        raise HeaderError(
+            f"{orm_class.instrument_name} has no column {', '.join(unknown)}.",
+            f"Its columns are {', '.join(orm_class.column_names())}.",
+            column=unknown[0],
+            keywords=(),
+            source=source,
+        )
 
 
 def _check_columns(cls: type[ORMCalibration]) -> None:

@@ -41,7 +41,8 @@ class LocalCopy:
     """
 
     def __init__(self, local: LocalDatabase[Any], connection: sqlite3.Connection) -> None:
-        table = local.orm_class.table()
+        orm_class: type[ORMCalibration] = local.orm_class
+        table = orm_class.table()
         self.counts = Counts()
         self.state = CopyState()
         self.sweeps_begun = 0
@@ -54,7 +55,7 @@ class LocalCopy:
         self._checksum = self._columns.index("checksum")
         self._required = [i for i, column in enumerate(table.c) if not column.nullable]
         self._evicted: set[str] = set()
-        self._name, self._conflicts = quote(table.name), quote(conflicts_table(local.orm_class).name)
+        self._name, self._conflicts = quote(table.name), quote(conflicts_table(orm_class).name)
         names = ", ".join(map(quote, self._columns))
         marks = ", ".join("?" * len(self._columns))
         self._insert = f"INTO {self._name} ({names}) VALUES ({marks})"
