@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from koa_middleware import CalibrationStore, ORMCalibration
 from koa_middleware.exceptions import CacheError, RemoteNotConfiguredError
-from sqlalchemy import delete
+from sqlalchemy import delete, event
 
-from tests.conftest import DemoCalibration, dark, files_under
+from tests.conftest import DemoCalibration, dark, files_under, output_of, run_python
 
 Store = CalibrationStore[DemoCalibration]
 EVERYTHING = timedelta(0)
@@ -223,3 +223,41 @@ def test_what_dead_processes_left_goes_after_a_day(store: Store) -> None:
     assert sorted(report.leftovers) == sorted(gone)
     assert report.leftover_size == 5 + 10 + 5 + 5
     assert {path.name for path in partial.iterdir()} == ages.keys() - set(gone)
+
+
+#: Tries to write to a database, without waiting; says whether it could.
+INTRUDER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+try:
+    connection.execute("BEGIN IMMEDIATE")
+    print("wrote")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+def test_nobody_else_writes_between_the_decision_and_the_removal(store: Store, open_demo: Callable[..., Any]) -> None:
+    open_demo(orm_class=NeighbourCalibration)
+    said = []
+
+    @event.listens_for(store.local_db.engine, "before_cursor_execute")
+    def intrude(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("DELETE"):
+            said.append(output_of(run_python(INTRUDER, store.local_db.path)).strip())
+
+    assert len(store.prune(older_than=EVERYTHING).removed) == 3
+    assert said == ["database is locked"] * 3
+
+
+@pytest.mark.parametrize("folder", ["calibrations", "partial"])
+@pytest.mark.parametrize("fault", ["missing", "a file", "a loop"])
+def test_a_folder_that_is_none_is_said(store: Store, folder: str, fault: str) -> None:
+    path = store.cache_dir / folder
+    shutil.rmtree(path)
+    if fault == "a file":
+        path.write_text("no folder")
+    elif fault == "a loop":
+        path.symlink_to(path)
+    with pytest.raises(CacheError, match=folder):
+        store.prune(older_than=EVERYTHING)

@@ -8,9 +8,12 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,7 +32,7 @@ from koa_middleware.exceptions import (
 from sqlalchemy import update
 from survey import Survey
 
-from tests.conftest import DemoCalibration, dark, files_under, output_of, record, run_python
+from tests.conftest import DemoCalibration, dark, files_under, output_of, record, repetitions, run_python
 from tests.fault_server import content
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -477,3 +480,34 @@ def test_two_stores_of_one_cache_see_each_others_files(opening: Open, server: Se
         assert second.get_calibration(FRAME, DARK).path.read_bytes() == content(one.filename)
     assert first.calibration_in_cache(one)
     assert len(server.log(one.filename)) == 2
+
+
+def test_many_who_find_one_spoilt_file_all_get_the_right_one(opening: Open) -> None:
+    store = opening()
+    one = add(store, remote())
+    path = store.get_calibration_by_id(one.id).path
+    for _ in range(repetitions(3, 50)):
+        path.write_bytes(b"spoilt")
+        start = threading.Barrier(8)
+
+        def ask(start: threading.Barrier = start) -> bytes:
+            with opening() as own:
+                start.wait()
+                return own.get_calibration_by_id(one.id).path.read_bytes()
+
+        with warnings.catch_warnings(), ThreadPoolExecutor(8) as pool:
+            warnings.simplefilter("ignore", QuarantineWarning)
+            answers = [future.result() for future in [pool.submit(ask) for _ in range(8)]]
+        assert set(answers) == {content(one.filename)}
+
+
+def test_a_quarantine_that_is_no_folder_is_said(opening: Open) -> None:
+    store = opening()
+    one, other = add(store, remote()), add(store, remote(mjd=60001.0))
+    store.get_calibration_by_id(one.id).path.write_bytes(b"spoilt")
+    (store.cache_dir / "quarantine").write_text("no folder")
+    with pytest.raises(CacheError, match="quarantine is not a folder"):
+        store.get_calibration_by_id(one.id)
+    report = store.prefetch(records=[one, other])
+    assert list(report.failed) == [one.filename]
+    assert report.downloaded == [other.filename]

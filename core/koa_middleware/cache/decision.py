@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ..disk.checksums import Signature
 from ..exceptions import DownloadError, IntegrityError, KoaMiddlewareError, RemoteNotConfiguredError
 from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL
@@ -29,6 +30,8 @@ class Found(NamedTuple):
         As `own_fault`.
     is_of_another : bool
         Whether the file name belongs to another record.
+    own_signature : Signature or None
+        Of the user's own file when it was found to be spoilt.
     """
 
     own: Path
@@ -36,6 +39,7 @@ class Found(NamedTuple):
     shared: Path | None = None
     shared_fault: str = ""
     is_of_another: bool = False
+    own_signature: Signature | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,15 @@ class Spoilt:
         The other way.
     is_shared : bool
         Whether it is the shared cache's, which nobody but its keeper changes.
+    signature : Signature or None
+        Of the file when it was found to be spoilt.
     """
 
     path: Path
     fault: str
     then: Here | ToCome | Spoilt
     is_shared: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ def decide(record: ORMCalibration, found: Found, terms: Terms) -> Decision:
     then = _decide_without_own(record, found, terms)
     if record.origin == "LOCAL" or isinstance(then, NotToBeHad):
         return _spoilt_for_good(record, found, terms)
-    return Spoilt(found.own, found.own_fault, then)
+    return Spoilt(found.own, found.own_fault, then, signature=found.own_signature)
 
 
 def _decide_without_own(record: ORMCalibration, found: Found, terms: Terms) -> Decision:

@@ -22,7 +22,7 @@ from ..disk.checksums import Signature, digest_of
 from ..disk.names import check_filename
 from ..disk.reading import open_source
 from ..disk.writing import cache_errors, copy_stream, move_into_place, new_file, sync_folder
-from ..exceptions import ConfigurationError, SourceFileError
+from ..exceptions import CacheError, ConfigurationError, SourceFileError
 
 #: Names of staged files and staging folders, as `uuid.UUID.hex` gives them.
 _STAGED = re.compile("[0-9a-f]{32}")
@@ -172,17 +172,59 @@ class Cache:
 
     def left_behind(self, after_s: float) -> Iterator[Path]:
         """Give staged files and staging folders that nothing has been written to for so many seconds."""
-        for path in self.partial.iterdir():
-            if _STAGED.fullmatch(path.name):
-                with suppress(FileNotFoundError):  # gone in the meantime
-                    changed = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
-                    if time.time() - changed > after_s:
-                        yield path
+        with cache_errors(self.partial, "read"):
+            staged = [path for path in self.partial.iterdir() if _STAGED.fullmatch(path.name)]
+        for path in staged:
+            with suppress(FileNotFoundError):  # gone in the meantime
+                changed = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
+                if time.time() - changed > after_s:
+                    yield path
 
-    def quarantine(self, path: Path) -> Path:
-        """Move a file that is not what it should be out of the readers' way; gives its new path."""
-        aside = self.root / "quarantine" / f"{path.name}.{uuid.uuid4().hex[:8]}"
-        with cache_errors(aside):
-            aside.parent.mkdir(exist_ok=True)
-            path.rename(aside)
-        return aside
+    def quarantine(self, path: Path, judged: Signature | None = None) -> Path | None:
+        """Move a file that is not what it should be out of the readers' way.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+        judged : Signature, optional
+            The file's when it was found to be spoilt; without it, whatever is there is moved.
+
+        Returns
+        -------
+        pathlib.Path or None
+            Its new path; None where another process has moved or replaced the file in the meantime.
+
+        Raises
+        ------
+        CacheError
+            When it cannot be moved.
+        """
+        folder = self.root / "quarantine"
+        aside = folder / f"{path.name}.{uuid.uuid4().hex[:8]}"
+        with cache_errors(folder):
+            if not folder.is_dir():
+                _make(folder)
+            try:
+                path.rename(aside)
+            except FileNotFoundError:
+                if folder.is_dir():
+                    return None
+                raise
+        if judged in (None, Signature.of(aside)):
+            return aside
+        with suppress(FileExistsError):  # a newer one is there
+            move_into_place(aside, path)
+        aside.unlink(missing_ok=True)
+        return None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        if not folder.is_dir():
+            raise CacheError(
+                f"{folder} is not a folder.",
+                "Move it away: spoilt files are kept in a folder of this name.",
+                path=folder,
+            ) from error

@@ -46,6 +46,8 @@ class Knowledge(Generic[R]):
     ----------
     verified : list of Verified
         What was hashed since, for `save`.
+    spoilt : dict
+        Signatures that spoilt files had when they were looked at, by their keys.
     """
 
     def __init__(self, database: LocalDatabase[R]) -> None:
@@ -53,6 +55,7 @@ class Knowledge(Generic[R]):
         self._known: dict[str, Known | None] = {}
         self._owners: dict[str, str | None] = {}
         self.verified: list[Verified] = []
+        self.spoilt: dict[str, Signature] = {}
 
     def read(self, filenames: Sequence[str], keys: Sequence[str]) -> None:
         """Read, in bulk, what `owner` gives for many file names and `known` for many keys."""
@@ -150,9 +153,8 @@ class Looker(Generic[R]):
         asked.save()
         return found
 
-    def look_past(self, record: R, fault: str) -> Found:
+    def look_past(self, record: R, fault: str, knowledge: Knowledge[R]) -> Found:
         """Find out what else there is of a record's file, where the user's own is known to be spoilt."""
-        knowledge = Knowledge(self._database)
         found = self._look_past(record, fault, knowledge)
         knowledge.save()
         return found
@@ -192,7 +194,7 @@ class Looker(Generic[R]):
     def _look_past(self, record: R, fault: str | None, knowledge: Knowledge[R]) -> Found:
         shared, shared_fault = self._look_in_shared(record, knowledge)
         own, is_of_another = self._cache.path(record.filename), self._is_of_another(record, knowledge)
-        return Found(own, fault, shared, shared_fault, is_of_another)
+        return Found(own, fault, shared, shared_fault, is_of_another, knowledge.spoilt.get(record.filename))
 
     def _look_in_shared(self, record: R, knowledge: Knowledge[R]) -> tuple[Path | None, str]:
         """Give the path of the shared file, and what is wrong with it; no path where none can be read.
@@ -231,11 +233,12 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
         if not stat.S_ISREG(status.st_mode):
             return None
         size, checksum = record.file_size, record.checksum
+        signature = Signature.of_status(status)
         if size is not None and status.st_size != size:
+            knowledge.spoilt[key] = signature
             return f"it has {status.st_size} bytes, but {size} are recorded"
         if checksum is None:
             return ""
-        signature = Signature.of_status(status)
         if not rehash and knowledge.known(key) == (checksum, signature):
             return ""
         try:
@@ -249,6 +252,7 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
         with cache_errors(path, "read"):
             raise
     if found != str(recorded):
+        knowledge.spoilt[key] = signature
         return f"its checksum is {found}, but {checksum} is recorded"
     knowledge.verified.append(Verified(key, record, signature))
     return ""

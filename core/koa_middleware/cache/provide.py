@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from ..database.verified_files import Verified, remember_signatures
 from ..disk.checksums import Signature
 from ..disk.room import check_room
+from ..disk.writing import cache_errors
 from ..exceptions import ConfigurationError, KoaMiddlewareError, QuarantineWarning, RemoteNotConfiguredError, warn
 from ..fetch.addresses import Address
 from ..fetch.progress import shown_progress
@@ -157,8 +158,10 @@ class Provider(Generic[R]):
         if decision.is_shared:
             self._shared.warn(f"{path} is not what its record says: {fault}; it is downloaded into {self._cache.root}.")
             return step
-        aside = self._cache.quarantine(path)
-        if tell:
+        aside = self._cache.quarantine(path, decision.signature)
+        if aside is None and self.is_whole(record):
+            return path
+        if aside is not None and tell:
             way = "the shared cache's file is used" if isinstance(step, Path) else "it is downloaded again"
             message = f"{path} is not what its record says: {fault}. It was moved to {aside}; {way}."
             warn(message, QuarantineWarning)
@@ -175,7 +178,8 @@ class Provider(Generic[R]):
         if not records:
             return
         names = [record.filename for record in records]
-        signatures = [Signature.of(self._cache.path(name)) for name in names]
+        with cache_errors(self._cache.calibrations, "read"):
+            signatures = [Signature.of(self._cache.path(name)) for name in names]
         with self._database.begin() as connection:
             verified = map(Verified, names, records, signatures)
             remember_signatures(connection, self._database.orm_class, verified)
@@ -278,14 +282,14 @@ class Provider(Generic[R]):
                 fault = fault_of(record, path, record.filename, knowledge, rehash=True)
                 report.note(record, fault)
                 if fault and repair:
-                    report.note_repair(record, self._repair(record, fault))
+                    report.note_repair(record, self._repair(record, fault, knowledge))
         finally:
             knowledge.save()
         return report
 
-    def _repair(self, record: R, fault: str) -> KoaMiddlewareError | None:
+    def _repair(self, record: R, fault: str, knowledge: Knowledge[R]) -> KoaMiddlewareError | None:
         """Put another file in the place of a spoilt one; gives the error where that fails."""
-        found = self._looker.look_past(record, fault)
+        found = self._looker.look_past(record, fault, knowledge)
         try:
             self._act(record, decide(record, found, self._terms[True]), fresh=False, tell=False)
         except KoaMiddlewareError as error:

@@ -6,6 +6,7 @@ was withdrawn since, and when no other table of the cache's databases names it. 
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, column, delete, select, table
 
+from ..database.sqlite import quote as quote_name
 from ..database.verified_files import signatures_table
 from ..disk.checksums import Signature
 from ..disk.writing import cache_errors
@@ -28,6 +30,8 @@ from .placing import Holdings
 from .prune_decision import CachedFile, Limits, choose
 
 R = TypeVar("R", bound=ORMCalibration)
+
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, -13) = '_calibrations'"
 
 LEFTOVER_AFTER_S = 86400.0
 """Seconds after which what stands in ``partial/`` without a living owner goes."""
@@ -84,7 +88,7 @@ class Pruner(Generic[R]):
     def prune(self, limits: Limits, dry_run: bool) -> PruneReport:
         """Remove what the limits name, and leftovers; see `CalibrationStore.prune`."""
         # The write lock: no record becomes LOCAL, and none is registered, between the decision and the removal.
-        with self._database.begin() as connection:
+        with cache_errors(self._cache.calibrations, "read"), self._database.begin() as connection:
             opened = open_files(self._cache.calibrations) if limits.given else set()
             choice = choose(self._files(connection, opened), limits)
             for file in [] if dry_run else choice.going:
@@ -107,7 +111,7 @@ class Pruner(Generic[R]):
             for filename, origin, kind in connection.execute(select(columns.filename, columns.origin, columns.cal_type))
         }
         withdrawn = self._withdrawn(connection, named.keys())
-        elsewhere, now = self._named_elsewhere(), time.time()
+        elsewhere, now = self._named_elsewhere(connection), time.time()
         for path in self._cache.calibrations.iterdir():
             origin, kind = named.get(path.name, ("REMOTE" if path.name in withdrawn else "", None))
             if origin and path.is_file() and not path.is_symlink():
@@ -134,13 +138,13 @@ class Pruner(Generic[R]):
                 found.add(filename)
         return found
 
-    def _named_elsewhere(self) -> set[str]:
+    def _named_elsewhere(self, connection: Connection) -> set[str]:
         """File names in all other tables of calibrations in the cache's databases."""
-        names: set[str] = set()
+        names = set(_tables_beside(connection, self._table.name))
         for path in sorted(self._cache.database.iterdir()):
-            if path.is_file() and not path.name.endswith(("-journal", "-wal", "-shm")):
-                own = self._table.name if path == self._database.path else None
-                names.update(_names_in(path, own))
+            is_database = path.is_file() and not path.name.endswith(("-journal", "-wal", "-shm"))
+            if is_database and not path.samefile(self._database.path):
+                names.update(_names_in(path))
         return names
 
     def _remove(self, connection: Connection, filename: str) -> None:
@@ -168,19 +172,26 @@ class Pruner(Generic[R]):
             report.leftover_size += size
 
 
-def _names_in(database: Path, own: str | None) -> Iterator[str]:
-    """Give the file names in the tables of calibrations of an SQLite file, but one's own."""
+def _tables_beside(connection: Connection, own: str) -> Iterator[str]:
+    """Give the file names in the other tables of calibrations of the database itself."""
+    for (name,) in connection.exec_driver_sql(_TABLES).all():
+        if name != own:
+            yield from connection.execute(select(column("filename")).select_from(table(name))).scalars()
+
+
+def _names_in(database: Path) -> Iterator[str]:
+    """Give the file names in the tables of calibrations of another file; none where that is no SQLite database.
+
+    SQLite alone opens it: to close a file by hand drops all locks that this process holds on it
+    (sqlite.org/howtocorrupt.html, 2.2), also those of a store of that database.
+    """
     try:
-        with database.open("rb") as stream:
-            if stream.read(16) != b"SQLite format 3\0":
-                return
         with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=60.0)) as connection:
-            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-            for (table,) in tables:
-                if table.endswith("_calibrations") and table != own:
-                    quoted = table.replace('"', '""')
-                    yield from (name for (name,) in connection.execute(f'SELECT filename FROM "{quoted}"'))  # noqa: S608
-    except (sqlite3.Error, OSError) as error:
+            for (name,) in connection.execute(_TABLES).fetchall():
+                yield from (filename for (filename,) in connection.execute(f"SELECT filename FROM {quote_name(name)}"))  # noqa: S608
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            return
         raise CacheError(
             f"The database {database} cannot be read, so its files in this cache are not known: {error}.",
             "Move it away if nobody uses it; nothing was removed.",
@@ -197,7 +208,7 @@ def open_files(folder: Path) -> set[str]:
 
     Of processes of other users and on other machines nothing is known, and on other systems of none.
     """
-    start = f"{folder.resolve()}/"
+    start = f"{os.path.realpath(folder)}/"
     found: set[str] = set()
     for process in Path("/proc").glob("[0-9]*"):
         paths: list[str] = []
