@@ -205,17 +205,14 @@ class Cache:
             if not folder.is_dir():
                 _make(folder)
             try:
+                if judged not in (None, Signature.of(path)):
+                    return None
                 path.rename(aside)
             except FileNotFoundError:
                 if folder.is_dir():
                     return None
                 raise
-        if judged in (None, Signature.of(aside)):
-            return aside
-        with suppress(FileExistsError):  # a newer one is there
-            move_into_place(aside, path)
-        aside.unlink(missing_ok=True)
-        return None
+        return aside
 
 
 def _make(folder: Path) -> None:

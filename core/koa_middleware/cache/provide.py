@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -14,6 +16,7 @@ from ..disk.writing import cache_errors
 from ..exceptions import ConfigurationError, KoaMiddlewareError, QuarantineWarning, RemoteNotConfiguredError, warn
 from ..fetch.addresses import Address
 from ..fetch.progress import shown_progress
+from ..fetch.turns import only_one
 from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL, Settings
 from .decision import Decision, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
@@ -158,7 +161,8 @@ class Provider(Generic[R]):
         if decision.is_shared:
             self._shared.warn(f"{path} is not what its record says: {fault}; it is downloaded into {self._cache.root}.")
             return step
-        aside = self._cache.quarantine(path, decision.signature)
+        with nullcontext() if isinstance(step, Path) else only_one(self._cache.partial, step.key, threading.Event()):
+            aside = self._cache.quarantine(path, decision.signature)  # not what another process is bringing just now
         if aside is None and self.is_whole(record):
             return path
         if aside is not None and tell:
