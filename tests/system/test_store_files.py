@@ -410,7 +410,7 @@ def test_the_file_of_a_local_record_is_never_overwritten_by_one_of_its_name(
     path, mine = store.register_calibration(dark(tmp_path, name))
     before = path.read_bytes()
     for theirs in (remote(name), remote(name, checksum=None, file_size=len(before))):
-        with pytest.raises(DownloadError, match="a LOCAL calibration has its name"):
+        with pytest.raises(DownloadError, match="another calibration has its name"):
             store.download_calibration(theirs)
         assert list(store.prefetch(records=[theirs]).failed) == [name]
         assert not store.calibration_in_cache(theirs)

@@ -167,8 +167,8 @@ def decide_download(record: ORMCalibration, found: Found, terms: Terms) -> ToCom
 
 def _taken(record: ORMCalibration) -> NotToBeHad:
     error = DownloadError(
-        f"{record.filename} cannot be downloaded: a LOCAL calibration has its name.",
-        "koa-cal status lists such conflicts; register the LOCAL one under another name.",
+        f"{record.filename} cannot be downloaded: another calibration has its name.",
+        "koa-cal status lists such conflicts; a LOCAL one can be registered under another name.",
     )
     return NotToBeHad(error)
 
