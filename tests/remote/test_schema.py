@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
@@ -86,3 +88,19 @@ def test_a_publisher_sees_an_older_archives_versions_in_their_form_and_its_odd_o
     client.add_local("same.fits", checksum="sha256:" + 64 * "a", cal_version="005")
     result = client.publish()
     assert (result.published, result.unchanged, result.renamed) == (1, 1, {"mine.fits": "mine.006.fits"})
+
+
+def test_times_are_utc_whatever_the_time_zone_of_the_server(archive, client):
+    database = archive.engine.url.database
+    archive.execute(
+        f"ALTER DATABASE {database} SET timezone = 'Pacific/Honolulu'",
+        f"ALTER TABLE {TABLE} ALTER COLUMN datetime_obs TYPE timestamptz USING (datetime_obs || 'Z')::timestamptz",
+    )
+    for name, digit in (("a.fits", "1"), ("b.fits", "2")):
+        client.add_local(name, checksum="sha256:" + 64 * digit, mjd_start=61042.127843495)
+        client.publish()
+    rows = client.rows()
+    assert {row["datetime_obs"] for row in rows.values()} == {"2026-01-02T03:04:05.678"}
+    assert sorted(row["cal_version"] for row in rows.values()) == ["001", "002"]
+    with closing(archive.remote()) as remote:
+        assert len(remote.database.query("dark", "2026-01-02T03:00:00", "2026-01-02T04:00:00")) == 2
