@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
+from koa_middleware.choosing.selector import CalibrationSelector, choose
+from koa_middleware.exceptions import CalibrationNotFoundError, RemoteError, SchemaMismatchError
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import UnfitRow
@@ -104,3 +106,48 @@ def test_times_are_utc_whatever_the_time_zone_of_the_server(archive, client):
     assert sorted(row["cal_version"] for row in rows.values()) == ["001", "002"]
     with closing(archive.remote()) as remote:
         assert len(remote.database.query("dark", "2026-01-02T03:00:00", "2026-01-02T04:00:00")) == 2
+
+
+def test_a_question_to_the_archive_is_answered_in_form_or_names_the_row_that_has_none(archive):
+    archive.execute(
+        f"ALTER TABLE {TABLE} DROP CONSTRAINT koa_quality",
+        f"ALTER TABLE {TABLE} ALTER COLUMN file_size TYPE numeric, ALTER COLUMN last_processed TYPE timestamptz "
+        "USING last_processed::timestamptz",
+    )
+    (bad,) = archive.insert("bad.fits", quality="GOOD", file_size=3)
+    archive.execute(f"UPDATE {TABLE} SET quality = 'bad ', last_processed = '2026-01-02 03:04:05-10'")
+    with closing(archive.remote()) as remote:
+        (found,) = remote.database.query("dark")
+        assert (found.quality, found.last_processed) == ("BAD", "2026-01-02T13:04:05.000")
+        assert (type(found.file_size), found.file_size) == (int, 3)
+        with pytest.raises(CalibrationNotFoundError, match=r"bad\.fits .* BAD under another spelling\. Sync"):
+            choose(CalibrationSelector(cal_type="dark"), {"mjd_start": 61042.5}, remote.database)
+        archive.execute(f"UPDATE {TABLE} SET quality = 'MEDIOCRE'")
+        with pytest.raises(RemoteError, match=rf"bad\.fits \(id {bad}\) .*'MEDIOCRE'.* Sync and choose"):
+            remote.database.query("dark")
+    archive.execute(f"ALTER TABLE {TABLE} ALTER COLUMN mjd_start TYPE date USING '2026-01-02'")
+    with closing(archive.remote()) as remote, pytest.raises(SchemaMismatchError, match="another type"):
+        remote.database.query("dark")
+
+
+@pytest.mark.parametrize("column", ["datetime_obs", "nframes", "last_updated"])
+@pytest.mark.parametrize("remote_type", ["timestamp", "timestamptz", "date"])
+def test_a_time_that_python_does_not_have_hinders_no_other_row(archive, client, remote_type, column):
+    archive.insert("good.fits", "far.fits", "old.fits")
+    archive.execute(f"ALTER TABLE {TABLE} DISABLE TRIGGER koa_stamp")
+    archive.execute(
+        f"ALTER TABLE {TABLE} ALTER COLUMN {column} DROP NOT NULL, ALTER COLUMN {column} TYPE {remote_type} USING NULL"
+    )
+    if column != "nframes":
+        archive.execute(f"UPDATE {TABLE} SET {column} = '2026-01-02'")
+    archive.execute(
+        f"UPDATE {TABLE} SET {column} = '12000-03-15' WHERE filename = 'far.fits'",
+        f"UPDATE {TABLE} SET {column} = '0044-03-15 BC' WHERE filename = 'old.fits'",
+    )
+    apart = {conflict.filename: conflict.reason for conflict in client.sync().conflicts}
+    if column != "last_updated":
+        assert sorted(apart) == ["far.fits", "old.fits"]
+        assert "0044-03-15" in apart["old.fits"]
+    assert "good.fits" in client.rows()
+    with closing(archive.remote()) as remote:
+        assert remote.database.query_by_filename("good.fits").filename == "good.fits"

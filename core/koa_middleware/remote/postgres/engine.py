@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
@@ -77,7 +80,27 @@ def postgresql_engine(text: str) -> Engine:
     full = url.set(drivername="postgresql+psycopg2").update_query_dict(unsaid)
     engine = create_engine(full, poolclass=NullPool, use_native_hstore=False)
     event.listen(engine, "begin", _use_utc)
+    event.listen(engine, "connect", lambda connection, _: read_all_times(connection))
     return engine
+
+
+def read_all_times(connection: Any) -> None:
+    """Let a driver's connection give times that Python does not have, such as 44 BC and infinity, as text."""
+    from psycopg2 import extensions
+
+    known = (extensions.PYDATE, extensions.PYDATETIME, extensions.PYDATETIMETZ, extensions.PYINTERVAL)
+    for kind in known:
+        extensions.register_type(extensions.new_type(kind.values, kind.name, _read_time(kind)), connection)
+
+
+def _read_time(kind: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def read(text: Any, cursor: Any) -> Any:
+        try:
+            return text if text is not None and "infinity" in text else kind(text, cursor)
+        except (ValueError, OverflowError):
+            return text
+
+    return read
 
 
 def _use_utc(connection: Connection) -> None:
