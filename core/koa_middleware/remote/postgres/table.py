@@ -117,6 +117,7 @@ class PostgresSource:
             behind=behind,
             news=is_newer or there.is_reopened,
             unknown_columns=tuple(sorted(set(there.columns) - set(self.table.c.keys()) - {SYNC_COLUMN})),
+            missing_columns=tuple(c.key for c in self.table.c if c.key not in {*there.columns, "origin"}),
         )
 
     def _require_columns(self, columns: Mapping[str, str]) -> None:
