@@ -10,7 +10,8 @@ from koa_middleware.exceptions import CalibrationNotFoundError, RemoteError, Sch
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import UnfitRow
-from sqlalchemy import exc
+from koa_middleware.remote.publish import flag
+from sqlalchemy import exc, text
 from survey import Survey
 
 TABLE = Survey.table().name
@@ -151,3 +152,24 @@ def test_a_time_that_python_does_not_have_hinders_no_other_row(archive, client, 
     assert "good.fits" in client.rows()
     with closing(archive.remote()) as remote:
         assert remote.database.query_by_filename("good.fits").filename == "good.fits"
+
+
+def test_a_flag_mends_a_row_from_before_the_checks_or_says_what_must_be_corrected(archive, client):
+    old = {"origin": "keck", "cal_version": "2", "quality": "good"}
+    archive.execute(*(f"ALTER TABLE {TABLE} DROP CONSTRAINT koa_{column}" for column in old))
+    mended, odd, fit = archive.insert("old.fits", "odd.fits", "fit.fits", cal_version="005")
+    archive.change("old.fits", **old)
+    archive.change("odd.fits", origin="Lick")
+    archive.change("fit.fits", origin="KECK")
+    assert len(initialise(archive.engine, Survey.table())) == 4
+    client.sync()
+    for identifier in (mended, fit):
+        flag(client.database, archive.remote(), identifier, "BAD", "a satellite's trail", "ann")
+    stored = "SELECT origin, cal_version, quality FROM survey_calibrations WHERE quality = 'BAD' ORDER BY filename"
+    with archive.engine.connect() as connection:
+        assert connection.execute(text(stored)).all() == [("KECK", "005", "BAD"), ("REMOTE", "002", "BAD")]
+    assert client.rows()["old.fits"]["quality"] == "BAD"
+    assert (mended, "good", "BAD", "a satellite's trail", "ann") in archive.judgements()
+    with pytest.raises(RemoteError, match=r"origin of .* is 'Lick', which is none of .* owner corrects the origin"):
+        flag(client.database, archive.remote(), odd, "BAD", "why", "ann")
+    assert client.rows()["odd.fits"]["quality"] != "BAD"
