@@ -64,6 +64,8 @@ def test_remote_init_names_the_rows_that_stand_against_its_checks(typed: Run, ar
         f"INSERT INTO {TABLE} (id, filename, cal_type, datetime_obs, mjd_start, quality)"
         " VALUES ('old', 'old.fits', 'dark', '2026-01-02T03:04:05.678', 61042, 'Bad')",
     )
-    assert "old.fits (id old) has the quality 'Bad'" in typed("remote", "init").ended(0).err
+    said = typed("remote", "init").ended(0).err
+    assert "old.fits (id old) has the quality 'Bad'" in said
+    assert "1 old value is read in form where it has one, but its row cannot be changed until it is corrected." in said
     unfit = typed("remote", "init", "--json").ended(0).json["unfit"]
     assert unfit == [{"id": "old", "filename": "old.fits", "column": "quality", "value": "Bad"}]

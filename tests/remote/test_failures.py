@@ -190,13 +190,13 @@ def test_the_right_that_a_publisher_lacks_is_named(archive, client):
 
 def test_a_table_that_is_not_there_names_the_command_that_makes_it(fresh_database, archive, client):
     archive.execute(f"DROP TABLE {TABLE}")
-    with pytest.raises(SchemaMismatchError, match="koa-cal remote init"):
+    with pytest.raises(SchemaMismatchError, match="koa-cal remote init -i survey"):
         client.sync()
 
 
 def test_a_table_that_was_never_set_up_for_following_is_refused(archive, client):
     archive.execute(f"ALTER TABLE {TABLE} DROP COLUMN sync_xid")
-    with pytest.raises(SchemaMismatchError, match="koa-cal remote init"):
+    with pytest.raises(SchemaMismatchError, match="koa-cal remote init -i survey"):
         client.sync()
     initialise(archive.engine, Survey.table())
     client.sync()

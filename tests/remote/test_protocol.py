@@ -143,7 +143,10 @@ def test_the_same_history_continues_and_another_one_sweeps(archive, client):
     assert client.sync() == SyncResult(0, 0, 0)
 
 
-@pytest.mark.parametrize("foreign", ["", "null", "[12, 7]", "{}", '{"history": 1}', "of another kind \u2603"])
+@pytest.mark.parametrize(
+    "foreign",
+    ["", "null", "[12, 7]", "{}", '{"history": 1}', "of another kind \u2603", pytest.param("[" * 10**5, id="deep")],
+)
 def test_a_bookmark_that_the_archive_did_not_give_is_not_continued(archive, client, foreign):
     archive.insert("a.fits", "b.fits")
     client.sync()

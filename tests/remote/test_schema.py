@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
+from koa_middleware.choosing.selector import CalibrationSelector, choose
+from koa_middleware.exceptions import CalibrationNotFoundError, RemoteError, SchemaMismatchError
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import UnfitRow
-from sqlalchemy import exc
+from koa_middleware.remote.publish import flag
+from sqlalchemy import exc, text
 from survey import Survey
 
 TABLE = Survey.table().name
@@ -86,3 +91,85 @@ def test_a_publisher_sees_an_older_archives_versions_in_their_form_and_its_odd_o
     client.add_local("same.fits", checksum="sha256:" + 64 * "a", cal_version="005")
     result = client.publish()
     assert (result.published, result.unchanged, result.renamed) == (1, 1, {"mine.fits": "mine.006.fits"})
+
+
+def test_times_are_utc_whatever_the_time_zone_of_the_server(archive, client):
+    database = archive.engine.url.database
+    archive.execute(
+        f"ALTER DATABASE {database} SET timezone = 'Pacific/Honolulu'",
+        f"ALTER TABLE {TABLE} ALTER COLUMN datetime_obs TYPE timestamptz USING (datetime_obs || 'Z')::timestamptz",
+    )
+    for name, digit in (("a.fits", "1"), ("b.fits", "2")):
+        client.add_local(name, checksum="sha256:" + 64 * digit, mjd_start=61042.127843495)
+        client.publish()
+    rows = client.rows()
+    assert {row["datetime_obs"] for row in rows.values()} == {"2026-01-02T03:04:05.678"}
+    assert sorted(row["cal_version"] for row in rows.values()) == ["001", "002"]
+    with closing(archive.remote()) as remote:
+        assert len(remote.database.query("dark", "2026-01-02T03:00:00", "2026-01-02T04:00:00")) == 2
+
+
+def test_a_question_to_the_archive_is_answered_in_form_or_names_the_row_that_has_none(archive):
+    archive.execute(
+        f"ALTER TABLE {TABLE} DROP CONSTRAINT koa_quality",
+        f"ALTER TABLE {TABLE} ALTER COLUMN file_size TYPE numeric, ALTER COLUMN last_processed TYPE timestamptz "
+        "USING last_processed::timestamptz",
+    )
+    (bad,) = archive.insert("bad.fits", quality="GOOD", file_size=3)
+    archive.execute(f"UPDATE {TABLE} SET quality = 'bad ', last_processed = '2026-01-02 03:04:05-10'")
+    with closing(archive.remote()) as remote:
+        (found,) = remote.database.query("dark")
+        assert (found.quality, found.last_processed) == ("BAD", "2026-01-02T13:04:05.000")
+        assert (type(found.file_size), found.file_size) == (int, 3)
+        with pytest.raises(CalibrationNotFoundError, match=r"bad\.fits .* BAD under another spelling\. Sync"):
+            choose(CalibrationSelector(cal_type="dark"), {"mjd_start": 61042.5}, remote.database)
+        archive.execute(f"UPDATE {TABLE} SET quality = 'MEDIOCRE'")
+        with pytest.raises(RemoteError, match=rf"bad\.fits \(id {bad}\) .*'MEDIOCRE'.* Sync and choose"):
+            remote.database.query("dark")
+    archive.execute(f"ALTER TABLE {TABLE} ALTER COLUMN mjd_start TYPE date USING '2026-01-02'")
+    with closing(archive.remote()) as remote, pytest.raises(SchemaMismatchError, match="another type"):
+        remote.database.query("dark")
+
+
+@pytest.mark.parametrize("column", ["datetime_obs", "nframes", "last_updated"])
+@pytest.mark.parametrize("remote_type", ["timestamp", "timestamptz", "date"])
+def test_a_time_that_python_does_not_have_hinders_no_other_row(archive, client, remote_type, column):
+    archive.insert("good.fits", "far.fits", "old.fits")
+    archive.execute(f"ALTER TABLE {TABLE} DISABLE TRIGGER koa_stamp")
+    archive.execute(
+        f"ALTER TABLE {TABLE} ALTER COLUMN {column} DROP NOT NULL, ALTER COLUMN {column} TYPE {remote_type} USING NULL"
+    )
+    if column != "nframes":
+        archive.execute(f"UPDATE {TABLE} SET {column} = '2026-01-02'")
+    archive.execute(
+        f"UPDATE {TABLE} SET {column} = '12000-03-15' WHERE filename = 'far.fits'",
+        f"UPDATE {TABLE} SET {column} = '0044-03-15 BC' WHERE filename = 'old.fits'",
+    )
+    apart = {conflict.filename: conflict.reason for conflict in client.sync().conflicts}
+    if column != "last_updated":
+        assert sorted(apart) == ["far.fits", "old.fits"]
+        assert "0044-03-15" in apart["old.fits"]
+    assert "good.fits" in client.rows()
+    with closing(archive.remote()) as remote:
+        assert remote.database.query_by_filename("good.fits").filename == "good.fits"
+
+
+def test_a_flag_mends_a_row_from_before_the_checks_or_says_what_must_be_corrected(archive, client):
+    old = {"origin": "keck", "cal_version": "2", "quality": "good"}
+    archive.execute(*(f"ALTER TABLE {TABLE} DROP CONSTRAINT koa_{column}" for column in old))
+    mended, odd, fit = archive.insert("old.fits", "odd.fits", "fit.fits", cal_version="005")
+    archive.change("old.fits", **old)
+    archive.change("odd.fits", origin="Lick")
+    archive.change("fit.fits", origin="KECK")
+    assert len(initialise(archive.engine, Survey.table())) == 4
+    client.sync()
+    for identifier in (mended, fit):
+        flag(client.database, archive.remote(), identifier, "BAD", "a satellite's trail", "ann")
+    stored = "SELECT origin, cal_version, quality FROM survey_calibrations WHERE quality = 'BAD' ORDER BY filename"
+    with archive.engine.connect() as connection:
+        assert connection.execute(text(stored)).all() == [("KECK", "005", "BAD"), ("REMOTE", "002", "BAD")]
+    assert client.rows()["old.fits"]["quality"] == "BAD"
+    assert (mended, "good", "BAD", "a satellite's trail", "ann") in archive.judgements()
+    with pytest.raises(RemoteError, match=r"origin of .* is 'Lick', which is none of .* owner corrects the origin"):
+        flag(client.database, archive.remote(), odd, "BAD", "why", "ann")
+    assert client.rows()["odd.fits"]["quality"] != "BAD"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
@@ -176,9 +177,11 @@ def test_a_needed_column_that_the_remote_lacks_is_named(archive, client):
     assert caught.value.missing == ("datetime_obs",)
 
 
-def test_a_column_with_a_default_may_be_missing_there(archive, client):
+def test_a_column_that_may_be_empty_or_has_a_default_may_be_missing_there_and_is_told_of_once(archive, client):
     archive.insert("a.fits", instrument_era="2.0.0", exptime=5.0)
-    archive.execute(f"ALTER TABLE {TABLE} DROP COLUMN instrument_era, DROP COLUMN exptime")
+    archive.execute(f"ALTER TABLE {TABLE} DROP COLUMN instrument_era, DROP COLUMN exptime, DROP COLUMN origin")
+    with pytest.warns(UserWarning, match="lacks the columns instrument_era, exptime, which the installed plugin has"):
+        client.sync()
     client.sync()
     row = client.rows()["a.fits"]
     assert (row["instrument_era"], row["exptime"]) == ("0.0.1", None)
@@ -187,7 +190,8 @@ def test_a_column_with_a_default_may_be_missing_there(archive, client):
 def test_a_column_that_the_owner_adds_later_reaches_rows_that_were_here(archive, client):
     archive.insert("a.fits")
     archive.execute(f"ALTER TABLE {TABLE} DROP COLUMN exptime")
-    client.sync()
+    with pytest.warns(UserWarning, match="lacks the columns exptime"):
+        client.sync()
     archive.execute(f"ALTER TABLE {TABLE} ADD COLUMN exptime float8 DEFAULT 12.5")
     assert counts(client.sync()) == (0, 1, 0)
     assert client.rows()["a.fits"]["exptime"] == 12.5
@@ -285,6 +289,49 @@ def test_several_syncs_of_one_file_at_once_end_with_the_rows_of_the_remote(archi
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: client.sync(full=full), range(4)))
     assert client.rows() == archive.rows()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *({"next": value} for value in (float("inf"), float("nan"), 10**30, -1, "900", 9.5, None, True)),
+        *({"open": value} for value in ([10**30], [-1], ["7"], [None], {"7": 7}, 7)),
+        {"history": None},
+        {"columns": 7},
+    ],
+    ids=str,
+)
+def test_a_damaged_bookmark_is_not_followed(archive, client, damage):
+    archive.insert("a.fits", "b.fits")
+    client.sync()
+    archive.delete("b.fits")
+    with client.database.connect() as connection:
+        bookmark = json.loads(connection.scalar(text(f"SELECT bookmark FROM {TABLE}_sync")))
+    client.execute(f"UPDATE {TABLE}_sync SET bookmark = :damaged", {"damaged": json.dumps({**bookmark, **damage})})
+    result = client.sync()
+    assert (counts(result), result.full) == ((0, 0, 1), True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        f"DELETE FROM {TABLE}_sync",
+        *(f"UPDATE {TABLE}_sync SET revision = {value}" for value in ("'x'", "-3", "9223372036854775807", "x'ff'")),
+        *(f"UPDATE {TABLE}_sync SET synced_at = {value}" for value in ("'x'", "1e300", "-1e300", "9e999", "x'ff'")),
+        *(f"UPDATE {TABLE}_sync SET {name} = x'ff'" for name in ("bookmark", "sweep_after")),
+        f"UPDATE {TABLE}_sync SET sweep_after = 'a' || char(0)",
+    ],
+)
+def test_a_damaged_word_on_the_last_sync_counts_as_none(archive, client, damage):
+    archive.insert("a.fits", "b.fits")
+    client.sync()
+    archive.delete("b.fits")
+    client.execute(damage)
+    assert last_sync(client.database) is None
+    result = client.sync()
+    assert (counts(result), result.full) == ((0, 0, 1), True)
+    assert last_sync(client.database) is not None
+    assert client.sync() == SyncResult(0, 0, 0)
 
 
 def test_the_time_of_the_last_sync_and_the_conflicts_are_known_without_a_network(archive, client):

@@ -161,6 +161,13 @@ class CalibrationSelector:
             return self.select_best(values, candidates) if candidates else None
         prepared = self._plan(db.orm_class)
         found = _fetch(db, prepared.nearest, prepared.parameters(compared))
+        if found and not may_be_chosen(found[0]):  # only in form, which an archive's statements do not see
+            raise CalibrationNotFoundError(
+                f"{found[0].filename} would be chosen, but the database holds its quality BAD under another spelling.",
+                "Sync and choose from the local copy.",
+                cal_type=self.cal_type,
+                asked=compared,
+            )
         return found[0] if found else None
 
     def _explain(self, compared: Mapping[str, Any], db: Database, winner: Any, nearest: int) -> Explanation:

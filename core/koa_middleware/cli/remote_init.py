@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .arguments import add_instrument, add_json
 from .context import open_for
 from .messages import say
-from .output import counted, print_json, print_text
+from .output import print_json, print_text
 
 if TYPE_CHECKING:
     from ..remote.protocol import UnfitRow
@@ -54,5 +54,10 @@ def run(options: Namespace) -> int:
 def _tell_unfit(rows: Sequence[UnfitRow]) -> None:
     for row in rows[:_SHOWN]:
         say(f"{row.filename} (id {row.id}) has the {row.column} {row.value!r}, which the archive now refuses.")
-    if rows:
-        say(f"{counted(len(rows), 'old value')} cannot be used. Correct them, then run koa-cal remote init again.")
+    if len(rows) == 1:
+        say("1 old value is read in form where it has one, but its row cannot be changed until it is corrected.")
+    elif rows:
+        say(
+            f"{len(rows)} old values are read in form where they have one, "
+            "but their rows cannot be changed until they are corrected."
+        )

@@ -9,6 +9,11 @@ from typing import Any
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
 
+#: SQL that is true of a row that a sync can go on from.
+_USABLE = """typeof(revision) = 'integer' AND revision BETWEEN 0 AND 1 << 62 AND typeof(bookmark) IN ('null', 'text')
+    AND typeof(sweep_after) IN ('null', 'text') AND instr(ifnull(sweep_after, ''), char(0)) = 0
+    AND ifnull(synced_at, 0) BETWEEN 0 AND 253402300799"""
+
 
 class Superseded(Exception):  # noqa: N818 - a signal, not an error
     """Another process wrote to the copy since its state was read."""
@@ -52,19 +57,23 @@ class StateTable:
         self._name = quote(self._bare_name)
 
     def exists(self) -> bool:
-        """Whether a sync was ever begun."""
+        """Whether a sync was ever begun, and left a row that it can go on from."""
         known = "SELECT 1 FROM sqlite_master WHERE name = ?"
-        return self._connection.execute(known, (self._bare_name,)).fetchone() is not None
+        if self._connection.execute(known, (self._bare_name,)).fetchone() is None:
+            return False
+        return self._connection.execute(f"SELECT 1 FROM {self._name} WHERE {_USABLE}").fetchone() is not None
 
     def create(self) -> None:
-        """Make the table and its row."""
+        """Make the table and its row, anew where it is unusable."""
         # In one transaction: a process killed half-way leaves nothing.
         self._connection.execute("BEGIN IMMEDIATE")
         self._connection.execute(
             f"CREATE TABLE IF NOT EXISTS {self._name} (one INTEGER PRIMARY KEY CHECK (one = 1),"
             " revision INTEGER NOT NULL, bookmark TEXT, sweep_after TEXT, synced_at REAL)"
         )
-        self._connection.execute(f"INSERT OR IGNORE INTO {self._name} (one, revision) VALUES (1, 0)")
+        if not self.exists():
+            self._connection.execute(f"DELETE FROM {self._name}")
+            self._connection.execute(f"INSERT INTO {self._name} (one, revision) VALUES (1, 0)")
         self._connection.execute("COMMIT")
 
     def load(self) -> CopyState:

@@ -19,6 +19,7 @@ from ..exceptions import HeaderError, UnsafeFilenameError
 from ..instrument.orm import ORMCalibration
 from .bookmark import CopyState, StateTable
 from .protocol import Batch, Row
+from .rows import in_form
 
 
 @dataclass
@@ -186,7 +187,7 @@ class LocalCopy:
         for values in odd:
             identifier, filename = str(values["id"]), str(values["filename"] or "")
             try:
-                row = _in_form(self._local.orm_class, values, f"the archive's row {filename}")
+                row = in_form(self._local.orm_class, values, f"the archive's row {filename}")
                 yield tuple(row[name] for name in self._columns)
             except (HeaderError, UnsafeFilenameError) as error:
                 self._keep_apart(identifier, filename, error.message, None, values)
@@ -263,20 +264,3 @@ def open_copy(local: LocalDatabase[Any]) -> Iterator[LocalCopy]:
     """
     with local.driver_connection() as connection:
         yield LocalCopy(local, connection)
-
-
-def _in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Bring a row of the archive into form.
-
-    Raises
-    ------
-    HeaderError
-        When a value cannot be one of its column, or a needed one is missing.
-    UnsafeFilenameError
-    """
-    row = orm_class.in_form({**values, "origin": "REMOTE"}, source)
-    for name in ("id", "filename"):  # what a row is followed by
-        if row[name] != values[name]:
-            said = f"its {name} {values[name]!r} is not in the form of one"
-            raise HeaderError(said, column=name, keywords=(), source=source)
-    return row

@@ -53,6 +53,8 @@ class State:
         Whether anything was written since the client's bookmark.
     unknown_columns : tuple of str
         Columns that the instrument's class does not know.
+    missing_columns : tuple of str
+        Columns of the class that the remote lacks, and that rows come without.
     """
 
     bookmark: str
@@ -60,6 +62,7 @@ class State:
     behind: bool
     news: bool
     unknown_columns: tuple[str, ...] = ()
+    missing_columns: tuple[str, ...] = ()
 
 
 class Reading(Protocol):

@@ -107,7 +107,7 @@ def _sweep(copy: LocalCopy, reading: Reading, *, afresh: bool) -> None:
     The bookmark is the one of the first reading's beginning, so what changed behind its back is caught up afterwards.
     """
     if afresh:
-        _warn_of_unknown(copy, reading.state)
+        _warn_of_columns(copy, reading.state)
         copy.mark(bookmark=reading.state.bookmark, sweep_after="")
         copy.sweeps_begun += 1
     after = copy.state.sweep_after or ""
@@ -139,10 +139,16 @@ def _catch_up(copy: LocalCopy, reading: Reading, since: str) -> None:
     copy.mark(bookmark=reading.state.bookmark, synced_at=time.time())
 
 
-def _warn_of_unknown(copy: LocalCopy, there: State) -> None:
+def _warn_of_columns(copy: LocalCopy, there: State) -> None:
     if there.unknown_columns:
         warn(
             f"The installed plugin does not know these columns of the remote table {copy.table_name}, so they are "
             f"ignored: {', '.join(there.unknown_columns)}.",
+            UserWarning,
+        )
+    if there.missing_columns:
+        warn(
+            f"The remote table {copy.table_name} lacks the columns {', '.join(there.missing_columns)}, which the "
+            "installed plugin has; they are empty, or have their default, in the rows that come from it.",
             UserWarning,
         )

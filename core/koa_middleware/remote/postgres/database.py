@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 from sqlalchemy.orm import Session
 
 from ...database.table import CalibrationDatabase
+from ...exceptions import HeaderError, RemoteError, UnsafeFilenameError
+from ...instrument.detached import record_builder
 from ...instrument.orm import ORMCalibration
+from ..rows import in_form
 from .engine import postgresql_engine, shown_url
 from .errors import host_of, remote_errors
 
@@ -43,6 +46,29 @@ class RemoteDatabase(CalibrationDatabase[R]):
         engine = self.engine.execution_options(postgresql_readonly=True)
         with self.translated_errors(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:
+        """Records of a statement that selects the table's columns, in form.
+
+        Raises
+        ------
+        RemoteError
+            When a row cannot be brought into form; a sync keeps such a row apart.
+        """
+        build = record_builder(self.orm_class)
+        with self.connect() as connection:
+            rows = connection.execute(statement, dict(parameters)).mappings().all()
+        return [build(tuple(self._in_form(row).values())) for row in rows]
+
+    def _in_form(self, row: Mapping[Any, Any]) -> dict[str, Any]:
+        identifier, filename = str(row["id"]), str(row["filename"] or "")
+        try:
+            return in_form(self.orm_class, {**row, "id": identifier}, f"the archive's row {filename}")
+        except (HeaderError, UnsafeFilenameError) as error:
+            raise RemoteError(
+                f"The row {filename} (id {identifier}) of {self.name} cannot be used: {error.message}",
+                "Sync and choose from the local copy, which keeps such rows apart.",
+            ) from error
 
     def __repr__(self) -> str:
         return f"RemoteDatabase({self.orm_class.instrument_name}, {shown_url(self.engine.url)})"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, NullPool, create_engine, exc, make_url
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
 from ...exceptions import ConfigurationError
@@ -58,7 +61,8 @@ def shown_url(url: URL) -> str:
 def postgresql_engine(text: str) -> Engine:
     """Engine of a PostgreSQL server; opens no connection.
 
-    Connections are not kept: many clients read now and then, and each connection costs the server a process.
+    Connections are not kept: many clients read now and then, and each connection costs the server a process. Each
+    transaction runs in UTC, so that times which are written as text mean the same on every server.
 
     Parameters
     ----------
@@ -74,4 +78,31 @@ def postgresql_engine(text: str) -> Engine:
     url = postgresql_url(text)
     unsaid = {name: value for name, value in _REMOTE_DEFAULTS.items() if name not in url.query}
     full = url.set(drivername="postgresql+psycopg2").update_query_dict(unsaid)
-    return create_engine(full, poolclass=NullPool, use_native_hstore=False)
+    engine = create_engine(full, poolclass=NullPool, use_native_hstore=False)
+    event.listen(engine, "begin", _use_utc)
+    event.listen(engine, "connect", lambda connection, _: read_all_times(connection))
+    return engine
+
+
+def read_all_times(connection: Any) -> None:
+    """Let a driver's connection give times that Python does not have, such as 44 BC and infinity, as text."""
+    from psycopg2 import extensions
+
+    known = (extensions.PYDATE, extensions.PYDATETIME, extensions.PYDATETIMETZ, extensions.PYINTERVAL)
+    for kind in known:
+        extensions.register_type(extensions.new_type(kind.values, kind.name, _read_time(kind)), connection)
+
+
+def _read_time(kind: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def read(text: Any, cursor: Any) -> Any:
+        try:
+            return text if text is not None and "infinity" in text else kind(text, cursor)
+        except (ValueError, OverflowError):
+            return text
+
+    return read
+
+
+def _use_utc(connection: Connection) -> None:
+    # Not by an option of the connection's start, which poolers refuse.
+    connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'")

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from sqlalchemy import Engine, Table
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
 
-INIT_HINT = "Its owner sets it up with: koa-cal remote init"
+
+def init_hint(table: Table) -> str:
+    """Say how an archive is set up for an instrument's table."""
+    return f"Its owner sets it up with: koa-cal remote init -i {table.name.removesuffix('_calibrations')}"
 
 
 @contextmanager
@@ -23,6 +26,10 @@ def remote_errors(engine: Engine, table: Table) -> Iterator[None]:
         yield
     except (driver.Error, DBAPIError) as error:
         raise _translated(error, engine, table) from error
+    except InvalidRequestError as error:
+        if "Unknown PG numeric type" not in str(error):
+            raise
+        raise _not_set_up(engine, table, "a column of numbers is of another type") from error
 
 
 def host_of(engine: Engine) -> str:
@@ -55,13 +62,7 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
             f"TO {engine.url.username};",
         )
     if code in {"42P01", "42703", "3F000", "42704", "42883"}:
-        return SchemaMismatchError(
-            f"The remote database at {host} is not set up for {table.name}: {first}.",
-            INIT_HINT,
-            database=host,
-            table=table.name,
-            missing=(table.name,),
-        )
+        return _not_set_up(engine, table, first)
     unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
     if unavailable:
         return RemoteUnavailableError(
@@ -70,6 +71,17 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
             host=host,
         )
     return RemoteError(f"The remote database at {host} refused: {said}.", "Nothing was changed.")
+
+
+def _not_set_up(engine: Engine, table: Table, said: str) -> SchemaMismatchError:
+    host = host_of(engine)
+    return SchemaMismatchError(
+        f"The remote database at {host} is not set up for {table.name}: {said}.",
+        init_hint(table),
+        database=host,
+        table=table.name,
+        missing=(table.name,),
+    )
 
 
 def _right_for(cause: Any, kind: str) -> str:

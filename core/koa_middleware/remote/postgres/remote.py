@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
 
-from ...exceptions import CalibrationNotFoundError
+from ...exceptions import CalibrationNotFoundError, HeaderError, RemoteError
 from ...instrument.orm import ORMCalibration
+from ...instrument.values import default_value, normal_form
 from ..protocol import Batch, Settled, SetUp, Upload, Values
 from .database import RemoteDatabase
 from .errors import host_of
 from .publishing import take_in
-from .schema import grants, initialise
+from .schema import grants, initialise, unfit_values
 from .table import PostgresSource, connected
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -59,18 +60,38 @@ class PostgresRemote(Generic[R]):
             return take_in(connection, self.orm_class, rows, upload, is_taken_here, self.host)
 
     def flag(self, id: str, quality: str, reason: str, who: str) -> None:
-        """Set a record's quality; a trigger keeps who did it and why."""
+        """Set a record's quality; a trigger keeps who did it and why.
+
+        A row from before the server's checks, which refuse any change that leaves it as it is, is mended with it.
+        """
         table = self.orm_class.table()
         with self.database.begin() as connection:
             for name, value in (("koa.reason", reason), ("koa.flagged_by", who)):
                 connection.execute(select(func.set_config(name, value, True)))
-            changed = connection.execute(update(table).where(table.c.id == id).values(quality=quality)).rowcount
+            values = {**self._mended(connection, id), "quality": quality}
+            changed = connection.execute(update(table).where(table.c.id == id).values(values)).rowcount
         if not changed:
             raise CalibrationNotFoundError(
                 f"No record in {self.name} has the id {id!r}.",
                 "It was withdrawn there; koa-cal sync brings what there is now.",
                 asked={"id": id},
             )
+
+    def _mended(self, connection: Connection, id: str) -> Values:
+        """Bring what stands against the server's checks into form."""
+        mended: Values = {}
+        for column, value in unfit_values(connection, self.orm_class.table(), id):
+            if column.key == "quality":
+                continue
+            empty = "REMOTE" if column.key == "origin" else default_value(column)
+            try:
+                mended[column.key] = normal_form(column, value, f"the archive's row {id}") or empty
+            except HeaderError as error:
+                raise RemoteError(
+                    f"The record {id} cannot be flagged: {error.message}",
+                    f"Nothing was changed; the archive's owner corrects the {column.key} there first.",
+                ) from error
+        return mended
 
     def set_up(self, reader: str, publisher: str) -> SetUp:
         """Create or complete the instrument's table, and give the grants for two roles."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Column, Connection, DefaultClause, Dialect, Engine, MetaData, String, Table, text
+from sqlalchemy import Column, Connection, DefaultClause, Dialect, Engine, MetaData, String, Table, cast, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -157,7 +157,7 @@ def _check(connection: Connection, column: Column[Any]) -> list[UnfitRow]:
     is_valid = connection.scalar(text(state), {"table": table, "constraint": constraint})
     if is_valid:
         return []
-    allowed = form_of(column).allowed(f'({name}::text COLLATE "C")')
+    allowed = _allowed(column)
     if is_valid is None:
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT {constraint} CHECK ({allowed}) NOT VALID")
     breaking = f"SELECT id::text, filename::text, {name}::text FROM {table} WHERE NOT ({allowed}) ORDER BY filename, id"
@@ -165,6 +165,20 @@ def _check(connection: Connection, column: Column[Any]) -> list[UnfitRow]:
     unfit = [UnfitRow(row_id, filename, column.name, value) for row_id, filename, value in found]
     if not unfit:
         connection.exec_driver_sql(f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}")
+    return unfit
+
+
+def _allowed(column: Column[Any]) -> str:
+    """SQL that is true of the values which the server lets stand in a checked column."""
+    return form_of(column).allowed(f'({quote(column.name)}::text COLLATE "C")')
+
+
+def unfit_values(connection: Connection, table: Table, id: str) -> list[tuple[Column[Any], str]]:
+    """Values of a row from before the checks that stand against them, with their columns."""
+    unfit = []
+    for column in _checked(connection, table):
+        breaking = select(cast(column, String)).where(table.c.id == id, text(f"NOT ({_allowed(column)})"))
+        unfit += [(column, value) for value in connection.scalars(breaking)]
     return unfit
 
 

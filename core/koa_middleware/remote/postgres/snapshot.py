@@ -46,9 +46,11 @@ class Snapshot:
         """Read a bookmark; None where it is none of ours, as one of another kind of server is."""
         try:
             found: Any = json.loads(bookmark or "")
-            return cls(str(found["history"]), str(found["columns"]), int(found["next"]), tuple(map(int, found["open"])))
-        except (ValueError, TypeError, KeyError):
+            history, columns, xids = found["history"], found["columns"], (found["next"], *found["open"])
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
+        is_ours = type(history) is type(columns) is str and all(type(xid) is int and 0 <= xid < 1 << 63 for xid in xids)
+        return cls(history, columns, xids[0], xids[1:]) if is_ours else None
 
     @property
     def bookmark(self) -> str:

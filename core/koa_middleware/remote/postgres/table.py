@@ -16,7 +16,8 @@ from sqlalchemy import Engine, Table
 
 from ...exceptions import KoaMiddlewareError, SchemaMismatchError
 from ..protocol import Batch, Row, State
-from .errors import INIT_HINT, host_of, remote_errors
+from .engine import read_all_times
+from .errors import host_of, init_hint, remote_errors
 from .schema import SYNC_COLUMN, quote, withdrawn_name
 from .snapshot import Snapshot, columns_digest
 from .values import TEXT_TYPES, batch_of, is_required, selection
@@ -116,6 +117,7 @@ class PostgresSource:
             behind=behind,
             news=is_newer or there.is_reopened,
             unknown_columns=tuple(sorted(set(there.columns) - set(self.table.c.keys()) - {SYNC_COLUMN})),
+            missing_columns=tuple(c.key for c in self.table.c if c.key not in {*there.columns, "origin"}),
         )
 
     def _require_columns(self, columns: Mapping[str, str]) -> None:
@@ -126,7 +128,7 @@ class PostgresSource:
             raise SchemaMismatchError(
                 f"The table {self.table.name} of the remote database at {host} lacks the "
                 f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the plugin needs.",
-                INIT_HINT,
+                init_hint(self.table),
                 database=host,
                 table=self.table.name,
                 missing=missing,
@@ -222,6 +224,7 @@ def connected(engine: Engine, table: Table) -> Iterator[PostgresSource]:
         arguments, options = engine.dialect.create_connect_args(engine.url)
         connection = cast(Any, engine.dialect.connect(*arguments, **options))
     try:
+        read_all_times(connection)
         connection.autocommit = True  # transactions begin and end by statements of ours
         yield PostgresSource(engine, table, connection)
     finally:
