@@ -30,6 +30,13 @@ def run(options: Namespace) -> int:
     """Download ahead; says beforehand how much will come."""
     from ..choosing.criteria import may_be_chosen
 
+    if options.night and (options.since or options.until):
+        raise ConfigurationError(
+            "--night and --since or --until are both given.",
+            "Give either the night or the times.",
+            setting="--night",
+            variable=None,
+        )
     with open_for(options, options.frames) as store:
         bounds = (options.since or options.night, options.until or options.night)
         if not options.frames and bounds == (None, None):
