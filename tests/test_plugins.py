@@ -48,9 +48,11 @@ BROKEN = {
     "asks its hook for an argument": (GOOD.replace("instrument():", "instrument(folder):"), "folder"),
     "raises in its hook": (GOOD.replace("return plugin", "return 1 / 0"), "ZeroDivisionError"),
     "returns no plugin": (GOOD.replace("return plugin", "return Calibration"), "not an InstrumentPlugin"),
-    "returns nothing": (GOOD.replace("return plugin", "return None"), "has no hook|not an InstrumentPlugin"),
+    "returns nothing": (GOOD.replace("return plugin", "return None"), "its hook returned nothing"),
     "has another name": (GOOD.replace("{name}", "elsewhere"), "entry point is named brokendemo.*elsewhere"),
     "has a bad class": (GOOD.replace('"{name}"', '"Bad Name"'), "Bad Name"),
+    "has a selector twice": (GOOD.replace("[DarkSelector()]", "[DarkSelector()] * 2"), "two selectors for dark. Fix"),
+    "ends its words with a full stop": ("raise RuntimeError('no licence.')", "no licence. Fix"),
     "has a selector of an unknown column": (GOOD.replace('"dark"', '"dark"; match = ("lampe",)'), "lampe"),
 }
 
@@ -149,6 +151,8 @@ def test_a_broken_plugin_is_named_with_its_package_and_hinders_no_other(install:
     import re
 
     assert re.search(reason, message), message
+    assert ".." not in message
+    assert "Fix the plugin" not in message
 
 
 def test_two_packages_of_one_name_are_both_named_and_hinder_no_other(install: Any) -> None:
@@ -183,7 +187,7 @@ def test_an_unknown_name_lists_what_is_installed_and_the_extra_that_would_bring_
         site,
         """
         found = []
-        for name in ("LaterDemo", "nowheredemo"):
+        for name in ("LaterDemo", "nowheredemo", None, 7):
             try:
                 get_plugin(name)
             except UnknownInstrumentError as error:
@@ -191,12 +195,14 @@ def test_an_unknown_name_lists_what_is_installed_and_the_extra_that_would_bring_
         print(json.dumps(found))
         """,
     )
-    (later, instrument, available), (nowhere, _, _) = said
+    (later, instrument, available), (nowhere, _, _), *no_names = said
     assert (instrument, available) == ("laterdemo", True)
+    assert "'LaterDemo'" in later
     assert "gooddemo" in later
     assert "pip install 'koa-middleware[laterdemo]'" in later
     assert "gooddemo" in nowhere
     assert "pip install" not in nowhere
+    assert [name in message for name, (message, _, _) in zip(("None", "7"), no_names, strict=True)] == [True, True]
 
 
 def test_a_store_is_opened_by_name(install: Any, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from koa_middleware import ConfigurationError, settings
-from koa_middleware.settings import resolve
+from koa_middleware import CalibrationStore, ConfigurationError, settings
+from koa_middleware.settings import as_age, resolve
+
+from tests.conftest import DemoCalibration
 
 #: What stands for "not set", in an argument or a variable.
 UNSET = st.sampled_from([None, "", "   ", "None", "none", "NONE", " nOnE "])
@@ -147,6 +150,25 @@ def test_variables_are_read_when_settings_are_made_and_not_changed(monkeypatch: 
     assert resolve("demo", cache_dir="/c").offline is True
     monkeypatch.setenv("KOA_OFFLINE", "no")
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("given", [timedelta(minutes=1), 60, 60.0, "60", " 6e1 "], ids=repr)
+def test_an_age_is_a_timedelta_or_seconds_as_number_or_text(given: Any) -> None:
+    assert as_age(given) == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("given", [None, "", "  ", "None", "NONE"], ids=repr)
+def test_an_age_that_is_not_set_is_none(given: Any) -> None:
+    assert as_age(given) is None
+
+
+@pytest.mark.parametrize(
+    "given", ["1 h", "nan", float("inf"), 1e300, -1, timedelta(-1), True, b"60", [60], object], ids=repr
+)
+def test_what_is_no_age_is_a_configuration_error_when_the_store_is_made(tmp_path: Path, given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="sync_if_older_than"):
+        CalibrationStore(DemoCalibration, tmp_path / "cache", sync_if_older_than=given)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_each_variable_is_listed() -> None:

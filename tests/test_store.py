@@ -294,6 +294,59 @@ def test_selecting_for_many_is_aligned_and_misses_are_those_of_asyncio_gather(fi
     assert filled.select_many([], "dark") == []
 
 
+def test_a_single_frame_is_taken_for_many(filled: Store, tmp_path: Path) -> None:
+    path = dark(tmp_path, "frame.fits", 60000.0)
+    expected = [filled.select(path, "dark").filename]
+    for single in (path, str(path), {**FRAME}, record(mjd=60000.0)):
+        found = filled.select_many(single, "dark", return_exceptions=True)
+        assert [getattr(each, "filename", each) for each in found] == expected
+
+
+@pytest.mark.parametrize(
+    "make", [lambda record: record.id, lambda record: [record.id], lambda record: 7, lambda _: [None]]
+)
+def test_what_is_no_record_is_said_before_anything_is_done(filled: Store, tmp_path: Path, make: Any) -> None:
+    given = make(filled.select(FRAME, "dark"))
+    for call in (
+        lambda: filled.export_bundle(tmp_path / "bundle.tar", given),
+        lambda: filled.publish(given),
+        lambda: filled.prefetch(records=given),
+        lambda: filled.to_table(given),
+    ):
+        with pytest.raises(ConfigurationError, match=r"is not a record\. Give records"):
+            call()
+    assert not (tmp_path / "bundle.tar").exists()
+
+
+def test_a_single_record_is_taken_for_a_list_of_it(filled: Store, tmp_path: Path) -> None:
+    record = filled.select(FRAME, "dark")
+    assert list(filled.to_table(record)["id"]) == [record.id]
+    filled.export_bundle(tmp_path / "bundle.tar", record)
+    assert (tmp_path / "bundle.tar").is_file()
+    assert filled.prefetch(records=record).cached == [record.filename]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"older_than": 30}, {"older_than": "30"}, {"cal_type": 0}, {"max_size": "20GB"}, {"max_size": True}],
+    ids=repr,
+)
+def test_a_limit_of_another_kind_is_said_and_nothing_goes(filled: Store, limits: Any) -> None:
+    (name,) = limits
+    with pytest.raises(ConfigurationError, match=f"^{name} is "):
+        filled.prune(**limits)
+
+
+@pytest.mark.parametrize(
+    ("quality", "reason"),
+    [(None, "a light leak"), (1, "a light leak"), ("BAD", None), ("BAD", 1), ("BAD", "leak\ud800")],
+)
+def test_a_judgement_that_cannot_be_kept_is_said_and_changes_nothing(filled: Store, quality: Any, reason: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        filled.flag("near.fits", quality, reason)
+    assert filled.local_db.find("near.fits").quality == "GOOD"
+
+
 def test_an_error_that_is_not_ours_passes_through(filled: Store) -> None:
     class Broken(DarkSelector):
         def select_best(self, input: Any, candidates: Any) -> Any:

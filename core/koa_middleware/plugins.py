@@ -18,7 +18,7 @@ import pluggy
 from . import hookspecs
 from .choosing.criteria import faults
 from .choosing.selector import CalibrationSelector
-from .exceptions import InvalidPluginError, UnknownInstrumentError
+from .exceptions import InvalidPluginError, KoaMiddlewareError, UnknownInstrumentError
 from .instrument.orm import ORMCalibration
 
 #: Writes a small night into a folder; gives the paths of its calibrations and of its frames.
@@ -126,15 +126,15 @@ class PluginRegistry:
         Raises
         ------
         UnknownInstrumentError
-            When none of that name is installed.
+            When none of that name is installed, or what is given is no name.
         InvalidPluginError
             When it cannot be used; names its distribution and version.
         """
-        name = name.strip().lower()
+        given, name = name, name.strip().lower() if isinstance(name, str) else ""
         if name not in self._loaded:
             found = [entry for entry in self._entry_points if entry.name.lower() == name]
             if not found:
-                raise self._unknown(name)
+                raise self._unknown(given)
             if len(found) > 1:
                 owners = " and ".join(_package(entry) for entry in found)
                 raise _invalid(name, owners, "several packages provide this instrument")
@@ -147,22 +147,22 @@ class PluginRegistry:
             module = entry.load()
             self._manager.register(module, entry.name)
         except Exception as error:
-            raise _invalid(
-                entry.name, package, f"importing {entry.value} failed with {type(error).__name__}: {error}"
-            ) from error
+            raise _invalid(entry.name, package, f"importing {entry.value} failed with {_said(error)}") from error
         try:
             self._manager.check_pending()
             hook = self._manager.subset_hook_caller(
                 "koa_register_instrument",
                 [other for other in self._manager.get_plugins() if other is not module],
             )
-            plugins = hook()
+            has_hook, plugins = bool(hook.get_hookimpls()), hook()
         except Exception as error:
-            raise _invalid(entry.name, package, f"its hook failed with {type(error).__name__}: {error}") from error
+            raise _invalid(entry.name, package, f"its hook failed with {_said(error)}") from error
         finally:
             self._manager.unregister(module)
-        if not plugins:
+        if not has_hook:
             raise _invalid(entry.name, package, f"{entry.value} has no hook koa_register_instrument")
+        if not plugins:
+            raise _invalid(entry.name, package, "its hook returned nothing")
         plugin = plugins[0]
         if not isinstance(plugin, InstrumentPlugin):
             raise _invalid(entry.name, package, f"its hook returned {plugin!r}, not an InstrumentPlugin")
@@ -172,11 +172,11 @@ class PluginRegistry:
             )
         return plugin
 
-    def _unknown(self, name: str) -> UnknownInstrumentError:
-        names = self.names()
+    def _unknown(self, given: object) -> UnknownInstrumentError:
+        names, name = self.names(), str(given).strip().lower()
         others = f", only for {', '.join(names)}" if names else ""
         return UnknownInstrumentError(
-            f"No plugin is installed for the instrument {name!r}{others}.",
+            f"No plugin is installed for the instrument {given!r}{others}.",
             f"Run pip install 'koa-middleware[{name}]'." if name in _extras() else "Install the instrument's package.",
             instrument=name,
             available=tuple(names),
@@ -218,6 +218,12 @@ def _describe(entry: EntryPoint) -> Installed:
 def _package(entry: EntryPoint) -> str:
     described = _describe(entry)
     return f"{described.distribution}=={described.version}"
+
+
+def _said(error: Exception) -> str:
+    """Give an error's class and sentence, without a hint and without its full stop."""
+    sentence = error.message if isinstance(error, KoaMiddlewareError) else str(error)
+    return f"{type(error).__name__}: {sentence}".rstrip(". ")
 
 
 def _invalid(instrument: str, package: str, fault: str) -> InvalidPluginError:

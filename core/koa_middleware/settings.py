@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -119,6 +120,31 @@ def resolve(
         access_token=_pick(None, ACCESS_TOKEN, environ, _text),
         cookie_file=_pick(None, COOKIE_FILE, environ, lambda text, _: _absolute(Path(text), COOKIE_FILE)),
     )
+
+
+def as_age(given: timedelta | float | str | None) -> timedelta | None:
+    """Read the age from which a store syncs: a timedelta, or seconds as number or text; None where it is not set.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is anything else, or negative.
+    """
+    if given is None or (isinstance(given, str) and given.strip().lower() in {"", "none"}):
+        return None
+    try:
+        if isinstance(given, bool | bytes):
+            raise TypeError
+        age = given if isinstance(given, timedelta) else timedelta(seconds=float(given))
+        if age < timedelta(0):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigurationError(
+            f"sync_if_older_than is {given!r}, which is not an age.",
+            "Give a datetime.timedelta, or a number of seconds.",
+            setting="sync_if_older_than",
+        ) from None
+    return age
 
 
 def _pick(argument: object, variable: str, environ: Mapping[str, str], parse: Callable[[str, str], T]) -> T | None:

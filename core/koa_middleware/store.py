@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
@@ -21,11 +22,12 @@ from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase
 from .disk.reading import user_path
 from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
+from .given import check_kind, frames_of, records_of
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
 from .remote.servers import check_url, without_password
-from .settings import resolve
+from .settings import as_age, resolve
 
 if TYPE_CHECKING:
     from .cache.bundle import BundleExport, BundleImport
@@ -73,7 +75,7 @@ class CalibrationStore(Generic[R]):
     shared_cache_dir : path, optional
         ``KOA_SHARED_CALIBRATION_CACHE``; none. Files that are not in the user's cache but in this one are used there;
         nothing is ever written to it.
-    sync_if_older_than : datetime.timedelta, optional
+    sync_if_older_than : datetime.timedelta, or seconds as number or text, optional
         Sync before a selection when the last sync is older than this; where the archive does not answer, a
         `StaleWarning` says so once and the selection goes on.
 
@@ -104,7 +106,7 @@ class CalibrationStore(Generic[R]):
         calibration_url: str | None = None,
         offline: bool | None = None,
         shared_cache_dir: str | os.PathLike[str] | None = None,
-        sync_if_older_than: timedelta | None = None,
+        sync_if_older_than: timedelta | float | str | None = None,
     ) -> None:
         if not (
             isinstance(orm_class, type) and issubclass(orm_class, ORMCalibration) and orm_class is not ORMCalibration
@@ -124,6 +126,7 @@ class CalibrationStore(Generic[R]):
             offline=offline,
             shared_cache_dir=shared_cache_dir,
         )
+        self._sync_if_older_than = as_age(sync_if_older_than)
         self.orm_class = orm_class
         if self.settings.remote_database_url is not None:
             check_url(self.settings.remote_database_url)
@@ -132,7 +135,6 @@ class CalibrationStore(Generic[R]):
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
         self._holdings = Holdings(self._cache, self.local_db)
         self._files = Provider(self.settings, self._holdings)
-        self._sync_if_older_than = sync_if_older_than
 
     @cached_property
     def _archive(self) -> Archive[R]:
@@ -212,12 +214,14 @@ class CalibrationStore(Generic[R]):
     def select_many(
         self, inputs: Iterable[Any], selector: Any, *, return_exceptions: bool = False
     ) -> list[R | KoaMiddlewareError]:
-        """Records for many frames, aligned with them.
+        """Records for many frames, aligned with them; a single path or mapping is one frame.
 
         With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
         """
         chosen = selector_for(self.orm_class, selector)
-        return [_outcome(lambda given=given: self.select(given, chosen), return_exceptions) for given in inputs]
+        return [
+            _outcome(lambda given=given: self.select(given, chosen), return_exceptions) for given in frames_of(inputs)
+        ]
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.
@@ -325,11 +329,11 @@ class CalibrationStore(Generic[R]):
         """Records that match, ordered by time, then id; see `LocalDatabase.query`."""
         return self.local_db.query(cal_type, date_time_start, date_time_end, **columns)
 
-    def to_table(self, records: Sequence[R]) -> Any:
+    def to_table(self, records: Iterable[R] | R) -> Any:
         """Give records as an `astropy.table.Table` with units on its columns."""
         from .display import astropy_table
 
-        return astropy_table(self.orm_class, records)
+        return astropy_table(self.orm_class, records_of(records))
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
@@ -395,7 +399,7 @@ class CalibrationStore(Generic[R]):
         inputs: Any = None,
         *,
         cal_types: Iterable[str] | None = None,
-        records: Iterable[R] | None = None,
+        records: Iterable[R] | R | None = None,
         workers: int = WORKERS,
         progress: Progress | None = None,
         announce: Callable[[str], None] | None = None,
@@ -411,7 +415,7 @@ class CalibrationStore(Generic[R]):
             Whose best calibrations are wanted; each as in `select`.
         cal_types : iterable of str, optional
             Only these types of them.
-        records : iterable of records, optional
+        records : record or iterable of records, optional
             Wanted besides, for instance those of a night from `query`.
         workers : int
             Number of parallel transfers.
@@ -425,12 +429,13 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the files do not fit on the disk; then none is downloaded.
         ConfigurationError
-            When a setting, such as the calibration URL or the cookie file, is unusable.
+            When a setting, such as the calibration URL or the cookie file, is unusable, or `records` are none.
         """
+        besides = [] if records is None else records_of(records)
         frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
         wanted = wanted_for(self.orm_class, frames, cal_types, self.select)
         transport = Transport(workers, progress)
-        report = self._files.prefetch([*(records or ()), *wanted.records], self.use_cached, transport, announce)
+        report = self._files.prefetch([*besides, *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
         return report
 
@@ -448,7 +453,7 @@ class CalibrationStore(Generic[R]):
         """
         return self._files.verify(repair)
 
-    def export_bundle(self, path: str | os.PathLike[str], records: Iterable[R]) -> BundleExport:
+    def export_bundle(self, path: str | os.PathLike[str], records: Iterable[R] | R) -> BundleExport:
         """Write records with their files into one tar, for a machine without a network.
 
         A file that is not in the cache is downloaded. A bundle of that name is replaced.
@@ -456,10 +461,12 @@ class CalibrationStore(Generic[R]):
         Parameters
         ----------
         path : path
-        records : iterable of records
+        records : record or iterable of records
 
         Raises
         ------
+        ConfigurationError
+            When something else than records is given.
         RemoteError, IntegrityError, SourceFileError
             When a file is not here and does not come, or is not what its record says; no bundle is left then.
         CacheError
@@ -467,7 +474,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import export_bundle
 
-        return export_bundle(user_path(path), self.orm_class.instrument_name, records, self._files)
+        return export_bundle(user_path(path), self.orm_class.instrument_name, records_of(records), self._files)
 
     def import_bundle(self, path: str | os.PathLike[str]) -> BundleImport:
         """Take in the records of a bundle, each with its file or not at all.
@@ -512,6 +519,8 @@ class CalibrationStore(Generic[R]):
 
         Raises
         ------
+        ConfigurationError
+            When a limit is not what it must be.
         RemoteNotConfiguredError
             When no calibration URL is set, from which the files could come again.
         CacheError
@@ -520,6 +529,9 @@ class CalibrationStore(Generic[R]):
         from .cache.prune import Pruner
         from .cache.prune_decision import Limits
 
+        check_kind("max_size", max_size, Real, "a number of bytes")
+        check_kind("older_than", older_than, timedelta, "a datetime.timedelta, such as timedelta(days=30)")
+        check_kind("cal_type", cal_type, str, "the name of a cal type")
         days = None if older_than is None else older_than / timedelta(days=1)
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
         if limits.given:
@@ -562,13 +574,13 @@ class CalibrationStore(Generic[R]):
         return self.local_db.conflicts()
 
     def publish(
-        self, records: Iterable[R] | None = None, *, upload_to: str | os.PathLike[str] | None = None
+        self, records: Iterable[R] | R | None = None, *, upload_to: str | os.PathLike[str] | None = None
     ) -> PublishResult:
         """Send records to the archive, all or none; they are REMOTE from then on, on both sides.
 
         Parameters
         ----------
-        records : iterable of records, optional
+        records : record or iterable of records, optional
             All LOCAL ones by default.
         upload_to : path or file URL, optional
             A folder that the files are copied to first, verified.
@@ -582,13 +594,16 @@ class CalibrationStore(Generic[R]):
         ------
         DuplicateCalibrationError
             When an id or file name is taken there by other content; then nothing is published.
+        ConfigurationError
+            When something else than records is given.
         RemoteNotConfiguredError, RemoteUnavailableError, RemoteError, SchemaMismatchError
             As in `sync_from_remote`.
         """
         from .cache.upload import Uploader
 
+        chosen = None if records is None else records_of(records)
         files = Uploader(self._cache, self.local_db, upload_to)
-        result = self._archive.publish(records, files.upload, files.place)
+        result = self._archive.publish(chosen, files.upload, files.place)
         files.forget(result.renamed)
         return result
 
@@ -604,6 +619,8 @@ class CalibrationStore(Generic[R]):
 
         Raises
         ------
+        ConfigurationError
+            When the quality is not one of the three, or the reason is no text.
         CalibrationNotFoundError
             When there is no such record.
         RemoteError

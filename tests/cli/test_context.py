@@ -42,7 +42,7 @@ def test_each_file_goes_to_the_instrument_that_its_header_names(with_two: Run, w
 
 def test_the_named_instrument_goes_before_the_header(koa_cal: Run, write: Run) -> None:
     frame = write("frame.fits", 61083.5, INSTRUME="NOSUCH")
-    assert "'nosuch'" in koa_cal("best", frame).ended(2).said
+    assert "'NOSUCH'" in koa_cal("best", frame).ended(2).said
     assert koa_cal("best", frame, "-i", "testspec", "--json").json["instrument"] == "testspec"
 
 

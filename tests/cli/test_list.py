@@ -61,7 +61,15 @@ def test_a_list_of_nothing_says_so_and_exits_with_1(koa_cal: Run) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--limit", "0"], ["--limit", "-1"], ["--limit", "many"], ["--since", "yesterday"], ["--until", "2026-02-30"]],
+    [
+        ["--limit", "0"],
+        ["--limit", "-1"],
+        ["--limit", "many"],
+        ["--limit", str(2**63)],
+        ["--limit", "9" * 5000],
+        ["--since", "yesterday"],
+        ["--until", "2026-02-30"],
+    ],
 )
 def test_a_bound_that_is_none_is_wrong_usage(koa_cal: Run, options: list[str]) -> None:
     found = koa_cal("list", "-i", "testspec", *options).ended(2)

@@ -72,3 +72,10 @@ def test_a_prefetch_of_nothing_is_said(typed: Run) -> None:
     assert "No frames or times are given" in typed("prefetch").ended(2).said
     assert "0 calibrations" in typed("prefetch", "--night", "2020-01-01").ended(1).err
     assert typed("prefetch", "--night", "tonight").code == 2
+
+
+@pytest.mark.parametrize("more", [("--since", "2026-02-12"), ("--until", "2026-02-12")])
+def test_a_night_and_times_exclude_each_other(koa_cal: Run, more: tuple[str, str]) -> None:
+    found = koa_cal("prefetch", "-i", "testspec", "--night", "2026-02-12", *more).ended(2)
+    assert found.out == ""
+    assert "--night" in found.said

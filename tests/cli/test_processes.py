@@ -49,6 +49,20 @@ def test_a_reader_that_is_gone_is_no_error(command: Run, add_records: Run) -> No
     assert started.returncode == 1
 
 
+@pytest.mark.parametrize(("instrument", "code"), [("testspec", 0), ("nosuch", 2)])
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_stream_that_is_closed_from_the_start_changes_no_exit_code(
+    command: Run, add_records: Run, closed: str, instrument: str, code: int
+) -> None:
+    add_records(1)
+    started = command("list", "-i", instrument)
+    line = f"{shlex.join(started.pop('args'))} {closed}>&-"
+    done = subprocess.run(["bash", "-c", line], **started, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert "koa-cal:" not in done.stdout
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_results_that_cannot_be_written_are_an_error_in_one_line(command: Run, add_records: Run) -> None:
     add_records(1)

@@ -50,7 +50,7 @@ def test_what_was_just_used_is_said_to_stay(koa_cal: Run, served: Path, cache: P
     assert "dark1.fits" in koa_cal("prune", *HERE, "--older-than", "0").ended(0).said
 
 
-@pytest.mark.parametrize("text", ["", "many", "-5GB", "5PB", "1.2.3GB", "nan"])
+@pytest.mark.parametrize("text", ["", "many", "-5GB", "5PB", "1.2.3GB", "nan", "9" * 400])
 def test_a_size_is_a_size(koa_cal: Run, text: str) -> None:
     assert "SIZE" in koa_cal("prune", *HERE, f"--max-size={text}").ended(2).err
 

@@ -58,7 +58,7 @@ def test_registering_goes_on_after_bad_files_and_reports_each(
     lines = found.err.splitlines()
     assert len(lines) == 4
     for file in bad:
-        (said,) = [line for line in lines if line.startswith(f"koa-cal: {file}: ")]
+        (said,) = [line for line in lines if line.startswith(f"koa-cal: {file}")]
     assert "CALTYPE" in said
 
     again = koa_cal("register", *files, "--json", *instrument).ended(1).json
@@ -69,7 +69,7 @@ def test_registering_goes_on_after_bad_files_and_reports_each(
 def test_registering_nothing_but_bad_files_says_that_none_was(koa_cal: Run, tmp_path: Path) -> None:
     found = koa_cal("register", tmp_path / "missing.fits", "-i", "testspec").ended(1)
     assert found.out == "0 of 1 registered\n"
-    assert str(tmp_path / "missing.fits") in found.said
+    assert found.said.count(str(tmp_path / "missing.fits")) == 1
 
 
 def test_a_file_of_an_instrument_that_is_not_installed_hinders_no_other(koa_cal: Run, write: Run) -> None:
@@ -77,7 +77,7 @@ def test_a_file_of_an_instrument_that_is_not_installed_hinders_no_other(koa_cal:
     found = koa_cal("register", foreign, write("dark.fits", 61083.0, "dark")).ended(1)
     assert found.out.splitlines()[-1].startswith("1 of 2 registered")
     assert found.said.startswith(f"koa-cal: {foreign}: ")
-    assert "'nosuch'" in found.said
+    assert "'NOSUCH'" in found.said
 
 
 def test_other_content_of_a_family_needs_to_be_called_a_new_version(koa_cal: Run, write: Run) -> None:

@@ -24,6 +24,7 @@ import traceback
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,14 @@ class Night:
         """The invariant; and nothing else stands in the folder that pipelines look into."""
         found = {path.name: path.read_bytes() for path in self.final.iterdir()}
         assert found == ({name: content(name)} if there else {})
+
+    def came(self) -> list[int]:
+        """Sizes of the partial files, bytes, without one that goes while it is looked at."""
+        sizes = []
+        for path in self.partial.glob("*.part"):
+            with suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size)
+        return sizes
 
     def leftovers(self) -> list[str]:
         return sorted(path.name for path in self.partial.iterdir() if path.name != locks.LOCK_FILE)
@@ -415,7 +424,7 @@ def test_a_transfer_that_is_killed_at_any_moment_leaves_nothing_wrong(night):
 def test_one_process_takes_over_what_a_killed_one_left(night):
     name = warm("orphan-20000000.fits")
     child = fork(lambda: night.fetch("stall/12000000", name))
-    wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size >= 11 * MB])
+    wait_for(lambda: max(night.came(), default=0) >= 11 * MB)
     os.kill(child, signal.SIGKILL)
     exit_codes([child])
     with_broken_locks = [
@@ -489,7 +498,7 @@ def test_a_stuck_holder_stops_nobody(night, monkeypatch):
     monkeypatch.setattr(locks, "STUCK_AFTER_S", 0.3)
     name = warm("stuck-20000000.fits")
     child = fork(lambda: night.fetch("stall/2000000", name, options={"timeout_s": (9, 99)}))
-    wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size])
+    wait_for(lambda: any(night.came()))
     night.fetch("ok/-", name)
     night.check(name, there=True)
     os.kill(child, signal.SIGKILL)
@@ -500,7 +509,7 @@ def test_an_owner_whose_partial_file_was_taken_away_starts_again(night, monkeypa
     monkeypatch.setattr(partial, "ABANDONED_AFTER_S", -1.0)
     name = warm("stolen-8000000.fits")
     children = [fork(lambda: (break_locks(None), night.fetch("slow/8000000", name, fresh=True))) for _ in range(1)]
-    wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size > 2 * MB])
+    wait_for(lambda: max(night.came(), default=0) > 2 * MB)
     break_free = fork(lambda: (break_locks(None), night.fetch("ok/-", name, fresh=True)))
     assert exit_codes([break_free, *children]) == [0, 0]
     night.check(name, there=True)
@@ -570,7 +579,7 @@ def test_a_partial_folder_that_cannot_be_made_is_named(night):
 def test_a_partial_folder_that_is_cleared_away_costs_a_new_start_only(night):
     name = warm("cleared-8000000.fits")
     child = fork(lambda: night.fetch("slow/8000000", name))
-    wait_for(lambda: [path for path in night.partial.glob("*.part") if path.stat().st_size > MB])
+    wait_for(lambda: max(night.came(), default=0) > MB)
     subprocess.run(["rm", "-rf", str(night.partial)], check=True)
     assert exit_codes([child]) == [0]
     night.check(name, there=True)
@@ -648,7 +657,7 @@ def test_ctrl_c_stops_at_once_and_what_has_come_is_kept(night):
             server.fetch_many([night.transfer(server, name) for name in names], night.partial)
 
     child = fork(job)
-    wait_for(lambda: len([path for path in night.partial.glob("*.part") if path.stat().st_size > 2 * MB]) == 4)
+    wait_for(lambda: len([size for size in night.came() if size > 2 * MB]) == 4)
     begin = time.monotonic()
     os.kill(child, signal.SIGINT)
     assert exit_codes([child]) == [1]

@@ -12,6 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..exceptions import (
     ConfigurationError,
@@ -29,6 +30,7 @@ _USAGE = (ConfigurationError, PluginError, RemoteNotConfiguredError, SchemaMisma
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``koa-cal`` with the given arguments, those of the process by default; gives the exit code."""
     gc.set_threshold(100_000)  # a start makes many objects, and hardly one that goes again
+    _replace_closed_streams()
     options = build_parser().parse_args(arguments)
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -47,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("interrupted")
         return 130
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Discard what goes to a stream that was closed before the start, for which Python has None."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it lives as long as the process
 
 
 def _give_up_stdout() -> None:

@@ -73,10 +73,11 @@ def time(text: str) -> str:
 
 
 def positive(text: str) -> int:
-    """Read a whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
+    """Read a whole number above 0, as large as a database can hold."""
+    number = int(text) if text.isdecimal() and len(text) < 20 else 0
+    if not 0 < number < 2**63:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0 and below 2**63")
+    return number
 
 
 def size(text: str) -> int:
@@ -84,7 +85,7 @@ def size(text: str) -> int:
     found = re.fullmatch(r"([0-9.]+) *([kmgt]?)b?", text.strip().lower())
     try:
         return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " ")) if found else int("")
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ArgumentTypeError(f"{text!r} is not a size such as 500MB or 20GB") from None
 
 

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from .arguments import add_instrument, add_json
 from .context import open_for
-from .messages import say
+from .messages import say, say_of
 from .output import print_json, print_text
 
 ABOUT = "read calibrations and their files from a tar"
@@ -24,7 +24,7 @@ def run(options: Namespace) -> int:
     with open_for(options) as store:
         report = store.import_bundle(options.file)
     for name, reason in report.failed.items():
-        say(f"{name}: {reason}")
+        say_of(name, reason)
     for reason in report.conflicts.values():
         say(reason)
     if options.json:

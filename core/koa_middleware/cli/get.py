@@ -37,7 +37,7 @@ def run(options: Namespace) -> int:
         paths = {name: str(store.get_local_filepath(records[name])) for name in names if name not in errors}
     for name in names:
         if name in errors:
-            report(errors[name], f"{name}: ", debug=options.debug)
+            report(errors[name], name, debug=options.debug)
     if options.json:
         print_json({"paths": paths, "failed": {name: str(errors[name]) for name in names if name in errors}})
     else:

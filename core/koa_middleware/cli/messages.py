@@ -10,10 +10,18 @@ def say(message: str) -> None:
     print(f"koa-cal: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
 
 
-def report(error: Exception, prefix: str = "", *, debug: bool) -> None:
-    """Say an error in one line, below its traceback where that is wanted."""
+def say_of(name: str, message: str) -> None:
+    """Tell the user something about a file; its name stands before a message that does not begin with it."""
+    say(message if message.startswith(f"{name} ") else f"{name}: {message}")
+
+
+def report(error: Exception, name: str = "", *, debug: bool) -> None:
+    """Say an error, of a file where one is named, in one line, below its traceback where that is wanted."""
     if debug:
         import traceback
 
         traceback.print_exception(error)
-    say(f"{prefix}{error}")
+    if name:
+        say_of(name, str(error))
+    else:
+        say(str(error))

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from ..exceptions import ConfigurationError
 from .arguments import add_instrument, add_json, add_times, add_types, positive, time
 from .context import open_for
-from .messages import say
+from .messages import say, say_of
 from .output import print_json, print_text, size
 
 ABOUT = "download calibrations before they are needed"
@@ -30,6 +30,13 @@ def run(options: Namespace) -> int:
     """Download ahead; says beforehand how much will come."""
     from ..choosing.criteria import may_be_chosen
 
+    if options.night and (options.since or options.until):
+        raise ConfigurationError(
+            "--night and --since or --until are both given.",
+            "Give either the night or the times.",
+            setting="--night",
+            variable=None,
+        )
     with open_for(options, options.frames) as store:
         bounds = (options.since or options.night, options.until or options.night)
         if not options.frames and bounds == (None, None):
@@ -44,7 +51,7 @@ def run(options: Namespace) -> int:
         found = [one for one in found if may_be_chosen(one) and (types is None or one.cal_type in types)]
         report = store.prefetch(options.frames, cal_types=types, records=found, workers=options.workers, announce=say)
     for name, failure in [*report.failed.items(), *report.unmatched.items()]:
-        say(f"{name}: {failure}")
+        say_of(name, str(failure))
     if options.json:
         print_json(report.to_dict())
     else:

@@ -86,4 +86,4 @@ def _with_stores(
 
 def _fail(options: Namespace, failed: dict[str, str], name: str, error: KoaMiddlewareError) -> None:
     failed[name] = str(error)
-    report(error, f"{name}: ", debug=options.debug)
+    report(error, name, debug=options.debug)

@@ -43,17 +43,23 @@ def check_judgement(quality: str, reason: str) -> str:
     Raises
     ------
     ConfigurationError
-        When it is not one, or there is no reason.
+        When it is not one, or there is no reason, or one that cannot be kept.
     """
-    word = quality.strip().upper()
+    word = quality.strip().upper() if isinstance(quality, str) else ""
     if word not in QUALITIES:
         raise ConfigurationError(
             f"{quality!r} is not a quality.", f"Use one of {', '.join(QUALITIES)}.", setting="quality"
         )
-    if not reason.strip():
+    if not isinstance(reason, str) or not reason.strip():
         raise ConfigurationError(
             "The flag has no reason.", "Say why, for those who will look for the calibration.", setting="reason"
         )
+    try:
+        reason.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"The reason {reason!r} holds characters that are not text.", "Write it again.", setting="reason"
+        ) from None
     return word
 
 
