@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -261,6 +262,33 @@ def test_declarations_may_be_lists_and_sets(filled: Store) -> None:
 def test_an_unusable_required_value_is_said(filled: Store) -> None:
     with pytest.raises(ConfigurationError, match=r"SUPERB.*quality.*GOOD, BAD, UNKNOWN"):
         filled.select(FRAME, CalibrationSelector(cal_type="dark", require={"quality": "SUPERB"}))
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda value: value, lambda value: (value, "9"), lambda value: [value], lambda value: {value}]
+)
+def test_a_required_value_is_not_taken_for_an_equal_one_of_another_type(
+    filled: Store, kind: Callable[[Any], Any]
+) -> None:
+    values = (1, True, 1.0, Decimal("1"), Decimal("1.0"), "1")
+    expected = ["1", "True", "1.0", "1", "1.0", "1"]
+    filled.local_db.add([record(f"{era}.fits", 59990.0, era=era) for era in ("1", "True", "1.0")])
+
+    def chosen(selector: CalibrationSelector) -> Any:
+        return filled.select(FRAME, selector).era
+
+    changed = CalibrationSelector(cal_type="dark")
+    found = []
+    for value in values:
+        changed.require = {"era": kind(value)}
+        found.append((chosen(CalibrationSelector(cal_type="dark", require={"era": kind(value)})), chosen(changed)))
+    assert found == [(each, each) for each in expected]
+
+
+def test_a_fault_is_told_also_after_an_equal_value_without_one(filled: Store) -> None:
+    assert filled.select(FRAME, CalibrationSelector(cal_type="dark", require={"cal_version": 1})).cal_version == "001"
+    with pytest.raises(ConfigurationError, match="True of cal_version"):
+        filled.select(FRAME, CalibrationSelector(cal_type="dark", require={"cal_version": True}))
 
 
 def test_each_direction_admits_the_frames_own_time(filled: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, bindparam, or_
 from ..exceptions import HeaderError
 from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
-from .criterion import Columns, Condition, Fault, Parameters, not_names, not_text
+from .criterion import Columns, Condition, Fault, Parameters, frozen, not_names, not_text
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -122,10 +122,11 @@ class EqualIfKnown(_Compared):
 
 @dataclass(frozen=True)
 class Required(Condition):
-    """One of some values, whatever the frame's is."""
+    """One of some values, whatever the frame's is; in a column of text, 1 and True are two."""
 
     column: str
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] = field(compare=False)
+    typed: Hashable
 
     setting = "require"
 
@@ -135,7 +136,7 @@ class Required(Condition):
 
     @classmethod
     def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return [cls(name, _several(value)) for name, value in selector.require.items()]
+        return [cls(name, _several(value), frozen(value)) for name, value in selector.require.items()]
 
     @classmethod
     def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -20,7 +19,7 @@ from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .conditions import Admitted, NotBad, OfType
 from .criteria import criteria_of, faults, may_be_chosen, misdeclared
-from .criterion import Criterion, Fault
+from .criterion import Criterion, Fault, frozen
 from .explanation import Explanation, explain
 from .limits import Finite
 from .order import in_order
@@ -73,17 +72,17 @@ class CalibrationSelector:
     direction: str = "nearest"
     time: str = "mjd_start"
 
-    _sound: tuple[Any, ...] = ()  # settings that were checked
+    _sound: Hashable = None  # settings that were checked
     _plans: Mapping[Any, Any] = MappingProxyType({})  # by an instrument's class, with the settings that they are of
 
     def __init__(self, **overrides: Any) -> None:
         for name in sorted(set(overrides) - set(SETTINGS)):
             raise _error(self, Fault(name, f"has no setting {name}", f"Its settings are {', '.join(SETTINGS)}."))
         vars(self).update(overrides)
-        settings = _settings(self)
-        if vars(type(self)).get("_sound") != settings:
-            _check(_Declaration.of(self))
-            type(self)._sound = tuple(map(_copied, settings))
+        declaration = _Declaration.of(self)
+        if vars(type(self)).get("_sound") != declaration.settings:
+            _check(declaration)
+            type(self)._sound = declaration.settings
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_plans"}
@@ -195,13 +194,13 @@ class CalibrationSelector:
 
     def _plan(self, orm_class: type[ORMCalibration]) -> Plan:
         """Statements of this selector as it is declared now: its attributes may have changed since the last call."""
-        settings = _settings(self)
+        settings = frozen(_settings(self))
         owners = (self, type(self))  # the class, for an instance that was just made
         for owner in owners:
-            prepared: tuple[tuple[Any, ...], Plan] | None = vars(owner).get("_plans", {}).get(orm_class)
+            prepared: tuple[Hashable, Plan] | None = vars(owner).get("_plans", {}).get(orm_class)
             if prepared is not None and prepared[0] == settings:
                 return prepared[1]
-        prepared = tuple(map(_copied, settings)), _prepare(orm_class, _Declaration.of(self))
+        prepared = settings, _prepare(orm_class, _Declaration(type(self), settings, self))
         for owner in owners:
             owner._plans = {**vars(owner).get("_plans", {}), orm_class: prepared}
         return prepared[1]
@@ -218,12 +217,12 @@ class _Declaration:
     """What a selector declares now; equal ones share what is checked and prepared of it."""
 
     kind: type[CalibrationSelector]
-    frozen: tuple[Any, ...]
+    settings: Hashable
     selector: CalibrationSelector = field(compare=False)
 
     @classmethod
     def of(cls, selector: CalibrationSelector) -> Self:
-        return cls(type(selector), tuple(map(_frozen, _settings(selector))), selector)
+        return cls(type(selector), frozen(_settings(selector)), selector)
 
 
 @lru_cache(maxsize=512)
@@ -238,22 +237,6 @@ def _prepare(orm_class: type[ORMCalibration], declaration: _Declaration) -> Plan
     for fault in faults(selector, orm_class):
         raise _error(selector, fault)
     return Plan(orm_class, criteria_of(selector), selector.time)
-
-
-def _frozen(setting: Any) -> Any:
-    """Give a setting, or what stands for it, hashable."""
-    if isinstance(setting, dict | MappingProxyType):
-        return tuple((name, _frozen(value)) for name, value in setting.items())
-    if isinstance(setting, tuple | list):
-        return tuple(map(_frozen, setting))
-    return setting if isinstance(setting, Hashable) else repr(setting)
-
-
-def _copied(setting: Any) -> Any:
-    """Give a setting as it is now, whatever is changed in it later."""
-    if isinstance(setting, dict | MappingProxyType):
-        return {name: _copied(value) for name, value in setting.items()}
-    return copy(setting) if isinstance(setting, list | set) else setting
 
 
 def _error(selector: CalibrationSelector, fault: Fault) -> ConfigurationError:
