@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import UserDict, UserList
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from koa_middleware import (
     CalibrationNotFoundError,
@@ -247,6 +249,54 @@ def test_arguments_of_an_instance_go_before_the_class_and_change_no_other(filled
 def test_a_misdeclared_selector_is_said(declared: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"CalibrationSelector.*{next(iter(declared))}|direction"):
         CalibrationSelector(cal_type="dark", **declared)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        map(str, ["spectrograph"]),
+        (name for name in ["spectrograph"]),
+        UserList(["spectrograph"]),
+        {"spectrograph": 1}.keys(),
+        np.array(["spectrograph"]),
+        None,
+    ],
+    ids=lambda names: type(names).__name__,
+)
+@pytest.mark.parametrize("setting", ["match", "given", "match_if_known"])
+def test_names_that_pass_or_change_unseen_are_refused(filled: Store, setting: str, names: Any) -> None:
+    said = f"has a {setting} of the type {type(names).__name__}"
+    with pytest.raises(ConfigurationError, match=said):
+        CalibrationSelector(cal_type="dark", **{setting: names})
+    changed = CalibrationSelector(cal_type="dark")
+    filled.select(FRAME, changed)
+    setattr(changed, setting, names)
+    with pytest.raises(ConfigurationError, match=said):
+        filled.select(FRAME, changed)
+
+
+@pytest.mark.parametrize(
+    "require",
+    [UserDict(era="1"), [("era", "1")], iter(()), np.array([1, 2]), None],
+    ids=lambda require: type(require).__name__,
+)
+def test_a_require_is_a_dict(require: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"has a require of the type {type(require).__name__}"):
+        CalibrationSelector(cal_type="dark", require=require)
+
+
+def test_a_setting_that_is_changed_counts_from_then_on(filled: Store) -> None:
+    names: list[str] = []
+    required: dict[str, list[Any]] = {"quality": ["GOOD"]}
+    selector = CalibrationSelector(cal_type="dark", match=names, require=required)
+    assert filled.select(FRAME, selector).filename == "red.fits"
+    names.append("spectrograph")
+    assert filled.select(FRAME, selector).filename == "near.fits"
+    required["master_cal"] = [True]
+    assert filled.select(FRAME, selector).filename == "master.fits"
+    required["quality"][0] = "UNKNOWN"
+    with pytest.raises(CalibrationNotFoundError):
+        filled.select(FRAME, selector)
 
 
 def test_declarations_may_be_lists_and_sets(filled: Store) -> None:

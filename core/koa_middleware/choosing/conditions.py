@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, or_
@@ -141,8 +142,10 @@ class Required(Condition):
     @classmethod
     def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
         found: Any = selector.require
-        if not isinstance(found, Mapping):
-            yield Fault("require", f"has the require {found!r}", "Write a mapping of columns to values.")
+        if not isinstance(found, dict | MappingProxyType):
+            yield Fault(
+                "require", f"has a require of the type {type(found).__name__}", "Write a dict of columns to values."
+            )
             return
         for name, value in found.items():
             if not all(isinstance(each, Hashable) for each in _several(value)):

@@ -162,11 +162,13 @@ def not_text(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
 
 
 def not_names(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
-    """Fault of a setting that should be a tuple of column names and is not."""
+    """Fault of a setting that should be a tuple of column names, or a list or a set, and is not."""
     found = getattr(selector, setting)
     if isinstance(found, str):
         yield Fault(setting, f"has text as its {setting}", f"Write ({found!r},), a tuple.")
-    elif not isinstance(found, Iterable) or not all(isinstance(name, str) for name in found):
+    elif not isinstance(found, tuple | list | set | frozenset):
+        yield Fault(setting, f"has a {setting} of the type {type(found).__name__}", "Write a tuple of column names.")
+    elif not all(isinstance(name, str) for name in found):
         yield Fault(setting, f"has the {setting} {found!r}", "Write a tuple of column names.")
 
 
