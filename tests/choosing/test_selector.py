@@ -309,6 +309,28 @@ def test_declarations_may_be_lists_and_sets(filled: Store) -> None:
     assert filled.select(FRAME, selector).filename == "near.fits"
 
 
+@pytest.mark.parametrize(
+    ("require", "expected"),
+    [
+        (None, ["null"]),
+        ((None,), ["null"]),
+        (" ", ["null"]),
+        ((None, " "), ["null"]),
+        ((None, "1"), ["1", "null"]),
+        ([math.nan, "1", "2"], ["1", "2", "null"]),
+        (("1", "2"), ["1", "2"]),
+        ((), []),
+    ],
+    ids=repr,
+)
+def test_none_among_required_values_is_a_null(store: Store, require: Any, expected: list[str]) -> None:
+    store.local_db.add([record(f"{era}.fits", era=None if era == "null" else era) for era in ("1", "2", "3", "null")])
+    rule = CalibrationSelector(cal_type="dark", require={"era": require})
+    found = rule.get_candidates(FRAME, store.local_db)
+    assert sorted(each.filename.removesuffix(".fits") for each in found) == expected
+    assert store.explain(FRAME, rule).counts.get("era", 0) == 4 - len(expected)
+
+
 def test_an_unusable_required_value_is_said(filled: Store) -> None:
     with pytest.raises(ConfigurationError, match=r"SUPERB.*quality.*GOOD, BAD, UNKNOWN"):
         filled.select(FRAME, CalibrationSelector(cal_type="dark", require={"quality": "SUPERB"}))

@@ -123,7 +123,7 @@ class EqualIfKnown(_Compared):
 
 @dataclass(frozen=True)
 class Required(Condition):
-    """One of some values, whatever the frame's is; in a column of text, 1 and True are two."""
+    """One of some values, whatever the frame's is: None is a null; 1 and True are two in a column of text."""
 
     column: str
     values: tuple[Any, ...] = field(compare=False)
@@ -162,8 +162,10 @@ class Required(Condition):
                 yield Fault("require", said, "Write a value that it can hold.")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
-        forms = self._forms(columns)
-        return columns[self.column] == forms[0] if len(forms) == 1 else columns[self.column].in_(forms)
+        column, forms = columns[self.column], self._forms(columns)
+        known = [value for value in forms if value is not None]
+        fits: ColumnElement[bool] = column == known[0] if len(known) == 1 else column.in_(known)
+        return or_(column.is_(None), fits) if None in forms else fits
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         allowed = " or ".join(map(str, self._forms(dict(record.table().c.items()))))

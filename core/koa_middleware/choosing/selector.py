@@ -53,8 +53,8 @@ class CalibrationSelector:
         when it is asked for by name, or the values are there.
     match_if_known : tuple of str
         Columns that are equal where both sides have them.
-    require : mapping
-        Column values that the calibration must have; a tuple of values means any of them.
+    require : dict
+        Column values that the calibration must have; a tuple of values means any of them, None a null.
     max_age : datetime.timedelta or None
         Largest distance in time, inclusive.
     direction : str
