@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections import UserDict, UserList
 from collections.abc import Callable, Iterator, Mapping
@@ -155,6 +156,40 @@ def test_an_override_that_refuses_all_says_so(filled: Store) -> None:
 
     with pytest.raises(CalibrationNotFoundError):
         filled.select(FRAME, Undecided)
+
+
+@pytest.mark.parametrize(
+    ("method", "junk", "said"),
+    [
+        ("get_candidates", None, "returned None. It should return a list of records."),
+        ("get_candidates", [None], "returned None among its records. It should return a list of records."),
+        (
+            "get_candidates",
+            ["near.fits"],
+            "returned 'near.fits' among its records. It should return a list of records.",
+        ),
+        ("select_best", "near.fits", "returned 'near.fits'. It should return a record, or None."),
+        ("select_fallback", {"id": "1"}, "returned {'id': '1'}. It should return a record, or None."),
+        ("effective_input", None, "returned None. It should return a mapping of column values."),
+    ],
+    ids=repr,
+)
+def test_a_method_that_returns_something_else_is_named(filled: Store, method: str, junk: Any, said: str) -> None:
+    broken = type("Broken", (CalibrationSelector,), {"cal_type": "dark", method: lambda *_: junk})
+    rule = broken(require={"master_cal": True}, max_age=timedelta(0)) if method == "select_fallback" else broken()
+    for ask in (filled.select, filled.explain):
+        with pytest.raises(ConfigurationError, match=re.escape(f"The {method} of Broken {said}")) as caught:
+            ask(FRAME, rule)
+        assert caught.value.setting == method
+
+
+@pytest.mark.parametrize("junk", ["near.fits", 1, None, ["near.fits"]], ids=repr)
+def test_a_select_that_returns_no_record_chooses_nothing(filled: Store, junk: Any) -> None:
+    broken = type("Broken", (CalibrationSelector,), {"cal_type": "dark", "select": lambda *_: junk})
+    said = "nothing" if junk is None else repr(junk)
+    with pytest.raises(CalibrationNotFoundError, match=re.escape(f"The select of Broken returned {said}.")):
+        filled.select(FRAME, broken)
+    assert filled.explain(FRAME, broken).winner is None
 
 
 @pytest.mark.parametrize("times", [[None], [math.inf], [-math.inf, math.nan], []], ids=repr)

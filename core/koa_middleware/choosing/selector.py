@@ -124,11 +124,11 @@ class CalibrationSelector:
         HeaderError
             When the frame lacks a value that the rule compares.
         """
-        compared = self.effective_input(input, db)
+        compared = self._compared(input, db)
         record = self._choose(compared, db)
         if may_be_chosen(record):
             return record
-        record = self.select_fallback(_normal(input, db), db)
+        record = self._one("select_fallback", self.select_fallback(_normal(input, db), db))
         if not may_be_chosen(record):
             raise self._not_found(compared, db)
         record.is_fallback = True
@@ -148,16 +148,46 @@ class CalibrationSelector:
             When the frame lacks a value that the rule compares.
         """
         try:
-            winner = self.select(input, db)
+            winner = choose(self, input, db)
         except CalibrationNotFoundError:
             winner = None
-        return self._explain(self.effective_input(input, db), db, winner, nearest)
+        return self._explain(self._compared(input, db), db, winner, nearest)
+
+    def _compared(self, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:
+        compared: Any = self.effective_input(input, db)
+        if compared is input or isinstance(compared, Mapping | ORMCalibration):
+            return compared  # type: ignore[return-value]
+        raise self._returned("effective_input", compared, "It should return a mapping of column values.")
+
+    def _candidates(self, values: Mapping[str, Any], db: Database) -> list[ORMCalibration]:
+        candidates: Any = self.get_candidates(values, db)
+        hint = "It should return a list of records."
+        if not isinstance(candidates, Iterable):
+            raise self._returned("get_candidates", candidates, hint)
+        found = list(candidates)
+        for each in found:
+            if not isinstance(each, ORMCalibration):
+                raise self._returned("get_candidates", each, hint, "among its records")
+        return found
+
+    def _one(self, method: str, record: Any) -> Any:
+        if record is None or isinstance(record, ORMCalibration):
+            return record
+        raise self._returned(method, record, "It should return a record, or None.")
+
+    def _returned(self, method: str, found: Any, hint: str, where: str = "") -> ConfigurationError:
+        return ConfigurationError(
+            f"The {method} of {type(self).__name__} returned {found!r}{where and f' {where}'}.",
+            hint,
+            setting=method,
+            variable=None,
+        )
 
     def _choose(self, compared: Mapping[str, Any], db: Database) -> Any:
         if self._overrides("get_candidates") or self._overrides("select_best"):
             values = _normal(compared, db)
-            candidates = [record for record in self.get_candidates(values, db) if may_be_chosen(record)]
-            return self.select_best(values, candidates) if candidates else None
+            candidates = [record for record in self._candidates(values, db) if may_be_chosen(record)]
+            return self._one("select_best", self.select_best(values, candidates)) if candidates else None
         prepared = self._plan(db.orm_class)
         found = _fetch(db, prepared.nearest, prepared.parameters(compared))
         return found[0] if found else None
@@ -167,7 +197,7 @@ class CalibrationSelector:
         parameters = prepared.parameters(compared)
         criteria: list[Criterion] = [each for each in prepared.criteria if not isinstance(each, OfType)]
         if self._overrides("get_candidates"):
-            candidates = self.get_candidates(_normal(compared, db), db)
+            candidates = self._candidates(_normal(compared, db), db)
             criteria = [NotBad(), Admitted(type(self).__name__, tuple(record.id for record in candidates))]
         return explain(db, prepared, parameters, criteria, winner, nearest)
 
@@ -283,7 +313,9 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
     record = selector.select(_normal(values, db) if programmed else values, db)
     if may_be_chosen(record):
         return record
-    found = "nothing" if record is None else f"{record.filename}, whose quality is {record.quality}"
+    found = "nothing" if record is None else repr(record)
+    if isinstance(record, ORMCalibration):
+        found = f"{record.filename}, whose quality is {record.quality}"
     raise CalibrationNotFoundError(
         f"The select of {type(selector).__name__} returned {found}.",
         "It should return a record that may be chosen, or raise CalibrationNotFoundError.",
