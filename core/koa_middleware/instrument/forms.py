@@ -23,7 +23,7 @@ _VERSIONS = {f"{number:03d}" for number in range(1, 1000)}
 #: PostgreSQL's names of its types, or how they begin.
 _INTEGERS = ("smallint", "integer", "bigint")
 _DOUBLES = ("double precision", "real")
-_NOT_AS_TEXT = (*_DOUBLES, "numeric", "boolean")  # Python writes these in another way
+_NOT_AS_TEXT = (*_DOUBLES, "numeric", "boolean", "bytea", "json")  # Python writes these in another way
 
 
 def is_wildcard(value: Any) -> bool:
@@ -108,7 +108,7 @@ class _Text(Form):
         return parse_iso(str(value)).text
 
     def in_postgres(self, name: str, remote_type: str) -> InPostgres:
-        if remote_type.startswith(_NOT_AS_TEXT):
+        if remote_type.startswith(_NOT_AS_TEXT) or remote_type.endswith("[]"):
             return super().in_postgres(name, remote_type)
         value = self._timestamp(name, remote_type) if remote_type.startswith("timestamp") else f"{name}::text"
         value = f'({value} COLLATE "C")'
