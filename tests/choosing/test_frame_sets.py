@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from koa_middleware import (
     CalibrationNotFoundError,
@@ -51,7 +52,7 @@ def filled(store: Store) -> Store:
     return store
 
 
-@pytest.mark.parametrize("nothing", [None, "", "  ", "*", "N/A", math.nan], ids=repr)
+@pytest.mark.parametrize("nothing", [None, "", "  ", "*", "N/A", math.nan, np.ma.masked], ids=repr)
 def test_a_type_whose_given_value_nobody_gives_is_not_asked_for(nothing: Any) -> None:
     assert types_for(DemoCalibration, FRAME) == ["wls", "dark", "bias"]
     assert types_for(DemoCalibration, {**FRAME, "lamp": nothing}) == ["wls", "dark", "bias"]

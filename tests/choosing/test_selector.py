@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import UserDict, UserList
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from koa_middleware import (
     CalibrationNotFoundError,
@@ -154,6 +158,40 @@ def test_an_override_that_refuses_all_says_so(filled: Store) -> None:
         filled.select(FRAME, Undecided)
 
 
+@pytest.mark.parametrize(
+    ("method", "junk", "said"),
+    [
+        ("get_candidates", None, "returned None. It should return a list of records."),
+        ("get_candidates", [None], "returned None among its records. It should return a list of records."),
+        (
+            "get_candidates",
+            ["near.fits"],
+            "returned 'near.fits' among its records. It should return a list of records.",
+        ),
+        ("select_best", "near.fits", "returned 'near.fits'. It should return a record, or None."),
+        ("select_fallback", {"id": "1"}, "returned {'id': '1'}. It should return a record, or None."),
+        ("effective_input", None, "returned None. It should return a mapping of column values."),
+    ],
+    ids=repr,
+)
+def test_a_method_that_returns_something_else_is_named(filled: Store, method: str, junk: Any, said: str) -> None:
+    broken = type("Broken", (CalibrationSelector,), {"cal_type": "dark", method: lambda *_: junk})
+    rule = broken(require={"master_cal": True}, max_age=timedelta(0)) if method == "select_fallback" else broken()
+    for ask in (filled.select, filled.explain):
+        with pytest.raises(ConfigurationError, match=re.escape(f"The {method} of Broken {said}")) as caught:
+            ask(FRAME, rule)
+        assert caught.value.setting == method
+
+
+@pytest.mark.parametrize("junk", ["near.fits", 1, None, ["near.fits"]], ids=repr)
+def test_a_select_that_returns_no_record_chooses_nothing(filled: Store, junk: Any) -> None:
+    broken = type("Broken", (CalibrationSelector,), {"cal_type": "dark", "select": lambda *_: junk})
+    said = "nothing" if junk is None else repr(junk)
+    with pytest.raises(CalibrationNotFoundError, match=re.escape(f"The select of Broken returned {said}.")):
+        filled.select(FRAME, broken)
+    assert filled.explain(FRAME, broken).winner is None
+
+
 @pytest.mark.parametrize("times", [[None], [math.inf], [-math.inf, math.nan], []], ids=repr)
 def test_a_candidate_without_a_finite_time_never_wins(times: list[Any]) -> None:
     selector = CalibrationSelector(cal_type="dark", time="mjd_mid")
@@ -248,6 +286,54 @@ def test_a_misdeclared_selector_is_said(declared: dict[str, Any]) -> None:
         CalibrationSelector(cal_type="dark", **declared)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        map(str, ["spectrograph"]),
+        (name for name in ["spectrograph"]),
+        UserList(["spectrograph"]),
+        {"spectrograph": 1}.keys(),
+        np.array(["spectrograph"]),
+        None,
+    ],
+    ids=lambda names: type(names).__name__,
+)
+@pytest.mark.parametrize("setting", ["match", "given", "match_if_known"])
+def test_names_that_pass_or_change_unseen_are_refused(filled: Store, setting: str, names: Any) -> None:
+    said = f"has a {setting} of the type {type(names).__name__}"
+    with pytest.raises(ConfigurationError, match=said):
+        CalibrationSelector(cal_type="dark", **{setting: names})
+    changed = CalibrationSelector(cal_type="dark")
+    filled.select(FRAME, changed)
+    setattr(changed, setting, names)
+    with pytest.raises(ConfigurationError, match=said):
+        filled.select(FRAME, changed)
+
+
+@pytest.mark.parametrize(
+    "require",
+    [UserDict(era="1"), [("era", "1")], iter(()), np.array([1, 2]), None],
+    ids=lambda require: type(require).__name__,
+)
+def test_a_require_is_a_dict(require: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"has a require of the type {type(require).__name__}"):
+        CalibrationSelector(cal_type="dark", require=require)
+
+
+def test_a_setting_that_is_changed_counts_from_then_on(filled: Store) -> None:
+    names: list[str] = []
+    required: dict[str, list[Any]] = {"quality": ["GOOD"]}
+    selector = CalibrationSelector(cal_type="dark", match=names, require=required)
+    assert filled.select(FRAME, selector).filename == "red.fits"
+    names.append("spectrograph")
+    assert filled.select(FRAME, selector).filename == "near.fits"
+    required["master_cal"] = [True]
+    assert filled.select(FRAME, selector).filename == "master.fits"
+    required["quality"][0] = "UNKNOWN"
+    with pytest.raises(CalibrationNotFoundError):
+        filled.select(FRAME, selector)
+
+
 def test_declarations_may_be_lists_and_sets(filled: Store) -> None:
     selector = CalibrationSelector(
         cal_type="dark", match=["spectrograph"], match_if_known=["era"], require={"quality": {"GOOD"}, "lamp": []}
@@ -258,9 +344,58 @@ def test_declarations_may_be_lists_and_sets(filled: Store) -> None:
     assert filled.select(FRAME, selector).filename == "near.fits"
 
 
+@pytest.mark.parametrize(
+    ("require", "expected"),
+    [
+        (None, ["null"]),
+        ((None,), ["null"]),
+        (" ", ["null"]),
+        ((None, " "), ["null"]),
+        ((None, "1"), ["1", "null"]),
+        ([math.nan, "1", "2"], ["1", "2", "null"]),
+        (("1", "2"), ["1", "2"]),
+        ((), []),
+    ],
+    ids=repr,
+)
+def test_none_among_required_values_is_a_null(store: Store, require: Any, expected: list[str]) -> None:
+    store.local_db.add([record(f"{era}.fits", era=None if era == "null" else era) for era in ("1", "2", "3", "null")])
+    rule = CalibrationSelector(cal_type="dark", require={"era": require})
+    found = rule.get_candidates(FRAME, store.local_db)
+    assert sorted(each.filename.removesuffix(".fits") for each in found) == expected
+    assert store.explain(FRAME, rule).counts.get("era", 0) == 4 - len(expected)
+
+
 def test_an_unusable_required_value_is_said(filled: Store) -> None:
     with pytest.raises(ConfigurationError, match=r"SUPERB.*quality.*GOOD, BAD, UNKNOWN"):
         filled.select(FRAME, CalibrationSelector(cal_type="dark", require={"quality": "SUPERB"}))
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda value: value, lambda value: (value, "9"), lambda value: [value], lambda value: {value}]
+)
+def test_a_required_value_is_not_taken_for_an_equal_one_of_another_type(
+    filled: Store, kind: Callable[[Any], Any]
+) -> None:
+    values = (1, True, 1.0, Decimal("1"), Decimal("1.0"), "1")
+    expected = ["1", "True", "1.0", "1", "1.0", "1"]
+    filled.local_db.add([record(f"{era}.fits", 59990.0, era=era) for era in ("1", "True", "1.0")])
+
+    def chosen(selector: CalibrationSelector) -> Any:
+        return filled.select(FRAME, selector).era
+
+    changed = CalibrationSelector(cal_type="dark")
+    found = []
+    for value in values:
+        changed.require = {"era": kind(value)}
+        found.append((chosen(CalibrationSelector(cal_type="dark", require={"era": kind(value)})), chosen(changed)))
+    assert found == [(each, each) for each in expected]
+
+
+def test_a_fault_is_told_also_after_an_equal_value_without_one(filled: Store) -> None:
+    assert filled.select(FRAME, CalibrationSelector(cal_type="dark", require={"cal_version": 1})).cal_version == "001"
+    with pytest.raises(ConfigurationError, match="True of cal_version"):
+        filled.select(FRAME, CalibrationSelector(cal_type="dark", require={"cal_version": True}))
 
 
 def test_each_direction_admits_the_frames_own_time(filled: Store) -> None:

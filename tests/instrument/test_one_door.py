@@ -311,6 +311,40 @@ def test_an_archive_of_whatever_types_gives_the_same_rows_and_keeps_the_refused_
     assert synced(fresh_database, tmp_path, remote_type, tried) == {name: found for name, _, found in numbered(tried)}
 
 
+@pytest.mark.parametrize(
+    ("remote_type", "values"),
+    [
+        ("bytea", {r"'BSPEC '": "BSPEC", r"'\xc3a9'": "é", r"'\xff'": None}),
+        ("text[]", {"'{BSPEC}'": None, "'{a,b}'": None}),
+        ("float8[]", {"'{1,2}'": None}),
+        ("json", {"""'"BSPEC "'""": "BSPEC", "'[1, 2]'": None, """'{"a": 1}'""": None}),
+        ("jsonb", {"""'"BSPEC "'""": "BSPEC", "'7'": "7", "'[1, 2]'": None, """'{"a": 1}'""": None}),
+    ],
+)
+@pytest.mark.parametrize("column", ["spectrograph", "lamp"])
+def test_bytes_and_collections_of_an_archive_are_no_text_until_python_has_read_them(
+    tmp_path: Path, fresh_database: str, column: str, remote_type: str, values: dict[str, str | None]
+) -> None:
+    owner, table = postgresql_engine(fresh_database), DemoCalibration.table().name
+    fill(owner, "declared", [(f"{number}.fits", Case(column, None)) for number in range(len(values))])
+    with owner.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {table} DROP {column}, ADD {column} {remote_type}")
+        for number, value in enumerate(values):
+            connection.exec_driver_sql(f"UPDATE {table} SET {column} = {value} WHERE id = '{number}.fits'")
+    owner.dispose()
+    with CalibrationStore(DemoCalibration, tmp_path, remote_database_url=fresh_database) as store:
+        conflicts = store.sync_from_remote().conflicts
+        found = {record.filename: record[column] for record in store.query()}
+    assert {each.filename: refused_column(each.reason) for each in conflicts} == {
+        f"{number}.fits": column for number, expected in enumerate(values.values()) if expected is None
+    }
+    assert found == {
+        f"{number}.fits": expected.lower() if column == "lamp" else expected
+        for number, expected in enumerate(values.values())
+        if expected is not None
+    }
+
+
 @MANY
 @given(cases=st.lists(st.builds(Case, FREE.filter(lambda name: declared(name) == "text"), TEXTS), min_size=20))
 def test_an_archive_of_any_text_gives_the_same_rows_and_keeps_the_refused_apart(

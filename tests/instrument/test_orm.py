@@ -107,6 +107,12 @@ def test_a_version_family_names_columns() -> None:
         type("Bad", (ORMCalibration,), {"instrument_name": "bad", "version_family": ("spektrograph",)})
 
 
+@pytest.mark.parametrize("setting", ["cal_types", "version_family"])
+def test_text_in_place_of_a_tuple_names_the_forgotten_comma(setting: str) -> None:
+    with pytest.raises(InvalidPluginError, match=rf"Bad has text as its {setting}.*\('cal_type',\), with the comma"):
+        type("Bad", (ORMCalibration,), {"instrument_name": "bad", setting: ("cal_type")})
+
+
 # -- a record ----------------------------------------------------------------------------------------------------------
 
 

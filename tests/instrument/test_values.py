@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy import units
+from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 from koa_middleware import HeaderError
@@ -60,6 +62,22 @@ def form(column: str, value: Any) -> Any:
         ("datetime_obs", "2025-01-22T09:04:14.621Z", "2025-01-22T09:04:14.621"),
         ("datetime_obs", "2025-01-22 11:04:14.6214+02:00", "2025-01-22T09:04:14.621"),
         ("datetime_obs", "", None),
+        ("datetime_obs", Time("2025-01-22T09:04:14.621"), "2025-01-22T09:04:14.621"),
+        ("datetime_obs", np.datetime64("2025-01-22T09:04:14.621"), "2025-01-22T09:04:14.621"),
+        ("exposure_time", np.ma.masked, None),
+        ("exposure_time", np.ma.array([1.0, 2.0], mask=[True, False])[0], None),
+        ("exposure_time", np.ma.array([1.0, 2.0], mask=[True, False])[1], 2.0),
+        ("exposure_time", np.ma.array(1.0, mask=True), None),
+        ("exposure_time", np.ma.array(1.0), 1.0),
+        ("amplifiers", np.ma.masked, None),
+        ("master_cal", np.ma.masked, None),
+        ("spectrograph", np.ma.array("BSPEC", mask=True), None),
+        ("mjd_start", Time(np.ma.array(60697.0, mask=True), format="mjd"), None),
+        ("spectrograph", b"BSPEC ", "BSPEC"),
+        ("spectrograph", bytearray(b"BSPEC"), "BSPEC"),
+        ("spectrograph", memoryview("é".encode()), "é"),
+        ("exposure_time", memoryview(b"2.5"), 2.5),
+        ("filename", memoryview(b"dark.fits"), "dark.fits"),
         ("mjd_start", "60697.043256", 60697.043256),
     ],
 )
@@ -77,6 +95,13 @@ def test_a_value_is_brought_into_the_form_that_is_stored(column: str, value: Any
         ("amplifiers", math.inf),
         ("exposure_time", "5 min"),
         ("exposure_time", [1.0]),
+        ("exposure_time", True),
+        ("exposure_time", np.bool_(False)),
+        ("exposure_time", Time("2025-01-22T09:04:14.621")),
+        ("exposure_time", 5 * units.s),
+        ("datetime_obs", Time(60697.0, format="mjd")),
+        ("datetime_obs", Time(["2025-01-22", "2025-01-23"])),
+        ("spectrograph", memoryview(b"\xff")),
         ("master_cal", "perhaps"),
         ("master_cal", 2),
         ("quality", "EXCELLENT"),

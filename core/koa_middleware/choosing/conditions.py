@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, or_
@@ -12,7 +13,7 @@ from sqlalchemy import BindParameter, ColumnElement, bindparam, or_
 from ..exceptions import HeaderError
 from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
-from .criterion import Columns, Condition, Fault, Parameters, not_names, not_text
+from .criterion import Columns, Condition, Fault, Parameters, frozen, not_names, not_text
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -122,10 +123,11 @@ class EqualIfKnown(_Compared):
 
 @dataclass(frozen=True)
 class Required(Condition):
-    """One of some values, whatever the frame's is."""
+    """One of some values, whatever the frame's is: None is a null; 1 and True are two in a column of text."""
 
     column: str
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] = field(compare=False)
+    typed: Hashable
 
     setting = "require"
 
@@ -135,13 +137,15 @@ class Required(Condition):
 
     @classmethod
     def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return [cls(name, _several(value)) for name, value in selector.require.items()]
+        return [cls(name, _several(value), frozen(value)) for name, value in selector.require.items()]
 
     @classmethod
     def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
         found: Any = selector.require
-        if not isinstance(found, Mapping):
-            yield Fault("require", f"has the require {found!r}", "Write a mapping of columns to values.")
+        if not isinstance(found, dict | MappingProxyType):
+            yield Fault(
+                "require", f"has a require of the type {type(found).__name__}", "Write a dict of columns to values."
+            )
             return
         for name, value in found.items():
             if not all(isinstance(each, Hashable) for each in _several(value)):
@@ -158,8 +162,10 @@ class Required(Condition):
                 yield Fault("require", said, "Write a value that it can hold.")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
-        forms = self._forms(columns)
-        return columns[self.column] == forms[0] if len(forms) == 1 else columns[self.column].in_(forms)
+        column, forms = columns[self.column], self._forms(columns)
+        known = [value for value in forms if value is not None]
+        fits: ColumnElement[bool] = column == known[0] if len(known) == 1 else column.in_(known)
+        return or_(column.is_(None), fits) if None in forms else fits
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         allowed = " or ".join(map(str, self._forms(dict(record.table().c.items()))))

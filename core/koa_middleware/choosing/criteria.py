@@ -44,4 +44,4 @@ def faults(selector: CalibrationSelector, orm_class: type[ORMCalibration]) -> li
 
 def may_be_chosen(record: Any) -> bool:
     """Whether this is a record, and one that was not flagged as bad."""
-    return record is not None and bool(NotBad.test(record.quality))
+    return isinstance(record, ORMCalibration) and bool(NotBad.test(record.quality))

@@ -7,8 +7,9 @@ the check of its indexes all read criteria; no rule is written anywhere else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from sqlalchemy import Column, ColumnElement, false, func, not_
 
@@ -161,9 +162,25 @@ def not_text(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
 
 
 def not_names(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
-    """Fault of a setting that should be a tuple of column names and is not."""
+    """Fault of a setting that should be a tuple of column names, or a list or a set, and is not."""
     found = getattr(selector, setting)
     if isinstance(found, str):
         yield Fault(setting, f"has text as its {setting}", f"Write ({found!r},), a tuple.")
-    elif not isinstance(found, Iterable) or not all(isinstance(name, str) for name in found):
+    elif not isinstance(found, tuple | list | set | frozenset):
+        yield Fault(setting, f"has a {setting} of the type {type(found).__name__}", "Write a tuple of column names.")
+    elif not all(isinstance(name, str) for name in found):
         yield Fault(setting, f"has the {setting} {found!r}", "Write a tuple of column names.")
+
+
+def frozen(setting: Any) -> Hashable:
+    """Give what stands for a setting in a comparison: equal only where values, their types and their text are."""
+    kind = type(setting)
+    if kind is str or setting is None:
+        return cast(Hashable, setting)
+    if isinstance(setting, tuple | list):
+        return tuple([frozen(each) for each in setting])
+    if isinstance(setting, dict | MappingProxyType):
+        return dict, tuple([(frozen(name), frozen(value)) for name, value in setting.items()])
+    if isinstance(setting, set | frozenset):
+        return frozenset(map(frozen, setting))
+    return (kind, str(setting), setting) if isinstance(setting, Hashable) else (kind, repr(setting))

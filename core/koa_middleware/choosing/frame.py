@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import Column
 
 from ..exceptions import HeaderError
-from ..instrument.forms import is_wildcard
+from ..instrument.forms import is_masked, is_wildcard
 from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
 
 
 def says_nothing(value: Any) -> bool:
-    """Whether a value, in any form, is none: None, NaN, empty, or a word that stands for "any"."""
-    return is_wildcard(value) or bool(value != value)
+    """Whether a value, in any form, is none: None, NaN, masked, empty, or a word that stands for "any"."""
+    return is_wildcard(value) or is_masked(value) or bool(value != value)
 
 
 class Frame:

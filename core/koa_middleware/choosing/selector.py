@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -20,7 +19,7 @@ from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .conditions import Admitted, NotBad, OfType
 from .criteria import criteria_of, faults, may_be_chosen, misdeclared
-from .criterion import Criterion, Fault
+from .criterion import Criterion, Fault, frozen
 from .explanation import Explanation, explain
 from .limits import Finite
 from .order import in_order
@@ -54,8 +53,8 @@ class CalibrationSelector:
         when it is asked for by name, or the values are there.
     match_if_known : tuple of str
         Columns that are equal where both sides have them.
-    require : mapping
-        Column values that the calibration must have; a tuple of values means any of them.
+    require : dict
+        Column values that the calibration must have; a tuple of values means any of them, None a null.
     max_age : datetime.timedelta or None
         Largest distance in time, inclusive.
     direction : str
@@ -73,17 +72,17 @@ class CalibrationSelector:
     direction: str = "nearest"
     time: str = "mjd_start"
 
-    _sound: tuple[Any, ...] = ()  # settings that were checked
+    _sound: Hashable = None  # settings that were checked
     _plans: Mapping[Any, Any] = MappingProxyType({})  # by an instrument's class, with the settings that they are of
 
     def __init__(self, **overrides: Any) -> None:
         for name in sorted(set(overrides) - set(SETTINGS)):
             raise _error(self, Fault(name, f"has no setting {name}", f"Its settings are {', '.join(SETTINGS)}."))
         vars(self).update(overrides)
-        settings = _settings(self)
-        if vars(type(self)).get("_sound") != settings:
-            _check(_Declaration.of(self))
-            type(self)._sound = tuple(map(_copied, settings))
+        declaration = _Declaration.of(self)
+        if vars(type(self)).get("_sound") != declaration.settings:
+            _check(declaration)
+            type(self)._sound = declaration.settings
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_plans"}
@@ -125,11 +124,11 @@ class CalibrationSelector:
         HeaderError
             When the frame lacks a value that the rule compares.
         """
-        compared = self.effective_input(input, db)
+        compared = self._compared(input, db)
         record = self._choose(compared, db)
         if may_be_chosen(record):
             return record
-        record = self.select_fallback(_normal(input, db), db)
+        record = self._one("select_fallback", self.select_fallback(_normal(input, db), db))
         if not may_be_chosen(record):
             raise self._not_found(compared, db)
         record.is_fallback = True
@@ -149,16 +148,46 @@ class CalibrationSelector:
             When the frame lacks a value that the rule compares.
         """
         try:
-            winner = self.select(input, db)
+            winner = choose(self, input, db)
         except CalibrationNotFoundError:
             winner = None
-        return self._explain(self.effective_input(input, db), db, winner, nearest)
+        return self._explain(self._compared(input, db), db, winner, nearest)
+
+    def _compared(self, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:
+        compared: Any = self.effective_input(input, db)
+        if compared is input or isinstance(compared, Mapping | ORMCalibration):
+            return compared  # type: ignore[return-value]
+        raise self._returned("effective_input", compared, "It should return a mapping of column values.")
+
+    def _candidates(self, values: Mapping[str, Any], db: Database) -> list[ORMCalibration]:
+        candidates: Any = self.get_candidates(values, db)
+        hint = "It should return a list of records."
+        if not isinstance(candidates, Iterable):
+            raise self._returned("get_candidates", candidates, hint)
+        found = list(candidates)
+        for each in found:
+            if not isinstance(each, ORMCalibration):
+                raise self._returned("get_candidates", each, hint, "among its records")
+        return found
+
+    def _one(self, method: str, record: Any) -> Any:
+        if record is None or isinstance(record, ORMCalibration):
+            return record
+        raise self._returned(method, record, "It should return a record, or None.")
+
+    def _returned(self, method: str, found: Any, hint: str, where: str = "") -> ConfigurationError:
+        return ConfigurationError(
+            f"The {method} of {type(self).__name__} returned {found!r}{where and f' {where}'}.",
+            hint,
+            setting=method,
+            variable=None,
+        )
 
     def _choose(self, compared: Mapping[str, Any], db: Database) -> Any:
         if self._overrides("get_candidates") or self._overrides("select_best"):
             values = _normal(compared, db)
-            candidates = [record for record in self.get_candidates(values, db) if may_be_chosen(record)]
-            return self.select_best(values, candidates) if candidates else None
+            candidates = [record for record in self._candidates(values, db) if may_be_chosen(record)]
+            return self._one("select_best", self.select_best(values, candidates)) if candidates else None
         prepared = self._plan(db.orm_class)
         found = _fetch(db, prepared.nearest, prepared.parameters(compared))
         if found and not may_be_chosen(found[0]):  # only in form, which an archive's statements do not see
@@ -175,7 +204,7 @@ class CalibrationSelector:
         parameters = prepared.parameters(compared)
         criteria: list[Criterion] = [each for each in prepared.criteria if not isinstance(each, OfType)]
         if self._overrides("get_candidates"):
-            candidates = self.get_candidates(_normal(compared, db), db)
+            candidates = self._candidates(_normal(compared, db), db)
             criteria = [NotBad(), Admitted(type(self).__name__, tuple(record.id for record in candidates))]
         return explain(db, prepared, parameters, criteria, winner, nearest)
 
@@ -202,13 +231,13 @@ class CalibrationSelector:
 
     def _plan(self, orm_class: type[ORMCalibration]) -> Plan:
         """Statements of this selector as it is declared now: its attributes may have changed since the last call."""
-        settings = _settings(self)
+        settings = frozen(_settings(self))
         owners = (self, type(self))  # the class, for an instance that was just made
         for owner in owners:
-            prepared: tuple[tuple[Any, ...], Plan] | None = vars(owner).get("_plans", {}).get(orm_class)
+            prepared: tuple[Hashable, Plan] | None = vars(owner).get("_plans", {}).get(orm_class)
             if prepared is not None and prepared[0] == settings:
                 return prepared[1]
-        prepared = tuple(map(_copied, settings)), _prepare(orm_class, _Declaration.of(self))
+        prepared = settings, _prepare(orm_class, _Declaration(type(self), settings, self))
         for owner in owners:
             owner._plans = {**vars(owner).get("_plans", {}), orm_class: prepared}
         return prepared[1]
@@ -225,12 +254,12 @@ class _Declaration:
     """What a selector declares now; equal ones share what is checked and prepared of it."""
 
     kind: type[CalibrationSelector]
-    frozen: tuple[Any, ...]
+    settings: Hashable
     selector: CalibrationSelector = field(compare=False)
 
     @classmethod
     def of(cls, selector: CalibrationSelector) -> Self:
-        return cls(type(selector), tuple(map(_frozen, _settings(selector))), selector)
+        return cls(type(selector), frozen(_settings(selector)), selector)
 
 
 @lru_cache(maxsize=512)
@@ -245,22 +274,6 @@ def _prepare(orm_class: type[ORMCalibration], declaration: _Declaration) -> Plan
     for fault in faults(selector, orm_class):
         raise _error(selector, fault)
     return Plan(orm_class, criteria_of(selector), selector.time)
-
-
-def _frozen(setting: Any) -> Any:
-    """Give a setting, or what stands for it, hashable."""
-    if isinstance(setting, dict | MappingProxyType):
-        return tuple((name, _frozen(value)) for name, value in setting.items())
-    if isinstance(setting, tuple | list):
-        return tuple(map(_frozen, setting))
-    return setting if isinstance(setting, Hashable) else repr(setting)
-
-
-def _copied(setting: Any) -> Any:
-    """Give a setting as it is now, whatever is changed in it later."""
-    if isinstance(setting, dict | MappingProxyType):
-        return {name: _copied(value) for name, value in setting.items()}
-    return copy(setting) if isinstance(setting, list | set) else setting
 
 
 def _error(selector: CalibrationSelector, fault: Fault) -> ConfigurationError:
@@ -307,7 +320,9 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
     record = selector.select(_normal(values, db) if programmed else values, db)
     if may_be_chosen(record):
         return record
-    found = "nothing" if record is None else f"{record.filename}, whose quality is {record.quality}"
+    found = "nothing" if record is None else repr(record)
+    if isinstance(record, ORMCalibration):
+        found = f"{record.filename}, whose quality is {record.quality}"
     raise CalibrationNotFoundError(
         f"The select of {type(selector).__name__} returned {found}.",
         "It should return a record that may be chosen, or raise CalibrationNotFoundError.",

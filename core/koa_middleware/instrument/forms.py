@@ -23,7 +23,7 @@ _VERSIONS = {f"{number:03d}" for number in range(1, 1000)}
 #: PostgreSQL's names of its types, or how they begin.
 _INTEGERS = ("smallint", "integer", "bigint")
 _DOUBLES = ("double precision", "real")
-_NOT_AS_TEXT = (*_DOUBLES, "numeric", "boolean")  # Python writes these in another way
+_NOT_AS_TEXT = (*_DOUBLES, "numeric", "boolean", "bytea", "json")  # Python writes these in another way
 
 
 def is_wildcard(value: Any) -> bool:
@@ -108,7 +108,7 @@ class _Text(Form):
         return parse_iso(str(value)).text
 
     def in_postgres(self, name: str, remote_type: str) -> InPostgres:
-        if remote_type.startswith(_NOT_AS_TEXT):
+        if remote_type.startswith(_NOT_AS_TEXT) or remote_type.endswith("[]"):
             return super().in_postgres(name, remote_type)
         value = self._timestamp(name, remote_type) if remote_type.startswith("timestamp") else f"{name}::text"
         value = f'({value} COLLATE "C")'
@@ -258,6 +258,8 @@ class _Number(Form):
             value = _said(value)
             if value is None:
                 return None
+            if isinstance(value, bool):
+                raise ValueError("not a number")
             try:
                 value = float(value)
             except (ValueError, TypeError) as error:
@@ -304,14 +306,21 @@ VERSION, TIME, CHECKSUM, FILENAME = _Version(), _Time(), _Checksum(), _Filename(
 NUMBER, WHOLE_NUMBER, TRUTH = _Number(), _WholeNumber(), _Truth()
 
 
+def is_masked(value: Any) -> bool:
+    """Whether a value is one that its array or table masks."""
+    return getattr(value, "ndim", None) == 0 and bool(getattr(value, "mask", False))
+
+
 def _plain(value: Any) -> Any:
-    """Give a value as Python has it: bytes are text, what is not a number is None, and a collection is no value."""
-    if getattr(value, "ndim", None) == 0:
+    """Give a value as Python has it: bytes are text, what is masked or not a number is None, several are no value."""
+    if is_masked(value):
+        return None
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "dtype"):
         is_time = getattr(value.dtype, "kind", "") == "M"
         value = value.item() if not is_time else str(value) if value == value else None
-    if isinstance(value, bytes):
-        value = value.decode(errors="surrogateescape")
-    if isinstance(value, Collection) and not isinstance(value, str):
+    if isinstance(value, bytes | bytearray | memoryview):
+        value = bytes(value).decode(errors="surrogateescape")
+    if (isinstance(value, Collection) and not isinstance(value, str)) or getattr(value, "ndim", 0) != 0:
         raise ValueError(f"a {type(value).__name__}, not one value")
     return value if value == value else None
 

@@ -121,6 +121,14 @@ class ORMCalibration(DeclarativeBase):
                     instrument=str(name),
                     distribution="",
                 )
+            for setting in ("cal_types", "version_family"):
+                if isinstance(found := getattr(cls, setting), str):
+                    raise InvalidPluginError(
+                        f"The class {cls.__name__} has text as its {setting}.",
+                        f"Write ({found!r},), with the comma that makes it a tuple.",
+                        instrument=str(name),
+                        distribution="",
+                    )
             # A registry for each class, so that each database file holds one instrument's tables and two classes
             # of one name don't meet. SQLAlchemy reads it from this name when it maps a subclass.
             cls.metadata = MetaData(naming_convention=_NAMES)

@@ -227,7 +227,7 @@ class LocalCopy:
         self._database.execute(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", (identifier,))
         self._database.execute(
             f"INSERT OR REPLACE INTO {self._conflicts} (id, filename, reason, local_id, record) VALUES (?, ?, ?, ?, ?)",
-            (identifier, filename, reason, local_id, json.dumps(values, default=str)),
+            (identifier, filename, reason, local_id, json.dumps(values, default=_as_text)),
         )
 
     def _evict(self, rows: Sequence[Row], holders: dict[str, str]) -> None:
@@ -264,3 +264,8 @@ def open_copy(local: LocalDatabase[Any]) -> Iterator[LocalCopy]:
     """
     with local.driver_connection() as connection:
         yield LocalCopy(local, connection)
+
+
+def _as_text(value: Any) -> str:
+    """Give a value that JSON does not know, such that it is refused again for what it was refused for."""
+    return bytes(value).decode(errors="surrogateescape") if isinstance(value, memoryview) else str(value)
