@@ -299,7 +299,7 @@ def test_local_records_are_never_touched_and_conflicts_are_listed_and_reachable(
     assert store.local_db.find(theirs.id).checksum == "sha256:" + 64 * "0"
     assert store.local_db.query_by_id(mine.id).origin == "LOCAL"
     for each in (theirs, of_my_size):
-        with pytest.raises(DownloadError, match=rf"{each.filename} cannot be downloaded: a LOCAL"):
+        with pytest.raises(DownloadError, match=rf"{each.filename} cannot be downloaded: another calibration"):
             store.get_calibration_by_id(each.id)
     server.execute(f"DELETE FROM {TABLE}")
     assert store.sync_from_remote().conflicts == []
