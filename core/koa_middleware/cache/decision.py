@@ -59,11 +59,6 @@ class Terms:
     offline: bool = False
     has_url: bool = True
 
-    @property
-    def can_download(self) -> bool:
-        """Whether there is a server to ask."""
-        return self.has_url and not self.offline
-
 
 class Here(NamedTuple):
     """The file can be used where it is."""
