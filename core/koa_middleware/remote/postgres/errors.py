@@ -13,9 +13,14 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
 
 
+def init_command(table: Table) -> str:
+    """Give the command that sets an archive up for an instrument's table."""
+    return f"koa-cal remote init -i {table.name.removesuffix('_calibrations')}"
+
+
 def init_hint(table: Table) -> str:
     """Say how an archive is set up for an instrument's table."""
-    return f"Its owner sets it up with: koa-cal remote init -i {table.name.removesuffix('_calibrations')}"
+    return f"Its owner sets it up with: {init_command(table)}"
 
 
 @contextmanager

@@ -47,10 +47,10 @@ class PostgresRemote(Generic[R]):
         with connected(self.database.engine, self.orm_class.table()) as source:
             yield source
 
-    def rows_of(self, ids: Sequence[str]) -> list[Batch]:
+    def rows_of(self, ids: Sequence[str]) -> Batch:
         """Rows of some ids."""
-        with self.connected() as source, source.reading(None) as reading:
-            return list(reading.rows_of(ids))
+        with self.connected() as source, source.reading(None, None) as reading:
+            return reading.rows_of(ids)
 
     def publish(
         self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool]
