@@ -29,6 +29,7 @@ def take_over_history(table: Table, there: Catalog) -> Iterator[str]:
     """
     if _history(table) not in there.relations:
         return
+    yield f"LOCK TABLE {quote(table.name)}"  # so that nobody judges a record meanwhile
     step = "row_number * interval '1 microsecond'"
     yield f"""INSERT INTO {quote(feed_name(table))} (n, id, op, at, quality, who, why, token)
     SELECT row_number, id, 'flagged', max(own - {step}) OVER (ORDER BY row_number) + {step},
