@@ -221,10 +221,13 @@ class SetUp:
         Statements by which the owner lets others read and publish.
     unfit : list of UnfitRow
         Rows from before the checks, which any change to them has to mend.
+    statements : list of str
+        What was run, or would be, in one transaction; empty where nothing was missing.
     """
 
     grants: list[str]
     unfit: list[UnfitRow]
+    statements: list[str]
 
 
 class Remote(Protocol[R]):
@@ -258,7 +261,7 @@ class Remote(Protocol[R]):
         ...
 
     def publish(
-        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool]
+        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool], who: str
     ) -> list[Settled]:
         """Take records in, all or none; one that is there already stays as it is.
 
@@ -269,6 +272,8 @@ class Remote(Protocol[R]):
             Called with all that are new, before anyone sees their rows.
         is_taken_here : callable
             Whether a file name belongs to another record of the publisher.
+        who : str
+            The publisher.
 
         Returns
         -------
@@ -291,13 +296,17 @@ class Remote(Protocol[R]):
         """
         ...
 
-    def set_up(self, reader: str, publisher: str) -> SetUp:
+    def set_up(self, reader: str, publisher: str, *, resweep: bool = False, run: bool = True) -> SetUp:
         """Make or complete what the archive needs, for its owner; running it again changes nothing.
 
         Parameters
         ----------
         reader, publisher : str
             Roles that the grants name.
+        resweep : bool
+            Whether all who follow the archive are asked to read everything once.
+        run : bool
+            Whether to do it; else it is only told.
         """
         ...
 

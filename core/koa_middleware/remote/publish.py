@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ..database.flags import note_flag
+from ..database.flags import note_flag, this_user
 from ..database.local import LocalDatabase
 from ..exceptions import CalibrationNotFoundError
 from .bookmark import Superseded
@@ -78,7 +78,7 @@ def publish(
     records = [row for row in chosen if row["origin"] == "LOCAL"]
     if not records:
         return PublishResult(0, len(chosen))
-    settled = remote.publish(records, upload, lambda name: bool(local.count(filename=name)))
+    settled = remote.publish(records, upload, lambda name: bool(local.count(filename=name)), this_user())
     new = sum(each.is_new for each in settled)
     names = {each.row["id"]: (own["id"], own["filename"]) for own, each in zip(records, settled, strict=True)}
     return PublishResult(new, len(chosen) - new, _take_back(local, remote, names, place))

@@ -9,7 +9,8 @@ from sqlalchemy import Column, Table
 
 from ...instrument.values import form_of
 from ..protocol import Batch, Row
-from .schema import default_literal, quote
+from .identifiers import quote
+from .schema import default_literal
 
 #: How the names of PostgreSQL's text types begin.
 TEXT_TYPES = ("text", "character", "name", '"char"')
