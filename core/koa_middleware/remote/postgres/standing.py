@@ -11,7 +11,7 @@ from sqlalchemy import Table
 from ..protocol import Mark, State
 from .errors import init_command
 from .position import Position, columns_digest
-from .schema import FEED_TRIGGERS, feed_name, quote
+from .identifiers import FEED_TRIGGERS, feed_name, quote
 
 _HISTORY = "its history is not the one that this copy follows, as after a failover, a crash or a restored backup"
 _TRIGGERS = "its triggers were switched off or made anew since the last sync"

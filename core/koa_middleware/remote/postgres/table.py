@@ -18,7 +18,7 @@ from ..protocol import Batch, Entry, Mark, Page, Row, State
 from .engine import read_all_times
 from .errors import host_of, init_hint, remote_errors
 from .position import Position
-from .schema import FEED_TRIGGERS, feed_name, quote
+from .identifiers import FEED_TRIGGERS, feed_name, quote
 from .standing import Standing, question
 from .values import TEXT_TYPES, batch_of, is_required, selection
 
