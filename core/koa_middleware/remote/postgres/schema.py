@@ -17,6 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...instrument.values import form_of
 from ..protocol import UnfitRow
+from .literals import default_literal
 
 #: Column with the number of the transaction that last wrote the row.
 SYNC_COLUMN = "sync_xid"
@@ -48,15 +49,6 @@ def withdrawn_name(table: Table) -> str:
 def history_name(table: Table) -> str:
     """Name of the table that says who changed a record's quality and why."""
     return f"{table.name}_quality_history"
-
-
-def default_literal(column: Column[Any]) -> str | None:
-    """Give a column's constant default as SQL; None where it has none."""
-    default: Any = column.default
-    if default is None or not default.is_scalar:
-        return None
-    value = default.arg
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
 def initialise(engine: Engine, table: Table) -> list[UnfitRow]:

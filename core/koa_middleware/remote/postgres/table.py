@@ -16,11 +16,11 @@ from sqlalchemy import Engine, Table
 
 from ...exceptions import KoaMiddlewareError, SchemaMismatchError
 from ..protocol import Batch, Row, State
-from .engine import read_all_times
+from .engine import SETTINGS, prepare
 from .errors import host_of, init_hint, remote_errors
 from .schema import SYNC_COLUMN, quote, withdrawn_name
 from .snapshot import Snapshot, columns_digest
-from .values import TEXT_TYPES, batch_of, is_required, selection
+from .values import batch_of, is_required, order_of_ids, selection
 
 #: Rows in one fetch, and in one local transaction.
 BATCH = 10_000
@@ -98,7 +98,7 @@ class PostgresSource:
             EXISTS (SELECT 1 FROM unnest(%s::bigint[]) AS x WHERE {reopened})"""
         # The lock comes before the snapshot: a rewritten or truncated table looks empty to an older snapshot.
         lock = f"LOCK TABLE {self.name}, {self.withdrawn} IN ACCESS SHARE MODE"
-        start = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {lock}; " if begin else ""
+        start = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS}; {lock}; " if begin else ""
         with remote_errors(self.engine, self.table):
             self.cursor.execute(start + sql, (self.name, self.name, list(known.open_xids) if known else []))
             *history, snapshot, standby, columns, newest_xid, is_reopened = self.cursor.fetchone()
@@ -164,8 +164,9 @@ class PostgresReading:
 
     def sweep(self, after: str) -> Generator[Batch]:
         """All rows whose id comes after a given one, in the order of their ids' code points."""
-        key = 'id COLLATE "C"' if self._there.columns["id"].startswith(TEXT_TYPES) else "id"
-        where = f"WHERE {key} > %s" if after else ""
+        encoding = self._source.cursor.connection.get_parameter_status("server_encoding")
+        key, last = order_of_ids(self._there.columns["id"], encoding)
+        where = f"WHERE {key} > {last}" if after else ""
         sql = f"SELECT {self._selection()} FROM {self._source.name} {where} ORDER BY {key}"
         return self._rows(self._stream(sql, (after,) if after else ()))
 
@@ -224,7 +225,7 @@ def connected(engine: Engine, table: Table) -> Iterator[PostgresSource]:
         arguments, options = engine.dialect.create_connect_args(engine.url)
         connection = cast(Any, engine.dialect.connect(*arguments, **options))
     try:
-        read_all_times(connection)
+        prepare(connection, host_of(engine))
         connection.autocommit = True  # transactions begin and end by statements of ours
         yield PostgresSource(engine, table, connection)
     finally:
