@@ -18,6 +18,7 @@ from .catalog import Catalog
 from .checks import check_statements
 from .feed_schema import feed_statements
 from .identifiers import feed_name, quote
+from .literals import default_literal
 
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -52,15 +53,6 @@ class Plan(NamedTuple):
         begin = f"BEGIN ISOLATION LEVEL {READ_COMMITTED['isolation_level']}"
         here = f"SET LOCAL search_path = {self.schema}"
         return [f"{statement};" for statement in (begin, here, _ALONE, *self.statements, "COMMIT")]
-
-
-def default_literal(column: Column[Any]) -> str | None:
-    """Give a column's constant default as SQL; None where it has none."""
-    default: Any = column.default
-    if default is None or not default.is_scalar:
-        return None
-    value = default.arg
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
 def initialise(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
