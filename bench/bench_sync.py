@@ -1,4 +1,4 @@
-"""Following a remote table: the first sync, one with nothing new, and a hundred clients at once."""
+"""Following a remote table: the first sync, one with nothing new, a hundred clients at once, and the writer's cost."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from time import perf_counter
 from typing import Any
 
 from koa_middleware.database.local import LocalDatabase
+from koa_middleware.remote.local_copy import open_copy
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.servers import remote_at
-from koa_middleware.remote.sync import synchronise
+from koa_middleware.remote.sync import follow, synchronise
 from koa_middleware.testing.postgres import PostgresServer
 from made import COLUMNS, ORM, TABLE
 from measuring import Row, at_most, medians, row
@@ -51,8 +52,13 @@ def rows(quick: bool) -> Iterable[Row]:
         yield _first_sync(url, folder, first, rounds=1 if quick else 5)
         big = _archive(server, "large", large)
         yield _memory(big, folder / "memory.db", large)
-        yield _nothing_new(_archive(server, "small", 1_000), big, folder, large, rounds=5 if quick else 50)
+        small = _archive(server, "small", 1_000)
+        rounds = 5 if quick else 50
+        yield _nothing_new(small, big, folder, large, rounds)
+        yield _nothing_new_on_an_open_connection(big, folder / "memory.db", large, rounds)
+        yield _conflicts(small, folder / "conflicts.db", 400 if quick else 4_000, rounds)
         yield _many(url, folder, first)
+        yield from _writing(server.url_for("small"), first)
 
 
 def local_copy(path: str | Path) -> LocalDatabase[Any]:
@@ -120,6 +126,49 @@ def _nothing_new(small: str, large: str, folder: Path, size: int, rounds: int) -
     found = medians(calls, rounds, warm_up=3)
     what = f"sync with nothing new, {size:,} rows"
     return row(what, found["large"], "in 1,000 rows", found["small"], 1.3, "connecting, one round trip, one commit")
+
+
+def _nothing_new_on_an_open_connection(url: str, path: Path, size: int, rounds: int) -> Row:
+    local, remote = local_copy(path), remote_at(url, ORM)
+    with open_copy(local) as copy, remote.connected() as source:
+        times = medians({"ours": lambda _: follow(local, copy, source, remote.host)}, rounds, warm_up=3)
+    return at_most(f"nothing new, {size:,} rows, connection open", times["ours"], 0.005, "one round trip, one commit")
+
+
+def _conflicts(url: str, path: Path, number: int, rounds: int) -> Row:
+    local, remote = local_copy(path), remote_at(url, ORM)
+    synchronise(local, remote)
+    plain = local_copy(path.with_name("plain.db"))
+    synchronise(plain, remote)
+    apart = f"""INSERT INTO {TABLE}_conflicts (id, filename, reason, local_id, record)
+        WITH RECURSIVE count(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM count WHERE i < {number})
+        SELECT 'apart-' || i, i || '.fits', 'a LOCAL record has this file name', 'mine-' || i, '{{}}' FROM count"""
+    with local.begin() as connection:
+        connection.exec_driver_sql(apart)
+    found = medians(
+        {"apart": lambda _: synchronise(local, remote), "none": lambda _: synchronise(plain, remote)}, rounds, warm_up=3
+    )
+    return row(f"nothing new, {number:,} conflicts", found["apart"], "no conflict", found["none"], 1.3)
+
+
+def _writing(url: str, size: int) -> Iterable[Row]:
+    """One transaction of many rows, and one row alone, with the feed and without."""
+    engine = postgresql_engine(url)
+    bare = f"CREATE TABLE bare_{TABLE} (LIKE {TABLE} INCLUDING ALL)"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(bare)
+
+    def write(table: str, number: int) -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(FILL.replace(TABLE, table).replace("'HB.'", f"'{perf_counter()}.'"), (number,))
+
+    for number, rounds in ((size, 3), (1, 20)):
+        found = medians(
+            {name: lambda _, name=name, number=number: write(name, number) for name in (TABLE, f"bare_{TABLE}")}, rounds
+        )
+        ours, without = found[TABLE], found[f"bare_{TABLE}"]
+        each = f"{1e6 * (ours - without) / number:.0f} us for each row"
+        yield row(f"writing {number:,} rows at once", ours, "without triggers", without, None, each)
 
 
 def _many(url: str, folder: Path, size: int) -> Row:

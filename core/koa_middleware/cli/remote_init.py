@@ -29,25 +29,30 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--publisher", metavar="ROLE", default="koa_publisher", help="the role that publishes (koa_publisher)"
     )
+    command.add_argument("--resweep", action="store_true", help="let all who follow the archive read everything once")
+    command.add_argument("--sql", action="store_true", help="print what would be run, for psql, and run nothing")
     add_instrument(command)
     add_json(command)
 
 
 def run(options: Namespace) -> int:
-    """Create the instrument's table on the server, and print the grants for its owner to run."""
+    """Create the instrument's table on the server and print the grants for its owner to run, or print the SQL only."""
     from ..remote.servers import require_remote
 
     with open_for(options) as store, closing(require_remote(store.settings, store.orm_class)) as remote:
-        done = remote.set_up(options.reader, options.publisher)
+        done = remote.set_up(options.reader, options.publisher, resweep=options.resweep, run=not options.sql)
         table, database = store.orm_class.table().name, remote.name
     _tell_unfit(done.unfit)
     if options.json:
-        unfit = [vars(row) for row in done.unfit]
-        print_json({"table": table, "database": database, "grants": done.grants, "unfit": unfit})
+        said = {**vars(done), "unfit": [vars(row) for row in done.unfit]}
+        print_json({"table": table, "database": database, **said})
+    elif options.sql:
+        _print_sql(done.statements)
+        if not done.statements:
+            say(f"{table} on {database} has all that it needs; there is nothing to run.")
     else:
         say(f"{table} is set up on {database}. Grant the roles their rights with:")
-        for statement in done.grants:
-            print_text(statement)
+        _print_sql(done.grants)
     return 0
 
 
@@ -61,3 +66,8 @@ def _tell_unfit(rows: Sequence[UnfitRow]) -> None:
             f"{len(rows)} old values are read in form where they have one, "
             "but their rows cannot be changed until they are corrected."
         )
+
+
+def _print_sql(statements: Sequence[str]) -> None:
+    for statement in statements:
+        print_text(statement)

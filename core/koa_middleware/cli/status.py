@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import add_instrument, add_json
 from .context import open_for
-from .output import print_conflicts, print_json, print_table, size
+from .output import print_conflicts, print_json, print_table, print_wrapped, size
 
 if TYPE_CHECKING:
     from ..store import CalibrationStore
@@ -23,6 +23,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print what the store holds."""
+    from ..remote.bookmark import last_noticed
     from ..remote.servers import without_password
 
     with open_for(options) as store:
@@ -43,16 +44,19 @@ def run(options: Namespace) -> int:
             "last_sync": store.last_sync,
             "offline": store.settings.offline,
         }
-        conflicts = store.conflicts()
+        conflicts, noticed = store.conflicts(), last_noticed(store.local_db)
     if options.json:
         names = ("cal_type", "origin", "quality", "records", "newest")
         counted = [dict(zip(names, row, strict=True)) for row in counts]
-        print_json({**facts, "counts": counted, "conflicts": [vars(conflict) for conflict in conflicts]})
+        apart = [vars(conflict) for conflict in conflicts]
+        print_json({**facts, "noticed": noticed, "counts": counted, "conflicts": apart})
     else:
         shown = {**facts, "file_bytes": size(sum(files)), "last_sync": facts["last_sync"] or "never"}
         print_table(("", "value"), [(name.replace("_", " "), value) for name, value in shown.items()])
         if counts:
             print_table(("type", "origin", "quality", "records", "newest (UTC)"), counts)
+        for sentence in noticed:
+            print_wrapped(sentence)
         print_conflicts(conflicts)
     return 0
 

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from .arguments import add_instrument, add_json
 from .context import open_for
+from .messages import say
 from .output import print_conflicts, print_json, print_text
 
 ABOUT = "bring the local database up to date with the archive"
@@ -22,6 +23,9 @@ def run(options: Namespace) -> int:
     """Bring the local database up to date; names what is in conflict."""
     with open_for(options) as store:
         result = store.sync_from_remote(full=options.full)
+        conflicts = result.conflicts
+    for sentence in result.noticed:
+        say(sentence)
     if options.json:
         print_json(
             {
@@ -29,10 +33,11 @@ def run(options: Namespace) -> int:
                 "changed": result.changed,
                 "withdrawn": result.withdrawn,
                 "full": result.full,
-                "conflicts": [vars(conflict) for conflict in result.conflicts],
+                "noticed": result.noticed,
+                "conflicts": [vars(conflict) for conflict in conflicts],
             }
         )
     else:
         print_text(f"{result.added} added, {result.changed} changed, {result.withdrawn} withdrawn")
-        print_conflicts(result.conflicts)
+        print_conflicts(conflicts)
     return 0

@@ -1,18 +1,23 @@
-"""How far a local copy of a remote is: one row of the table ``<table>_sync``, which a first sync makes."""
+"""How far a local copy of a remote is: one row of the table ``<table>_sync``, which a first sync writes."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
 
+_COLUMNS = ("revision", "bookmark", "seen", "sweep_after", "synced_at", "settled", "noticed")
+_TEXTS = ("bookmark", "seen", "sweep_after", "noticed")
+
 #: SQL that is true of a row that a sync can go on from.
-_USABLE = """typeof(revision) = 'integer' AND revision BETWEEN 0 AND 1 << 62 AND typeof(bookmark) IN ('null', 'text')
-    AND typeof(sweep_after) IN ('null', 'text') AND instr(ifnull(sweep_after, ''), char(0)) = 0
-    AND ifnull(synced_at, 0) BETWEEN 0 AND 253402300799"""
+_USABLE = f"""typeof(revision) = 'integer' AND revision BETWEEN 0 AND 1 << 62
+    AND {" AND ".join(f"typeof({name}) IN ('null', 'text')" for name in _TEXTS)}
+    AND instr(ifnull(sweep_after, ''), char(0)) = 0 AND json_valid(ifnull(noticed, '[]'))
+    AND typeof(settled) IN ('null', 'integer') AND ifnull(synced_at, 0) BETWEEN 0 AND 253402300799"""
 
 
 class Superseded(Exception):  # noqa: N818 - a signal, not an error
@@ -28,17 +33,26 @@ class CopyState:
     revision : int
         Grows with every change of the copy.
     bookmark : str or None
-        The remote's word for what the copy has seen; None before the first sync.
+        The remote's word for what the copy has followed; None before the first sync.
+    seen : str or None
+        The remote's word for the newest view from which the copy has taken a row.
     sweep_after : str or None
         A reading of the whole remote has come to this id; None when none is under way.
     synced_at : float or None
         End of the last complete sync, seconds since 1970-01-01 UTC by the local clock.
+    settled : int or None
+        Number of the local feed's entry up to which changes here were tried on the rows that are kept apart.
+    noticed : str or None
+        What the last complete sync noticed: a JSON list of sentences.
     """
 
     revision: int = 0
     bookmark: str | None = None
+    seen: str | None = None
     sweep_after: str | None = None
     synced_at: float | None = None
+    settled: int | None = None
+    noticed: str | None = None
 
 
 class StateTable:
@@ -53,24 +67,16 @@ class StateTable:
 
     def __init__(self, connection: sqlite3.Connection, table_name: str) -> None:
         self._connection = connection
-        self._bare_name = f"{table_name}_sync"
-        self._name = quote(self._bare_name)
+        self._name = quote(f"{table_name}_sync")
 
     def exists(self) -> bool:
         """Whether a sync was ever begun, and left a row that it can go on from."""
-        known = "SELECT 1 FROM sqlite_master WHERE name = ?"
-        if self._connection.execute(known, (self._bare_name,)).fetchone() is None:
-            return False
         return self._connection.execute(f"SELECT 1 FROM {self._name} WHERE {_USABLE}").fetchone() is not None
 
     def create(self) -> None:
-        """Make the table and its row, anew where it is unusable."""
+        """Make the row, anew where it is unusable."""
         # In one transaction: a process killed half-way leaves nothing.
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {self._name} (one INTEGER PRIMARY KEY CHECK (one = 1),"
-            " revision INTEGER NOT NULL, bookmark TEXT, sweep_after TEXT, synced_at REAL)"
-        )
         if not self.exists():
             self._connection.execute(f"DELETE FROM {self._name}")
             self._connection.execute(f"INSERT INTO {self._name} (one, revision) VALUES (1, 0)")
@@ -78,23 +84,30 @@ class StateTable:
 
     def load(self) -> CopyState:
         """Read the row."""
-        columns = "revision, bookmark, sweep_after, synced_at"
-        return CopyState(*self._connection.execute(f"SELECT {columns} FROM {self._name}").fetchone())
+        return CopyState(*self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM {self._name}").fetchone())
 
-    def store(self, new: CopyState) -> None:
+    def store(self, new: CopyState, *, writing: bool) -> None:
         """Write the row, in the caller's transaction.
+
+        Parameters
+        ----------
+        new : CopyState
+        writing : bool
+            Whether the rows that the transaction writes get no entries of their own in the local feed.
 
         Raises
         ------
         Superseded
             When the row is no longer of the revision before.
         """
-        written = self._connection.execute(
-            f"UPDATE {self._name} SET revision = ?, bookmark = ?, sweep_after = ?, synced_at = ? WHERE revision = ?",
-            (new.revision, new.bookmark, new.sweep_after, new.synced_at, new.revision - 1),
-        ).rowcount
-        if not written:
+        setting = ", ".join(f"{name} = ?" for name in _COLUMNS)
+        sql = f"UPDATE {self._name} SET {setting}, writing = ? WHERE revision = ?"
+        if not self._connection.execute(sql, (*astuple(new), writing or None, new.revision - 1)).rowcount:
             raise Superseded
+
+    def end_writing(self) -> None:
+        """Let rows get entries again, before the caller's transaction is committed."""
+        self._connection.execute(f"UPDATE {self._name} SET writing = NULL")
 
 
 def last_synced(local: LocalDatabase[Any]) -> float | None:
@@ -102,3 +115,11 @@ def last_synced(local: LocalDatabase[Any]) -> float | None:
     with local.driver_connection() as connection:
         table = StateTable(connection, local.orm_class.table().name)
         return table.load().synced_at if table.exists() else None
+
+
+def last_noticed(local: LocalDatabase[Any]) -> list[str]:
+    """Give what the last complete sync noticed, in sentences."""
+    with local.driver_connection() as connection:
+        table = StateTable(connection, local.orm_class.table().name)
+        found: list[str] = json.loads((table.load().noticed if table.exists() else None) or "[]")
+    return found

@@ -10,15 +10,17 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..database.feed import feed_table
 from ..database.kept_apart import conflicts_table
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
 from ..exceptions import HeaderError, UnsafeFilenameError
 from ..instrument.orm import ORMCalibration
+from ..instrument.times import now_iso
 from .bookmark import CopyState, StateTable
-from .protocol import Batch, Row
+from .protocol import Batch, Entry, Mark, Page, Row
 from .rows import in_form
 
 
@@ -29,6 +31,15 @@ class Counts:
     added: int = 0
     changed: int = 0
     withdrawn: int = 0
+
+
+class _Known(NamedTuple):
+    """What is here under the id of a remote's row."""
+
+    filename: str
+    origin: str
+    checksum: str | None
+    quality: str
 
 
 class LocalCopy:
@@ -53,10 +64,11 @@ class LocalCopy:
         self._states = StateTable(connection, table.name)
         self._columns = table.c.keys()
         self._id, self._filename = self._columns.index("id"), self._columns.index("filename")
-        self._checksum = self._columns.index("checksum")
+        self._checksum, self._quality = self._columns.index("checksum"), self._columns.index("quality")
         self._required = [i for i, column in enumerate(table.c) if not column.nullable]
         self._evicted: set[str] = set()
         self._name, self._conflicts = quote(table.name), quote(conflicts_table(orm_class).name)
+        self._feed = quote(feed_table(orm_class).name)
         names = ", ".join(map(quote, self._columns))
         marks = ", ".join("?" * len(self._columns))
         self._insert = f"INTO {self._name} ({names}) VALUES ({marks})"
@@ -76,11 +88,13 @@ class LocalCopy:
         return self.state
 
     @contextmanager
-    def transaction(self, **changes: Any) -> Iterator[None]:
+    def transaction(self, *, follows: bool = True, **changes: Any) -> Iterator[None]:
         """Write rows and the copy's new state, together or not at all.
 
         Parameters
         ----------
+        follows : bool
+            Whether the local feed gets the remote's entries, rather than one for each row that is written here.
         **changes
             Fields of `CopyState` that get another value.
 
@@ -93,8 +107,9 @@ class LocalCopy:
         counts = replace(self.counts)
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            self._states.store(new)
+            self._states.store(new, writing=follows)
             yield
+            self._states.end_writing()
             self._database.execute("COMMIT")
         except BaseException:
             self.counts = counts
@@ -107,6 +122,40 @@ class LocalCopy:
         """Write how far the copy is, without rows; see `transaction`."""
         with self.transaction(**changes):
             pass
+
+    def begin_sweep(self, bookmark: str, noticed: Sequence[str]) -> None:
+        """Forget how far the copy is, and what it has of the remote's feed."""
+        with self.transaction(bookmark=bookmark, seen=bookmark, sweep_after="", noticed=json.dumps(noticed)):
+            self._database.execute(f"DELETE FROM {self._feed} WHERE archive_n IS NOT NULL")
+        self.sweeps_begun += 1
+
+    def end_sweep(self) -> None:
+        """Withdraw what comes after the last row; those who follow this copy read everything anew."""
+        with self.transaction(sweep_after=None):
+            self.withdraw_between(self.state.sweep_after or "", None, [])
+            if self.counts != Counts() or not self.sweeps_begun:
+                self._database.execute(f"INSERT INTO {self._feed} (op, at) VALUES ('resweep', ?)", (now_iso(),))
+
+    def follow(self, page: Page) -> None:
+        """Do what a page of the remote's feed tells."""
+        there = self.names_of(page.batch)
+        self.withdraw([entry.id for entry in page.entries if entry.id is not None and entry.id not in there])
+        self.take(page.batch)
+        self.record(page.entries)
+
+    def record(self, entries: Sequence[Entry]) -> None:
+        """Keep entries of the remote's feed that are not here yet."""
+        self._database.executemany(
+            f"INSERT INTO {self._feed} (id, op, at, quality, who, why, archive_n, archive_token) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (archive_n) DO NOTHING",
+            [(e.id, e.op, e.at, e.quality, e.who, e.why, e.n, e.token) for e in entries],
+        )
+
+    def contradicts(self, mark: Mark) -> bool:
+        """Whether the copy knows another entry of this number."""
+        known = f"SELECT archive_token FROM {self._feed} WHERE archive_n = ?"
+        found = self._database.execute(known, (mark.n,)).fetchone()
+        return found is not None and found[0] != mark.token
 
     def withdraw(self, ids: Sequence[str]) -> None:
         """Remove rows that are no longer in the remote table."""
@@ -157,12 +206,15 @@ class LocalCopy:
             identifier, filename = row[self._id], row[self._filename]
             rival = local_names.get(filename)
             own = known.get(identifier)
-            if own is not None and own[1] == "LOCAL":
-                if self._is_same(own, row) and rival in (None, identifier):
+            if own is not None and own.origin == "LOCAL":
+                if not (self._is_same(own, row) and rival in (None, identifier)):
+                    self._keep_row_apart(row, "a LOCAL record has this id", identifier)
+                elif self._is_judged_otherwise(identifier, own, row):
+                    said = f"it is {row[self._quality]} there, and was judged {own.quality} here; publish sends that"
+                    self._keep_row_apart(row, said, identifier)
+                else:
                     self._database.execute(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", (identifier,))
                     clean.append(row)
-                else:
-                    self._keep_row_apart(row, "a LOCAL record has this id", identifier)
             elif rival is not None:
                 self._keep_row_apart(row, "a LOCAL record has this file name", rival)
             else:
@@ -194,28 +246,30 @@ class LocalCopy:
 
     def _neighbours(
         self, rows: Sequence[Row]
-    ) -> tuple[dict[str, tuple[str, str, str | None]], dict[str, str], dict[str, str]]:
+    ) -> tuple[dict[str, _Known], dict[str, str], dict[str, str]]:
         """Give what is here under the rows' ids, and the LOCAL and the remote records that have their file names."""
         ids = json.dumps([row[self._id] for row in rows])
         names = json.dumps([row[self._filename] for row in rows])
-        select = f"SELECT id, filename, origin, checksum FROM {self._name} WHERE"
-        known = {
-            identifier: (filename, origin, checksum)
-            for identifier, filename, origin, checksum in self._database.execute(
-                f"{select} id IN (SELECT value FROM json_each(?))", (ids,)
-            )
-        }
+        select = f"SELECT id, filename, origin, checksum, quality FROM {self._name} WHERE"
+        by_id = self._database.execute(f"{select} id IN (SELECT value FROM json_each(?))", (ids,))
+        known = {identifier: _Known(*values) for identifier, *values in by_id}
         local_names: dict[str, str] = {}
         holders: dict[str, str] = {}
-        for identifier, filename, origin, _ in self._database.execute(
+        for identifier, filename, origin, *_ in self._database.execute(
             f"{select} filename IN (SELECT value FROM json_each(?))", (names,)
         ):
             (local_names if origin == "LOCAL" else holders)[filename] = identifier
         return known, local_names, holders
 
-    def _is_same(self, own: tuple[str, str, str | None], row: Row) -> bool:
-        filename, _, checksum = own
-        return checksum is not None and checksum == row[self._checksum] and filename == row[self._filename]
+    def _is_same(self, own: _Known, row: Row) -> bool:
+        return own.checksum is not None and (own.checksum, own.filename) == (row[self._checksum], row[self._filename])
+
+    def _is_judged_otherwise(self, identifier: str, own: _Known, row: Row) -> bool:
+        """Whether someone here set another quality; the remote's would take its place."""
+        if own.quality == row[self._quality]:
+            return False
+        judged = f"SELECT 1 FROM {self._feed} WHERE id = ? AND op = 'flagged' AND archive_n IS NULL"
+        return self._database.execute(judged, (identifier,)).fetchone() is not None
 
     def _keep_row_apart(self, row: Row, reason: str, local_id: str | None) -> None:
         values = dict(zip(self._columns, row, strict=True))
@@ -240,12 +294,23 @@ class LocalCopy:
         self._database.executemany(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", stale)
         self._evicted.update(identifier for (identifier,) in stale)
 
-    def settle(self) -> None:
-        """Give rows that were kept apart their place where nothing stands in their way any more."""
-        apart = self._local.conflicts()
-        if apart:
-            with self.transaction():
-                self.take(Batch([], [conflict.record for conflict in apart]))
+    def settle(self) -> int:
+        """Give rows that were kept apart their place where what stood in their way here has changed since.
+
+        Returns
+        -------
+        int
+            Number of the local feed's newest entry, up to which all changes here are considered.
+        """
+        newest: int = self._database.execute(f"SELECT ifnull(max(n), 0) FROM {self._feed}").fetchone()[0]
+        changed = f"SELECT id FROM {self._feed} WHERE n > :settled AND archive_n IS NULL"
+        apart = f"SELECT record FROM {self._conflicts} WHERE :settled IS NULL OR local_id IN ({changed})"
+        if self.state.settled != newest:
+            found = self._database.execute(apart, {"settled": self.state.settled}).fetchall()
+            if found:
+                with self.transaction():
+                    self.take(Batch([], [json.loads(record) for (record,) in found]))
+        return newest
 
     def holds_between(self, after: str, last: str) -> bool:
         """Whether any row has ``after < id <= last``."""

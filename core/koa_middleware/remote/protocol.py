@@ -37,20 +37,78 @@ class Batch:
     odd: list[Values] = field(default_factory=list)
 
 
+class Mark(NamedTuple):
+    """A place in a remote's feed: an entry's number and its random token, by which histories are told apart."""
+
+    n: int
+    token: str
+
+
+class Entry(NamedTuple):
+    """A change that a remote's feed tells of.
+
+    Attributes
+    ----------
+    n : int
+        Its number; numbers are in the order of the commits.
+    id : str or None
+        Of the record; None where it concerns all.
+    op : str
+        ``added``, ``changed``, ``flagged``, ``withdrawn``, or ``resweep``, which asks everybody to read everything once.
+    at : str
+        When it was committed, UTC by the remote's clock, in microseconds, ascending with `n`.
+    quality : str or None
+        The record's quality from then on.
+    who, why : str or None
+        Who did it, and the reason of a judgement.
+    token : str
+    """
+
+    n: int
+    id: str | None
+    op: str
+    at: str
+    quality: str | None
+    who: str | None
+    why: str | None
+    token: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some entries of a remote's feed, in order.
+
+    Attributes
+    ----------
+    entries : list of Entry
+    batch : Batch
+        The rows of their records as they are now; a record without a row was withdrawn.
+    bookmark : str
+        Stands for all entries up to the last of these.
+    """
+
+    entries: list[Entry]
+    batch: Batch
+    bookmark: str
+
+
 @dataclass(frozen=True)
 class State:
-    """How a remote stands to a client's bookmark.
+    """How a remote stands to a client.
 
     Attributes
     ----------
     bookmark : str
         Stands for all that the remote shows now; only the remote can read it.
     continues : bool
-        Whether the client's bookmark belongs to this history and to these columns, so that it can be followed.
-    behind : bool
-        Whether this server has not come as far as the client's bookmark yet, as a replica may.
+        Whether the client can follow from its bookmark. It cannot without one, when the feed does not tell all that
+        happened since, or when either side has got other columns.
     news : bool
-        Whether anything was written since the client's bookmark.
+        Whether the feed has entries after the client's bookmark.
+    behind : Mark or None
+        The newest entry of a standby that has not come as far as the client.
+    noticed : tuple of str
+        Why a client that has a bookmark cannot follow from it, and what keeps everybody from following; sentences.
     unknown_columns : tuple of str
         Columns that the instrument's class does not know.
     missing_columns : tuple of str
@@ -59,8 +117,9 @@ class State:
 
     bookmark: str
     continues: bool
-    behind: bool
     news: bool
+    behind: Mark | None = None
+    noticed: tuple[str, ...] = ()
     unknown_columns: tuple[str, ...] = ()
     missing_columns: tuple[str, ...] = ()
 
@@ -76,27 +135,36 @@ class Reading(Protocol):
 
     state: State
 
-    def withdrawn(self, since: str) -> Generator[list[str]]:
-        """Ids of rows that went since a bookmark and are not there now."""
-        ...
-
-    def changed(self, since: str) -> Generator[Batch]:
-        """Rows that were written since a bookmark."""
+    def pages(self, since: str) -> Generator[Page]:
+        """Give what the feed tells after a bookmark."""
         ...
 
     def sweep(self, after: str) -> Generator[Batch]:
         """All rows whose id comes after a given one, in the order of the ids' code points."""
         ...
 
+    def judgements(self) -> Generator[list[Entry]]:
+        """Give what a copy keeps of the feed when it reads the rows instead: the judgements, and the newest entries."""
+        ...
+
 
 class Source(Protocol):
     """A remote that is being read."""
 
-    def state(self, since: str | None) -> State:
-        """Tell how the remote stands to a bookmark; costs one round trip, whatever the number of rows."""
+    def state(self, since: str | None, seen: str | None) -> State:
+        """Tell how the remote stands to a client; costs one round trip, whatever the number of rows.
+
+        Parameters
+        ----------
+        since : str or None
+            The client's bookmark.
+        seen : str or None
+            The bookmark of the newest view from which the client has taken a row; a client that was interrupted may
+            have rows that are newer than its bookmark.
+        """
         ...
 
-    def reading(self, since: str | None) -> AbstractContextManager[Reading]:
+    def reading(self, since: str | None, seen: str | None) -> AbstractContextManager[Reading]:
         """Give a consistent view.
 
         Raises
@@ -153,10 +221,13 @@ class SetUp:
         Statements by which the owner lets others read and publish.
     unfit : list of UnfitRow
         Rows from before the checks, which any change to them has to mend.
+    statements : list of str
+        What was run, or would be, in one transaction; empty where nothing was missing.
     """
 
     grants: list[str]
     unfit: list[UnfitRow]
+    statements: list[str]
 
 
 class Remote(Protocol[R]):
@@ -185,12 +256,12 @@ class Remote(Protocol[R]):
         """Open a connection for reading."""
         ...
 
-    def rows_of(self, ids: Sequence[str]) -> list[Batch]:
+    def rows_of(self, ids: Sequence[str]) -> Batch:
         """Rows of some ids."""
         ...
 
     def publish(
-        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool]
+        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool], who: str
     ) -> list[Settled]:
         """Take records in, all or none; one that is there already stays as it is.
 
@@ -201,6 +272,8 @@ class Remote(Protocol[R]):
             Called with all that are new, before anyone sees their rows.
         is_taken_here : callable
             Whether a file name belongs to another record of the publisher.
+        who : str
+            The publisher.
 
         Returns
         -------
@@ -214,8 +287,13 @@ class Remote(Protocol[R]):
         """
         ...
 
-    def flag(self, id: str, quality: str, reason: str, who: str) -> None:
+    def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:
         """Set a record's quality, and keep who did it and why.
+
+        Returns
+        -------
+        list of Entry
+            What the feed tells of it; empty where the remote has none.
 
         Raises
         ------
@@ -223,13 +301,17 @@ class Remote(Protocol[R]):
         """
         ...
 
-    def set_up(self, reader: str, publisher: str) -> SetUp:
+    def set_up(self, reader: str, publisher: str, *, resweep: bool = False, run: bool = True) -> SetUp:
         """Make or complete what the archive needs, for its owner; running it again changes nothing.
 
         Parameters
         ----------
         reader, publisher : str
             Roles that the grants name.
+        resweep : bool
+            Whether all who follow the archive are asked to read everything once.
+        run : bool
+            Whether to do it; else it is only told.
         """
         ...
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
 
-from ..database.flags import note_flag
+from ..database.flags import note_flag, this_user
 from ..database.local import LocalDatabase
 from ..exceptions import CalibrationNotFoundError
 from .bookmark import Superseded
 from .chunks import in_chunks
 from .local_copy import LocalCopy, open_copy
-from .protocol import Batch, Remote, Upload, Values
+from .protocol import Remote, Settled, Upload, Values
 
 #: Gets old and new name of a file whose name changes, and makes the file stand under the new one too.
 Place = Callable[[str, str], None]
@@ -78,7 +79,9 @@ def publish(
     records = [row for row in chosen if row["origin"] == "LOCAL"]
     if not records:
         return PublishResult(0, len(chosen))
-    settled = remote.publish(records, upload, lambda name: bool(local.count(filename=name)))
+    settled = remote.publish(records, upload, lambda name: bool(local.count(filename=name)), this_user())
+    for own, there in zip(records, settled, strict=True):
+        _send_judgement(local, remote, own, there)
     new = sum(each.is_new for each in settled)
     names = {each.row["id"]: (own["id"], own["filename"]) for own, each in zip(records, settled, strict=True)}
     return PublishResult(new, len(chosen) - new, _take_back(local, remote, names, place))
@@ -94,10 +97,20 @@ def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, 
     RemoteUnavailableError, RemoteError, SchemaMismatchError
         As in `publish`; then nothing changes.
     """
-    remote.flag(id, quality, reason, who)
+    entries = remote.flag(id, quality, reason, who)
     _take_back(local, remote, {id: (id, None)}, None)
-    with local.begin() as connection:
-        note_flag(connection, local.orm_class, id, quality, reason, who)
+    with open_copy(local) as copy:
+        _write(copy, lambda: copy.record(entries), follows=True)
+
+
+def _send_judgement(local: LocalDatabase[Any], remote: Remote[Any], own: Values, there: Settled) -> None:
+    """Send what was judged here since a publication that did not come to its end."""
+    if there.is_new or there.row["quality"] == own["quality"]:
+        return
+    with local.connect() as connection:
+        judged = judgements_of(connection, local.orm_class, own["id"])
+    if judged and judged[-1].quality == own["quality"]:
+        remote.flag(there.row["id"], judged[-1].quality, judged[-1].why, judged[-1].who)
 
 
 def _local_rows(local: LocalDatabase[Any], ids: Iterable[str] | None) -> list[Values]:
@@ -130,24 +143,25 @@ def _take_back(
     renamed: dict[str, str] = {}
     with open_copy(local) as copy:
         for some in in_chunks(names):
-            for batch in remote.rows_of(some):
-                held = copy.names_of(batch)
-                for there, new in held.items():
-                    old = names[there][1]
-                    if old is not None and old != new:
-                        renamed[old] = new
-                        if place is not None:
-                            place(old, new)
-                _replace(copy, [names[there][0] for there in held], batch)
+            batch = remote.rows_of(some)
+            held = copy.names_of(batch)
+            for there, new in held.items():
+                old = names[there][1]
+                if old is not None and old != new:
+                    renamed[old] = new
+                    if place is not None:
+                        place(old, new)
+            ids = [names[there][0] for there in held]
+            _write(copy, partial(copy.replace, ids, batch), follows=False)
     return renamed
 
 
-def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch) -> None:
+def _write(copy: LocalCopy, write: Callable[[], None], *, follows: bool) -> None:
     while True:
         copy.load()
         try:
-            with copy.transaction():
-                copy.replace(ids, batch)
+            with copy.transaction(follows=follows):
+                write()
         except Superseded:
             continue
         return

@@ -1,20 +1,23 @@
 """Bring the local database up to date with a remote.
 
-The protocol and its proof are in docs/remote.md. In short: the remote's bookmark stands for what a client has seen, and
-the client asks for the rows of all else. Before it has a bookmark, or when that means nothing any more, it reads the
-whole table in the order of the ids.
+A remote has a feed: each change has a number, given in the order of the commits. The bookmark of a copy is the entry up
+to which it has followed. Before it has one, or when the feed cannot be followed from it, the copy reads all rows in
+the order of their ids. Why nothing is lost stands in docs/architecture.md.
 """
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ..database.kept_apart import Conflict
 from ..database.local import LocalDatabase
-from ..exceptions import warn
+from ..exceptions import RemoteUnavailableError, warn
 from .bookmark import CopyState, Superseded
 from .local_copy import LocalCopy, open_copy
 from .protocol import Reading, Remote, Source, State
@@ -28,17 +31,23 @@ class SyncResult:
     ----------
     added, changed, withdrawn : int
         Rows of the local database that are new, got other values, or went.
-    conflicts : list of Conflict
-        All remote rows that are kept apart now.
     full : bool
         Whether the whole table was read.
+    noticed : list of str
+        Why it was read although nobody asked for that, and what is wrong with the archive's feed; sentences.
     """
 
     added: int
     changed: int
     withdrawn: int
-    conflicts: list[Conflict] = field(default_factory=list)
     full: bool = False
+    noticed: list[str] = field(default_factory=list)
+    _conflicts: Callable[[], list[Conflict]] = field(default=list, repr=False, compare=False)
+
+    @cached_property
+    def conflicts(self) -> list[Conflict]:
+        """All remote rows that are kept apart; read when asked for."""
+        return self._conflicts()
 
 
 def synchronise(local: LocalDatabase[Any], remote: Remote[Any], *, full: bool = False) -> SyncResult:
@@ -55,6 +64,7 @@ def synchronise(local: LocalDatabase[Any], remote: Remote[Any], *, full: bool = 
     ------
     RemoteUnavailableError
         When the server does not answer; what came before that is kept, and the next call goes on from there.
+        Or when it is a standby that has not come as far as the local table.
     SchemaMismatchError
         When the remote table is missing, or a column that the class needs.
     RemoteError
@@ -63,42 +73,62 @@ def synchronise(local: LocalDatabase[Any], remote: Remote[Any], *, full: bool = 
         When the local database cannot be read or written.
     """
     with open_copy(local) as copy, remote.connected() as source:
-        swept = False
-        while True:
-            try:
-                swept = _follow(copy, source, full=full and not copy.sweeps_begun) or swept
-                copy.settle()
-            except Superseded:
-                continue
-            counts = copy.counts
-            return SyncResult(counts.added, counts.changed, counts.withdrawn, local.conflicts(), swept)
+        return follow(local, copy, source, remote.host, full=full)
 
 
-def _follow(copy: LocalCopy, source: Source, *, full: bool) -> bool:
+def follow(
+    local: LocalDatabase[Any], copy: LocalCopy, source: Source, host: str, *, full: bool = False
+) -> SyncResult:
+    """Bring a copy up to date over a connection that is open; see `synchronise`."""
+    while True:
+        try:
+            swept = _follow(copy, source, host, full=full and not copy.sweeps_begun)
+        except Superseded:
+            continue
+        counts = copy.counts
+        noticed = json.loads(copy.state.noticed or "[]")
+        return SyncResult(counts.added, counts.changed, counts.withdrawn, swept, noticed, local.conflicts)
+
+
+def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
     """Bring the copy to one state of the remote; whether the whole table was read."""
     known = copy.load()
-    if known.bookmark is not None and known.sweep_after is None and not full:
-        there = source.state(known.bookmark)
-        if there.continues and not there.news:
-            copy.mark(bookmark=there.bookmark, synced_at=time.time())
-            return False
-    with source.reading(known.bookmark) as reading:
-        goes_on = _goes_on(known, reading.state)
-        since = known.bookmark if goes_on and known.bookmark and not full else reading.state.bookmark
-        sweeps = full or not goes_on or known.sweep_after is not None
-        if sweeps:
-            _sweep(copy, reading, afresh=full or not goes_on)
-        _catch_up(copy, reading, since)
+    sweeps = full or known.bookmark is None or known.sweep_after is not None
+    there = None if sweeps else source.state(known.bookmark, known.seen)
+    if there is None or not there.continues or there.news or there.behind is not None:
+        with source.reading(known.bookmark, known.seen) as reading:
+            there = reading.state
+            goes_on = not full and _goes_on(copy, there, host)
+            sweeps = sweeps or not goes_on
+            if sweeps:
+                _sweep(copy, reading, afresh=not goes_on)
+            _catch_up(copy, reading)
+    noticed = copy.state.noticed if sweeps else None
+    settled = copy.settle()
+    copy.mark(
+        bookmark=there.bookmark, seen=there.bookmark, synced_at=time.time(), settled=settled, noticed=noticed
+    )
     return sweeps
 
 
-def _goes_on(known: CopyState, there: State) -> bool:
+def _goes_on(copy: LocalCopy, there: State, host: str) -> bool:
     """Whether to follow from the copy's bookmark.
 
-    A replica may lag behind the bookmark, which then goes back with it, but not behind the beginning of a sweep that it
-    is to go on with.
+    Raises
+    ------
+    RemoteUnavailableError
+        When it cannot be told yet, the remote being a standby that is behind.
     """
-    return there.continues and not (there.behind and known.sweep_after is not None)
+    if there.behind is None:
+        return there.continues
+    if copy.contradicts(there.behind):
+        return False
+    raise RemoteUnavailableError(
+        f"The archive at {host} is a standby that is behind: its newest change has the number {there.behind.n}, and "
+        "the local copy has later ones.",
+        "Nothing was changed; sync again when it has caught up, or give the primary's URL.",
+        host=host,
+    )
 
 
 def _sweep(copy: LocalCopy, reading: Reading, *, afresh: bool) -> None:
@@ -108,8 +138,9 @@ def _sweep(copy: LocalCopy, reading: Reading, *, afresh: bool) -> None:
     """
     if afresh:
         _warn_of_columns(copy, reading.state)
-        copy.mark(bookmark=reading.state.bookmark, sweep_after="")
-        copy.sweeps_begun += 1
+        copy.begin_sweep(reading.state.bookmark, reading.state.noticed)
+    else:
+        copy.mark(seen=reading.state.bookmark)
     after = copy.state.sweep_after or ""
     with closing(reading.sweep(after)) as batches:
         for batch in batches:
@@ -122,21 +153,19 @@ def _sweep(copy: LocalCopy, reading: Reading, *, afresh: bool) -> None:
                 else:
                     copy.take_new(batch)
             after = last
-    with copy.transaction(sweep_after=None):
-        copy.withdraw_between(after, None, [])
+    with closing(reading.judgements()) as batches_of_entries:
+        for entries in batches_of_entries:
+            with copy.transaction():
+                copy.record(entries)
+    copy.end_sweep()
 
 
-def _catch_up(copy: LocalCopy, reading: Reading, since: str) -> None:
-    """Read what was deleted or written since a bookmark, deletions first."""
-    with closing(reading.withdrawn(since)) as gone:
-        for ids in gone:
-            with copy.transaction():
-                copy.withdraw(ids)
-    with closing(reading.changed(since)) as batches:
-        for batch in batches:
-            with copy.transaction():
-                copy.take(batch)
-    copy.mark(bookmark=reading.state.bookmark, synced_at=time.time())
+def _catch_up(copy: LocalCopy, reading: Reading) -> None:
+    """Do what the feed tells since the copy's bookmark."""
+    with closing(reading.pages(copy.state.bookmark or "")) as pages:
+        for page in pages:
+            with copy.transaction(bookmark=page.bookmark, seen=reading.state.bookmark):
+                copy.follow(page)
 
 
 def _warn_of_columns(copy: LocalCopy, there: State) -> None:

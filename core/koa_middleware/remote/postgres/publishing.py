@@ -1,22 +1,58 @@
-"""How a PostgreSQL archive takes records in.
+"""How a PostgreSQL archive takes records and judgements in.
 
 All publishers of a table take one lock of the server for the length of their transaction, so that each sees the
-versions that the one before gave.
+versions that the one before gave. The lock of the feed is taken by the commit, and nobody waits for it long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, Connection, insert, select, text
+from sqlalchemy import Column, Connection, func, insert, select, text
 
 from ...exceptions import DuplicateCalibrationError, HeaderError, UnsafeFilenameError
 from ...instrument.detached import record_builder
 from ...instrument.orm import ORMCalibration, family_of
 from ..chunks import in_chunks
 from ..protocol import Settled, Upload, Values
-from .schema import quote
+from .database import RemoteDatabase
+from .identifiers import quote
+from .schema import READ_COMMITTED
+
+#: Seconds that a writer waits for another one, which commits in the meantime; but publishers queue without end.
+LONGEST_WAIT = 60
+
+
+@contextmanager
+def writing(database: RemoteDatabase[Any], who: str, why: str = "", *, queued: bool = False) -> Iterator[Connection]:
+    """Give a transaction whose entries in the feed say who wrote and why; committed at the end.
+
+    Parameters
+    ----------
+    database : RemoteDatabase
+    who, why : str
+        Of all that the transaction does.
+    queued : bool
+        Whether to wait first until no other publisher is at work, however long that takes.
+
+    Raises
+    ------
+    RemoteUnavailableError
+        When another transaction keeps the feed or a row locked for longer than `LONGEST_WAIT`.
+    """
+    engine = database.engine.execution_options(**READ_COMMITTED)
+    with database.translated_errors(), engine.begin() as connection:
+        if queued:
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(CAST(CAST(:name AS regclass) AS oid)::bigint)"),
+                {"name": quote(database.orm_class.table().name)},
+            )
+        settings = {"koa.who": who, "koa.why": why, "lock_timeout": f"{LONGEST_WAIT}s"}
+        for name, value in settings.items():
+            connection.execute(select(func.set_config(name, value, True)))
+        yield connection
 
 
 def take_in(
@@ -27,11 +63,7 @@ def take_in(
     is_taken_here: Callable[[str], bool],
     host: str,
 ) -> list[Settled]:
-    """Settle and insert records in a transaction of the caller; see `koa_middleware.remote.protocol.Remote.publish`."""
-    connection.execute(
-        text("SELECT pg_advisory_xact_lock(CAST(CAST(:name AS regclass) AS oid)::bigint)"),
-        {"name": quote(orm_class.table().name)},
-    )
+    """Settle and insert records in a queued transaction; see `koa_middleware.remote.protocol.Remote.publish`."""
     there = _There(connection, orm_class, records, host)
     settled = [there.settle(row, is_taken_here) for row in records]
     if upload is not None:

@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, update
 
 from ...exceptions import CalibrationNotFoundError, HeaderError, RemoteError
 from ...instrument.orm import ORMCalibration
 from ...instrument.values import default_value, normal_form
-from ..protocol import Batch, Settled, SetUp, Upload, Values
+from ..protocol import Batch, Entry, Settled, SetUp, Upload, Values
+from .checks import unfit_values
 from .database import RemoteDatabase
 from .errors import host_of
-from .publishing import take_in
-from .schema import grants, initialise, unfit_values
-from .table import PostgresSource, connected
+from .publishing import take_in, writing
+from .schema import grants, initialise, planned
+from .table import PostgresSource, connected, newest_entry
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -47,35 +48,35 @@ class PostgresRemote(Generic[R]):
         with connected(self.database.engine, self.orm_class.table()) as source:
             yield source
 
-    def rows_of(self, ids: Sequence[str]) -> list[Batch]:
+    def rows_of(self, ids: Sequence[str]) -> Batch:
         """Rows of some ids."""
-        with self.connected() as source, source.reading(None) as reading:
-            return list(reading.rows_of(ids))
+        with self.connected() as source, source.reading(None, None) as reading:
+            return reading.rows_of(ids)
 
     def publish(
-        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool]
+        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool], who: str
     ) -> list[Settled]:
         """Take records in, all or none, in one transaction."""
-        with self.database.begin() as connection:
+        with writing(self.database, who, queued=True) as connection:
             return take_in(connection, self.orm_class, rows, upload, is_taken_here, self.host)
 
-    def flag(self, id: str, quality: str, reason: str, who: str) -> None:
-        """Set a record's quality; a trigger keeps who did it and why.
+    def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:
+        """Set a record's quality; the feed keeps who did it and why.
 
         A row from before the server's checks, which refuse any change that leaves it as it is, is mended with it.
         """
         table = self.orm_class.table()
-        with self.database.begin() as connection:
-            for name, value in (("koa.reason", reason), ("koa.flagged_by", who)):
-                connection.execute(select(func.set_config(name, value, True)))
+        with writing(self.database, who, reason) as connection:
             values = {**self._mended(connection, id), "quality": quality}
             changed = connection.execute(update(table).where(table.c.id == id).values(values)).rowcount
+            entries = newest_entry(connection, table)
         if not changed:
             raise CalibrationNotFoundError(
                 f"No record in {self.name} has the id {id!r}.",
                 "It was withdrawn there; koa-cal sync brings what there is now.",
                 asked={"id": id},
             )
+        return entries
 
     def _mended(self, connection: Connection, id: str) -> Values:
         """Bring what stands against the server's checks into form."""
@@ -93,12 +94,12 @@ class PostgresRemote(Generic[R]):
                 ) from error
         return mended
 
-    def set_up(self, reader: str, publisher: str) -> SetUp:
+    def set_up(self, reader: str, publisher: str, *, resweep: bool = False, run: bool = True) -> SetUp:
         """Create or complete the instrument's table, and give the grants for two roles."""
         engine, table = self.database.engine, self.orm_class.table()
         with self.database.translated_errors():
-            unfit = initialise(engine, table)
-            return SetUp(grants(engine, table, reader, publisher), unfit)
+            found = (initialise if run else planned)(engine, table, resweep=resweep)
+            return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script)
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,4 +1,4 @@
-"""A PostgreSQL archive as a client reads it: one table, and its changes since a bookmark.
+"""A PostgreSQL archive as a client reads it: one table, and the feed of its changes.
 
 A client creates and changes nothing here. It relies on no state of a session, so a pooler in transaction mode
 may stand between: whatever belongs together is one transaction.
@@ -6,34 +6,28 @@ may stand between: whatever belongs together is one transaction.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Connection, Engine, Table, text
 
 from ...exceptions import KoaMiddlewareError, SchemaMismatchError
-from ..protocol import Batch, Row, State
-from .engine import read_all_times
+from ..protocol import Batch, Entry, Mark, Page, Row, State
+from .engine import SETTINGS, prepare
 from .errors import host_of, init_hint, remote_errors
-from .schema import SYNC_COLUMN, quote, withdrawn_name
-from .snapshot import Snapshot, columns_digest
-from .values import TEXT_TYPES, batch_of, is_required, selection
+from .identifiers import FEED_TRIGGERS, feed_name, quote
+from .position import Position
+from .standing import Standing, question
+from .values import batch_of, is_required, order_of_ids, selection
 
 #: Rows in one fetch, and in one local transaction.
 BATCH = 10_000
+#: Newest entries that a copy keeps when it reads all rows; by them it knows a standby of another history.
+_KEPT_ENTRIES = 1000
 
-
-class _Answer(NamedTuple):
-    """What one statement tells about the archive."""
-
-    snapshot: Snapshot
-    standby: bool
-    columns: Mapping[str, str]  #: the table's columns and their types
-    newest_xid: int | None
-    is_reopened: bool  #: whether a transaction that was open for the client has written
+_ENTRY = """n, id, op, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), quality, who, why, token::text"""
 
 
 class PostgresSource:
@@ -51,78 +45,51 @@ class PostgresSource:
     def __init__(self, engine: Engine, table: Table, connection: Any) -> None:
         self.engine = engine
         self.table = table
-        self.cursor = connection.cursor()
         self.name = quote(table.name)
-        self.withdrawn = quote(withdrawn_name(table))
+        self.feed = quote(feed_name(table))
+        self.encoding: str = connection.get_parameter_status("server_encoding")
+        self._cursor = connection.cursor()
+        self._has_feed = bool(self.fetch("SELECT to_regclass(%s) IS NOT NULL", (self.feed,))[0][0])
 
-    def state(self, since: str | None) -> State:
-        """Tell how the archive stands to a bookmark.
-
-        Its cost does not depend on the number of rows: each maximum is one probe of an index.
-        """
-        return self._state(*self._ask(since))
+    def state(self, since: str | None, seen: str | None) -> State:
+        """Tell how the archive stands to a client."""
+        return self._ask(since, seen).state(since, seen)
 
     @contextmanager
-    def reading(self, since: str | None) -> Iterator[PostgresReading]:
+    def reading(self, since: str | None, seen: str | None) -> Iterator[PostgresReading]:
         """Give one consistent view: a transaction that the server keeps from writing."""
-        known, there = self._ask(since, begin=True)
+        # The lock comes before the snapshot: a rewritten or truncated table looks empty to an older snapshot.
+        locked = f"{self.name}, {self.feed}" if self._has_feed else self.name
+        lock = f"LOCK TABLE {locked} IN ACCESS SHARE MODE"
+        begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS}; {lock}; "
         try:
+            there = self._ask(since, seen, begin)
             self._require_columns(there.columns)
-            yield PostgresReading(self, there, self._state(known, there))
+            yield PostgresReading(self, there, there.state(since, seen))
         except BaseException:
             with suppress(KoaMiddlewareError):  # the first one says what happened
-                self._end()
+                self.execute("ROLLBACK")
             raise
-        self._end()
+        self.execute("ROLLBACK")
 
-    def _end(self) -> None:
+    def execute(self, sql: str, parameters: Any = None) -> None:
+        """Run a statement."""
         with remote_errors(self.engine, self.table):
-            self.cursor.execute("ROLLBACK")
+            self._cursor.execute(sql, parameters)
 
-    def _ask(self, since: str | None, *, begin: bool = False) -> tuple[Snapshot | None, _Answer]:
-        known = Snapshot.read(since)
-        newest = "(SELECT max({0}) FROM {1}{2})".format
-        both = (self.name, self.withdrawn)
-        reopened = " OR ".join(newest(SYNC_COLUMN, name, f" WHERE {SYNC_COLUMN} <= x") + " = x" for name in both)
-        sql = f"""SELECT
-            (SELECT system_identifier FROM pg_control_system())::text,
-            CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
-                 ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
-            (SELECT oid FROM pg_database WHERE datname = current_database())::bigint,
-            %s::regclass::oid::bigint,
-            pg_current_snapshot()::text,
-            pg_is_in_recovery(),
-            (SELECT json_object_agg(attname, format_type(atttypid, atttypmod))::text FROM pg_attribute
-                WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped),
-            greatest({newest(SYNC_COLUMN, self.name, "")}, {newest(SYNC_COLUMN, self.withdrawn, "")}),
-            EXISTS (SELECT 1 FROM unnest(%s::bigint[]) AS x WHERE {reopened})"""
-        # The lock comes before the snapshot: a rewritten or truncated table looks empty to an older snapshot.
-        lock = f"LOCK TABLE {self.name}, {self.withdrawn} IN ACCESS SHARE MODE"
-        start = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {lock}; " if begin else ""
+    def fetch(self, sql: str, parameters: Any = None) -> list[Row]:
+        """Rows of a statement."""
         with remote_errors(self.engine, self.table):
-            self.cursor.execute(start + sql, (self.name, self.name, list(known.open_xids) if known else []))
-            *history, snapshot, standby, columns, newest_xid, is_reopened = self.cursor.fetchone()
-        types = json.loads(columns)
-        now = Snapshot.of("/".join(map(str, history)), columns_digest(self.table, types), snapshot, standby=standby)
-        return known, _Answer(now, standby, types, newest_xid, is_reopened)
+            self._cursor.execute(sql, parameters)
+            return cast("list[Row]", self._cursor.fetchall())
 
-    def _state(self, known: Snapshot | None, there: _Answer) -> State:
-        """Compare; a primary's numbers never go back, a standby may lag behind a bookmark of its primary."""
-        same = known is not None and known.is_of(there.snapshot)
-        behind = known is not None and same and there.snapshot.next_xid < known.next_xid
-        is_newer = known is None or (there.newest_xid is not None and there.newest_xid >= known.next_xid)
-        return State(
-            bookmark=there.snapshot.bookmark,
-            continues=same and (there.standby or not behind),
-            behind=behind,
-            news=is_newer or there.is_reopened,
-            unknown_columns=tuple(sorted(set(there.columns) - set(self.table.c.keys()) - {SYNC_COLUMN})),
-            missing_columns=tuple(c.key for c in self.table.c if c.key not in {*there.columns, "origin"}),
-        )
+    def _ask(self, since: str | None, seen: str | None, begin: str = "") -> Standing:
+        asked = [position.n for position in map(Position.read, (since, seen)) if position is not None]
+        parameters = {"table": self.name, "asked": asked, "triggers": list(FEED_TRIGGERS)}
+        return Standing.of(self.table, self.fetch(begin + question(self.table, self._has_feed), parameters)[0][0])
 
     def _require_columns(self, columns: Mapping[str, str]) -> None:
-        needed = (*(c.name for c in self.table.c if is_required(c)), "last_updated", SYNC_COLUMN)
-        missing = tuple(dict.fromkeys(name for name in needed if name not in columns))
+        missing = tuple(c.name for c in self.table.c if is_required(c) and c.name not in columns)
         if missing:
             host = host_of(self.engine)
             raise SchemaMismatchError(
@@ -141,73 +108,68 @@ class PostgresReading:
     Parameters
     ----------
     source : PostgresSource
-    there : _Answer
+    there : Standing
         What the transaction's first statement told.
     state : State
     """
 
-    def __init__(self, source: PostgresSource, there: _Answer, state: State) -> None:
+    def __init__(self, source: PostgresSource, there: Standing, state: State) -> None:
         self.state = state
         self._source = source
         self._there = there
         self._table = source.table
 
-    def withdrawn(self, since: str) -> Generator[list[str]]:
-        """Ids of rows that were deleted since a bookmark and are not there now."""
-        gone = f"NOT EXISTS (SELECT 1 FROM {self._source.name} AS r WHERE r.id::text = w.id)"
-        for rows in self._since(f"SELECT w.id FROM {self._source.withdrawn} AS w WHERE {gone} AND w.", since):
-            yield [row[0] for row in rows]
-
-    def changed(self, since: str) -> Generator[Batch]:
-        """Rows that were written since a bookmark."""
-        return self._rows(self._since(f"SELECT {self._selection()} FROM {self._source.name} WHERE ", since))
+    def pages(self, since: str) -> Generator[Page]:
+        """Give what the feed tells after a bookmark."""
+        known = Position.read(since)
+        sql = f"SELECT {_ENTRY} FROM {self._source.feed} WHERE n > %s ORDER BY n LIMIT {BATCH}"
+        last = known.n if known else 0
+        while last < self._there.here.n:
+            entries = [Entry(*row) for row in self._source.fetch(sql, (last,))]
+            rows = self.rows_of({entry.id for entry in entries if entry.id is not None})
+            last, token = entries[-1].n, entries[-1].token
+            yield Page(entries, rows, self._there.here.at(Mark(last, token)).bookmark)
 
     def sweep(self, after: str) -> Generator[Batch]:
         """All rows whose id comes after a given one, in the order of their ids' code points."""
-        key = 'id COLLATE "C"' if self._there.columns["id"].startswith(TEXT_TYPES) else "id"
-        where = f"WHERE {key} > %s" if after else ""
+        key, last = order_of_ids(self._there.columns["id"], self._source.encoding)
+        where = f"WHERE {key} > {last}" if after else ""
         sql = f"SELECT {self._selection()} FROM {self._source.name} {where} ORDER BY {key}"
-        return self._rows(self._stream(sql, (after,) if after else ()))
+        for rows in self._stream(sql, (after,) if after else ()):
+            yield batch_of(rows, self._table.c.keys())
 
-    def rows_of(self, ids: Sequence[str]) -> Generator[Batch]:
+    def judgements(self) -> Generator[list[Entry]]:
+        """Give the judgements, and the newest entries."""
+        if self._there.newest is None:
+            return
+        first = self._there.here.n - _KEPT_ENTRIES
+        select = f"SELECT {_ENTRY} FROM {self._source.feed} WHERE"
+        sql = f"{select} why IS NOT NULL AND n <= %s UNION ALL {select} n > %s ORDER BY 1"
+        for rows in self._stream(sql, (first, first)):
+            yield [Entry(*row) for row in rows]
+
+    def rows_of(self, ids: Iterable[str]) -> Batch:
         """Rows of some ids."""
         where = f"WHERE id = ANY(%s::{self._there.columns['id']}[])"
-        return self._rows(self._stream(f"SELECT {self._selection()} FROM {self._source.name} {where}", (list(ids),)))
+        rows = self._source.fetch(f"SELECT {self._selection()} FROM {self._source.name} {where}", (list(ids),))
+        return batch_of(rows, self._table.c.keys())
 
     def _selection(self) -> str:
         return selection(self._table, self._there.columns)
 
-    def _rows(self, found: Generator[list[Row]]) -> Generator[Batch]:
-        for rows in found:
-            yield batch_of(rows, self._table.c.keys())
-
-    def _since(self, select: str, since: str) -> Generator[list[Row]]:
-        """Two probes of the index in place of one condition that a planner might answer with a scan."""
-        known = Snapshot.read(since)
-        if known == self._there.snapshot and not self._there.standby:  # a standby's does not tell states apart
-            return
-        sql = f"{select}{SYNC_COLUMN} >= %s"
-        parameters: tuple[Any, ...] = (known.next_xid if known else 0,)
-        if known and known.open_xids:
-            sql, parameters = f"{sql} UNION ALL {select}{SYNC_COLUMN} = ANY(%s)", (*parameters, list(known.open_xids))
-        yield from self._stream(sql, parameters)
-
     def _stream(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
         fetch = f"FETCH {BATCH} FROM koa_rows"
         # Server and network work on the next batch while the caller stores this one.
-        with remote_errors(self._source.engine, self._table), ThreadPoolExecutor(max_workers=1) as ahead:
-            coming = ahead.submit(self._fetch, f"DECLARE koa_rows NO SCROLL CURSOR FOR {sql}; {fetch}", parameters)
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            declare = f"DECLARE koa_rows NO SCROLL CURSOR FOR {sql}; {fetch}"
+            coming = ahead.submit(self._source.fetch, declare, parameters)
             while rows := coming.result():
                 if len(rows) == BATCH:
-                    coming = ahead.submit(self._fetch, fetch, ())
+                    coming = ahead.submit(self._source.fetch, fetch)
                 yield rows
                 if len(rows) < BATCH:
                     break
-            self._source.cursor.execute("CLOSE koa_rows")
-
-    def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        self._source.cursor.execute(sql, parameters)
-        return cast("list[Row]", self._source.cursor.fetchall())
+            self._source.execute("CLOSE koa_rows")
 
 
 @contextmanager
@@ -224,8 +186,17 @@ def connected(engine: Engine, table: Table) -> Iterator[PostgresSource]:
         arguments, options = engine.dialect.create_connect_args(engine.url)
         connection = cast(Any, engine.dialect.connect(*arguments, **options))
     try:
-        read_all_times(connection)
+        prepare(connection, host_of(engine))
         connection.autocommit = True  # transactions begin and end by statements of ours
         yield PostgresSource(engine, table, connection)
     finally:
         connection.close()
+
+
+def newest_entry(connection: Connection, table: Table) -> list[Entry]:
+    """Give the entry that a transaction which has changed one row adds to the feed; none where there is no feed."""
+    if connection.scalar(text("SELECT to_regclass(:name)"), {"name": quote(feed_name(table))}) is None:
+        return []
+    connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # the commit would add it later
+    sql = f"SELECT {_ENTRY} FROM {quote(feed_name(table))} WHERE n = (SELECT max(n) FROM {quote(feed_name(table))})"
+    return [Entry(*row) for row in connection.exec_driver_sql(sql)]

@@ -1,0 +1,70 @@
+"""What stands behind a bookmark of a PostgreSQL archive: a place in its feed, and what the feed is relied on for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from sqlalchemy import Table
+
+from ..protocol import Mark
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in an archive's feed.
+
+    Attributes
+    ----------
+    n : int
+        Number of the newest entry up to which all is known; 0 where there is no feed.
+    token : str
+        Of that entry.
+    columns : str
+        Digest of both sides' columns.
+    cluster : str
+        Names the server's cluster.
+    triggers : str
+        Changes when one of the table's triggers is switched or made anew; means something within the cluster.
+    """
+
+    n: int
+    token: str
+    columns: str
+    cluster: str
+    triggers: str
+
+    @classmethod
+    def read(cls, bookmark: str | None) -> Self | None:
+        """Read a bookmark; None where it is none of ours, as one of another kind of server is."""
+        try:
+            found: Any = json.loads(bookmark or "")
+            position = cls(**found)
+        except (ValueError, TypeError, RecursionError):
+            return None
+        texts = (position.token, position.columns, position.cluster, position.triggers)
+        is_ours = type(position.n) is int and 0 <= position.n < 1 << 63 and all(type(text) is str for text in texts)
+        return position if is_ours else None
+
+    @property
+    def bookmark(self) -> str:
+        """Give as text."""
+        return json.dumps(asdict(self))
+
+    def at(self, mark: Mark) -> Self:
+        """Give the place of another entry."""
+        return replace(self, n=mark.n, token=mark.token)
+
+    @property
+    def mark(self) -> Mark:
+        """Number and token."""
+        return Mark(self.n, self.token)
+
+
+def columns_digest(table: Table, remote_columns: Mapping[str, str]) -> str:
+    """Text that changes when a column of either side does."""
+    here = {column.name: str(column.type) for column in table.c}
+    return hashlib.sha256(json.dumps([here, dict(remote_columns)], sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,143 @@
+"""How a PostgreSQL archive stands to a client: asked in one statement, judged here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+from sqlalchemy import Table
+
+from ..protocol import Mark, State
+from .errors import init_command
+from .position import Position, columns_digest
+from .identifiers import FEED_TRIGGERS, feed_name, quote
+
+_HISTORY = "its history is not the one that this copy follows, as after a failover, a crash or a restored backup"
+_TRIGGERS = "its triggers were switched off or made anew since the last sync"
+_COLUMNS = "its columns or the plugin's have changed"
+_UNKNOWN = "this copy followed another archive, or was made by another version"
+
+
+def question(table: Table, has_feed: bool) -> str:
+    """SQL with the parameters ``table``, ``triggers`` and ``asked``, which gives one JSON text.
+
+    Its cost does not depend on the number of rows: each entry of the feed is one probe of an index.
+    """
+    feed = quote(feed_name(table))
+    of_feed = f"""
+        'newest', (SELECT json_build_array(n, token) FROM {feed} ORDER BY n DESC LIMIT 1),
+        'tokens', (SELECT json_object_agg(n, token) FROM {feed} WHERE n = ANY(%(asked)s::bigint[])),
+        'resweep', (SELECT json_build_array(n, why) FROM {feed} WHERE op = 'resweep' ORDER BY n DESC LIMIT 1),"""
+    return f"""SELECT json_build_object({of_feed if has_feed else ""}
+        'standby', pg_is_in_recovery(),
+        'cluster', (SELECT system_identifier FROM pg_control_system())::text,
+        'columns', (SELECT json_object_agg(attname, format_type(atttypid, atttypmod)) FROM pg_attribute
+            WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped),
+        'triggers', (SELECT json_object_agg(tgname, json_build_array(tgenabled, oid, xmin::text) ORDER BY tgname)
+            FROM pg_trigger WHERE tgrelid = %(table)s::regclass AND tgname = ANY(%(triggers)s)))::text"""
+
+
+class Standing(NamedTuple):
+    """What the archive answered.
+
+    Attributes
+    ----------
+    table : sqlalchemy.Table
+        Of the instrument's class.
+    standby : bool
+    columns : mapping
+        The archive's columns and their types.
+    newest : Mark or None
+        The feed's newest entry; None where there is no feed, or an empty one.
+    tokens : mapping
+        Of the entries that were asked for, as far as they are there, by number.
+    resweep : tuple
+        Number and reason of the last entry that asks everybody to read everything.
+    switched : mapping
+        How each trigger is switched; ``A`` is always on.
+    here : Position
+        Of the newest entry.
+    """
+
+    table: Table
+    standby: bool
+    columns: Mapping[str, str]
+    newest: Mark | None
+    tokens: Mapping[int, str]
+    resweep: tuple[int, str | None]
+    switched: Mapping[str, str]
+    here: Position
+
+    @classmethod
+    def of(cls, table: Table, answer: str) -> Self:
+        """Read the answer to `question`."""
+        found: dict[str, Any] = json.loads(answer)
+        newest = Mark(*found["newest"]) if found.get("newest") else None
+        triggers: dict[str, list[Any]] = found["triggers"] or {}
+        resweep, why = found.get("resweep") or (0, None)
+        return cls(
+            table=table,
+            standby=found["standby"],
+            columns=found["columns"],
+            newest=newest,
+            tokens={int(n): token for n, token in (found.get("tokens") or {}).items()},
+            resweep=(resweep, why),
+            switched={name: switched for name, (switched, *_) in triggers.items()},
+            here=Position(
+                *(newest or (0, "")),
+                columns=columns_digest(table, found["columns"]),
+                cluster=found["cluster"],
+                triggers=json.dumps({name: made for name, (_, *made) in triggers.items()}),
+            ),
+        )
+
+    def state(self, since: str | None, seen: str | None) -> State:
+        """Compare with what a client has."""
+        known, newest = Position.read(since), Position.read(seen)
+        marks = [position for position in (known, newest) if position is not None]
+        because = "" if since is None else self._why_not(known, marks)
+        trouble = self._trouble()
+        is_behind = self.standby and not because and any(position.n > self.here.n for position in marks)
+        return State(
+            bookmark=self.here.bookmark,
+            continues=known is not None and not because and not trouble,
+            news=known is None or self.here.n > known.n,
+            behind=self.here.mark if is_behind else None,
+            noticed=(*([f"The archive was read anew: {because}."] if because else []), *trouble),
+            unknown_columns=tuple(sorted(set(self.columns) - set(self.table.c.keys()))),
+            missing_columns=tuple(c.key for c in self.table.c if c.key not in {*self.columns, "origin"}),
+        )
+
+    def _why_not(self, known: Position | None, marks: Sequence[Position]) -> str:
+        """Say why a client cannot follow from its bookmark; empty where it can."""
+        if known is None:
+            return _UNKNOWN
+        if any(map(self._is_strange, marks)):
+            return _HISTORY
+        if known.columns != self.here.columns:
+            return _COLUMNS
+        if known.cluster == self.here.cluster and known.triggers != self.here.triggers:
+            return _TRIGGERS
+        asked, why = self.resweep
+        if asked > known.n:
+            return f"its owner asked for it{f' ({why})' if why else ''}"
+        return ""
+
+    def _is_strange(self, position: Position) -> bool:
+        """Whether an entry is of another history; what a standby lacks at its end may be to come yet."""
+        if self.standby and position.n > self.here.n:
+            return False
+        return self.newest is not None and self.tokens.get(position.n) != position.token
+
+    def _trouble(self) -> list[str]:
+        """Say what keeps everybody from following."""
+        name = self.table.name
+        mend = f"The owner mends that with: {init_command(self.table)}"
+        if self.newest is None:
+            return [f"The archive's {name} has no change feed, so each sync reads all of it. {mend}"]
+        off = [trigger for trigger in FEED_TRIGGERS if self.switched.get(trigger) != "A"]
+        if off:
+            which = f"trigger{'s' if len(off) > 1 else ''} {', '.join(off)} of the archive's {name}"
+            return [f"The {which} may miss changes, being off in part or whole, so each sync reads all of it. {mend}"]
+        return []
