@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 
@@ -220,30 +217,3 @@ def test_a_url_of_another_kind_is_refused_without_being_shown(url):
         postgresql_engine(url)
     assert "hidden" not in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
-
-
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not on the PATH")
-def test_a_pooler_in_transaction_mode_may_stand_between(archive, client, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    there = make_url(archive.url)
-    users = tmp_path / "users.txt"
-    users.write_text(f'"{there.username}" "{there.password}"\n')
-    settings = tmp_path / "pgbouncer.ini"
-    settings.write_text(
-        f"[databases]\n* = host={there.host} port={there.port}\n[pgbouncer]\npool_mode = transaction\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = scram-sha-256\nauth_file = {users}\n"
-    )
-    tmp_path.chmod(0o755)
-    process = subprocess.Popen(["pgbouncer", *(["-u", "nobody"] if os.geteuid() == 0 else []), settings])
-    try:
-        time.sleep(1)
-        archive.insert("a.fits")
-        pooled = there.set(port=port).render_as_string(hide_password=False)
-        assert client.sync(pooled).added == 1
-        archive.execute(f"DELETE FROM {TABLE}")
-        assert client.sync(pooled).withdrawn == 1
-    finally:
-        process.terminate()
-        process.wait()
