@@ -244,9 +244,7 @@ class LocalCopy:
             except (HeaderError, UnsafeFilenameError) as error:
                 self._keep_apart(identifier, filename, error.message, None, values)
 
-    def _neighbours(
-        self, rows: Sequence[Row]
-    ) -> tuple[dict[str, _Known], dict[str, str], dict[str, str]]:
+    def _neighbours(self, rows: Sequence[Row]) -> tuple[dict[str, _Known], dict[str, str], dict[str, str]]:
         """Give what is here under the rows' ids, and the LOCAL and the remote records that have their file names."""
         ids = json.dumps([row[self._id] for row in rows])
         names = json.dumps([row[self._filename] for row in rows])
