@@ -177,11 +177,11 @@ def test_rows_that_a_policy_reveals_come_with_a_full_sync(archive, client):
     url = archive.role(f"GRANT SELECT ON {TABLE}, {TABLE}_feed TO {{}}")
     archive.execute(
         f"ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY",
-        f"CREATE POLICY some ON {TABLE} FOR SELECT USING (filename = 'a.fits')",
+        f"CREATE POLICY first ON {TABLE} FOR SELECT USING (filename = 'a.fits')",
     )
     client.sync(url)
     assert list(client.rows()) == ["a.fits"]
-    archive.execute(f"CREATE POLICY more ON {TABLE} FOR SELECT USING (true)")
+    archive.execute(f"CREATE POLICY second ON {TABLE} FOR SELECT USING (true)")
     assert client.sync(url) == SyncResult(0, 0, 0)
     assert counts(client.sync(url, full=True)) == (1, 0, 0)
 
@@ -313,7 +313,7 @@ def test_a_reader_that_waited_for_a_rewrite_of_the_table_sees_its_rows(archive):
     found = []
 
     def read():
-        with archive.remote().connected() as source, source.reading(None) as reading:
+        with archive.remote().connected() as source, source.reading(None, None) as reading:
             found.extend(row for batch in reading.sweep("") for row in batch.rows)
 
     with archive.engine.connect() as owner:

@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ..database.flags import note_flag, this_user
+from ..database.feed import judgements_of
+from ..database.flags import this_user
 from ..database.local import LocalDatabase
 from ..exceptions import CalibrationNotFoundError
 from .bookmark import Superseded
@@ -104,8 +105,11 @@ def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, 
 
 
 def _send_judgement(local: LocalDatabase[Any], remote: Remote[Any], own: Values, there: Settled) -> None:
-    """Send what was judged here since a publication that did not come to its end."""
-    if there.is_new or there.row["quality"] == own["quality"]:
+    """Send what was judged here, with who and why.
+
+    A record that is there already, by a publication that did not come to its end, may have been judged here since.
+    """
+    if not there.is_new and there.row["quality"] == own["quality"]:
         return
     with local.connect() as connection:
         judged = judgements_of(connection, local.orm_class, own["id"])
