@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
     if options.json:
         names = ("cal_type", "origin", "quality", "records", "newest")
         counted = [dict(zip(names, row, strict=True)) for row in counts]
-        print_json({**facts, "counts": counted, "conflicts": [vars(conflict) for conflict in conflicts]})
+        print_json({**facts, "counts": counted, "conflicts": [conflict.to_dict() for conflict in conflicts]})
     else:
         shown = {**facts, "file_bytes": size(sum(files)), "last_sync": facts["last_sync"] or "never"}
         print_table(("", "value"), [(name.replace("_", " "), value) for name, value in shown.items()])

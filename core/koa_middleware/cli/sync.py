@@ -29,7 +29,7 @@ def run(options: Namespace) -> int:
                 "changed": result.changed,
                 "withdrawn": result.withdrawn,
                 "full": result.full,
-                "conflicts": [vars(conflict) for conflict in result.conflicts],
+                "conflicts": [conflict.to_dict() for conflict in result.conflicts],
             }
         )
     else:

@@ -1,4 +1,4 @@
-"""How far a local copy of a remote is: one row of the table ``<table>_sync``, which a first sync makes."""
+"""How far a local copy of a remote is: one row of the table ``<table>_sync``, which a first sync writes."""
 
 from __future__ import annotations
 
@@ -53,24 +53,16 @@ class StateTable:
 
     def __init__(self, connection: sqlite3.Connection, table_name: str) -> None:
         self._connection = connection
-        self._bare_name = f"{table_name}_sync"
-        self._name = quote(self._bare_name)
+        self._name = quote(f"{table_name}_sync")
 
     def exists(self) -> bool:
         """Whether a sync was ever begun, and left a row that it can go on from."""
-        known = "SELECT 1 FROM sqlite_master WHERE name = ?"
-        if self._connection.execute(known, (self._bare_name,)).fetchone() is None:
-            return False
         return self._connection.execute(f"SELECT 1 FROM {self._name} WHERE {_USABLE}").fetchone() is not None
 
     def create(self) -> None:
-        """Make the table and its row, anew where it is unusable."""
+        """Write the first row, also in place of an unusable one."""
         # In one transaction: a process killed half-way leaves nothing.
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {self._name} (one INTEGER PRIMARY KEY CHECK (one = 1),"
-            " revision INTEGER NOT NULL, bookmark TEXT, sweep_after TEXT, synced_at REAL)"
-        )
         if not self.exists():
             self._connection.execute(f"DELETE FROM {self._name}")
             self._connection.execute(f"INSERT INTO {self._name} (one, revision) VALUES (1, 0)")

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ..database.flags import note_flag
+from ..database.feed import note_flag
 from ..database.local import LocalDatabase
 from ..exceptions import CalibrationNotFoundError
 from .bookmark import Superseded
