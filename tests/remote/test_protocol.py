@@ -257,7 +257,7 @@ def test_only_the_chosen_records_go(archive, client):
 
 def test_a_publisher_that_ended_half_way_publishes_again_and_is_done(archive, client):
     client.add_local("a.fits", checksum="sha256:a")
-    client.execute(f"CREATE TRIGGER t BEFORE DELETE ON {TABLE} BEGIN SELECT RAISE(FAIL, 'killed here'); END")
+    client.execute(f"CREATE TRIGGER t BEFORE UPDATE ON {TABLE} BEGIN SELECT RAISE(FAIL, 'killed here'); END")
     with pytest.raises(CacheError, match="killed here"):
         client.publish()
     client.execute("DROP TRIGGER t")
@@ -355,7 +355,7 @@ def test_a_judgement_made_after_a_publication_that_did_not_come_to_its_end_is_ne
     archive, client, new_client
 ):
     mine = client.add_local("a.fits", checksum="sha256:a", quality="GOOD")
-    client.execute(f"CREATE TRIGGER t BEFORE DELETE ON {TABLE} BEGIN SELECT RAISE(FAIL, 'killed here'); END")
+    client.execute(f"CREATE TRIGGER t BEFORE UPDATE ON {TABLE} BEGIN SELECT RAISE(FAIL, 'killed here'); END")
     with pytest.raises(CacheError, match="killed here"):
         client.publish()
     client.execute("DROP TRIGGER t")

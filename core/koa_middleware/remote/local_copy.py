@@ -231,7 +231,11 @@ class LocalCopy:
 
     def replace(self, ids: Sequence[str], batch: Batch) -> None:
         """Put remote rows in the place of the records, also LOCAL ones, that have the given ids here."""
-        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", [(here,) for here in ids])
+        there = self.names_of(batch)
+        gone = [(here,) for here in ids if here not in there]
+        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", gone)
+        ours = [(here,) for here in ids if here in there]
+        self._database.executemany(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", ours)
         self.take(batch)
 
     def _mended(self, odd: Sequence[dict[str, Any]]) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from typing import Any
 from ..database.kept_apart import Conflict
 from ..database.local import LocalDatabase
 from ..exceptions import RemoteUnavailableError, warn
-from .bookmark import CopyState, Superseded
+from .bookmark import Superseded
 from .local_copy import LocalCopy, open_copy
 from .protocol import Reading, Remote, Source, State
 
