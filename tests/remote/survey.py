@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from koa_middleware.database.feed import judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.instrument.orm import TEXT, ORMCalibration, fits_column
 from koa_middleware.remote.postgres import table as postgres_table
@@ -124,19 +125,14 @@ class Archive:
             writer.delete(*filenames)
 
     def put_back(self, *filenames: str) -> None:
-        """Replace the archive by a restored one that holds some of its rows only."""
+        """Replace the archive by another one that holds some of its rows only."""
         table = Survey.table().name
         self.execute(
             f"CREATE TABLE old AS SELECT * FROM {table} WHERE filename IN ({', '.join(map(repr, filenames))})",
-            f"DROP TABLE {table}",
-            f"DROP TABLE {table}_withdrawn",
+            f"DROP TABLE {table}, {table}_feed, {table}_feed_lock",
         )
         initialise(self.engine, Survey.table())
-        self.execute(
-            f"ALTER TABLE {table} DISABLE TRIGGER ALL",
-            f"INSERT INTO {table} SELECT * FROM old",
-            f"ALTER TABLE {table} ENABLE TRIGGER ALL",
-        )
+        self.execute(f"INSERT INTO {table} SELECT * FROM old")
 
     def destroy(self) -> None:
         """Remove what was set up."""
@@ -148,15 +144,6 @@ class Archive:
             found = connection.execute(select(Survey.table())).mappings()
             return {row["filename"]: {**row, "origin": "REMOTE"} for row in found}
 
-    def judgements(self) -> list[tuple[str, str, str, str, str]]:
-        """Id, quality before and after, reason, and who, of all judgements."""
-        columns = "id, quality_before, quality, reason, flagged_by"
-        with self.engine.connect() as connection:
-            found = connection.execute(
-                text(f"SELECT {columns} FROM {Survey.table().name}_quality_history ORDER BY number")
-            )
-            return [tuple(row) for row in found]
-
     def remote(self) -> Remote[Survey]:
         """The archive as its owner, who may do all, reaches it."""
         return remote_at(self.url, Survey)
@@ -164,7 +151,7 @@ class Archive:
     def for_reader(self) -> Remote[Survey]:
         """The archive as someone reaches it who may only read."""
         name = Survey.table().name
-        return remote_at(self.role(f"GRANT SELECT ON {name}, {name}_withdrawn TO {{}}"), Survey)
+        return remote_at(self.role(f"GRANT SELECT ON {name}, {name}_feed TO {{}}"), Survey)
 
     def out_of_reach(self) -> Remote[Survey]:
         """The archive under an address where nothing answers."""
@@ -234,3 +221,13 @@ class Client:
         statement = select(Survey.table()).where(Survey.table().c.origin == origin)
         with self.database.connect() as connection:
             return {row["filename"]: dict(row) for row in connection.execute(statement).mappings()}
+
+    def flag_here(self, id: str, quality: str, why: str, who: str) -> None:
+        """Judge a record in this database alone."""
+        with self.database.begin() as connection:
+            write_flag(connection, Survey, id, quality, why, who)
+
+    def judgements(self, id: str) -> list[tuple[str, str, str | None]]:
+        """Quality, who, and why, of all judgements that this database knows of a record."""
+        with self.database.connect() as connection:
+            return [(said.quality, said.who, said.why) for said in judgements_of(connection, Survey, id)]

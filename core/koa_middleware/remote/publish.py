@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from sqlalchemy import select
 
-from ..database.flags import note_flag, this_user
+from ..database.feed import judgements_of, note_flag
+from ..database.flags import this_user
 from ..database.local import LocalDatabase
 from ..exceptions import CalibrationNotFoundError
 from .bookmark import Superseded
 from .chunks import in_chunks
 from .local_copy import LocalCopy, open_copy
-from .protocol import Remote, Settled, Upload, Values
+from .protocol import Batch, Entry, Remote, Settled, Upload, Values
 
 #: Gets old and new name of a file whose name changes, and makes the file stand under the new one too.
 Place = Callable[[str, str], None]
@@ -98,19 +98,24 @@ def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, 
         As in `publish`; then nothing changes.
     """
     entries = remote.flag(id, quality, reason, who)
-    _take_back(local, remote, {id: (id, None)}, None)
-    with open_copy(local) as copy:
-        _write(copy, lambda: copy.record(entries), follows=True)
+    _take_back(local, remote, {id: (id, None)}, None, entries)
+    if not entries:
+        with local.begin() as connection:
+            note_flag(connection, local.orm_class, id, quality, reason, who)
 
 
 def _send_judgement(local: LocalDatabase[Any], remote: Remote[Any], own: Values, there: Settled) -> None:
-    """Send what was judged here since a publication that did not come to its end."""
-    if there.is_new or there.row["quality"] == own["quality"]:
+    """Send what was judged here, with who and why.
+
+    A record that is there already, by a publication that did not come to its end, may have been judged here since.
+    """
+    if not there.is_new and there.row["quality"] == own["quality"]:
         return
     with local.connect() as connection:
         judged = judgements_of(connection, local.orm_class, own["id"])
     if judged and judged[-1].quality == own["quality"]:
-        remote.flag(there.row["id"], judged[-1].quality, judged[-1].why, judged[-1].who)
+        quality, who, why, _ = judged[-1]
+        remote.flag(there.row["id"], quality, why or "", who or this_user())
 
 
 def _local_rows(local: LocalDatabase[Any], ids: Iterable[str] | None) -> list[Values]:
@@ -138,8 +143,24 @@ def _take_back(
     remote: Remote[Any],
     names: Mapping[str, tuple[str, str | None]],
     place: Place | None,
+    entries: Sequence[Entry] = (),
 ) -> dict[str, str]:
-    """Replace LOCAL rows by what the remote holds; `names` gives id and file name here, by the id there."""
+    """Replace LOCAL rows by what the remote holds.
+
+    Parameters
+    ----------
+    local, remote
+    names : mapping
+        Id and file name here, by the id there.
+    place : callable or None
+    entries : sequence of Entry
+        What the remote's feed tells of the rows, where that is known already.
+
+    Returns
+    -------
+    dict
+        File names that are others there: old to new.
+    """
     renamed: dict[str, str] = {}
     with open_copy(local) as copy:
         for some in in_chunks(names):
@@ -151,17 +172,17 @@ def _take_back(
                     renamed[old] = new
                     if place is not None:
                         place(old, new)
-            ids = [names[there][0] for there in held]
-            _write(copy, partial(copy.replace, ids, batch), follows=False)
+            _replace(copy, [names[there][0] for there in held], batch, entries)
     return renamed
 
 
-def _write(copy: LocalCopy, write: Callable[[], None], *, follows: bool) -> None:
+def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, entries: Sequence[Entry]) -> None:
     while True:
         copy.load()
         try:
-            with copy.transaction(follows=follows):
-                write()
+            with copy.transaction(follows=bool(entries)):
+                copy.replace(ids, batch)
+                copy.record(entries)
         except Superseded:
             continue
         return

@@ -7,9 +7,9 @@ order. Triggers write it, and stamp each row with the server's clock (`last_upda
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Column, Connection, DefaultClause, Dialect, Engine, MetaData, String, Table, text
+from sqlalchemy import Connection, DefaultClause, Dialect, Engine, MetaData, String, Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 

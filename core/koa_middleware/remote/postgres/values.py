@@ -9,8 +9,8 @@ from sqlalchemy import Column, Table
 
 from ...instrument.values import form_of
 from ..protocol import Batch, Row
-from .literals import default_literal
 from .identifiers import quote
+from .literals import default_literal
 
 #: How the names of PostgreSQL's text types begin.
 TEXT_TYPES = ("text", "character", "name", '"char"')
