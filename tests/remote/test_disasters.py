@@ -283,6 +283,8 @@ def test_a_standby_that_is_behind_says_so_and_later_goes_on(standby, archive, cl
     standby.sql("SELECT pg_wal_replay_pause()")
     archive.insert("a.fits")
     archive.delete("HB.1.fits")
+    archive.execute(f"DROP TRIGGER koa_feed ON {TABLE}")
+    initialise(archive.engine, Survey.table())
     client.sync()
     before = client.rows()
     with pytest.raises(RemoteUnavailableError, match="behind"):

@@ -20,6 +20,12 @@ Row = tuple[Any, ...]
 #: Values by column.
 Values = dict[str, Any]
 
+#: What is said of an archive that has lost changes which a client has seen.
+ANOTHER_HISTORY = (
+    "The archive was read anew: its history is not the one that this copy follows, as after a failover, a crash or a "
+    "restored backup."
+)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -54,7 +60,7 @@ class Entry(NamedTuple):
     id : str or None
         Of the record; None where it concerns all.
     op : str
-        ``added``, ``changed``, ``flagged``, ``withdrawn``, or ``resweep``, which asks everybody to read everything once.
+        ``added``, ``changed``, ``flagged``, ``withdrawn``, or ``resweep``: everybody is asked to read everything once.
     at : str
         When it was committed, UTC by the remote's clock, in microseconds, ascending with `n`.
     quality : str or None
