@@ -127,15 +127,10 @@ class Archive:
         table = Survey.table().name
         self.execute(
             f"CREATE TABLE old AS SELECT * FROM {table} WHERE filename IN ({', '.join(map(repr, filenames))})",
-            f"DROP TABLE {table}",
-            f"DROP TABLE {table}_withdrawn",
+            f"DROP TABLE {table}, {table}_feed, {table}_feed_lock",
         )
         initialise(self.engine, Survey.table())
-        self.execute(
-            f"ALTER TABLE {table} DISABLE TRIGGER ALL",
-            f"INSERT INTO {table} SELECT * FROM old",
-            f"ALTER TABLE {table} ENABLE TRIGGER ALL",
-        )
+        self.execute(f"INSERT INTO {table} SELECT * FROM old")
 
     def destroy(self) -> None:
         """Remove what was set up."""
@@ -147,14 +142,14 @@ class Archive:
             found = connection.execute(select(Survey.table())).mappings()
             return {row["filename"]: {**row, "origin": "REMOTE"} for row in found}
 
-    def judgements(self) -> list[tuple[str, str, str, str, str]]:
-        """Id, quality before and after, reason, and who, of all judgements."""
-        columns = "id, quality_before, quality, reason, flagged_by"
+    def judgements(self) -> list[tuple[str, str, str, str]]:
+        """Id, quality, reason, and who, of all judgements."""
+        return [(entry.id, entry.quality, entry.why, entry.who) for entry in self.entries() if entry.op == "flagged"]
+
+    def entries(self) -> list[Any]:
+        """All that the feed tells, in order."""
         with self.engine.connect() as connection:
-            found = connection.execute(
-                text(f"SELECT {columns} FROM {Survey.table().name}_quality_history ORDER BY number")
-            )
-            return [tuple(row) for row in found]
+            return list(connection.execute(text(f"SELECT * FROM {Survey.table().name}_feed ORDER BY n")))
 
     def remote(self) -> Remote[Survey]:
         """The archive as its owner, who may do all, reaches it."""
@@ -163,7 +158,7 @@ class Archive:
     def for_reader(self) -> Remote[Survey]:
         """The archive as someone reaches it who may only read."""
         name = Survey.table().name
-        return remote_at(self.role(f"GRANT SELECT ON {name}, {name}_withdrawn TO {{}}"), Survey)
+        return remote_at(self.role(f"GRANT SELECT ON {name}, {name}_feed TO {{}}"), Survey)
 
     def out_of_reach(self) -> Remote[Survey]:
         """The archive under an address where nothing answers."""

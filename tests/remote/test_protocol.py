@@ -317,8 +317,8 @@ def test_a_flag_reaches_every_client_and_who_and_why_are_kept(archive, client, n
     assert other.rows() == client.rows() == archive.rows()
     flag(client.database, archive.remote(), identifier, "BAD", "seen again", "bob")
     assert archive.judgements() == [
-        (identifier, "GOOD", "BAD", "a satellite's trail", "ann"),
-        (identifier, "BAD", "BAD", "seen again", "bob"),
+        (identifier, "BAD", "a satellite's trail", "ann"),
+        (identifier, "BAD", "seen again", "bob"),
     ]
 
 
@@ -346,7 +346,7 @@ def calls(remote):
         "state": state,
         "reading": reading,
         "rows_of": lambda: remote.rows_of(["x"]),
-        "publish": lambda: remote.publish([record], None, lambda name: False),
+        "publish": lambda: remote.publish([record], None, lambda name: False, "ann"),
         "flag": lambda: remote.flag("x", "BAD", "why", "ann"),
         "query": remote.database.query,
     }

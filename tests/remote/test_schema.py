@@ -56,14 +56,14 @@ def test_rows_from_before_the_checks_are_named_and_stay_until_they_are_mended(ar
         archive.execute(f"ALTER TABLE {TABLE} DROP CONSTRAINT koa_{column}")
     archive.execute(INSERT.format("quality", "a.fits", "'Bad'"), INSERT.format("cal_version", "b.fits", "'2'"))
     unfit = [UnfitRow("b.fits", "b.fits", "cal_version", "2"), UnfitRow("a.fits", "a.fits", "quality", "Bad")]
-    assert initialise(archive.engine, Survey.table()) == unfit
-    assert initialise(archive.engine, Survey.table()) == unfit
+    assert initialise(archive.engine, Survey.table()).unfit == unfit
+    assert initialise(archive.engine, Survey.table()).unfit == unfit
     assert set(archive.rows()) == {"a.fits", "b.fits"}
     with pytest.raises(exc.IntegrityError, match="koa_quality"):
         archive.execute(INSERT.format("quality", "c.fits", "'Bad'"))
     archive.execute(f"UPDATE {TABLE} SET quality = 'BAD' WHERE id = 'a.fits'")
     archive.execute(f"UPDATE {TABLE} SET cal_version = '002' WHERE id = 'b.fits'")
-    assert initialise(archive.engine, Survey.table()) == []
+    assert initialise(archive.engine, Survey.table()).unfit == []
     with archive.engine.connect() as connection:
         states = "SELECT bool_and(convalidated), count(*) FROM pg_constraint WHERE contype = 'c' AND conname ~ '^koa_'"
         assert connection.exec_driver_sql(states).one() == (True, 3)
@@ -74,7 +74,7 @@ def test_a_column_of_another_type_than_text_is_left_unchecked(fresh_database):
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE TABLE {TABLE} (id text PRIMARY KEY, filename text, cal_version integer)")
         connection.exec_driver_sql(f"INSERT INTO {TABLE} VALUES ('a', 'a.fits', 2)")
-    assert initialise(engine, Survey.table()) == []
+    assert initialise(engine, Survey.table()).unfit == []
     with engine.begin() as connection:
         connection.exec_driver_sql(f"INSERT INTO {TABLE} (id, filename, cal_version) VALUES ('b', 'b.fits', 3)")
     engine.dispose()
@@ -161,7 +161,7 @@ def test_a_flag_mends_a_row_from_before_the_checks_or_says_what_must_be_correcte
     archive.change("old.fits", **old)
     archive.change("odd.fits", origin="Lick")
     archive.change("fit.fits", origin="KECK")
-    assert len(initialise(archive.engine, Survey.table())) == 4
+    assert len(initialise(archive.engine, Survey.table()).unfit) == 4
     client.sync()
     for identifier in (mended, fit):
         flag(client.database, archive.remote(), identifier, "BAD", "a satellite's trail", "ann")
@@ -169,7 +169,7 @@ def test_a_flag_mends_a_row_from_before_the_checks_or_says_what_must_be_correcte
     with archive.engine.connect() as connection:
         assert connection.execute(text(stored)).all() == [("KECK", "005", "BAD"), ("REMOTE", "002", "BAD")]
     assert client.rows()["old.fits"]["quality"] == "BAD"
-    assert (mended, "good", "BAD", "a satellite's trail", "ann") in archive.judgements()
+    assert (mended, "BAD", "a satellite's trail", "ann") in archive.judgements()
     with pytest.raises(RemoteError, match=r"origin of .* is 'Lick', which is none of .* owner corrects the origin"):
         flag(client.database, archive.remote(), odd, "BAD", "why", "ann")
     assert client.rows()["odd.fits"]["quality"] != "BAD"

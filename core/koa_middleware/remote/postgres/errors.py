@@ -68,6 +68,13 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
         )
     if code in {"42P01", "42703", "3F000", "42704", "42883"}:
         return _not_set_up(engine, table, first)
+    if code == "55P03":
+        return RemoteUnavailableError(
+            f"The remote database at {host} was kept waiting too long by another transaction, which has not ended.",
+            "Nothing was changed; try again. If that persists, the owner looks into pg_stat_activity and "
+            "pg_prepared_xacts.",
+            host=host,
+        )
     unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
     if unavailable:
         return RemoteUnavailableError(

@@ -22,7 +22,7 @@ from .identifiers import quote
 from .schema import READ_COMMITTED
 
 #: Seconds that a writer waits for another one, which commits in the meantime; but publishers queue without end.
-LONGEST_WAIT = 60
+LONGEST_WAIT = 60.0
 
 
 @contextmanager
