@@ -310,5 +310,5 @@ def test_a_publisher_waits_for_another_that_uploads_however_long_it_takes(archiv
     ids = {row["id"]: name for name, row in archive.rows().items()}
     assert [(ids[entry.id], entry.who) for entry in archive.entries()[1:]] == [
         ("slow.fits", "ann"),
-        ("patient.fits", "ann"),
+        ("patient.002.fits", "ann"),
     ]
