@@ -193,6 +193,7 @@ def test_a_judgement_that_is_under_way_while_the_archive_is_taken_over_is_kept(o
     waiting = (
         "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
+    older.execute(f"ALTER TABLE {TABLE} ADD COLUMN nframes integer")  # so that nothing else waits for the judge
     taking_over = threading.Thread(target=initialise, args=(older.engine, Survey.table()))
     with older.transaction() as judge:
         judge.execute(f"UPDATE {TABLE} SET quality = 'BAD' WHERE id = 'b'")
