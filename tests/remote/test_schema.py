@@ -11,11 +11,13 @@ import psycopg2
 import pytest
 from koa_middleware.choosing.selector import CalibrationSelector, choose
 from koa_middleware.exceptions import CalibrationNotFoundError, RemoteError, SchemaMismatchError
+from koa_middleware.instrument.orm import TEXT, ORMCalibration, fits_column
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise, planned
 from koa_middleware.remote.protocol import UnfitRow
 from koa_middleware.remote.publish import flag
 from sqlalchemy import exc, make_url, text
+from sqlalchemy.orm import Mapped
 from survey import Survey
 
 TABLE = Survey.table().name
@@ -129,11 +131,52 @@ def test_what_would_be_run_is_told_without_a_right_to_write_and_psql_runs_it(fre
         engine.dispose()
 
 
+def test_a_columns_default_may_hold_a_percent_sign(fresh_database):
+    class Sparse(ORMCalibration):
+        instrument_name = "sparse"
+
+    class Cloudy(ORMCalibration):
+        instrument_name = "sparse"
+        cover: Mapped[str] = fits_column("COVER", TEXT, default="50% 'or' so")
+
+    engine = postgresql_engine(fresh_database)
+    for steps in ([Cloudy], [Sparse, Cloudy]):
+        for step in steps:
+            initialise(engine, step.table())
+        as_psql(fresh_database, INSERT.replace(TABLE, "sparse_calibrations").format("quality", "a", "'GOOD'"))
+        assert read(engine, "SELECT cover FROM sparse_calibrations") == [("50% 'or' so",)]
+        as_psql(
+            fresh_database, "DROP TABLE sparse_calibrations, sparse_calibrations_feed, sparse_calibrations_feed_lock"
+        )
+
+
 def test_indexes_are_made_in_one_order_always(fresh_database):
     statements = planned(postgresql_engine(fresh_database), Survey.table()).statements
     indexes = [statement for statement in statements if statement.startswith("CREATE INDEX ix_")]
     assert len(indexes) == 2
     assert indexes == sorted(indexes)
+
+
+def test_a_reader_cannot_forge_entries_by_a_table_of_its_own(archive):
+    reader = postgresql_engine(archive.role(f"GRANT SELECT ON {TABLE}, {TABLE}_feed TO {{}}"))
+    with reader.connect() as connection:
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE mine (id text, quality text)")
+        for function in (f"{TABLE}_feed", f"{TABLE}_feed_truncate"):
+            with pytest.raises(exc.ProgrammingError, match="permission denied"), connection.begin_nested():
+                connection.exec_driver_sql(
+                    f"CREATE TRIGGER forge AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION {function}()"
+                )
+
+
+def test_an_owner_who_is_no_superuser_sets_an_archive_up(archive):
+    owner = archive.role(name="owner")
+    role = make_url(owner).username
+    archive.execute(f"CREATE SCHEMA own AUTHORIZATION {role}", f"ALTER ROLE {role} SET search_path = own")
+    engine = postgresql_engine(owner)
+    for statements in (len(planned(engine, Survey.table()).statements), 0):
+        assert len(initialise(engine, Survey.table()).statements) == statements
+    as_psql(owner, INSERT.format("quality", "a", "'GOOD'"))
+    assert read(engine, f"SELECT op, who FROM own.{TABLE}_feed ORDER BY n") == [("resweep", role), ("added", role)]
 
 
 # -- archives from before there was a feed -------------------------------------------------------------------------

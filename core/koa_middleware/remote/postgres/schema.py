@@ -19,7 +19,8 @@ from .checks import check_statements
 from .feed_schema import feed_statements
 from .identifiers import feed_name, quote
 
-_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+#: Of SQL without parameters, in which a percent sign is one.
+_DIALECT: Dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
 #: Each statement sees what was committed before it; how a transaction begins that writes to the feed.
 READ_COMMITTED = {"isolation_level": "READ COMMITTED"}
@@ -88,7 +89,7 @@ def initialise(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
         connection.exec_driver_sql(_ALONE)
         found = _plan(connection, table, resweep=resweep)
         for statement in found.statements:
-            connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
         return found
 
 
