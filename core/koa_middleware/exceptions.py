@@ -183,7 +183,14 @@ class UnsafeFilenameError(KoaMiddlewareError, ValueError):
 
 
 class SchemaMismatchError(KoaMiddlewareError, RuntimeError):
-    """A table lacks columns that the instrument's class needs, or is not there."""
+    """A table lacks what the instrument's class needs, is not there, or needs what only a newer class has.
+
+    Attributes
+    ----------
+    database, table : str
+    missing : tuple of str
+        The columns, or the table, that one of the two lacks.
+    """
 
     database: str
     table: str

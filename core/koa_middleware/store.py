@@ -17,7 +17,8 @@ from .cache.provide import WORKERS, Provider, Transport
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
 from .choosing.selector import choose, selector_for
-from .database.flags import check_judgement, this_user, write_flag
+from .database.feed import write_flag
+from .database.flags import check_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase
 from .disk.reading import user_path

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from koa_middleware.database.feed import judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.instrument.orm import TEXT, ORMCalibration, fits_column
 from koa_middleware.remote.postgres import table as postgres_table
@@ -123,7 +124,7 @@ class Archive:
             writer.delete(*filenames)
 
     def put_back(self, *filenames: str) -> None:
-        """Replace the archive by a restored one that holds some of its rows only."""
+        """Replace the archive by another one that holds some of its rows only."""
         table = Survey.table().name
         self.execute(
             f"CREATE TABLE old AS SELECT * FROM {table} WHERE filename IN ({', '.join(map(repr, filenames))})",
@@ -141,10 +142,6 @@ class Archive:
         with self.engine.connect() as connection:
             found = connection.execute(select(Survey.table())).mappings()
             return {row["filename"]: {**row, "origin": "REMOTE"} for row in found}
-
-    def judgements(self) -> list[tuple[str, str, str, str]]:
-        """Id, quality, reason, and who, of all judgements."""
-        return [(entry.id, entry.quality, entry.why, entry.who) for entry in self.entries() if entry.op == "flagged"]
 
     def entries(self) -> list[Any]:
         """All that the feed tells, in order."""
@@ -228,3 +225,13 @@ class Client:
         statement = select(Survey.table()).where(Survey.table().c.origin == origin)
         with self.database.connect() as connection:
             return {row["filename"]: dict(row) for row in connection.execute(statement).mappings()}
+
+    def flag_here(self, id: str, quality: str, why: str, who: str) -> None:
+        """Judge a record in this database alone."""
+        with self.database.begin() as connection:
+            write_flag(connection, Survey, id, quality, why, who)
+
+    def judgements(self, id: str) -> list[tuple[str, str, str | None]]:
+        """Quality, who, and why, of all judgements that this database knows of a record."""
+        with self.database.connect() as connection:
+            return [(said.quality, said.who, said.why) for said in judgements_of(connection, Survey, id)]

@@ -138,7 +138,8 @@ def test_the_same_history_continues_and_another_one_sweeps(archive, client):
     assert (counts(result), result.full) == ((1, 0, 0), False)
     archive.put_back("a.fits", "c.fits")
     result = client.sync()
-    assert (counts(result), result.full) == ((0, 0, 1), True)
+    assert (result.added, result.withdrawn, result.full) == (0, 1, True)
+    assert "history" in result.noticed[0]
     assert client.rows() == archive.rows()
     assert client.sync() == SyncResult(0, 0, 0)
 
@@ -155,18 +156,18 @@ def test_a_bookmark_that_the_archive_did_not_give_is_not_continued(archive, clie
     result = client.sync()
     assert (counts(result), result.full) == ((0, 0, 1), True)
     with archive.remote().connected() as source:
-        assert not source.state(foreign).continues
+        assert not source.state(foreign, None).continues
 
 
 def test_a_bookmark_tells_whether_there_is_news(archive):
     with archive.remote().connected() as source:
-        first = source.state(None)
+        first = source.state(None, None)
         assert isinstance(first.bookmark, str)
         archive.insert("a.fits")
-        there = source.state(first.bookmark)
-        assert (there.continues, there.behind, there.news) == (True, False, True)
-        there = source.state(there.bookmark)
-        assert (there.continues, there.behind, there.news) == (True, False, False)
+        there = source.state(first.bookmark, first.bookmark)
+        assert (there.continues, there.behind, there.news) == (True, None, True)
+        there = source.state(there.bookmark, there.bookmark)
+        assert (there.continues, there.behind, there.news, there.noticed) == (True, None, False, ())
 
 
 def test_a_reading_is_one_view_and_a_sweep_goes_on_after_any_id(archive, monkeypatch):
@@ -176,19 +177,45 @@ def test_a_reading_is_one_view_and_a_sweep_goes_on_after_any_id(archive, monkeyp
     def read(batches):
         return [row[0] for batch in batches for row in batch.rows]
 
-    with archive.remote().connected() as source, source.reading(None) as reading:
+    with archive.remote().connected() as source, source.reading(None, None) as reading:
         archive.insert("later.fits")
         archive.delete("0.fits")
         assert read(reading.sweep("")) == ids
         assert read(reading.sweep(ids[1])) == ids[2:]
-        assert read(reading.changed(reading.state.bookmark)) == []
-        assert list(reading.withdrawn(reading.state.bookmark)) == []
+        assert list(reading.pages(reading.state.bookmark)) == []
+
+
+def test_the_feed_comes_in_pages_each_with_the_present_rows_of_its_records(archive, monkeypatch):
+    archive.small_batches(monkeypatch, 2)
+    with archive.remote().connected() as source:
+        start = source.state(None, None).bookmark
+        (first,) = archive.insert("a.fits")
+        (second,) = archive.insert("b.fits")
+        archive.change("a.fits", nframes=7)
+        archive.delete("b.fits")
+        with source.reading(start, start) as reading:
+            pages = list(reading.pages(start))
+        assert [[(e.id, e.op) for e in page.entries] for page in pages] == [
+            [(first, "added"), (second, "added")],
+            [(first, "changed"), (second, "withdrawn")],
+        ]
+        for page in pages:
+            (row,) = page.batch.rows
+            assert dict(zip(COLUMNS, row, strict=True)) == archive.rows()["a.fits"]
+        numbers = [entry.n for page in pages for entry in page.entries]
+        times = [entry.at for page in pages for entry in page.entries]
+        assert numbers == list(range(numbers[0], numbers[0] + 4))
+        assert times == sorted(set(times))
+        with source.reading(pages[0].bookmark, pages[0].bookmark) as reading:
+            (rest,) = reading.pages(pages[0].bookmark)
+        assert rest.entries == pages[1].entries
+        assert not source.state(rest.bookmark, rest.bookmark).news
 
 
 def test_rows_come_in_form(archive):
     (identifier,) = archive.insert("a.fits", exptime=1 / 3, nframes=7, master_cal=True, file_size=1 << 40)
     archive.insert("b.fits")
-    (batch,) = archive.remote().rows_of([identifier])
+    batch = archive.remote().rows_of([identifier])
     (row,) = batch.rows
     assert dict(zip(COLUMNS, row, strict=True)) == archive.rows()["a.fits"]
     assert batch.odd == []
@@ -230,7 +257,7 @@ def test_only_the_chosen_records_go(archive, client):
 
 def test_a_publisher_that_ended_half_way_publishes_again_and_is_done(archive, client):
     client.add_local("a.fits", checksum="sha256:a")
-    client.execute(f"CREATE TRIGGER t BEFORE DELETE ON {TABLE} BEGIN SELECT RAISE(FAIL, 'killed here'); END")
+    client.execute(f"CREATE TRIGGER t BEFORE UPDATE ON {TABLE} BEGIN SELECT RAISE(FAIL, 'killed here'); END")
     with pytest.raises(CacheError, match="killed here"):
         client.publish()
     client.execute("DROP TRIGGER t")
@@ -316,10 +343,45 @@ def test_a_flag_reaches_every_client_and_who_and_why_are_kept(archive, client, n
     other.sync()
     assert other.rows() == client.rows() == archive.rows()
     flag(client.database, archive.remote(), identifier, "BAD", "seen again", "bob")
-    assert archive.judgements() == [
-        (identifier, "BAD", "a satellite's trail", "ann"),
-        (identifier, "BAD", "seen again", "bob"),
-    ]
+    said = [("BAD", "ann", "a satellite's trail"), ("BAD", "bob", "seen again")]
+    late = new_client()
+    assert client.judgements(identifier) == said
+    for one in (client, other, late):
+        one.sync()
+        assert one.judgements(identifier) == said
+
+
+def test_a_judgement_made_after_a_publication_that_did_not_come_to_its_end_is_never_dropped(
+    archive, client, new_client
+):
+    mine = client.add_local("a.fits", checksum="sha256:a", quality="GOOD")
+    client.execute(f"CREATE TRIGGER t BEFORE UPDATE ON {TABLE} BEGIN SELECT RAISE(FAIL, 'killed here'); END")
+    with pytest.raises(CacheError, match="killed here"):
+        client.publish()
+    client.execute("DROP TRIGGER t")
+    client.flag_here(mine.id, "BAD", "saturated", "ann")
+    (conflict,) = client.sync().conflicts
+    assert conflict.id == mine.id
+    assert "judged BAD here" in conflict.reason
+    assert client.rows("LOCAL")["a.fits"]["quality"] == "BAD"
+    assert client.publish() == PublishResult(0, 1, {})
+    assert archive.rows()["a.fits"]["quality"] == "BAD"
+    assert client.sync().conflicts == []
+    other = new_client()
+    other.sync()
+    assert other.rows() == client.rows() == archive.rows()
+    assert other.judgements(mine.id) == client.judgements(mine.id) == [("BAD", "ann", "saturated")]
+
+
+def test_a_judgement_made_before_a_publication_goes_with_it(archive, client, new_client):
+    mine = client.add_local("a.fits", checksum="sha256:a", quality="GOOD")
+    client.flag_here(mine.id, "BAD", "saturated", "ann")
+    client.publish()
+    other = new_client()
+    for one in (client, other):
+        one.sync()
+        assert one.rows()["a.fits"]["quality"] == "BAD"
+        assert one.judgements(mine.id) == [("BAD", "ann", "saturated")]
 
 
 def test_a_withdrawn_record_cannot_be_flagged(archive, client):
@@ -335,10 +397,10 @@ def calls(remote):
 
     def state():
         with remote.connected() as source:
-            source.state(None)
+            source.state(None, None)
 
     def reading():
-        with remote.connected() as source, source.reading(None):
+        with remote.connected() as source, source.reading(None, None):
             pass
 
     record = Survey(filename="new.fits", cal_type="dark", datetime_obs="2026-01-02T03:04:05.678").to_dict()

@@ -398,7 +398,8 @@ def test_a_flag_mends_a_row_from_before_the_checks_or_says_what_must_be_correcte
     with archive.engine.connect() as connection:
         assert connection.execute(text(stored)).all() == [("KECK", "005", "BAD"), ("REMOTE", "002", "BAD")]
     assert client.rows()["old.fits"]["quality"] == "BAD"
-    assert (mended, "BAD", "a satellite's trail", "ann") in archive.judgements()
+    told = [(entry.id, entry.op, entry.quality, entry.why, entry.who) for entry in archive.entries()]
+    assert (mended, "flagged", "BAD", "a satellite's trail", "ann") in told
     with pytest.raises(RemoteError, match=r"origin of .* is 'Lick', which is none of .* owner corrects the origin"):
         flag(client.database, archive.remote(), odd, "BAD", "why", "ann")
     assert client.rows()["odd.fits"]["quality"] != "BAD"

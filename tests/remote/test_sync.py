@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from koa_middleware.exceptions import SchemaMismatchError
-from koa_middleware.remote.bookmark import last_synced
+from koa_middleware.remote.bookmark import last_noticed, last_synced
 from koa_middleware.remote.local_copy import open_copy
 from koa_middleware.remote.postgres import table as remote
 from koa_middleware.remote.postgres.schema import initialise
@@ -120,19 +120,70 @@ def test_a_local_record_that_was_published_becomes_remote(archive, client):
 # -- past the protocol ---------------------------------------------------------------------------------------------
 
 
-def test_a_full_sync_finds_what_was_done_with_the_triggers_off(archive, client):
+SWITCHED = {
+    "all off and on": ("DISABLE TRIGGER ALL", "ENABLE TRIGGER ALL"),
+    "the feed's off and always on": ("DISABLE TRIGGER koa_feed", "ENABLE ALWAYS TRIGGER koa_feed"),
+}
+
+
+@pytest.mark.parametrize("switched", SWITCHED)
+def test_what_was_done_with_the_triggers_off_comes_with_the_next_sync_which_says_so(archive, client, switched):
     archive.insert("a.fits", "b.fits", "c.fits")
     client.sync()
+    off, on = SWITCHED[switched]
     archive.execute(
-        f"ALTER TABLE {TABLE} DISABLE TRIGGER ALL",
+        f"ALTER TABLE {TABLE} {off}",
         f"UPDATE {TABLE} SET nframes = 5 WHERE filename = 'a.fits'",
         f"DELETE FROM {TABLE} WHERE filename = 'b.fits'",
-        f"ALTER TABLE {TABLE} ENABLE TRIGGER ALL",
+        f"ALTER TABLE {TABLE} {on}",
     )
-    assert client.sync() == SyncResult(0, 0, 0)
-    assert counts(client.sync(full=True)) == (0, 1, 1)
+    result = client.sync()
+    assert (counts(result), result.full) == ((0, 1, 1), True)
+    assert "trigger" in " ".join(result.noticed)
     assert client.rows() == archive.rows()
-    assert counts(client.sync(full=True)) == (0, 0, 0)
+    archive.remote().set_up("reader", "publisher")
+    client.sync()
+    assert client.sync() == SyncResult(0, 0, 0)
+
+
+def test_an_archive_without_a_feed_is_read_wholly_each_time_and_that_is_said(archive, client):
+    archive.insert("a.fits", "b.fits")
+    archive.execute(
+        f"ALTER TABLE {TABLE} RENAME TO kept", f"CREATE VIEW {TABLE} AS SELECT * FROM kept", f"DROP TABLE {TABLE}_feed"
+    )
+    for _ in range(2):
+        result = client.sync()
+        assert result.full
+        assert "has no change feed" in result.noticed[0]
+        assert "koa-cal remote init" in result.noticed[0]
+    assert last_noticed(client.database) == result.noticed
+    archive.execute("ALTER TABLE kept DISABLE TRIGGER ALL", "DELETE FROM kept WHERE filename = 'a.fits'")
+    assert counts(client.sync()) == (0, 0, 1)
+    assert client.rows() == archive.rows()
+
+
+def test_the_owner_can_ask_everybody_to_read_everything_once(archive, client):
+    archive.insert("a.fits")
+    client.sync()
+    archive.remote().set_up("reader", "publisher", resweep=True)
+    result = client.sync()
+    assert result.full
+    assert "owner asked" in result.noticed[0]
+    assert client.sync() == SyncResult(0, 0, 0)
+
+
+def test_rows_that_a_policy_reveals_come_with_a_full_sync(archive, client):
+    archive.insert("a.fits", "b.fits")
+    url = archive.role(f"GRANT SELECT ON {TABLE}, {TABLE}_feed TO {{}}")
+    archive.execute(
+        f"ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY first ON {TABLE} FOR SELECT USING (filename = 'a.fits')",
+    )
+    client.sync(url)
+    assert list(client.rows()) == ["a.fits"]
+    archive.execute(f"CREATE POLICY second ON {TABLE} FOR SELECT USING (true)")
+    assert client.sync(url) == SyncResult(0, 0, 0)
+    assert counts(client.sync(url, full=True)) == (1, 0, 0)
 
 
 def test_another_server_under_the_same_url_is_noticed(archive, client, tmp_path):
@@ -262,7 +313,7 @@ def test_a_reader_that_waited_for_a_rewrite_of_the_table_sees_its_rows(archive):
     found = []
 
     def read():
-        with archive.remote().connected() as source, source.reading(None) as reading:
+        with archive.remote().connected() as source, source.reading(None, None) as reading:
             found.extend(row for batch in reading.sweep("") for row in batch.rows)
 
     with archive.engine.connect() as owner:
@@ -294,10 +345,8 @@ def test_several_syncs_of_one_file_at_once_end_with_the_rows_of_the_remote(archi
 @pytest.mark.parametrize(
     "damage",
     [
-        *({"next": value} for value in (float("inf"), float("nan"), 10**30, -1, "900", 9.5, None, True)),
-        *({"open": value} for value in ([10**30], [-1], ["7"], [None], {"7": 7}, 7)),
-        {"history": None},
-        {"columns": 7},
+        *({"n": value} for value in (float("inf"), float("nan"), 10**30, -1, "900", 9.5, None, True)),
+        *({name: 7} for name in ("token", "columns", "cluster", "triggers", "another")),
     ],
     ids=str,
 )
@@ -318,7 +367,8 @@ def test_a_damaged_bookmark_is_not_followed(archive, client, damage):
         f"DELETE FROM {TABLE}_sync",
         *(f"UPDATE {TABLE}_sync SET revision = {value}" for value in ("'x'", "-3", "9223372036854775807", "x'ff'")),
         *(f"UPDATE {TABLE}_sync SET synced_at = {value}" for value in ("'x'", "1e300", "-1e300", "9e999", "x'ff'")),
-        *(f"UPDATE {TABLE}_sync SET {name} = x'ff'" for name in ("bookmark", "sweep_after")),
+        *(f"UPDATE {TABLE}_sync SET {name} = x'ff'" for name in ("bookmark", "seen", "sweep_after", "noticed")),
+        f"UPDATE {TABLE}_sync SET noticed = '['",
         f"UPDATE {TABLE}_sync SET sweep_after = 'a' || char(0)",
     ],
 )
@@ -332,6 +382,21 @@ def test_a_damaged_word_on_the_last_sync_counts_as_none(archive, client, damage)
     assert (counts(result), result.full) == ((0, 0, 1), True)
     assert last_sync(client.database) is not None
     assert client.sync() == SyncResult(0, 0, 0)
+
+
+def test_conflicts_are_looked_at_again_only_where_something_changed_here(archive, client):
+    ids = [client.add_local(f"{number}.fits").id for number in range(20)]
+    archive.insert(*(f"{number}.fits" for number in range(20)))
+    assert len(client.sync().conflicts) == 20
+    before = client.database.conflicts()
+    client.execute(f"CREATE TRIGGER t BEFORE DELETE ON {TABLE}_conflicts BEGIN SELECT RAISE(FAIL, 'looked at'); END")
+    client.execute(f"CREATE TRIGGER u BEFORE INSERT ON {TABLE}_conflicts BEGIN SELECT RAISE(FAIL, 'looked at'); END")
+    assert client.sync().conflicts == before
+    client.execute("DROP TRIGGER t"), client.execute("DROP TRIGGER u")
+    client.execute(f"DELETE FROM {TABLE} WHERE id = '{ids[0]}'")
+    client.execute(f"UPDATE {TABLE} SET filename = 'another.fits' WHERE id = '{ids[1]}'")
+    result = client.sync()
+    assert (result.added, len(result.conflicts)) == (2, 18)
 
 
 def test_the_time_of_the_last_sync_and_the_conflicts_are_known_without_a_network(archive, client):

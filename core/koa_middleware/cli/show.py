@@ -20,18 +20,22 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print one record and what was said of its quality."""
-    from ..database.flags import flags_of
+    from ..database.feed import judgements_of
 
     with open_for(options) as store:
         record = store.local_db.find(options.name)
         with store.local_db.connect() as connection:
-            flags = flags_of(connection, store.orm_class, record.id)
+            judgements = judgements_of(connection, store.orm_class, record.id)
         place = str(store.get_local_filepath(record)) if store.calibration_in_cache(record) else None
     if options.json:
+        flags = [
+            {"calibration_id": record.id, "quality": quality, "reason": why, "flagged_by": who, "flagged_at": at}
+            for quality, who, why, at in judgements
+        ]
         print_json({**record.to_dict(), "path": place, "flags": flags})
     else:
         rows = [(name, "" if value is None else value) for name, value in record.to_dict().items()]
         print_table(("column", "value"), [*rows, ("path", place or "not in the cache")], title=record.filename)
-        for flag in flags:
-            print_text(f"{flag['quality']} by {flag['flagged_by']} at {flag['flagged_at']}: {flag['reason']}")
+        for quality, who, why, at in judgements:
+            print_text(f"{quality} by {who} at {at}: {why}")
     return 0

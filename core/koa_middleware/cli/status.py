@@ -48,7 +48,7 @@ def run(options: Namespace) -> int:
     if options.json:
         names = ("cal_type", "origin", "quality", "records", "newest")
         counted = [dict(zip(names, row, strict=True)) for row in counts]
-        apart = [vars(conflict) for conflict in conflicts]
+        apart = [conflict.to_dict() for conflict in conflicts]
         print_json({**facts, "noticed": noticed, "counts": counted, "conflicts": apart})
     else:
         shown = {**facts, "file_bytes": size(sum(files)), "last_sync": facts["last_sync"] or "never"}

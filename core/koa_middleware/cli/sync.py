@@ -34,7 +34,7 @@ def run(options: Namespace) -> int:
                 "withdrawn": result.withdrawn,
                 "full": result.full,
                 "noticed": result.noticed,
-                "conflicts": [vars(conflict) for conflict in conflicts],
+                "conflicts": [conflict.to_dict() for conflict in conflicts],
             }
         )
     else:

@@ -7,36 +7,45 @@ It is never chosen, and is reachable by its id.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Select, String, Table, bindparam, or_, select
+from sqlalchemy import Column, Select, String, Table, bindparam, select
 
 from ..instrument.orm import ORMCalibration
 
 
-@dataclass(frozen=True)
-class Conflict:
+class Conflict(NamedTuple):
     """A row of the archive that is kept apart.
 
     Attributes
     ----------
-    id, filename : str
+    filename, id : str
         Of that row.
     reason : str
         What stands in its way.
     local_id : str or None
         The LOCAL record that has the id or the file name.
-    record : dict
-        The whole row.
+    record_json : str
+        The whole row as it is stored, read only when `record` is asked for.
     """
 
-    id: str
     filename: str
+    id: str
     reason: str
     local_id: str | None
-    record: dict[str, Any]
+    record_json: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The whole row."""
+        values: dict[str, Any] = json.loads(self.record_json)
+        return values
+
+    def to_dict(self) -> dict[str, Any]:
+        """All attributes, with the row's values."""
+        shown = ("id", "filename", "reason", "local_id", "record")
+        return {name: getattr(self, name) for name in shown}
 
 
 @lru_cache(maxsize=64)
@@ -48,7 +57,7 @@ def conflicts_table(orm_class: type[ORMCalibration]) -> Table:
         Column("id", String, primary_key=True),
         Column("filename", String, nullable=False),
         Column("reason", String, nullable=False),
-        Column("local_id", String),
+        Column("local_id", String, index=True),
         Column("record", String, nullable=False),
         keep_existing=True,
     )
@@ -56,13 +65,12 @@ def conflicts_table(orm_class: type[ORMCalibration]) -> Table:
 
 @lru_cache(maxsize=64)
 def select_conflicts(orm_class: type[ORMCalibration]) -> Select[Any]:
-    """Statement that gives the conflicts by file name: all of them, or the one of the parameter ``id``."""
+    """Statement that gives all conflicts, in no order."""
     columns = conflicts_table(orm_class).c
-    asked: Any = bindparam("id", None)
-    return select(*columns).where(or_(asked.is_(None), columns.id == asked)).order_by(columns.filename, columns.id)
+    return select(columns.filename, columns.id, columns.reason, columns.local_id, columns.record)
 
 
-def conflict_of(row: tuple[str, str, str, str | None, str]) -> Conflict:
-    """Give a row of the table as a conflict."""
-    identifier, filename, reason, local_id, record = row
-    return Conflict(identifier, filename, reason, local_id, json.loads(record))
+@lru_cache(maxsize=64)
+def select_conflict(orm_class: type[ORMCalibration]) -> Select[Any]:
+    """Statement that gives the conflict of an ``id``."""
+    return select_conflicts(orm_class).where(conflicts_table(orm_class).c.id == bindparam("id", None))

@@ -22,11 +22,10 @@ from ..exceptions import (
 )
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from .flags import flags_table
-from .kept_apart import Conflict, conflict_of, conflicts_table, select_conflicts
+from .kept_apart import Conflict, select_conflict, select_conflicts
+from .schema import is_up_to_date, upgrade
 from .sqlite import BUSY_TIMEOUT, ReadConnections, sqlite_engine
 from .table import CalibrationDatabase, asked_name
-from .verified_files import signatures_table
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -34,14 +33,14 @@ _ERRORS = (exc.DBAPIError, exc.TimeoutError, sqlite3.Error)
 
 
 class LocalDatabase(CalibrationDatabase[R]):
-    """The SQLite file of one instrument; made, with its table, where it is missing.
+    """The SQLite file of one instrument; made where it is missing, and given what an older version did not make.
 
     Raises
     ------
     CacheError
         When the file cannot be opened or is not an SQLite database.
     SchemaMismatchError
-        When its table lacks columns of the class.
+        When its table lacks columns of the class that cannot be added.
     """
 
     def __init__(self, orm_class: type[R], path: Path) -> None:
@@ -57,28 +56,11 @@ class LocalDatabase(CalibrationDatabase[R]):
             raise
 
     def _prepare(self) -> None:
-        table = self.orm_class.table()
-        signatures_table(self.orm_class), flags_table(self.orm_class), conflicts_table(self.orm_class)
         with self.connect() as connection:
-            found = {
-                name for (name,) in connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (table.name,))
-            }
-            tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
-        if not set(self.orm_class.metadata.tables) <= tables:
-            with self.begin() as connection:
-                self.orm_class.metadata.create_all(connection)
-        if not found:
-            return
-        missing = tuple(name for name in table.c.keys() if name not in found)  # noqa: SIM118
-        if missing:
-            raise SchemaMismatchError(
-                f"The table {table.name} in {self.path} lacks {', '.join(missing)}, which the class "
-                f"{self.orm_class.__name__} has.",
-                "Another version of the plugin made it; install that version, or use another cache folder.",
-                database=str(self.path),
-                table=table.name,
-                missing=missing,
-            )
+            if is_up_to_date(connection, self.orm_class):
+                return
+        with self.begin() as connection:
+            upgrade(connection, self.orm_class, str(self.path))
 
     def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:
         """Records of a statement that selects the table's columns.
@@ -131,7 +113,8 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def conflicts(self, id: str | None = None) -> list[Conflict]:
         """Rows of the archive that are kept apart, by file name; or the one of an id."""
-        return [conflict_of(row) for row in self.rows(select_conflicts(self.orm_class), {"id": id})]
+        statement = select_conflicts(self.orm_class) if id is None else select_conflict(self.orm_class)
+        return list(map(Conflict._make, sorted(self.rows(statement, {} if id is None else {"id": id}))))
 
     def find(self, id_or_filename: str) -> R:
         """Record of an id, also of one that is kept apart, or of a file name.
@@ -150,15 +133,30 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
-        """Turn SQLite's errors into `CacheError`."""
+        """Turn SQLite's errors into `CacheError`; a column that needs a value and is unknown, `SchemaMismatchError`."""
         try:
             yield
         except _ERRORS as error:
             raise self._translated(error) from error
 
-    def _translated(self, error: Exception) -> CacheError:
-        reason = str(error.orig if isinstance(error, exc.DBAPIError) else error)
+    def _translated(self, error: Exception) -> CacheError | SchemaMismatchError:
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        if getattr(cause, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_NOTNULL":
+            table, _, column = str(cause).removeprefix("NOT NULL constraint failed: ").partition(".")
+            if column not in self.orm_class.metadata.tables[table].c:
+                return self._needs_unknown(table, column)
+        reason = str(cause)
         return CacheError(f"The database {self.path} cannot be used: {reason}.", _hint(reason), path=self.path)
+
+    def _needs_unknown(self, table: str, column: str) -> SchemaMismatchError:
+        return SchemaMismatchError(
+            f"The table {table} in {self.path} needs a value in {column}, a column that the class "
+            f"{self.orm_class.__name__} does not have.",
+            "A newer version of the plugin made it; install that version, or use another cache folder.",
+            database=str(self.path),
+            table=table,
+            missing=(column,),
+        )
 
     def close(self) -> None:
         """Close all connections."""
@@ -169,6 +167,8 @@ class LocalDatabase(CalibrationDatabase[R]):
 def _hint(reason: str) -> str:
     if "locked" in reason:
         return f"Another process has been writing for more than {BUSY_TIMEOUT:.0f} s; try again when it is done."
+    if "constraint failed" in reason:
+        return "The database refuses these values; nothing was changed."
     if "full" in reason:
         return "Free some space; nothing was changed."
     if "readonly" in reason or "unable to open" in reason:

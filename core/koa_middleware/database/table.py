@@ -119,6 +119,8 @@ class CalibrationDatabase(Generic[R]):
             with connection.begin_nested():  # so that none of these rows is there when the taken one is looked for
                 connection.execute(insert(self.orm_class.table()), rows)
         except exc.IntegrityError as error:
+            if not _is_of_a_taken_value(error):
+                raise
             taken = self._taken(connection, rows)
             raise DuplicateCalibrationError(
                 f"{taken} is already in {self.name}.",
@@ -257,6 +259,12 @@ class CalibrationDatabase(Generic[R]):
 def asked_name(given: object) -> str:
     """Give an id or file name that is asked for as text that every database takes; what is none finds nothing."""
     return str(given).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def _is_of_a_taken_value(error: exc.IntegrityError) -> bool:
+    """Whether SQLite or PostgreSQL refuses a value because another row has it."""
+    reason = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "pgcode", None)
+    return reason in {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE", "23505"}
 
 
 @lru_cache(maxsize=64)

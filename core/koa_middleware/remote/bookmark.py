@@ -74,7 +74,7 @@ class StateTable:
         return self._connection.execute(f"SELECT 1 FROM {self._name} WHERE {_USABLE}").fetchone() is not None
 
     def create(self) -> None:
-        """Make the row, anew where it is unusable."""
+        """Write the first row, also in place of an unusable one."""
         # In one transaction: a process killed half-way leaves nothing.
         self._connection.execute("BEGIN IMMEDIATE")
         if not self.exists():

@@ -231,7 +231,11 @@ class LocalCopy:
 
     def replace(self, ids: Sequence[str], batch: Batch) -> None:
         """Put remote rows in the place of the records, also LOCAL ones, that have the given ids here."""
-        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", [(here,) for here in ids])
+        there = self.names_of(batch)
+        gone = [(here,) for here in ids if here not in there]
+        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", gone)
+        ours = [(here,) for here in ids if here in there]
+        self._database.executemany(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", ours)
         self.take(batch)
 
     def _mended(self, odd: Sequence[dict[str, Any]]) -> Iterator[Row]:
@@ -244,9 +248,7 @@ class LocalCopy:
             except (HeaderError, UnsafeFilenameError) as error:
                 self._keep_apart(identifier, filename, error.message, None, values)
 
-    def _neighbours(
-        self, rows: Sequence[Row]
-    ) -> tuple[dict[str, _Known], dict[str, str], dict[str, str]]:
+    def _neighbours(self, rows: Sequence[Row]) -> tuple[dict[str, _Known], dict[str, str], dict[str, str]]:
         """Give what is here under the rows' ids, and the LOCAL and the remote records that have their file names."""
         ids = json.dumps([row[self._id] for row in rows])
         names = json.dumps([row[self._filename] for row in rows])

@@ -287,8 +287,13 @@ class Remote(Protocol[R]):
         """
         ...
 
-    def flag(self, id: str, quality: str, reason: str, who: str) -> None:
+    def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:
         """Set a record's quality, and keep who did it and why.
+
+        Returns
+        -------
+        list of Entry
+            What the feed tells of it; empty where the remote has none.
 
         Raises
         ------

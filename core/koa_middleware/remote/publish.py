@@ -12,13 +12,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ..database.flags import note_flag, this_user
+from ..database.feed import judgements_of, note_flag
+from ..database.flags import this_user
 from ..database.local import LocalDatabase
 from ..exceptions import CalibrationNotFoundError
 from .bookmark import Superseded
 from .chunks import in_chunks
 from .local_copy import LocalCopy, open_copy
-from .protocol import Batch, Remote, Upload, Values
+from .protocol import Batch, Entry, Remote, Settled, Upload, Values
 
 #: Gets old and new name of a file whose name changes, and makes the file stand under the new one too.
 Place = Callable[[str, str], None]
@@ -79,6 +80,8 @@ def publish(
     if not records:
         return PublishResult(0, len(chosen))
     settled = remote.publish(records, upload, lambda name: bool(local.count(filename=name)), this_user())
+    for own, there in zip(records, settled, strict=True):
+        _send_judgement(local, remote, own, there)
     new = sum(each.is_new for each in settled)
     names = {each.row["id"]: (own["id"], own["filename"]) for own, each in zip(records, settled, strict=True)}
     return PublishResult(new, len(chosen) - new, _take_back(local, remote, names, place))
@@ -94,10 +97,25 @@ def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, 
     RemoteUnavailableError, RemoteError, SchemaMismatchError
         As in `publish`; then nothing changes.
     """
-    remote.flag(id, quality, reason, who)
-    _take_back(local, remote, {id: (id, None)}, None)
-    with local.begin() as connection:
-        note_flag(connection, local.orm_class, id, quality, reason, who)
+    entries = remote.flag(id, quality, reason, who)
+    _take_back(local, remote, {id: (id, None)}, None, entries)
+    if not entries:
+        with local.begin() as connection:
+            note_flag(connection, local.orm_class, id, quality, reason, who)
+
+
+def _send_judgement(local: LocalDatabase[Any], remote: Remote[Any], own: Values, there: Settled) -> None:
+    """Send what was judged here, with who and why.
+
+    A record that is there already, by a publication that did not come to its end, may have been judged here since.
+    """
+    if not there.is_new and there.row["quality"] == own["quality"]:
+        return
+    with local.connect() as connection:
+        judged = judgements_of(connection, local.orm_class, own["id"])
+    if judged and judged[-1].quality == own["quality"]:
+        quality, who, why, _ = judged[-1]
+        remote.flag(there.row["id"], quality, why or "", who or this_user())
 
 
 def _local_rows(local: LocalDatabase[Any], ids: Iterable[str] | None) -> list[Values]:
@@ -125,29 +143,46 @@ def _take_back(
     remote: Remote[Any],
     names: Mapping[str, tuple[str, str | None]],
     place: Place | None,
+    entries: Sequence[Entry] = (),
 ) -> dict[str, str]:
-    """Replace LOCAL rows by what the remote holds; `names` gives id and file name here, by the id there."""
+    """Replace LOCAL rows by what the remote holds.
+
+    Parameters
+    ----------
+    local, remote
+    names : mapping
+        Id and file name here, by the id there.
+    place : callable or None
+    entries : sequence of Entry
+        What the remote's feed tells of the rows, where that is known already.
+
+    Returns
+    -------
+    dict
+        File names that are others there: old to new.
+    """
     renamed: dict[str, str] = {}
     with open_copy(local) as copy:
         for some in in_chunks(names):
-            for batch in remote.rows_of(some):
-                held = copy.names_of(batch)
-                for there, new in held.items():
-                    old = names[there][1]
-                    if old is not None and old != new:
-                        renamed[old] = new
-                        if place is not None:
-                            place(old, new)
-                _replace(copy, [names[there][0] for there in held], batch)
+            batch = remote.rows_of(some)
+            held = copy.names_of(batch)
+            for there, new in held.items():
+                old = names[there][1]
+                if old is not None and old != new:
+                    renamed[old] = new
+                    if place is not None:
+                        place(old, new)
+            _replace(copy, [names[there][0] for there in held], batch, entries)
     return renamed
 
 
-def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch) -> None:
+def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, entries: Sequence[Entry]) -> None:
     while True:
         copy.load()
         try:
-            with copy.transaction():
+            with copy.transaction(follows=bool(entries)):
                 copy.replace(ids, batch)
+                copy.record(entries)
         except Superseded:
             continue
         return

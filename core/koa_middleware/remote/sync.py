@@ -18,7 +18,7 @@ from typing import Any
 from ..database.kept_apart import Conflict
 from ..database.local import LocalDatabase
 from ..exceptions import RemoteUnavailableError, warn
-from .bookmark import CopyState, Superseded
+from .bookmark import Superseded
 from .local_copy import LocalCopy, open_copy
 from .protocol import Reading, Remote, Source, State
 
@@ -76,9 +76,7 @@ def synchronise(local: LocalDatabase[Any], remote: Remote[Any], *, full: bool = 
         return follow(local, copy, source, remote.host, full=full)
 
 
-def follow(
-    local: LocalDatabase[Any], copy: LocalCopy, source: Source, host: str, *, full: bool = False
-) -> SyncResult:
+def follow(local: LocalDatabase[Any], copy: LocalCopy, source: Source, host: str, *, full: bool = False) -> SyncResult:
     """Bring a copy up to date over a connection that is open; see `synchronise`."""
     while True:
         try:
@@ -105,9 +103,7 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
             _catch_up(copy, reading)
     noticed = copy.state.noticed if sweeps else None
     settled = copy.settle()
-    copy.mark(
-        bookmark=there.bookmark, seen=there.bookmark, synced_at=time.time(), settled=settled, noticed=noticed
-    )
+    copy.mark(bookmark=there.bookmark, seen=there.bookmark, synced_at=time.time(), settled=settled, noticed=noticed)
     return sweeps
 
 

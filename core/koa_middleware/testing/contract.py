@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
 
 from .. import CalibrationStore, InstrumentPlugin, get_plugin
 from ..choosing.criteria import criteria_of
@@ -49,10 +48,8 @@ class PluginContract:
             tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
         assert all(str(table).startswith(f"{self.plugin.name}_") for table in tables)
 
-    def test_each_selector_probes_an_index_from_both_sides_of_the_time(self) -> None:
-        engine = create_engine("sqlite://")
-        with engine.connect() as connection:
-            self.plugin.ORM.metadata.create_all(connection)
+    def test_each_selector_probes_an_index_from_both_sides_of_the_time(self, tmp_path: Path) -> None:
+        with CalibrationStore(self.plugin.ORM, tmp_path) as store, store.local_db.connect() as connection:
             for selector in self.plugin.selectors.values():
                 prepared = Plan(self.plugin.ORM, criteria_of(selector), selector.time)
                 details = _query_plan(connection, prepared)
@@ -61,7 +58,6 @@ class PluginContract:
                 assert len(probes) == 2, f"not two probes on (cal_type, compared columns, time): {where}"
                 assert all(f"{name}=?" in line for name in prepared.probed for line in probes), where
                 assert not any(line.startswith("SCAN") for line in details), f"the table is scanned: {where}"
-        engine.dispose()
 
     def test_the_demo_night_is_registered_and_each_type_is_answered_or_explained(self, tmp_path: Path) -> None:
         if self.plugin.demo is None:

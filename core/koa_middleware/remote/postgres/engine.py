@@ -1,17 +1,25 @@
-"""The engine of a PostgreSQL server, and the reading of its URL."""
+"""The engine of a PostgreSQL server, the reading of its URL, and what each connection and transaction sets."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, make_url
+from sqlalchemy import Engine, NullPool, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, RemoteError
 
 #: How such a URL begins, before ``://`` or the name of a driver.
 SCHEMES = frozenset({"postgresql", "postgres"})
+
+#: What each transaction sets first, so that numbers and times are written alike whatever the server, the database or
+#: the role has set. It holds for the transaction, since poolers refuse options of the connection's start.
+SETTINGS = (
+    "SET LOCAL TIME ZONE 'UTC'; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; "
+    "SET LOCAL extra_float_digits = 1"
+)
 
 #: Seconds; where the URL does not say otherwise. A server that vanishes without a word is noticed within a minute.
 _REMOTE_DEFAULTS = {
@@ -22,9 +30,15 @@ _REMOTE_DEFAULTS = {
     "tcp_user_timeout": "30000",
 }
 
+_OLDEST = 14
+
+#: A URL with several hosts, as libpq reads it: what stands before them, the hosts, the rest.
+_SEVERAL_HOSTS = re.compile(r"([^:/?]+://(?:[^:/@]*(?::[^@]*)?@)?)([^/?@]*,[^/?@]*)((?:[/?].*)?)", re.DOTALL)
+_HOST = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]*))(?::(\d*))?")
+
 
 def postgresql_url(text: str) -> URL:
-    """Read the URL of a PostgreSQL server.
+    """Read the URL of a PostgreSQL server; several hosts, in either form, become the options ``host`` and ``port``.
 
     Raises
     ------
@@ -32,7 +46,7 @@ def postgresql_url(text: str) -> URL:
         When it is no such URL; the message does not repeat it, since a password may stand in it.
     """
     try:
-        url = make_url(text)
+        url = _with_hosts(text)
     except (exc.ArgumentError, ValueError):
         url = None
     # An "@" in the host is the rest of a password that was not percent-encoded.
@@ -40,6 +54,30 @@ def postgresql_url(text: str) -> URL:
         raise unusable_url()
     password = url.query.get("password")
     return url.set(password=str(password)).difference_update_query(["password"]) if password else url
+
+
+def _with_hosts(text: str) -> URL:
+    several = _SEVERAL_HOSTS.fullmatch(text.strip())
+    url = make_url(several[1] + several[3] if several else text)
+    named = url.query.get("host")
+    if named is None and several:
+        named = tuple(several[2].split(","))
+    if named is None or isinstance(named, str):
+        return url
+    parted = [_HOST.fullmatch(one) for one in named]
+    hosts = [(found[1] or found[2], found[3] or "") for found in parted if found]
+    if len(hosts) < len(named) or "port" in url.query:
+        raise ValueError
+    return url.update_query_dict({"host": ",".join(host for host, _ in hosts), "port": ",".join(p for _, p in hosts)})
+
+
+def hosts_of(url: URL) -> str:
+    """Give the hosts of a URL with their ports, as messages show them."""
+    hosts = str(url.query.get("host") or url.host or "localhost").split(",")
+    ports = str(url.query.get("port") or url.port or "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    shown = [f"[{host}]" if ":" in host else host or "localhost" for host in hosts]
+    return ",".join(f"{host}:{port or 5432}" for host, port in zip(shown, ports, strict=True))
 
 
 def unusable_url() -> ConfigurationError:
@@ -55,14 +93,18 @@ def unusable_url() -> ConfigurationError:
 def shown_url(url: URL) -> str:
     """Give a URL as messages may show it, without passwords."""
     secret = [name for name in url.query if "password" in name]
-    return url.difference_update_query(secret).render_as_string(hide_password=True)
+    if "," not in str(url.query.get("host", "")):
+        return url.difference_update_query(secret).render_as_string(hide_password=True)
+    one = url.difference_update_query([*secret, "host", "port"]).set(host="several")
+    before, _, after = one.render_as_string(hide_password=True).rpartition("several")
+    return f"{before}{hosts_of(url)}{after}"
 
 
 def postgresql_engine(text: str) -> Engine:
     """Engine of a PostgreSQL server; opens no connection.
 
-    Connections are not kept: many clients read now and then, and each connection costs the server a process. Each
-    transaction runs in UTC, so that times which are written as text mean the same on every server.
+    Connections are not kept: many clients read now and then, and each connection costs the server a process. What a
+    transaction brings and stores depends on no setting of the server, the database, the role or the environment.
 
     Parameters
     ----------
@@ -77,20 +119,60 @@ def postgresql_engine(text: str) -> Engine:
     """
     url = postgresql_url(text)
     unsaid = {name: value for name, value in _REMOTE_DEFAULTS.items() if name not in url.query}
-    full = url.set(drivername="postgresql+psycopg2").update_query_dict(unsaid)
-    engine = create_engine(full, poolclass=NullPool, use_native_hstore=False)
-    event.listen(engine, "begin", _use_utc)
-    event.listen(engine, "connect", lambda connection, _: read_all_times(connection))
+    full = url.set(drivername="postgresql+psycopg2").update_query_dict({**unsaid, "client_encoding": "utf8"})
+    # A publisher reads what those before it committed, after waiting for them.
+    engine = create_engine(full, poolclass=NullPool, use_native_hstore=False, isolation_level="READ COMMITTED")
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(SETTINGS))
+    event.listen(engine, "connect", lambda connection, _: prepare(connection, hosts_of(url)), insert=True)
     return engine
 
 
-def read_all_times(connection: Any) -> None:
-    """Let a driver's connection give times that Python does not have, such as 44 BC and infinity, as text."""
+def prepare(connection: Any, host: str) -> None:
+    """Make a driver's new connection ready, without a round trip.
+
+    Times that Python does not have, such as 44 BC and infinity, then come as text, and so do intervals.
+
+    Parameters
+    ----------
+    connection
+        The driver's.
+    host : str
+        The server, as messages call it.
+
+    Raises
+    ------
+    RemoteError
+        When the server is too old.
+    """
     from psycopg2 import extensions
 
-    known = (extensions.PYDATE, extensions.PYDATETIME, extensions.PYDATETIMETZ, extensions.PYINTERVAL)
-    for kind in known:
+    require_version(connection.server_version, host)
+    for kind in (extensions.PYDATE, extensions.PYDATETIME, extensions.PYDATETIMETZ):
         extensions.register_type(extensions.new_type(kind.values, kind.name, _read_time(kind)), connection)
+    as_text = extensions.new_type(extensions.PYINTERVAL.values, "INTERVAL", lambda text, _: text)
+    extensions.register_type(as_text, connection)
+
+
+def require_version(version: int, host: str) -> None:
+    """Refuse a server that is too old.
+
+    Parameters
+    ----------
+    version : int
+        As libpq gives it: 130004 is 13.4; 0 where it is not known.
+    host : str
+
+    Raises
+    ------
+    RemoteError
+    """
+    if 0 < version < _OLDEST * 10_000:
+        major, minor = divmod(version, 10_000)
+        found = f"{major}.{minor}" if major >= 10 else f"{major}.{minor // 100}"  # 90624 is 9.6.24
+        raise RemoteError(
+            f"koa-middleware needs PostgreSQL {_OLDEST} or newer, and {host} has {found}.",
+            "Ask its owner to upgrade the server; nothing was changed.",
+        )
 
 
 def _read_time(kind: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -101,8 +183,3 @@ def _read_time(kind: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             return text
 
     return read
-
-
-def _use_utc(connection: Connection) -> None:
-    # Not by an option of the connection's start, which poolers refuse.
-    connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'")

@@ -11,6 +11,26 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
+from .engine import hosts_of
+
+_NOT_THERE = {"42P01", "42703", "3F000", "42704", "42883"}
+#: Another one's transaction was in the way: a serialization failure, a deadlock.
+_BUSY = {"40001", "40P01"}
+#: A lock was waited for too long.
+_LOCKED = "55P03"
+#: The server was idle in the transaction for too long, or the whole took too long.
+_TOO_LONG = {"57014", "25P03", "25P04"}
+_WRONG_TEXT = {"22021", "22P05"}
+
+#: What a server says that refuses a connection, and what to do.
+_REFUSALS = (
+    ("authentication failed|no password supplied", "check user and password in the URL, or the entry in ~/.pgpass."),
+    ("pg_hba", "ask its owner to let this machine and user in."),
+    ('(role|database) ".*" does not exist', "check the names of user and database in the URL."),
+    ("conversion between", "ask its owner for a database whose encoding is UTF8."),
+    ("too many (clients|connections)|connection slots", "try again later."),
+    ("read-only|hot standby", "none of the hosts is one that target_session_attrs in the URL asks for."),
+)
 
 
 def init_command(table: Table) -> str:
@@ -35,54 +55,102 @@ def remote_errors(engine: Engine, table: Table) -> Iterator[None]:
         if "Unknown PG numeric type" not in str(error):
             raise
         raise _not_set_up(engine, table, "a column of numbers is of another type") from error
+    except (UnicodeError, ValueError) as error:
+        if not isinstance(error, UnicodeError) and "cannot contain NUL" not in str(error):
+            raise
+        raise RemoteError(
+            f"The remote database at {host_of(engine)} cannot be given this text: {error}.",
+            "Write it without these characters; nothing was changed.",
+        ) from error
 
 
 def host_of(engine: Engine) -> str:
-    """Give host and port, as messages show them."""
-    url = engine.url
-    return f"{url.host or 'localhost'}:{url.port or 5432}"
+    """Give host and port, as messages show them; several of them where the URL names several."""
+    return hosts_of(engine.url)
 
 
 def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError | SchemaMismatchError:
     cause = getattr(error, "orig", None) or error
     driver = cast(Any, engine.dialect.dbapi)
     code = str(getattr(cause, "pgcode", None) or "")
-    host = host_of(engine)
-    said = " ".join(str(cause).split()).rstrip(".") or type(cause).__name__
+    said = _said(cause, engine)
+    where = f"The remote database at {host_of(engine)}"
+    if code in _NOT_THERE:
+        return _not_set_up(engine, table, said)
+    if code == "42501":
+        return _not_allowed(cause, said, engine)
+    if code == "25006" or (code == "55000" and "recovery" in said):
+        return _takes_no_changes(cause, said, engine)
+    if code in _WRONG_TEXT:
+        return RemoteError(f"{where} holds or got text that cannot be converted: {said}.", _text_hint(code, table))
+    unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
+    if unavailable or code in _TOO_LONG:
+        return RemoteUnavailableError(*_outage(code, said, where), host=host_of(engine))
+    return RemoteError(f"{where} refused: {said}.", "Nothing was changed.")
+
+
+def _said(cause: Exception, engine: Engine) -> str:
+    """Give what the server said, without the statement and without the password."""
+    said = " ".join(str(cause).split())
     if engine.url.password:
         said = said.replace(str(engine.url.password), "***")
-    first = said.split(" LINE ")[0]
-    if code == "42501" and "must be owner" in said:
+    return re.split(r" (?:LINE \d+|CONTEXT): ", said)[0].rstrip(".") or type(cause).__name__
+
+
+def _outage(code: str, said: str, where: str) -> tuple[str, str]:
+    """Give message and hint of what may go by itself."""
+    if code in _BUSY:
+        return f"{where} was busy, since another one was writing: {said}.", "Try again; nothing was changed there."
+    if code == _LOCKED:
+        hint = "Its owner finds it in pg_stat_activity or pg_prepared_xacts."
+        return f"{where} was locked by another transaction for too long.", f"Try again; nothing was changed. {hint}"
+    if code in _TOO_LONG:
+        hint = "Try again later, or ask its owner for more time; nothing was changed there."
+        return f"{where} did not wait any longer: {said}.", hint
+    if code.startswith("53"):
+        hint = "Tell its owner, or try again later; nothing was changed there."
+        return f"{where} has no room for this: {said}.", hint
+    advice = (hint for pattern, hint in _REFUSALS if not code and re.search(pattern, said))
+    hint = next(advice, "try again later, or check the URL.")
+    return f"{where} is not available: {said}.", f"The local database works without it; {hint}"
+
+
+def _not_allowed(cause: Any, said: str, engine: Engine) -> RemoteError:
+    where = f"on the remote database at {host_of(engine)}"
+    role = engine.url.username or cause.cursor.connection.info.user
+    if "must be owner" in said:
         return RemoteError(
-            f"The role {engine.url.username} is not the owner on the remote database at {host}: {first}.",
-            "Ask the owner to do this; nothing was changed.",
+            f"The role {role} is not the owner {where}: {said}.", "Ask the owner to do this; nothing was changed."
         )
-    if code == "42501":
-        what = re.search(r"permission denied for (\w+) (\S+)", said)
-        kind, name = what.groups() if what else ("table", table.name)
-        right = _right_for(cause, kind)
-        return RemoteError(
-            f"The role {engine.url.username} lacks a right on the remote database at {host}: {first}.",
-            f"Its owner runs: GRANT {right} ON {'' if kind == 'table' else kind.upper() + ' '}{name} "
-            f"TO {engine.url.username};",
-        )
-    if code in {"42P01", "42703", "3F000", "42704", "42883"}:
-        return _not_set_up(engine, table, first)
-    if code == "55P03":
-        return RemoteUnavailableError(
-            f"The remote database at {host} was kept waiting too long by another transaction, which has not ended.",
-            "Nothing was changed; try again. If that persists, the owner looks into pg_stat_activity and "
-            "pg_prepared_xacts.",
-            host=host,
-        )
-    unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
-    if unavailable:
-        return RemoteUnavailableError(
-            f"The remote database at {host} is not available: {said}.",
-            "The local database works without it; try again later, or check the URL.",
-            host=host,
-        )
-    return RemoteError(f"The remote database at {host} refused: {said}.", "Nothing was changed.")
+    what = re.search(r"permission denied for (\w+) (\S+)", said)
+    if what is None:
+        hint = "Ask its owner; koa-cal remote init prints the grants."
+    else:
+        kind, name = what.groups()
+        on = name if kind == "table" else f"{kind.upper()} {name}"
+        hint = f"Its owner runs: GRANT {_right_for(cause, kind)} ON {on} TO {role};"
+    return RemoteError(f"The role {role} lacks a right {where}: {said}.", hint)
+
+
+def _takes_no_changes(cause: Exception, said: str, engine: Engine) -> RemoteError:
+    connection = getattr(getattr(cause, "cursor", None), "connection", None)
+    where = f"The remote database at {host_of(engine)} takes no changes"
+    standby = connection is not None and connection.get_parameter_status("in_hot_standby") == "on"
+    if standby or "recovery" in said:
+        several = ", or add target_session_attrs=read-write to it" if "," in host_of(engine) else ""
+        return RemoteError(f"{where}: it is a standby.", f"Give the primary's URL{several}; nothing was changed.")
+    if getattr(connection, "readonly", None):
+        return RemoteError(f"{where} over this connection: {said}.", "Publish or flag instead; nothing was changed.")
+    return RemoteError(
+        f"{where}: it is read-only ({said}).", "Give the primary's URL, or ask its owner; nothing was changed."
+    )
+
+
+def _text_hint(code: str, table: Table) -> str:
+    if code == "22021":
+        find = f"SELECT id, filename FROM {table.name} WHERE {table.name}::text ~ '[^\\x01-\\x7f]'"
+        return f"Its owner finds such rows by {find}, and writes their text in UTF-8."
+    return "Write the text without this character, or ask its owner for a database whose encoding is UTF8."
 
 
 def _not_set_up(engine: Engine, table: Table, said: str) -> SchemaMismatchError:

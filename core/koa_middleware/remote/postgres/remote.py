@@ -11,13 +11,13 @@ from sqlalchemy import Connection, update
 from ...exceptions import CalibrationNotFoundError, HeaderError, RemoteError
 from ...instrument.orm import ORMCalibration
 from ...instrument.values import default_value, normal_form
-from ..protocol import Batch, Settled, SetUp, Upload, Values
+from ..protocol import Batch, Entry, Settled, SetUp, Upload, Values
 from .checks import unfit_values
 from .database import RemoteDatabase
 from .errors import host_of
 from .publishing import take_in, writing
 from .schema import grants, initialise, planned
-from .table import PostgresSource, connected
+from .table import PostgresSource, connected, newest_entry
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -60,7 +60,7 @@ class PostgresRemote(Generic[R]):
         with writing(self.database, who, queued=True) as connection:
             return take_in(connection, self.orm_class, rows, upload, is_taken_here, self.host)
 
-    def flag(self, id: str, quality: str, reason: str, who: str) -> None:
+    def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:
         """Set a record's quality; the feed keeps who did it and why.
 
         A row from before the server's checks, which refuse any change that leaves it as it is, is mended with it.
@@ -69,12 +69,14 @@ class PostgresRemote(Generic[R]):
         with writing(self.database, who, reason) as connection:
             values = {**self._mended(connection, id), "quality": quality}
             changed = connection.execute(update(table).where(table.c.id == id).values(values)).rowcount
+            entries = newest_entry(connection, table)
         if not changed:
             raise CalibrationNotFoundError(
                 f"No record in {self.name} has the id {id!r}.",
                 "It was withdrawn there; koa-cal sync brings what there is now.",
                 asked={"id": id},
             )
+        return entries
 
     def _mended(self, connection: Connection, id: str) -> Values:
         """Bring what stands against the server's checks into form."""

@@ -7,20 +7,22 @@ order. Triggers write it, and stamp each row with the server's clock (`last_upda
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Column, Connection, DefaultClause, Dialect, Engine, MetaData, String, Table, text
+from sqlalchemy import Connection, DefaultClause, Dialect, Engine, MetaData, String, Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from ...exceptions import RemoteError
 from ..protocol import UnfitRow
 from .catalog import Catalog
 from .checks import check_statements
+from .errors import host_of
 from .feed_schema import feed_statements
 from .identifiers import feed_name, quote
+from .literals import default_literal
 
-#: Of SQL without parameters, in which a percent sign is one.
-_DIALECT: Dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 #: Each statement sees what was committed before it; how a transaction begins that writes to the feed.
 READ_COMMITTED = {"isolation_level": "READ COMMITTED"}
@@ -55,15 +57,6 @@ class Plan(NamedTuple):
         return [f"{statement};" for statement in (begin, here, _ALONE, *self.statements, "COMMIT")]
 
 
-def default_literal(column: Column[Any]) -> str | None:
-    """Give a column's constant default as SQL; None where it has none."""
-    default: Any = column.default
-    if default is None or not default.is_scalar:
-        return None
-    value = default.arg
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
-
-
 def initialise(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
     """Create or complete an instrument's table on a PostgreSQL server, for its owner; running it again changes nothing.
 
@@ -84,13 +77,30 @@ def initialise(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
     -------
     Plan
         What was run.
+
+    Raises
+    ------
+    RemoteError
+        When the table belongs to another role.
     """
     with engine.execution_options(**READ_COMMITTED).begin() as connection:
         connection.exec_driver_sql(_ALONE)
+        _require_owner(connection, table)
         found = _plan(connection, table, resweep=resweep)
         for statement in found.statements:
-            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+            connection.exec_driver_sql(statement)
         return found
+
+
+def _require_owner(connection: Connection, table: Table) -> None:
+    question = "SELECT current_user, pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(:name)"
+    for role, is_owner in connection.execute(text(question), {"name": quote(table.name)}):
+        if not is_owner:
+            raise RemoteError(
+                f"The role {role} is not the owner of {table.name} on the remote database at "
+                f"{host_of(connection.engine)}.",
+                "Ask the owner to do this; nothing was changed.",
+            )
 
 
 def planned(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
@@ -118,7 +128,7 @@ def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: 
         Names of the roles.
     """
     with engine.connect() as connection:
-        schema = connection.scalar(text("SELECT current_schema()"))
+        schema = connection.scalar(text("SELECT coalesce(current_schema(), '')")) or ""
     tables = ", ".join(f"{quote(schema)}.{quote(name)}" for name in (table.name, feed_name(table)))
     both = f"{quote(reader)}, {quote(publisher)}"
     return [

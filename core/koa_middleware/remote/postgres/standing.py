@@ -10,8 +10,8 @@ from sqlalchemy import Table
 
 from ..protocol import Mark, State
 from .errors import init_command
-from .position import Position, columns_digest
 from .identifiers import FEED_TRIGGERS, feed_name, quote
+from .position import Position, columns_digest
 
 _HISTORY = "its history is not the one that this copy follows, as after a failover, a crash or a restored backup"
 _TRIGGERS = "its triggers were switched off or made anew since the last sync"

@@ -11,16 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Connection, Engine, Table, text
 
 from ...exceptions import KoaMiddlewareError, SchemaMismatchError
 from ..protocol import Batch, Entry, Mark, Page, Row, State
-from .engine import read_all_times
+from .engine import SETTINGS, prepare
 from .errors import host_of, init_hint, remote_errors
-from .position import Position
 from .identifiers import FEED_TRIGGERS, feed_name, quote
+from .position import Position
 from .standing import Standing, question
-from .values import TEXT_TYPES, batch_of, is_required, selection
+from .values import batch_of, is_required, order_of_ids, selection
 
 #: Rows in one fetch, and in one local transaction.
 BATCH = 10_000
@@ -47,6 +47,7 @@ class PostgresSource:
         self.table = table
         self.name = quote(table.name)
         self.feed = quote(feed_name(table))
+        self.encoding: str = connection.get_parameter_status("server_encoding")
         self._cursor = connection.cursor()
         self._has_feed = bool(self.fetch("SELECT to_regclass(%s) IS NOT NULL", (self.feed,))[0][0])
 
@@ -59,7 +60,8 @@ class PostgresSource:
         """Give one consistent view: a transaction that the server keeps from writing."""
         # The lock comes before the snapshot: a rewritten or truncated table looks empty to an older snapshot.
         locked = f"{self.name}, {self.feed}" if self._has_feed else self.name
-        begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {locked} IN ACCESS SHARE MODE; "
+        lock = f"LOCK TABLE {locked} IN ACCESS SHARE MODE"
+        begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS}; {lock}; "
         try:
             there = self._ask(since, seen, begin)
             self._require_columns(there.columns)
@@ -130,8 +132,8 @@ class PostgresReading:
 
     def sweep(self, after: str) -> Generator[Batch]:
         """All rows whose id comes after a given one, in the order of their ids' code points."""
-        key = 'id COLLATE "C"' if self._there.columns["id"].startswith(TEXT_TYPES) else "id"
-        where = f"WHERE {key} > %s" if after else ""
+        key, last = order_of_ids(self._there.columns["id"], self._source.encoding)
+        where = f"WHERE {key} > {last}" if after else ""
         sql = f"SELECT {self._selection()} FROM {self._source.name} {where} ORDER BY {key}"
         for rows in self._stream(sql, (after,) if after else ()):
             yield batch_of(rows, self._table.c.keys())
@@ -184,8 +186,17 @@ def connected(engine: Engine, table: Table) -> Iterator[PostgresSource]:
         arguments, options = engine.dialect.create_connect_args(engine.url)
         connection = cast(Any, engine.dialect.connect(*arguments, **options))
     try:
-        read_all_times(connection)
+        prepare(connection, host_of(engine))
         connection.autocommit = True  # transactions begin and end by statements of ours
         yield PostgresSource(engine, table, connection)
     finally:
         connection.close()
+
+
+def newest_entry(connection: Connection, table: Table) -> list[Entry]:
+    """Give the entry that a transaction which has changed one row adds to the feed; none where there is no feed."""
+    if connection.scalar(text("SELECT to_regclass(:name)"), {"name": quote(feed_name(table))}) is None:
+        return []
+    connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # the commit would add it later
+    sql = f"SELECT {_ENTRY} FROM {quote(feed_name(table))} WHERE n = (SELECT max(n) FROM {quote(feed_name(table))})"
+    return [Entry(*row) for row in connection.exec_driver_sql(sql)]

@@ -10,10 +10,13 @@ from sqlalchemy import Column, Table
 from ...instrument.values import form_of
 from ..protocol import Batch, Row
 from .identifiers import quote
-from .schema import default_literal
+from .literals import default_literal
 
 #: How the names of PostgreSQL's text types begin.
 TEXT_TYPES = ("text", "character", "name", '"char"')
+
+#: Encodings whose bytes are in the order of the code points; in SQL_ASCII stands UTF-8.
+_IN_ORDER = ("UTF8", "SQL_ASCII", "LATIN1")
 
 
 def is_required(column: Column[Any]) -> bool:
@@ -46,6 +49,23 @@ def batch_of(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> Batch:
         else:
             odd.append(dict(zip(names, row, strict=False)))
     return Batch(in_form, odd)
+
+
+def order_of_ids(remote_type: str, encoding: str) -> tuple[str, str]:
+    """SQL by which rows come in the order of their ids' code points, as SQLite orders them, and that of a parameter.
+
+    Parameters
+    ----------
+    remote_type : str
+        Of the column `id`.
+    encoding : str
+        The server's parameter ``server_encoding``.
+    """
+    if remote_type == "uuid":
+        return "id", "%s::uuid"
+    if encoding not in _IN_ORDER:
+        return "convert_to(id::text, 'UTF8')", "convert_to(%s, 'UTF8')"
+    return ("id" if remote_type.startswith(TEXT_TYPES) else "id::text") + ' COLLATE "C"', "%s"
 
 
 def _selected(column: Column[Any], remote_type: str | None) -> tuple[str, str]:

@@ -1,0 +1,146 @@
+"""The feed: what happened to an instrument's rows here, in order, and the judgements of quality among it.
+
+Triggers write it, so that it also tells of changes by an older plugin and by SQL of one's own. Each entry has a number
+that grows in the order of the commits, and a random token, by which two histories are told apart.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    String,
+    Table,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from ..exceptions import CalibrationNotFoundError
+from ..instrument.orm import ORMCalibration
+from ..instrument.times import now_iso
+from .copy_state import copy_table
+from .sqlite import quote
+
+#: The present time as `now_iso` writes it; SQLite's clock knows milliseconds.
+_NOW = "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
+
+
+@lru_cache(maxsize=64)
+def feed_table(orm_class: type[ORMCalibration]) -> Table:
+    """Table of the entries.
+
+    `op` is ``added``, ``changed``, ``flagged``, ``withdrawn``, or ``resweep``, which has no id. `quality` is the row's
+    after the change, `at` is UTC. An entry of the archive has its number and token there in the last two columns.
+    """
+    return Table(
+        f"{orm_class.table().name}_feed",
+        orm_class.metadata,
+        Column("n", Integer, primary_key=True),
+        Column("id", String, index=True),
+        Column("op", String, nullable=False),
+        Column("at", String, nullable=False),
+        Column("quality", String),
+        Column("who", String),
+        Column("why", String),
+        Column("token", String, nullable=False, server_default=text("(lower(hex(randomblob(16))))")),
+        Column("archive_n", Integer, unique=True),
+        Column("archive_token", String),
+        keep_existing=True,
+    )
+
+
+def feed_triggers(orm_class: type[ORMCalibration]) -> dict[str, str]:
+    """SQL of the triggers that write the entries, by their names."""
+    name = orm_class.table().name
+    entry = f"INSERT INTO {quote(feed_table(orm_class).name)} (id, op, at, quality)"
+    bodies = {
+        "insert": f"{entry} VALUES (NEW.id, 'added', {_NOW}, NEW.quality);",
+        "update": f"{entry} SELECT OLD.id, 'withdrawn', {_NOW}, NULL WHERE OLD.id <> NEW.id;"
+        f" {entry} VALUES (NEW.id, iif(OLD.id = NEW.id, 'changed', 'added'), {_NOW}, NEW.quality);",
+        "delete": f"{entry} VALUES (OLD.id, 'withdrawn', {_NOW}, NULL);",
+    }
+    unless_synced = f"WHEN (SELECT writing FROM {quote(copy_table(orm_class).name)}) IS NOT 1"  # noqa: S608
+    return {
+        f"{name}_feed_{event}": f"CREATE TRIGGER {quote(f'{name}_feed_{event}')} AFTER {event.upper()} ON {quote(name)}"
+        f" FOR EACH ROW {unless_synced} BEGIN {body} END"
+        for event, body in bodies.items()
+    }
+
+
+class Judgement(NamedTuple):
+    """Who said what of a calibration's quality, why, and when (UTC)."""
+
+    quality: str
+    who: str | None
+    why: str | None
+    at: str
+
+
+def judgements_of(connection: Connection, orm_class: type[ORMCalibration], id: str) -> list[Judgement]:
+    """All judgements of a calibration, oldest first; one that was made here and sent to the archive counts once."""
+    feed = feed_table(orm_class)
+    sent = feed.alias()
+    said = feed.c.quality, feed.c.who, feed.c.why
+    is_sent = exists().where(
+        feed.c.archive_n.is_(None),
+        sent.c.archive_n.is_not(None),
+        sent.c.op == "flagged",
+        *(sent.c[column.key].is_not_distinct_from(column) for column in (feed.c.id, *said)),
+    )
+    of_it = select(*said, feed.c.at).where(feed.c.id == id, feed.c.op == "flagged", ~is_sent).order_by(feed.c.n)
+    return [Judgement(*row) for row in connection.execute(of_it)]
+
+
+def write_flag(
+    connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str, reason: str, who: str
+) -> None:
+    """Set a record's quality and keep the judgement, in the caller's transaction.
+
+    Raises
+    ------
+    CalibrationNotFoundError
+        When there is no such record any more.
+    """
+    table, feed = orm_class.table(), feed_table(orm_class)
+    changed = connection.execute(update(table).where(table.c.id == id).values(quality=quality, last_updated=now_iso()))
+    if not changed.rowcount:
+        raise CalibrationNotFoundError(
+            f"The calibration {id!r} was removed meanwhile.", "koa-cal list shows what there is.", asked={"id": id}
+        )
+    newest = select(func.max(feed.c.n)).scalar_subquery()
+    judgement = {"op": "flagged", "who": who, "why": reason.strip()}
+    connection.execute(update(feed).where(feed.c.n == newest).values(judgement))
+
+
+def note_flag(
+    connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str, reason: str, who: str
+) -> None:
+    """Keep a judgement of a row whose quality is set already."""
+    connection.execute(
+        insert(feed_table(orm_class)).values(
+            id=id, op="flagged", at=now_iso(), quality=quality, who=who, why=reason.strip()
+        )
+    )
+
+
+def take_over_flags(connection: Connection, orm_class: type[ORMCalibration]) -> None:
+    """Make entries of the judgements in the table that older versions kept them in, and drop that table."""
+    older, entries = quote(flags_name(orm_class)), quote(feed_table(orm_class).name)
+    connection.exec_driver_sql(
+        f"INSERT INTO {entries} (op, id, quality, who, why, at)"  # noqa: S608
+        f" SELECT 'flagged', calibration_id, quality, flagged_by, reason, flagged_at FROM {older} ORDER BY rowid"
+    )
+    connection.exec_driver_sql(f"DROP TABLE {older}")
+
+
+def flags_name(orm_class: type[ORMCalibration]) -> str:
+    """Name of the table in which older versions kept judgements."""
+    return f"{orm_class.instrument_name}_flags"

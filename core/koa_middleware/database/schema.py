@@ -1,0 +1,172 @@
+"""What a database holds, and how one that lacks some of it gets it.
+
+What is missing is added: tables, columns, indexes, triggers, always in one order, so that every database of a class is
+the same. What the class does not know is left alone. So an older and a newer plugin can share a database.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, Connection, DefaultClause, Index, MetaData, Table, UniqueConstraint, literal
+from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropIndex
+
+from ..exceptions import SchemaMismatchError
+from ..instrument.orm import ORMCalibration
+from .copy_state import copy_table
+from .feed import feed_table, feed_triggers, flags_name, take_over_flags
+from .kept_apart import conflicts_table
+from .sqlite import quote
+from .verified_files import signatures_table
+
+_DIALECT = dialect()
+
+_EVERYTHING = """SELECT main.type, main.name, columns.name
+    FROM sqlite_master AS main LEFT JOIN pragma_table_xinfo(main.name) AS columns
+    ORDER BY main.rowid"""
+
+
+class Found(NamedTuple):
+    """What a database holds: its tables' columns, in lower case; its indexes in the order of their making; triggers."""
+
+    columns: dict[str, set[str]]
+    indexes: list[str]
+    triggers: set[str]
+
+
+class Wanted(NamedTuple):
+    """What a class's database must hold, and the table of older versions that must be gone."""
+
+    columns: dict[str, set[str]]
+    indexes: list[str]
+    triggers: dict[str, str]
+    outdated: str
+
+
+def ordered_indexes(table: Table) -> list[Index]:
+    """Indexes of a table in the order in which they are made: those of most columns first.
+
+    Of two indexes that SQLite's planner takes for equally good, it may use the one that compares fewer columns, unless
+    the other one was made first (3.40 to 3.54).
+    """
+    return sorted(table.indexes, key=lambda index: (-len(index.expressions), str(index.name)))
+
+
+def read_schema(connection: Connection) -> Found:
+    """Read what a database holds."""
+    columns: dict[str, set[str]] = {}
+    names: dict[str, list[str]] = {"index": [], "trigger": [], "view": []}
+    for kind, name, column in connection.exec_driver_sql(_EVERYTHING):
+        if kind == "table":
+            columns.setdefault(name, set()).add(column.lower())
+        else:
+            names[kind].append(name)
+    return Found(columns, names["index"], set(names["trigger"]))
+
+
+@lru_cache(maxsize=64)
+def wanted_schema(orm_class: type[ORMCalibration]) -> Wanted:
+    """Give what the database of a class must hold."""
+    for declare in (signatures_table, conflicts_table, copy_table, feed_table):
+        declare(orm_class)
+    tables = orm_class.metadata.sorted_tables
+    columns = {table.name: {column.name.lower() for column in table.c} for table in tables}
+    indexes = [str(index.name) for table in tables for index in ordered_indexes(table)]
+    return Wanted(columns, indexes, feed_triggers(orm_class), flags_name(orm_class))
+
+
+def is_up_to_date(connection: Connection, orm_class: type[ORMCalibration]) -> bool:
+    """Whether a database holds all that it must."""
+    found, wanted = read_schema(connection), wanted_schema(orm_class)
+    return (
+        all(columns <= found.columns.get(name, set()) for name, columns in wanted.columns.items())
+        and _of_class(found, wanted) == wanted.indexes
+        and wanted.triggers.keys() <= found.triggers
+        and wanted.outdated not in found.columns
+    )
+
+
+def upgrade(connection: Connection, orm_class: type[ORMCalibration], database: str) -> None:
+    """Add what a database lacks, in the caller's transaction, which holds the write lock.
+
+    Raises
+    ------
+    SchemaMismatchError
+        Names the columns that cannot be added, because old rows would have no value there.
+    """
+    found, wanted = read_schema(connection), wanted_schema(orm_class)
+    tables = _with_server_defaults(orm_class.metadata)
+    for table in tables:
+        if table.name in found.columns:
+            _add_columns(connection, table, found.columns[table.name], orm_class, database)
+        else:
+            connection.execute(CreateTable(table))
+    _order_indexes(connection, tables, _of_class(found, wanted))
+    if wanted.outdated in found.columns:
+        take_over_flags(connection, orm_class)
+    for name, sql in wanted.triggers.items():
+        if name not in found.triggers:
+            connection.exec_driver_sql(sql)
+
+
+def _of_class(found: Found, wanted: Wanted) -> list[str]:
+    names = set(wanted.indexes)
+    return [name for name in found.indexes if name in names]
+
+
+def _with_server_defaults(metadata: MetaData) -> list[Table]:
+    """Tables in which the database itself knows constant defaults, for those who insert without knowing a column."""
+    copies = MetaData(naming_convention=metadata.naming_convention)
+    tables = [table.to_metadata(copies) for table in metadata.sorted_tables]
+    for column in (column for table in tables for column in table.c):
+        column.server_default = column.server_default or _constant_default(column)
+    return tables
+
+
+def _constant_default(column: Column[Any]) -> DefaultClause | None:
+    default: Any = column.default
+    if default is None or not default.is_scalar or not isinstance(default.arg, str | int | float):
+        return None
+    if isinstance(default.arg, float) and not math.isfinite(default.arg):
+        return None
+    return DefaultClause(literal(default.arg, column.type))
+
+
+def _add_columns(
+    connection: Connection, table: Table, found: set[str], orm_class: type[ORMCalibration], database: str
+) -> None:
+    missing = [column for column in table.c if column.name.lower() not in found]
+    impossible = tuple(column.name for column in missing if not column.nullable and column.server_default is None)
+    if impossible:
+        raise SchemaMismatchError(
+            f"The table {table.name} in {database} lacks {', '.join(impossible)}, which the class "
+            f"{orm_class.__name__} needs and has no default for.",
+            "Another version of the plugin made it; install that version, or use another cache folder.",
+            database=database,
+            table=table.name,
+            missing=impossible,
+        )
+    for column in missing:
+        described = CreateColumn(column).compile(dialect=_DIALECT)
+        connection.exec_driver_sql(f"ALTER TABLE {quote(table.name)} ADD COLUMN {described}")
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint) and set(constraint.columns) & set(missing):
+            names = ", ".join(quote(column.name) for column in constraint.columns)
+            index = quote(str(constraint.name))
+            connection.exec_driver_sql(f"CREATE UNIQUE INDEX {index} ON {quote(table.name)} ({names})")
+
+
+def _order_indexes(connection: Connection, tables: list[Table], found: list[str]) -> None:
+    """Make the missing indexes, and make those anew that must come after them."""
+    indexes = [index for table in tables for index in ordered_indexes(table)]
+    right = 0
+    while right < len(found) and found[right] == indexes[right].name:
+        right += 1
+    for index in indexes:
+        if index.name in found[right:]:
+            connection.execute(DropIndex(index))
+    for index in indexes[right:]:
+        connection.execute(CreateIndex(index))
