@@ -237,14 +237,21 @@ def test_a_pooler_in_transaction_mode_may_stand_between(archive, client, tmp_pat
         f"auth_type = scram-sha-256\nauth_file = {users}\n"
     )
     tmp_path.chmod(0o755)
+    database = archive.engine.url.database
+    for setting in ("extra_float_digits = -15", "datestyle = 'German'", "default_transaction_isolation = serializable"):
+        archive.execute(f"ALTER DATABASE {database} SET {setting}")
     process = subprocess.Popen(["pgbouncer", *(["-u", "nobody"] if os.geteuid() == 0 else []), settings])
     try:
         time.sleep(1)
-        archive.insert("a.fits")
+        archive.insert("a.fits", exptime=1 / 3)
         pooled = there.set(port=port).render_as_string(hide_password=False)
         assert client.sync(pooled).added == 1
+        assert client.rows()["a.fits"]["exptime"] == 1 / 3
+        client.add_local("b.fits", checksum="sha256:b", exptime=2 / 3)
+        assert client.publish(remote_at(pooled, Survey)).renamed == {"b.fits": "b.002.fits"}
+        assert client.rows()["b.002.fits"]["exptime"] == 2 / 3
         archive.execute(f"DELETE FROM {TABLE}")
-        assert client.sync(pooled).withdrawn == 1
+        assert client.sync(pooled).withdrawn == 2
     finally:
         process.terminate()
         process.wait()
