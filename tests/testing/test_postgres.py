@@ -18,9 +18,11 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
+from koa_middleware.exceptions import RemoteError
+from koa_middleware.remote.servers import remote_at
 from koa_middleware.testing.postgres import PostgresServer
-from sqlalchemy import text
-from survey import Archive, Client
+from sqlalchemy import make_url, text
+from survey import Archive, Client, Survey
 
 OWNER = """
 import sys, time
@@ -167,6 +169,33 @@ def test_a_standby_does_not_lose_what_is_committed_late_and_may_take_turns_with_
             assert client.sync().added == 0
         archive.engine.dispose()
         client.database.close()
+
+
+def test_a_standby_takes_no_changes_and_the_primary_among_several_hosts_is_found(tmp_path):
+    with PostgresServer() as server:
+        archive = Archive(server.url)
+        (identifier,) = archive.insert("a.fits")
+        with standby_of(server) as url:
+            wait_for_replay(archive, url)
+            client = Client(tmp_path / "client.db", archive)
+            client.add_local("b.fits", checksum="sha256:b")
+            standby = remote_at(url, Survey)
+            for change in (
+                lambda: client.publish(standby),
+                lambda: standby.flag(identifier, "BAD", "why", "ann"),
+                lambda: standby.set_up("reader", "publisher"),
+            ):
+                with pytest.raises(
+                    RemoteError, match=r"takes no changes, since it is a standby.* Give the primary's URL;"
+                ):
+                    change()
+            host, port = f"127.0.0.1:{make_url(url).port}", server.port
+            both = url.replace(host, f"{host},127.0.0.1:{port}")
+            with pytest.raises(RemoteError, match=r"primary's URL, or add target_session_attrs=read-write"):
+                client.publish(remote_at(both, Survey))
+            assert client.publish(remote_at(f"{both}?target_session_attrs=read-write", Survey)).published == 1
+            client.database.close()
+        archive.engine.dispose()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root serves as another account")

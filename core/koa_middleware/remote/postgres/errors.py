@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
-from .engine import hosts_of
+from .url import hosts_of
 
 _NOT_THERE = {"42P01", "42703", "3F000", "42704", "42883"}
 #: Another one's transaction was in the way: a serialization failure, a deadlock.
@@ -80,7 +82,7 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
     if code == "42501":
         return _not_allowed(cause, said, engine)
     if code == "25006" or (code == "55000" and "recovery" in said):
-        return _takes_no_changes(cause, said, engine)
+        return _takes_no_changes(said, engine)
     if code in _WRONG_TEXT:
         return RemoteError(f"{where} holds or got text that cannot be converted: {said}.", _text_hint(code, table))
     unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
@@ -117,7 +119,7 @@ def _outage(code: str, said: str, where: str) -> tuple[str, str]:
 
 def _not_allowed(cause: Any, said: str, engine: Engine) -> RemoteError:
     where = f"on the remote database at {host_of(engine)}"
-    role = engine.url.username or cause.cursor.connection.info.user
+    role = engine.url.username or os.environ.get("PGUSER") or getpass.getuser()  # as libpq finds it
     if "must be owner" in said:
         return RemoteError(
             f"The role {role} is not the owner {where}: {said}.", "Ask the owner to do this; nothing was changed."
@@ -132,17 +134,14 @@ def _not_allowed(cause: Any, said: str, engine: Engine) -> RemoteError:
     return RemoteError(f"The role {role} lacks a right {where}: {said}.", hint)
 
 
-def _takes_no_changes(cause: Exception, said: str, engine: Engine) -> RemoteError:
-    connection = getattr(getattr(cause, "cursor", None), "connection", None)
+def _takes_no_changes(said: str, engine: Engine) -> RemoteError:
     where = f"The remote database at {host_of(engine)} takes no changes"
-    standby = connection is not None and connection.get_parameter_status("in_hot_standby") == "on"
-    if standby or "recovery" in said:
-        several = ", or add target_session_attrs=read-write to it" if "," in host_of(engine) else ""
-        return RemoteError(f"{where}: it is a standby.", f"Give the primary's URL{several}; nothing was changed.")
-    if getattr(connection, "readonly", None):
+    if engine.get_execution_options().get("postgresql_readonly"):
         return RemoteError(f"{where} over this connection: {said}.", "Publish or flag instead; nothing was changed.")
+    several = ", or add target_session_attrs=read-write to it" if "," in host_of(engine) else ""
     return RemoteError(
-        f"{where}: it is read-only ({said}).", "Give the primary's URL, or ask its owner; nothing was changed."
+        f"{where}, since it is a standby or read-only: {said}.",
+        f"Give the primary's URL{several}; nothing was changed.",
     )
 
 
