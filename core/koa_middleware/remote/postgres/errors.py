@@ -61,6 +61,16 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
             f"Its owner runs: GRANT {right} ON {'' if kind == 'table' else kind.upper() + ' '}{name} "
             f"TO {engine.url.username};",
         )
+    unknown = str(cast(Any, cause).diag.column_name) if code == "23502" else None
+    if unknown is not None and unknown not in table.c:
+        return SchemaMismatchError(
+            f"The table {table.name} on the remote database at {host} needs a value in {unknown}, a column that the "
+            "installed plugin does not have.",
+            "A newer version of the plugin made it; install that version.",
+            database=host,
+            table=table.name,
+            missing=(unknown,),
+        )
     if code in {"42P01", "42703", "3F000", "42704", "42883"}:
         return _not_set_up(engine, table, first)
     unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
