@@ -223,6 +223,14 @@ def test_a_url_of_another_kind_is_refused_without_being_shown(url):
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
+def test_a_value_that_only_a_newer_plugin_knows_to_give_is_told_as_missing(archive, client):
+    client.add_local("a.fits", checksum="sha256:a")
+    archive.execute(f"ALTER TABLE {TABLE} ADD COLUMN night text NOT NULL")
+    with pytest.raises(SchemaMismatchError, match=r"needs a value in night.*plugin does not have") as caught:
+        client.publish()
+    assert caught.value.missing == ("night",)
+
+
 @pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not on the PATH")
 def test_a_pooler_in_transaction_mode_may_stand_between(archive, client, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:

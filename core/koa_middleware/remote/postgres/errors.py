@@ -83,6 +83,9 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
         return _not_allowed(cause, said, engine)
     if code == "25006" or (code == "55000" and "recovery" in said):
         return _takes_no_changes(said, engine)
+    unknown = str(cast(Any, cause).diag.column_name) if code == "23502" else None
+    if unknown is not None and unknown not in table.c:
+        return _needs_newer(unknown, engine, table)
     if code in _WRONG_TEXT:
         return RemoteError(f"{where} holds or got text that cannot be converted: {said}.", _text_hint(code, table))
     unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
@@ -150,6 +153,18 @@ def _text_hint(code: str, table: Table) -> str:
         find = f"SELECT id, filename FROM {table.name} WHERE {table.name}::text ~ '[^\\x01-\\x7f]'"
         return f"Its owner finds such rows by {find}, and writes their text in UTF-8."
     return "Write the text without this character, or ask its owner for a database whose encoding is UTF8."
+
+
+def _needs_newer(column: str, engine: Engine, table: Table) -> SchemaMismatchError:
+    host = host_of(engine)
+    return SchemaMismatchError(
+        f"The table {table.name} on the remote database at {host} needs a value in {column}, a column that the "
+        "installed plugin does not have.",
+        "A newer version of the plugin made it; install that version.",
+        database=host,
+        table=table.name,
+        missing=(column,),
+    )
 
 
 def _not_set_up(engine: Engine, table: Table, said: str) -> SchemaMismatchError:
