@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 from sqlalchemy import make_url
 
@@ -12,6 +14,14 @@ Run = Callable[..., Any]
 
 
 TABLE = "testspec_calibrations"
+
+
+def run(archive: Any, script: str) -> list[Any]:
+    """Run a script as psql does, which adds no transaction of its own; gives the rows of the last question."""
+    with closing(psycopg2.connect(archive.url)) as driver, driver.cursor() as cursor:
+        driver.set_session(autocommit=True)
+        cursor.execute(script)
+        return cursor.fetchall() if cursor.description else []
 
 
 def test_remote_init_prints_grants_that_suffice_for_reader_and_publisher(
@@ -42,6 +52,27 @@ def test_remote_init_prints_grants_that_suffice_for_reader_and_publisher(
         assert f"The role {roles[0]} is not the owner" in typed("remote", "init").ended(1).said
     finally:
         archive.execute(*(f"DROP OWNED BY {role}" for role in roles), *(f"DROP ROLE {role}" for role in roles))
+
+
+def test_remote_init_prints_the_sql_that_is_missing_and_runs_nothing(typed: Run, archive: Any) -> None:
+    told = typed("remote", "init", "--sql").ended(0)
+    assert told.err == ""
+    assert told.out.startswith("BEGIN ISOLATION LEVEL READ COMMITTED;\n")
+    assert told.out.endswith("COMMIT;\n")
+    said = typed("remote", "init", "--sql", "--json").ended(0).json
+    assert "\n".join([*said["statements"], ""]) == told.out
+    run(archive, told.out)
+    again = typed("remote", "init", "--sql").ended(0)
+    assert (again.out, "there is nothing to run" in again.said) == ("", True)
+    assert typed("remote", "init", "--json").ended(0).json["statements"] == []
+
+
+def test_remote_init_lets_everybody_read_everything_once(typed: Run, archive: Any) -> None:
+    typed("remote", "init").ended(0)
+    asked = typed("remote", "init", "--resweep", "--sql").ended(0).out
+    assert (asked.count("'resweep'"), asked.count("CREATE")) == (1, 0)
+    typed("remote", "init", "--resweep").ended(0)
+    assert run(archive, f"SELECT op FROM {TABLE}_feed") == [("resweep",), ("resweep",)]
 
 
 def test_remote_init_names_the_right_that_its_role_lacks(

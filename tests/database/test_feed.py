@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from koa_middleware import CalibrationNotFoundError
-from koa_middleware.database.feed import Judgement, judgements_of, write_flag
+from koa_middleware.database.feed import Judgement, feed_paused, judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
 from sqlalchemy import text
 
@@ -102,6 +102,26 @@ def test_changes_during_a_sync_are_no_entries_of_their_own(database: Database) -
         connection.execute(text("UPDATE demo_calibrations_sync SET writing = NULL"))
     run(database, "DELETE FROM demo_calibrations")
     assert entries(database) == [(1, "a", "added", "GOOD"), (2, "b", "withdrawn", None)]
+
+
+def test_the_feed_can_be_paused_in_a_transaction_and_goes_on_after_its_end_or_rollback(database: Database) -> None:
+    def without_entries(end: str) -> None:
+        with database.driver_connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with feed_paused(connection, DemoCalibration):
+                connection.execute("UPDATE demo_calibrations SET lamp = 'thar'")
+            connection.execute(end)
+
+    database.add(record("a.fits", id="a"))
+    without_entries("COMMIT")
+    without_entries("ROLLBACK")
+    with database.driver_connection() as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ZeroDivisionError), feed_paused(connection, DemoCalibration):
+            raise ZeroDivisionError
+        connection.execute("ROLLBACK")
+    run(database, "DELETE FROM demo_calibrations")
+    assert entries(database) == [(1, "a", "added", "GOOD"), (2, "a", "withdrawn", None)]
 
 
 def test_a_flag_is_one_entry_that_says_who_and_why(database: Database) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -106,6 +107,15 @@ def test_a_thousand_rows_are_one_insert(database: Database) -> None:
     database.add([record(f"{n}.fits") for n in range(1000)])
     assert [line for line in commits if line.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
     assert len(database) == 1000
+
+
+def test_sql_of_ones_own_that_breaks_a_rule_is_told_of_that_rule(database: Database) -> None:
+    database.add([record("a.fits"), record("b.fits")])
+    for setting, said in (("cal_type = NULL", r"NOT NULL.*cal_type"), ("filename = 'a.fits'", r"UNIQUE.*filename")):
+        with pytest.raises(CacheError, match=said) as caught, database.session_manager() as session:
+            session.execute(text(f"UPDATE demo_calibrations SET {setting}"))
+        assert "refuses these values" in caught.value.hint
+    assert sorted(names(database.query("dark"))) == ["a.fits", "b.fits"]
 
 
 # -- queries -----------------------------------------------------------------------------------------------------------
@@ -218,6 +228,24 @@ def test_readers_hold_no_lock_that_a_writer_waits_for(filled: Database, tmp_path
 def test_the_journal_is_one_that_works_on_network_file_systems(database: Database) -> None:
     with database.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+
+
+def test_conflicts_are_listed_by_file_name_and_one_is_found_by_its_id(database: Database) -> None:
+    rows = [record("b.fits", id="2"), record("a.fits", id="3"), record("a.fits", id="1")]
+    values = [(row.id, row.filename, "a LOCAL record has this file name", json.dumps(row.to_dict())) for row in rows]
+    with database.driver_connection() as connection:
+        insert = "INSERT INTO demo_calibrations_conflicts (id, filename, reason, record) VALUES (?, ?, ?, ?)"
+        connection.executemany(insert, values)
+    assert [(each.filename, each.id) for each in database.conflicts()] == [
+        ("a.fits", "1"),
+        ("a.fits", "3"),
+        ("b.fits", "2"),
+    ]
+    (conflict,) = database.conflicts("3")
+    assert conflict.record == rows[1].to_dict()
+    assert list(conflict.to_dict()) == ["id", "filename", "reason", "local_id", "record"]
+    assert database.conflicts("4") == []
+    assert database.query_by_id("2").to_dict() == rows[0].to_dict()
 
 
 # -- bad databases -----------------------------------------------------------------------------------------------------

@@ -144,6 +144,11 @@ class Archive:
             found = connection.execute(select(Survey.table())).mappings()
             return {row["filename"]: {**row, "origin": "REMOTE"} for row in found}
 
+    def entries(self) -> list[Any]:
+        """All that the feed tells, in order."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(f"SELECT * FROM {Survey.table().name}_feed ORDER BY n")))
+
     def remote(self) -> Remote[Survey]:
         """The archive as its owner, who may do all, reaches it."""
         return remote_at(self.url, Survey)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from koa_middleware.exceptions import RemoteUnavailableError
+from koa_middleware.exceptions import RemoteError, RemoteUnavailableError
 from koa_middleware.remote.postgres import table as postgres_table
 from koa_middleware.remote.postgres.schema import initialise
+from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import SyncResult
 from servers import Pooler, Server, Standby, needs_pgbouncer, needs_servers, wait_until
 from sqlalchemy import make_url, text
@@ -341,6 +342,25 @@ def test_a_standby_does_not_lose_what_is_committed_late_and_may_take_turns_with_
     assert client.sync() == SyncResult(0, 0, 0)
 
 
+def test_a_standby_takes_no_changes_and_the_primary_among_several_hosts_is_found(standby, archive, client):
+    there = make_url(archive.url).set(port=standby.port).render_as_string(hide_password=False)
+    (identifier,) = archive.insert("a.fits")
+    standby.catch_up()
+    client.add_local("b.fits", checksum="sha256:b")
+    remote = remote_at(there, Survey)
+    for change in (
+        lambda: client.publish(remote),
+        lambda: remote.flag(identifier, "BAD", "why", "ann"),
+        lambda: remote.set_up("reader", "publisher", resweep=True),
+    ):
+        with pytest.raises(RemoteError, match=r"takes no changes, since it is a standby.* Give the primary's URL;"):
+            change()
+    both = there.replace(f":{standby.port}", f":{standby.port},127.0.0.1:{make_url(archive.url).port}")
+    with pytest.raises(RemoteError, match=r"primary's URL, or add target_session_attrs=read-write"):
+        client.publish(remote_at(both, Survey))
+    assert client.publish(remote_at(f"{both}?target_session_attrs=read-write", Survey)).published == 1
+
+
 # -- triggers off --------------------------------------------------------------------------------------------------
 
 
@@ -587,7 +607,16 @@ def test_a_pooler_in_transaction_mode_may_stand_between(archive, new_client, mon
             for row in client.rows().values():
                 judged = client.judgements(row["id"])
                 assert [why for _, _, why in judged] == ([f"why {row['id']}"] if row["quality"] == "BAD" else [])
-        local = clients[0].add_local("mine.fits", checksum="sha256:1a")
-        assert clients[0].publish(pooled.remote()).published == 1
-        assert clients[1].sync(pooler.url) == SyncResult(1, 0, 0)
-        assert local.id in {row["id"] for row in clients[1].rows().values()}
+
+
+@needs_pgbouncer
+def test_values_cross_a_pooler_unchanged_whatever_the_server_has_set(archive, client):
+    for setting in ("extra_float_digits = -15", "datestyle = 'German'", "default_transaction_isolation = serializable"):
+        archive.execute(f"ALTER DATABASE {archive.engine.url.database} SET {setting}")
+    with Pooler(archive.url) as pooler, closing(Archive(pooler.url, is_set_up=True)) as pooled:
+        archive.insert("a.fits", exptime=1 / 3)
+        assert client.sync(pooler.url) == SyncResult(1, 0, 0, True)
+        assert client.rows()["a.fits"]["exptime"] == 1 / 3
+        client.add_local("b.fits", checksum="sha256:b", exptime=2 / 3)
+        assert client.publish(pooled.remote()).renamed == {"b.fits": "b.002.fits"}
+        assert client.rows()["b.002.fits"]["exptime"] == 2 / 3

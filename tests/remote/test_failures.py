@@ -16,9 +16,10 @@ from koa_middleware.exceptions import (
     SchemaMismatchError,
 )
 from koa_middleware.remote.postgres import table as remote
-from koa_middleware.remote.postgres.engine import postgresql_engine
+from koa_middleware.remote.postgres.engine import postgresql_engine, require_version
 from koa_middleware.remote.postgres.errors import remote_errors
 from koa_middleware.remote.postgres.schema import grants, initialise
+from koa_middleware.remote.servers import remote_at, without_password
 from sqlalchemy import make_url, text
 from survey import Survey
 
@@ -217,3 +218,221 @@ def test_a_url_of_another_kind_is_refused_without_being_shown(url):
         postgresql_engine(url)
     assert "hidden" not in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_a_value_that_only_a_newer_plugin_knows_to_give_is_told_as_missing(archive, client):
+    client.add_local("a.fits", checksum="sha256:a")
+    archive.execute(f"ALTER TABLE {TABLE} ADD COLUMN night text NOT NULL")
+    with pytest.raises(SchemaMismatchError, match=r"needs a value in night.*plugin does not have") as caught:
+        client.publish()
+    assert caught.value.missing == ("night",)
+
+
+# -- what the server refuses, and why --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "found"), [(130004, "13.4"), (100023, "10.23"), (90624, "9.6")])
+def test_a_server_that_is_too_old_is_told_by_its_version(version, found):
+    with pytest.raises(RemoteError, match=rf"needs PostgreSQL 14 or newer, and h:5432 has {found}\. Ask its owner"):
+        require_version(version, "h:5432")
+
+
+def test_a_server_whose_version_is_new_enough_or_unknown_is_not_refused():
+    for version in (140000, 180006, 0):
+        require_version(version, "h:5432")
+
+
+def test_a_database_that_is_read_only_says_so_whatever_is_changed(archive, client):
+    (identifier,) = archive.insert("a.fits")
+    client.add_local("b.fits", checksum="sha256:b")
+    archive.execute(f"ALTER DATABASE {archive.engine.url.database} SET default_transaction_read_only = on")
+    remote = archive.remote()
+    said = r"takes no changes, since it is a standby or read-only: cannot execute .* Give the primary's URL;"
+    with pytest.raises(RemoteError, match=said):
+        client.publish(remote)
+    with pytest.raises(RemoteError, match=said):
+        remote.flag(identifier, "BAD", "why", "ann")
+    with pytest.raises(RemoteError, match=said):
+        remote.set_up("reader", "publisher")
+    assert list(client.rows("LOCAL")) == ["b.fits"]
+    client.sync()
+    assert list(client.rows()) == ["a.fits"]
+
+
+def test_sql_of_ones_own_only_reads(archive):
+    remote = archive.remote()
+    with (
+        pytest.raises(RemoteError, match=r"takes no changes over this connection.*DELETE.* Publish or flag"),
+        remote.database.session_manager() as session,
+    ):
+        session.execute(text(f"DELETE FROM {TABLE}"))
+    remote.close()
+
+
+def test_a_lock_of_another_one_is_said_to_go_by(archive, client):
+    (identifier,) = archive.insert("a.fits")
+    archive.execute(f"ALTER DATABASE {archive.engine.url.database} SET lock_timeout = '100ms'")
+    remote = archive.remote()
+    with archive.transaction() as other:
+        other.change("a.fits", nframes=2)
+        with pytest.raises(RemoteUnavailableError, match=r"another one was writing.*lock timeout.* Try again"):
+            remote.flag(identifier, "BAD", "why", "ann")
+    remote.flag(identifier, "BAD", "why", "ann")
+    assert archive.rows()["a.fits"]["quality"] == "BAD"
+    remote.close()
+
+
+def test_a_deadlock_is_said_to_go_by(archive):
+    archive.execute(f"ALTER DATABASE {archive.engine.url.database} SET deadlock_timeout = '50ms'")
+    archive.insert("a.fits", "b.fits")
+    found = []
+    barrier = threading.Barrier(2)
+
+    def write(first: str, second: str) -> None:
+        try:
+            with remote_errors(archive.engine, Survey.table()), archive.transaction() as writer:
+                writer.change(first, nframes=1)
+                barrier.wait()
+                writer.change(second, nframes=2)
+        except RemoteUnavailableError as error:
+            found.append(str(error))
+
+    threads = [threading.Thread(target=write, args=names) for names in (("a.fits", "b.fits"), ("b.fits", "a.fits"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (said,) = found
+    assert "another one was writing: deadlock detected" in said
+
+
+def test_writers_that_cannot_be_put_in_an_order_are_told_to_try_again(archive):
+    archive.insert("a.fits")
+    serializable = archive.engine.execution_options(isolation_level="SERIALIZABLE")
+    with serializable.connect() as mine:
+        mine.execute(text(f"SELECT count(*) FROM {TABLE}"))
+        archive.change("a.fits", nframes=2)
+        with (
+            pytest.raises(RemoteUnavailableError, match=r"another one was writing: could not serialize.* Try again"),
+            remote_errors(archive.engine, Survey.table()),
+        ):
+            mine.execute(text(f"UPDATE {TABLE} SET nframes = 3"))
+
+
+def test_a_publisher_that_leaves_the_server_waiting_is_told_so(archive, client):
+    publisher = archive.role(
+        f"GRANT SELECT, INSERT, UPDATE ON {TABLE} TO {{}}",
+        "ALTER ROLE {} SET idle_in_transaction_session_timeout = '100ms'",
+    )
+    client.add_local("a.fits", checksum="sha256:a")
+    with pytest.raises(RemoteUnavailableError, match=r"did not wait any longer.*idle-in-transaction|not available"):
+        client.publish(remote_at(publisher, Survey), upload=lambda _: time.sleep(0.5))
+    assert archive.rows() == {}
+
+
+@pytest.mark.parametrize("code", ["53100", "53200", "53400"])
+def test_a_server_without_room_is_told_to_its_owner(archive, client, code):
+    archive.execute(
+        f"""CREATE FUNCTION full_() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'could not extend file "base/1/2"' USING ERRCODE = '{code}'; END $$""",
+        f"CREATE TRIGGER full_ BEFORE INSERT ON {TABLE} FOR EACH ROW EXECUTE FUNCTION full_()",
+    )
+    client.add_local("a.fits", checksum="sha256:a")
+    with pytest.raises(RemoteUnavailableError, match=r"no room for this: could not extend file .*2\W+ Tell its owner"):
+        client.publish()
+    assert list(client.rows("LOCAL")) == ["a.fits"]
+
+
+def test_a_role_that_has_no_connection_left_is_told_to_try_later(archive, client):
+    observer = archive.role(*SELECT, "ALTER ROLE {} CONNECTION LIMIT 0")
+    with pytest.raises(RemoteUnavailableError, match=r"too many connections for role .* try again later"):
+        client.sync(observer)
+
+
+def test_what_refuses_a_connection_is_told_with_what_to_do(archive, client):
+    there = make_url(archive.url)
+    for changed, hint in (
+        ({"password": "wrong"}, "check user and password"),
+        ({"database": "nowhere"}, "check the names of user and database"),
+        ({"username": "nobody_known"}, "check (user and password|the names)"),
+    ):
+        with pytest.raises(RemoteUnavailableError, match=rf"works without it; {hint}"):
+            client.sync(there.set(**changed).render_as_string(hide_password=False))
+
+
+def test_a_policy_that_refuses_a_row_is_not_taken_for_a_missing_grant(archive, client):
+    publisher = archive.role(f"GRANT SELECT, INSERT, UPDATE ON {TABLE} TO {{}}")
+    archive.execute(
+        f"ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY", f"CREATE POLICY seen ON {TABLE} FOR SELECT USING (true)"
+    )
+    client.add_local("a.fits", checksum="sha256:a")
+    with pytest.raises(RemoteError, match="row-level security") as caught:
+        client.publish(remote_at(publisher, Survey))
+    assert "GRANT" not in str(caught.value)
+
+
+# -- several hosts ---------------------------------------------------------------------------------------------------
+
+
+def several(archive, *ports, form="libpq", **options):
+    """Address of several ports of the archive's machine; None is the archive's own."""
+    url = make_url(archive.url)
+    hosts = [f"{url.host}:{port or url.port}" for port in ports]
+    more = "".join(f"&{name}={value}" for name, value in options.items())
+    account = f"{url.username}:{url.password}@"
+    if form == "libpq":
+        return f"postgresql://{account}{','.join(hosts)}/{url.database}?connect_timeout=5{more}"
+    return f"postgresql://{account}/{url.database}?{'&'.join(f'host={host}' for host in hosts)}{more}"
+
+
+@pytest.mark.parametrize("form", ["libpq", "query"])
+def test_the_first_of_several_hosts_that_answers_is_taken(archive, client, form):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    archive.insert("a.fits")
+    url = several(archive, port, None, form=form)
+    assert client.sync(url).added == 1
+    remote = remote_at(url, Survey)
+    assert remote.database.count() == 1
+    there = make_url(archive.url)
+    assert f"127.0.0.1:{port},127.0.0.1:{there.port}" in remote.name
+    for shown in (repr(remote.database), without_password(url), remote.name):
+        assert there.password not in shown
+    assert without_password(url).startswith(f"postgresql://{there.username}:***@127.0.0.1:{port},127.0.0.1:")
+
+
+def test_several_hosts_of_which_none_answers_are_all_named(archive, client):
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = one.getsockname()[1], two.getsockname()[1]
+    url = several(archive, *ports)
+    with pytest.raises(RemoteUnavailableError) as caught:
+        client.sync(url)
+    assert caught.value.host == f"127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}"
+    assert caught.value.host in str(caught.value)
+    assert make_url(archive.url).password not in str(caught.value) + repr(caught.value.__dict__)
+
+
+def test_hosts_that_are_not_what_the_url_asks_for_are_told_so(archive, client):
+    archive.execute(f"ALTER DATABASE {archive.engine.url.database} SET default_transaction_read_only = on")
+    with pytest.raises(RemoteUnavailableError, match=r"read-only.* none of the hosts .*target_session_attrs"):
+        client.sync(several(archive, None, None, target_session_attrs="read-write"))
+
+
+def test_the_password_of_several_hosts_may_come_from_the_password_file(archive, client, tmp_path, monkeypatch):
+    archive.insert("a.fits")
+    there = make_url(archive.url)
+    passwords = tmp_path / "pgpass"
+    passwords.write_text(f"{there.host}:{there.port}:*:{there.username}:{there.password}\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    url = several(archive, None, None).replace(f":{there.password}@", "@")
+    assert client.sync(url).added == 1
+
+
+@pytest.mark.parametrize(
+    "hosts", ["h:x,h2/d", "h,h2:5:6/d", "/d?host=h&host=h2:x", "/d?host=h,h2&port=1,2,3", "/d?host=h,h2&port=1,x"]
+)
+def test_several_hosts_that_cannot_be_read_are_refused_without_being_shown(hosts):
+    with pytest.raises(ConfigurationError) as caught:
+        postgresql_engine(f"postgresql://u:hidden@{hosts}")
+    assert "hidden" not in str(caught.value)

@@ -11,11 +11,7 @@ from ..instrument.orm import ORMCalibration
 
 @lru_cache(maxsize=64)
 def copy_table(orm_class: type[ORMCalibration]) -> Table:
-    """Table of one row, or none before the first sync.
-
-    While `writing` is 1, the rows of the instrument's table change without entries in the feed: a sync, which sets it
-    within its transaction only, writes the archive's entries instead.
-    """
+    """Table of one row, or none before the first sync."""
     return Table(
         f"{orm_class.table().name}_sync",
         orm_class.metadata,
@@ -26,7 +22,6 @@ def copy_table(orm_class: type[ORMCalibration]) -> Table:
         Column("sweep_after", String),
         Column("synced_at", REAL),
         Column("settled", Integer),
-        Column("writing", Integer),
         Column("noticed", String),
         keep_existing=True,
     )

@@ -38,10 +38,10 @@ class Found(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What a class's database must hold, and the table of older versions that must be gone."""
+    """What a class's database must hold: columns and indexes by table; and the older table that must be gone."""
 
     columns: dict[str, set[str]]
-    indexes: list[str]
+    indexes: dict[str, list[str]]
     triggers: dict[str, str]
     outdated: str
 
@@ -74,7 +74,7 @@ def wanted_schema(orm_class: type[ORMCalibration]) -> Wanted:
         declare(orm_class)
     tables = orm_class.metadata.sorted_tables
     columns = {table.name: {column.name.lower() for column in table.c} for table in tables}
-    indexes = [str(index.name) for table in tables for index in ordered_indexes(table)]
+    indexes = {table.name: [str(index.name) for index in ordered_indexes(table)] for table in tables}
     return Wanted(columns, indexes, feed_triggers(orm_class), flags_name(orm_class))
 
 
@@ -83,7 +83,7 @@ def is_up_to_date(connection: Connection, orm_class: type[ORMCalibration]) -> bo
     found, wanted = read_schema(connection), wanted_schema(orm_class)
     return (
         all(columns <= found.columns.get(name, set()) for name, columns in wanted.columns.items())
-        and _of_class(found, wanted) == wanted.indexes
+        and all(_among(names, found.indexes) == names for names in wanted.indexes.values())
         and wanted.triggers.keys() <= found.triggers
         and wanted.outdated not in found.columns
     )
@@ -104,7 +104,8 @@ def upgrade(connection: Connection, orm_class: type[ORMCalibration], database: s
             _add_columns(connection, table, found.columns[table.name], orm_class, database)
         else:
             connection.execute(CreateTable(table))
-    _order_indexes(connection, tables, _of_class(found, wanted))
+    for table in tables:
+        _order_indexes(connection, ordered_indexes(table), _among(wanted.indexes[table.name], found.indexes))
     if wanted.outdated in found.columns:
         take_over_flags(connection, orm_class)
     for name, sql in wanted.triggers.items():
@@ -112,9 +113,8 @@ def upgrade(connection: Connection, orm_class: type[ORMCalibration], database: s
             connection.exec_driver_sql(sql)
 
 
-def _of_class(found: Found, wanted: Wanted) -> list[str]:
-    names = set(wanted.indexes)
-    return [name for name in found.indexes if name in names]
+def _among(names: list[str], found: list[str]) -> list[str]:
+    return [name for name in found if name in names]
 
 
 def _with_server_defaults(metadata: MetaData) -> list[Table]:
@@ -159,14 +159,13 @@ def _add_columns(
             connection.exec_driver_sql(f"CREATE UNIQUE INDEX {index} ON {quote(table.name)} ({names})")
 
 
-def _order_indexes(connection: Connection, tables: list[Table], found: list[str]) -> None:
-    """Make the missing indexes, and make those anew that must come after them."""
-    indexes = [index for table in tables for index in ordered_indexes(table)]
+def _order_indexes(connection: Connection, indexes: list[Index], found: list[str]) -> None:
+    """Make the missing indexes of a table, and make those anew that must come after them."""
     right = 0
     while right < len(found) and found[right] == indexes[right].name:
         right += 1
-    for index in indexes:
-        if index.name in found[right:]:
+    for index in indexes[right:]:
+        if index.name in found:
             connection.execute(DropIndex(index))
     for index in indexes[right:]:
         connection.execute(CreateIndex(index))

@@ -86,14 +86,8 @@ class StateTable:
         """Read the row."""
         return CopyState(*self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM {self._name}").fetchone())
 
-    def store(self, new: CopyState, *, writing: bool) -> None:
+    def store(self, new: CopyState) -> None:
         """Write the row, in the caller's transaction.
-
-        Parameters
-        ----------
-        new : CopyState
-        writing : bool
-            Whether the rows that the transaction writes get no entries of their own in the local feed.
 
         Raises
         ------
@@ -101,13 +95,9 @@ class StateTable:
             When the row is no longer of the revision before.
         """
         setting = ", ".join(f"{name} = ?" for name in _COLUMNS)
-        sql = f"UPDATE {self._name} SET {setting}, writing = ? WHERE revision = ?"
-        if not self._connection.execute(sql, (*astuple(new), writing or None, new.revision - 1)).rowcount:
+        sql = f"UPDATE {self._name} SET {setting} WHERE revision = ?"
+        if not self._connection.execute(sql, (*astuple(new), new.revision - 1)).rowcount:
             raise Superseded
-
-    def end_writing(self) -> None:
-        """Let rows get entries again, before the caller's transaction is committed."""
-        self._connection.execute(f"UPDATE {self._name} SET writing = NULL")
 
 
 def last_synced(local: LocalDatabase[Any]) -> float | None:

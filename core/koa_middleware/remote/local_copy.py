@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ..database.feed import feed_table
+from ..database.feed import feed_paused, feed_table
 from ..database.kept_apart import conflicts_table
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
@@ -88,13 +88,11 @@ class LocalCopy:
         return self.state
 
     @contextmanager
-    def transaction(self, *, follows: bool = True, **changes: Any) -> Iterator[None]:
+    def transaction(self, **changes: Any) -> Iterator[None]:
         """Write rows and the copy's new state, together or not at all.
 
         Parameters
         ----------
-        follows : bool
-            Whether the local feed gets the remote's entries, rather than one for each row that is written here.
         **changes
             Fields of `CopyState` that get another value.
 
@@ -107,9 +105,8 @@ class LocalCopy:
         counts = replace(self.counts)
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            self._states.store(new, writing=follows)
+            self._states.store(new)
             yield
-            self._states.end_writing()
             self._database.execute("COMMIT")
         except BaseException:
             self.counts = counts
@@ -117,6 +114,12 @@ class LocalCopy:
                 self._database.execute("ROLLBACK")
             raise
         self.state = new
+
+    @contextmanager
+    def following(self, **changes: Any) -> Iterator[None]:
+        """Write rows whose changes the remote's feed tells, as `transaction` does; they get no other entries here."""
+        with self.transaction(**changes), feed_paused(self._database, self._local.orm_class):
+            yield
 
     def mark(self, **changes: Any) -> None:
         """Write how far the copy is, without rows; see `transaction`."""
@@ -131,7 +134,7 @@ class LocalCopy:
 
     def end_sweep(self) -> None:
         """Withdraw what comes after the last row; those who follow this copy read everything anew."""
-        with self.transaction(sweep_after=None):
+        with self.following(sweep_after=None):
             self.withdraw_between(self.state.sweep_after or "", None, [])
             if self.counts != Counts() or not self.sweeps_begun:
                 self._database.execute(f"INSERT INTO {self._feed} (op, at) VALUES ('resweep', ?)", (now_iso(),))
@@ -310,7 +313,7 @@ class LocalCopy:
         if self.state.settled != newest:
             found = self._database.execute(apart, {"settled": self.state.settled}).fetchall()
             if found:
-                with self.transaction():
+                with self.following():
                     self.take(Batch([], [json.loads(record) for (record,) in found]))
         return newest
 

@@ -60,7 +60,7 @@ class Entry(NamedTuple):
     id : str or None
         Of the record; None where it concerns all.
     op : str
-        ``added``, ``changed``, ``flagged``, ``withdrawn``, or ``resweep``: everybody is asked to read everything once.
+        ``added``, ``changed``, ``flagged``, ``withdrawn``, or ``resweep``, which asks all to read everything once.
     at : str
         When it was committed, UTC by the remote's clock, in microseconds, ascending with `n`.
     quality : str or None

@@ -180,7 +180,7 @@ def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, entries: Sequenc
     while True:
         copy.load()
         try:
-            with copy.transaction(follows=bool(entries)):
+            with copy.following() if entries else copy.transaction():
                 copy.replace(ids, batch)
                 copy.record(entries)
         except Superseded:

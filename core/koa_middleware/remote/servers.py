@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..exceptions import RemoteNotConfiguredError, RemoteUnavailableError
 from ..instrument.orm import ORMCalibration
 from ..settings import OFFLINE, REMOTE_DATABASE_URL, Settings
-from .postgres.engine import SCHEMES, postgresql_url, shown_url, unusable_url
+from .postgres.url import SCHEMES, postgresql_url, shown_url, unusable_url
 
 if TYPE_CHECKING:
     from .protocol import Remote

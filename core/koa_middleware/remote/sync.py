@@ -142,7 +142,7 @@ def _sweep(copy: LocalCopy, reading: Reading, there: State, *, afresh: bool) -> 
         for batch in batches:
             ids = list(copy.names_of(batch))
             last = max(ids)
-            with copy.transaction(sweep_after=last):
+            with copy.following(sweep_after=last):
                 if copy.holds_between(after, last):
                     copy.withdraw_between(after, last, ids)
                     copy.take(batch)
@@ -160,7 +160,7 @@ def _catch_up(copy: LocalCopy, reading: Reading) -> None:
     """Do what the feed tells since the copy's bookmark."""
     with closing(reading.pages(copy.state.bookmark or "")) as pages:
         for page in pages:
-            with copy.transaction(bookmark=page.bookmark, seen=reading.state.bookmark):
+            with copy.following(bookmark=page.bookmark, seen=reading.state.bookmark):
                 copy.follow(page)
 
 

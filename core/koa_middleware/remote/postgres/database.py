@@ -14,8 +14,9 @@ from ...exceptions import HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
 from ...instrument.orm import ORMCalibration
 from ..rows import in_form
-from .engine import postgresql_engine, shown_url
+from .engine import postgresql_engine
 from .errors import host_of, remote_errors
+from .url import shown_url
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -37,14 +38,18 @@ class RemoteDatabase(CalibrationDatabase[R]):
     def connect(self) -> Iterator[Connection]:
         """Give a connection whose transaction the server keeps from writing."""
         engine = self.engine.execution_options(postgresql_readonly=True)
-        with self.translated_errors(), engine.connect() as connection:
+        with remote_errors(engine, self.orm_class.table()), engine.connect() as connection:
             yield connection
 
     @contextmanager
     def session_manager(self) -> Iterator[Session]:
         """Give a session for SQL of one's own, which the server keeps from writing."""
         engine = self.engine.execution_options(postgresql_readonly=True)
-        with self.translated_errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+        with (
+            remote_errors(engine, self.orm_class.table()),
+            Session(engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:

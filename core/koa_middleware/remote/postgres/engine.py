@@ -1,18 +1,14 @@
-"""The engine of a PostgreSQL server, the reading of its URL, and what each connection and transaction sets."""
+"""The engine of a PostgreSQL server, and what each connection and transaction sets."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Engine, NullPool, create_engine, event, exc, make_url
-from sqlalchemy.engine import URL
+from sqlalchemy import Engine, NullPool, create_engine, event
 
-from ...exceptions import ConfigurationError, RemoteError
-
-#: How such a URL begins, before ``://`` or the name of a driver.
-SCHEMES = frozenset({"postgresql", "postgres"})
+from ...exceptions import RemoteError
+from .url import hosts_of, postgresql_url
 
 #: What each transaction sets first, so that numbers and times are written alike whatever the server, the database or
 #: the role has set. It holds for the transaction, since poolers refuse options of the connection's start.
@@ -31,73 +27,6 @@ _REMOTE_DEFAULTS = {
 }
 
 _OLDEST = 14
-
-#: A URL with several hosts, as libpq reads it: what stands before them, the hosts, the rest.
-_SEVERAL_HOSTS = re.compile(r"([^:/?]+://(?:[^:/@]*(?::[^@]*)?@)?)([^/?@]*,[^/?@]*)((?:[/?].*)?)", re.DOTALL)
-_HOST = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]*))(?::(\d*))?")
-
-
-def postgresql_url(text: str) -> URL:
-    """Read the URL of a PostgreSQL server; several hosts, in either form, become the options ``host`` and ``port``.
-
-    Raises
-    ------
-    ConfigurationError
-        When it is no such URL; the message does not repeat it, since a password may stand in it.
-    """
-    try:
-        url = _with_hosts(text)
-    except (exc.ArgumentError, ValueError):
-        url = None
-    # An "@" in the host is the rest of a password that was not percent-encoded.
-    if url is None or url.get_backend_name() not in SCHEMES or "@" in (url.host or ""):
-        raise unusable_url()
-    password = url.query.get("password")
-    return url.set(password=str(password)).difference_update_query(["password"]) if password else url
-
-
-def _with_hosts(text: str) -> URL:
-    several = _SEVERAL_HOSTS.fullmatch(text.strip())
-    url = make_url(several[1] + several[3] if several else text)
-    named = url.query.get("host")
-    if named is None and several:
-        named = tuple(several[2].split(","))
-    if named is None or isinstance(named, str):
-        return url
-    parted = [_HOST.fullmatch(one) for one in named]
-    hosts = [(found[1] or found[2], found[3] or "") for found in parted if found]
-    if len(hosts) < len(named) or "port" in url.query:
-        raise ValueError
-    return url.update_query_dict({"host": ",".join(host for host, _ in hosts), "port": ",".join(p for _, p in hosts)})
-
-
-def hosts_of(url: URL) -> str:
-    """Give the hosts of a URL with their ports, as messages show them."""
-    hosts = str(url.query.get("host") or url.host or "localhost").split(",")
-    ports = str(url.query.get("port") or url.port or "").split(",")
-    ports = ports * len(hosts) if len(ports) == 1 else ports
-    shown = [f"[{host}]" if ":" in host else host or "localhost" for host in hosts]
-    return ",".join(f"{host}:{port or 5432}" for host, port in zip(shown, ports, strict=True))
-
-
-def unusable_url() -> ConfigurationError:
-    """Give the error of a URL that is none of a PostgreSQL server; it does not repeat it."""
-    return ConfigurationError(
-        "The URL of the remote database is not one of a PostgreSQL server.",
-        "Write it as postgresql://user@host:port/database, with special characters percent-encoded.",
-        setting="remote_database_url",
-        variable="KOA_REMOTE_DATABASE_URL",
-    )
-
-
-def shown_url(url: URL) -> str:
-    """Give a URL as messages may show it, without passwords."""
-    secret = [name for name in url.query if "password" in name]
-    if "," not in str(url.query.get("host", "")):
-        return url.difference_update_query(secret).render_as_string(hide_password=True)
-    one = url.difference_update_query([*secret, "host", "port"]).set(host="several")
-    before, _, after = one.render_as_string(hide_password=True).rpartition("several")
-    return f"{before}{hosts_of(url)}{after}"
 
 
 def postgresql_engine(text: str) -> Engine:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +13,13 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
-from .engine import hosts_of
+from .url import hosts_of
 
 _NOT_THERE = {"42P01", "42703", "3F000", "42704", "42883"}
-#: Another one's transaction was in the way: a serialization failure, a deadlock, a lock that was waited for too long.
-_BUSY = {"40001", "40P01", "55P03"}
+#: Another one's transaction was in the way: a serialization failure, a deadlock.
+_BUSY = {"40001", "40P01"}
+#: A lock was waited for too long.
+_LOCKED = "55P03"
 #: The server was idle in the transaction for too long, or the whole took too long.
 _TOO_LONG = {"57014", "25P03", "25P04"}
 _WRONG_TEXT = {"22021", "22P05"}
@@ -78,7 +82,10 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
     if code == "42501":
         return _not_allowed(cause, said, engine)
     if code == "25006" or (code == "55000" and "recovery" in said):
-        return _takes_no_changes(cause, said, engine)
+        return _takes_no_changes(said, engine)
+    unknown = str(cast(Any, cause).diag.column_name) if code == "23502" else None
+    if unknown is not None and unknown not in table.c:
+        return _needs_newer(unknown, engine, table)
     if code in _WRONG_TEXT:
         return RemoteError(f"{where} holds or got text that cannot be converted: {said}.", _text_hint(code, table))
     unavailable = isinstance(cause, (driver.OperationalError, driver.InterfaceError)) or code[:2] in {"08", "57", "53"}
@@ -99,6 +106,9 @@ def _outage(code: str, said: str, where: str) -> tuple[str, str]:
     """Give message and hint of what may go by itself."""
     if code in _BUSY:
         return f"{where} was busy, since another one was writing: {said}.", "Try again; nothing was changed there."
+    if code == _LOCKED:
+        hint = "Its owner finds it in pg_stat_activity or pg_prepared_xacts."
+        return f"{where} was locked by another transaction for too long.", f"Try again; nothing was changed. {hint}"
     if code in _TOO_LONG:
         hint = "Try again later, or ask its owner for more time; nothing was changed there."
         return f"{where} did not wait any longer: {said}.", hint
@@ -112,7 +122,7 @@ def _outage(code: str, said: str, where: str) -> tuple[str, str]:
 
 def _not_allowed(cause: Any, said: str, engine: Engine) -> RemoteError:
     where = f"on the remote database at {host_of(engine)}"
-    role = engine.url.username or cause.cursor.connection.info.user
+    role = engine.url.username or os.environ.get("PGUSER") or getpass.getuser()  # as libpq finds it
     if "must be owner" in said:
         return RemoteError(
             f"The role {role} is not the owner {where}: {said}.", "Ask the owner to do this; nothing was changed."
@@ -127,17 +137,14 @@ def _not_allowed(cause: Any, said: str, engine: Engine) -> RemoteError:
     return RemoteError(f"The role {role} lacks a right {where}: {said}.", hint)
 
 
-def _takes_no_changes(cause: Exception, said: str, engine: Engine) -> RemoteError:
-    connection = getattr(getattr(cause, "cursor", None), "connection", None)
+def _takes_no_changes(said: str, engine: Engine) -> RemoteError:
     where = f"The remote database at {host_of(engine)} takes no changes"
-    standby = connection is not None and connection.get_parameter_status("in_hot_standby") == "on"
-    if standby or "recovery" in said:
-        several = ", or add target_session_attrs=read-write to it" if "," in host_of(engine) else ""
-        return RemoteError(f"{where}: it is a standby.", f"Give the primary's URL{several}; nothing was changed.")
-    if getattr(connection, "readonly", None):
+    if engine.get_execution_options().get("postgresql_readonly"):
         return RemoteError(f"{where} over this connection: {said}.", "Publish or flag instead; nothing was changed.")
+    several = ", or add target_session_attrs=read-write to it" if "," in host_of(engine) else ""
     return RemoteError(
-        f"{where}: it is read-only ({said}).", "Give the primary's URL, or ask its owner; nothing was changed."
+        f"{where}, since it is a standby or read-only: {said}.",
+        f"Give the primary's URL{several}; nothing was changed.",
     )
 
 
@@ -146,6 +153,18 @@ def _text_hint(code: str, table: Table) -> str:
         find = f"SELECT id, filename FROM {table.name} WHERE {table.name}::text ~ '[^\\x01-\\x7f]'"
         return f"Its owner finds such rows by {find}, and writes their text in UTF-8."
     return "Write the text without this character, or ask its owner for a database whose encoding is UTF8."
+
+
+def _needs_newer(column: str, engine: Engine, table: Table) -> SchemaMismatchError:
+    host = host_of(engine)
+    return SchemaMismatchError(
+        f"The table {table.name} on the remote database at {host} needs a value in {column}, a column that the "
+        "installed plugin does not have.",
+        "A newer version of the plugin made it; install that version.",
+        database=host,
+        table=table.name,
+        missing=(column,),
+    )
 
 
 def _not_set_up(engine: Engine, table: Table, said: str) -> SchemaMismatchError:

@@ -122,6 +122,8 @@ def _mend(table: Table, there: Catalog, trigger: _Trigger) -> Iterator[str]:
     )
     if there.functions.get(trigger.function) != Function(trigger.body, (settings,), True):
         yield definition
+        # Nobody else makes entries by a trigger on a table of their own.
+        yield f"REVOKE EXECUTE ON FUNCTION {function}() FROM PUBLIC"
     kind = "CONSTRAINT TRIGGER" if trigger.is_deferred else "TRIGGER"
     creation = f"CREATE {kind} {trigger.name} {trigger.event.format(name)} EXECUTE FUNCTION {function}()"
     digest = hashlib.sha256(f"{definition}{creation}".encode()).hexdigest()[:16]

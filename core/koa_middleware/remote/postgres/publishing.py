@@ -22,7 +22,7 @@ from .identifiers import quote
 from .schema import READ_COMMITTED
 
 #: Seconds that a writer waits for another one, which commits in the meantime; but publishers queue without end.
-LONGEST_WAIT = 60
+LONGEST_WAIT = 60.0
 
 
 @contextmanager
@@ -50,8 +50,7 @@ def writing(database: RemoteDatabase[Any], who: str, why: str = "", *, queued: b
                 {"name": quote(database.orm_class.table().name)},
             )
         settings = {"koa.who": who, "koa.why": why, "lock_timeout": f"{LONGEST_WAIT}s"}
-        for name, value in settings.items():
-            connection.execute(select(func.set_config(name, value, True)))
+        connection.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
         yield connection
 
 

@@ -13,9 +13,11 @@ from sqlalchemy import Connection, DefaultClause, Dialect, Engine, MetaData, Str
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from ...exceptions import RemoteError
 from ..protocol import UnfitRow
 from .catalog import Catalog
 from .checks import check_statements
+from .errors import host_of
 from .feed_schema import feed_statements
 from .identifiers import feed_name, quote
 from .literals import default_literal
@@ -75,13 +77,30 @@ def initialise(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
     -------
     Plan
         What was run.
+
+    Raises
+    ------
+    RemoteError
+        When the table belongs to another role.
     """
     with engine.execution_options(**READ_COMMITTED).begin() as connection:
         connection.exec_driver_sql(_ALONE)
+        _require_owner(connection, table)
         found = _plan(connection, table, resweep=resweep)
         for statement in found.statements:
             connection.exec_driver_sql(statement)
         return found
+
+
+def _require_owner(connection: Connection, table: Table) -> None:
+    question = "SELECT current_user, pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(:name)"
+    for role, is_owner in connection.execute(text(question), {"name": quote(table.name)}):
+        if not is_owner:
+            raise RemoteError(
+                f"The role {role} is not the owner of {table.name} on the remote database at "
+                f"{host_of(connection.engine)}.",
+                "Ask the owner to do this; nothing was changed.",
+            )
 
 
 def planned(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
@@ -109,7 +128,7 @@ def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: 
         Names of the roles.
     """
     with engine.connect() as connection:
-        schema = connection.scalar(text("SELECT current_schema()"))
+        schema = connection.scalar(text("SELECT coalesce(current_schema(), '')")) or ""
     tables = ", ".join(f"{quote(schema)}.{quote(name)}" for name in (table.name, feed_name(table)))
     both = f"{quote(reader)}, {quote(publisher)}"
     return [

@@ -1,0 +1,104 @@
+"""The URL of a PostgreSQL server, as libpq and SQLAlchemy write it, with one host or several."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from sqlalchemy import exc, make_url
+from sqlalchemy.engine import URL
+
+from ...exceptions import ConfigurationError
+
+#: How such a URL begins, before ``://`` or the name of a driver.
+SCHEMES = frozenset({"postgresql", "postgres"})
+
+#: A URL with several hosts, as libpq reads it: what stands before them, the hosts, the rest.
+_SEVERAL_HOSTS = re.compile(r"([^:/?]+://(?:[^:/@]*(?::[^@]*)?@)?)([^/?@]*,[^/?@]*)((?:[/?].*)?)", re.DOTALL)
+_HOST = re.compile(r"(?:\[([^\]]+)\]|([^:/\[\]]*))(?::(\d*))?")
+
+
+def postgresql_url(text: str) -> URL:
+    """Read the URL of a PostgreSQL server; several hosts, in either form, become the options ``host`` and ``port``.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no such URL; the message does not repeat it, since a password may stand in it.
+    """
+    try:
+        url = _with_hosts(text)
+    except (exc.ArgumentError, ValueError):
+        url = None
+    # An "@" in the host is the rest of a password that was not percent-encoded.
+    if url is None or url.get_backend_name() not in SCHEMES or "@" in (url.host or ""):
+        raise unusable_url()
+    password = url.query.get("password")
+    return url.set(password=str(password)).difference_update_query(["password"]) if password else url
+
+
+def _with_hosts(text: str) -> URL:
+    several = _SEVERAL_HOSTS.fullmatch(text.strip())
+    url = make_url(several[1] + several[3] if several else text)
+    named = url.query.get("host") or (several[2] if several else "")
+    if not named:
+        return url
+    hosts, ports = _each(named), _each(url.query.get("port", ""))
+    if ports == [""]:
+        hosts, ports = map(list, zip(*map(_host_and_port, hosts), strict=True))
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    if len(ports) != len(hosts) or not all(port.isdigit() or not port for port in ports):
+        raise ValueError
+    found = {"host": ",".join(hosts), "port": ",".join(ports)}
+    return url.update_query_dict(found if any(ports) else {"host": found["host"]})
+
+
+def _each(given: str | tuple[str, ...]) -> list[str]:
+    return given.split(",") if isinstance(given, str) else list(given)
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    """Part ``host:port`` or ``[address]:port``; a folder of sockets and a bare IPv6 address have no port."""
+    if "/" in text or _is_address(text):
+        return text, ""
+    found = _HOST.fullmatch(text)
+    if found is None:
+        raise ValueError
+    return found[1] or found[2], found[3] or ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def hosts_of(url: URL) -> str:
+    """Give the hosts of a URL with their ports, as messages show them."""
+    hosts = str(url.query.get("host") or url.host or "localhost").split(",")
+    ports = str(url.query.get("port") or url.port or "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    shown = [f"[{host}]" if ":" in host else host or "localhost" for host in hosts]
+    return ",".join(f"{host}:{port or 5432}" for host, port in zip(shown, ports, strict=True))
+
+
+def unusable_url() -> ConfigurationError:
+    """Give the error of a URL that is none of a PostgreSQL server; it does not repeat it."""
+    return ConfigurationError(
+        "The URL of the remote database is not one of a PostgreSQL server.",
+        "Write it as postgresql://user@host:port/database, with special characters percent-encoded.",
+        setting="remote_database_url",
+        variable="KOA_REMOTE_DATABASE_URL",
+    )
+
+
+def shown_url(url: URL) -> str:
+    """Give a URL as messages may show it, without passwords."""
+    secret = [name for name in url.query if "password" in name]
+    if "," not in str(url.query.get("host", "")):
+        return url.difference_update_query(secret).render_as_string(hide_password=True)
+    one = url.difference_update_query([*secret, "host", "port"]).set(host="several")
+    before, _, after = one.render_as_string(hide_password=True).rpartition("several")
+    return f"{before}{hosts_of(url)}{after}"
