@@ -21,6 +21,8 @@ from sqlalchemy.orm import Mapped
 
 ROOT = Path(__file__).resolve().parents[1]
 POSTGRES_URL = "KOA_TEST_POSTGRES_URL"
+#: Folder with the programs of another PostgreSQL for the servers that tests start.
+POSTGRES_PROGRAMS = Path(folder) if (folder := os.environ.get("KOA_TEST_POSTGRES_PROGRAMS")) else None
 
 
 def repetitions(few: int, many: int) -> int:
@@ -159,7 +161,7 @@ def postgres_url() -> Iterator[str]:
     if url := os.environ.get(POSTGRES_URL):
         yield url
         return
-    with PostgresServer() as server:
+    with PostgresServer(programs=POSTGRES_PROGRAMS) as server:
         yield server.url
 
 

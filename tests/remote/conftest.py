@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,3 +43,14 @@ def new_client(tmp_path: Path, archive: Archive) -> Iterator[Callable[[], Client
 def client(new_client: Callable[[], Client]) -> Client:
     """A client with an empty database."""
     return new_client()
+
+
+@pytest.fixture
+def starter() -> Iterator[subprocess.Popen[str]]:
+    """A process that starts clients which can be killed; see follower.py."""
+    script = Path(__file__).with_name("follower.py")
+    process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield process
+    process.stdin.close()
+    process.wait()
+    process.stdout.close()

@@ -89,11 +89,12 @@ class Writer:
 class Archive:
     """An archive on a PostgreSQL server, and its owner."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_set_up: bool = False) -> None:
         self.url = url
         self.engine = postgresql_engine(url)
         self._roles: list[str] = []
-        initialise(self.engine, Survey.table())
+        if not is_set_up:
+            initialise(self.engine, Survey.table())
 
     # -- what every kind of archive offers to tests ----------------------------------------------------------------
 

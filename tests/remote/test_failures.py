@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 
@@ -233,40 +230,6 @@ def test_a_value_that_only_a_newer_plugin_knows_to_give_is_told_as_missing(archi
     with pytest.raises(SchemaMismatchError, match=r"needs a value in night.*plugin does not have") as caught:
         client.publish()
     assert caught.value.missing == ("night",)
-
-
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not on the PATH")
-def test_a_pooler_in_transaction_mode_may_stand_between(archive, client, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    there = make_url(archive.url)
-    users = tmp_path / "users.txt"
-    users.write_text(f'"{there.username}" "{there.password}"\n')
-    settings = tmp_path / "pgbouncer.ini"
-    settings.write_text(
-        f"[databases]\n* = host={there.host} port={there.port}\n[pgbouncer]\npool_mode = transaction\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = scram-sha-256\nauth_file = {users}\n"
-    )
-    tmp_path.chmod(0o755)
-    database = archive.engine.url.database
-    for setting in ("extra_float_digits = -15", "datestyle = 'German'", "default_transaction_isolation = serializable"):
-        archive.execute(f"ALTER DATABASE {database} SET {setting}")
-    process = subprocess.Popen(["pgbouncer", *(["-u", "nobody"] if os.geteuid() == 0 else []), settings])
-    try:
-        time.sleep(1)
-        archive.insert("a.fits", exptime=1 / 3)
-        pooled = there.set(port=port).render_as_string(hide_password=False)
-        assert client.sync(pooled).added == 1
-        assert client.rows()["a.fits"]["exptime"] == 1 / 3
-        client.add_local("b.fits", checksum="sha256:b", exptime=2 / 3)
-        assert client.publish(remote_at(pooled, Survey)).renamed == {"b.fits": "b.002.fits"}
-        assert client.rows()["b.002.fits"]["exptime"] == 2 / 3
-        archive.execute(f"DELETE FROM {TABLE}")
-        assert client.sync(pooled).withdrawn == 2
-    finally:
-        process.terminate()
-        process.wait()
 
 
 # -- what the server refuses, and why --------------------------------------------------------------------------------

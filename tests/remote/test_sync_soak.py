@@ -1,4 +1,4 @@
-"""Many publishers write while clients follow and are killed; in the end all have the same rows."""
+"""Many publishers write, clients are killed and the server fails; in the end all have the same rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -23,17 +22,18 @@ from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import synchronise
-from koa_middleware.testing.postgres import PostgresServer
+from servers import Server, needs_servers
 from sqlalchemy import text
-
-sys.path.insert(0, str(Path(__file__).parent))
 from survey import COLUMNS, FILL, Survey
 
 from tests.conftest import repetitions
 
-ROUNDS = repetitions(3, 200)
+ROUNDS = repetitions(4, 300)
 ROWS = repetitions(3_000, 20_000)
 PUBLISHERS, SLOW_PUBLISHERS, CLIENTS = 8, 3, 3
+ISOLATIONS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+#: Of every so many rounds, the one before which it happens.
+CRASH, TRUNCATION, BACKUP, PUT_BACK = (7, 1), (5, 2), (9, 4), (9, 6)
 LOCAL_NAMES = [f"taken-{number}.fits" for number in range(20)]
 INSERT = """INSERT INTO survey_calibrations
     (id, filename, cal_type, datetime_obs, mjd_start, quality, checksum, exptime, koa_id)
@@ -78,7 +78,11 @@ class Publisher(threading.Thread):
         cursor = connection.cursor()
         deleted: list[str] = []
         with self.gate:
+            cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {self.random.choice(ISOLATIONS)}")
             cursor.execute("SET LOCAL lock_timeout = '300ms'")
+            cursor.execute(f"SET LOCAL synchronous_commit = {self.random.choice(['on', 'off'])}")
+            if self.random.random() < 0.2:
+                self._judge(cursor)
         for _ in range(self.random.randint(1, 5)):
             with self.gate:
                 deleted += self._write(cursor)
@@ -90,6 +94,11 @@ class Publisher(threading.Thread):
                 connection.commit()
                 self.deleted += deleted
             self.transactions += 1
+
+    def _judge(self, cursor: psycopg2.extensions.cursor) -> None:
+        """Give a reason for what the transaction does."""
+        reason = ("ann", f"a trail {self.random.random()}")
+        cursor.execute("SELECT set_config('koa.who', %s, true), set_config('koa.why', %s, true)", reason)
 
     def _some(self, count: int) -> str:
         return f"""(SELECT id FROM survey_calibrations WHERE id > '{uuid.UUID(int=self.random.getrandbits(128))}'
@@ -114,7 +123,9 @@ class Publisher(threading.Thread):
         elif dice < 0.9:
             cursor.execute("SAVEPOINT s")
             cursor.execute(f"UPDATE survey_calibrations SET nframes = 9 WHERE id IN {self._some(count)}")
-            cursor.execute("ROLLBACK TO s")
+            if not self.slow and self.random.random() < 0.3:  # it holds the feed from now on
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute(self.random.choice(["ROLLBACK TO s", "RELEASE s"]))
         elif dice < 0.95:
             cursor.execute(
                 f"UPDATE survey_calibrations SET filename = %s WHERE id IN {self._some(1)}"
@@ -170,7 +181,7 @@ class Client:
         database.close()
 
     def start(self) -> None:
-        self.starter.stdin.write(f"{self.url} {self.path} {random.choice([50, 300, 3000])}\n")
+        self.starter.stdin.write(f"{self.url} {self.path} {random.choice([50, 300, 3000])} 0\n")
         self.starter.stdin.flush()
         self.pid = int(self.starter.stdout.readline())
 
@@ -183,16 +194,6 @@ class Client:
             while Path(f"/proc/{self.pid}").exists():
                 time.sleep(0.001)
             self.pid, self.kills = None, self.kills + 1
-
-
-@pytest.fixture
-def starter() -> Iterator[subprocess.Popen[str]]:
-    script = Path(__file__).with_name("follower.py")
-    process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    yield process
-    process.stdin.close()
-    process.wait()
-    process.stdout.close()
 
 
 def rows_there(url: str) -> dict[str, tuple]:
@@ -219,17 +220,56 @@ def without_origin(rows: dict[str, tuple]) -> dict[str, tuple]:
     return {identifier: row[:position] + row[position + 1 :] for identifier, row in rows.items()}
 
 
+def judgements_there(server: Server) -> set[tuple]:
+    columns = "n, id, op, quality, who, why, token::text"
+    return set(server.sql(f"SELECT {columns} FROM survey_calibrations_feed WHERE why IS NOT NULL"))
+
+
+def judgements_here(path: Path) -> set[tuple]:
+    columns = "archive_n, id, op, quality, who, why, archive_token"
+    database = sqlite3.connect(path)
+    found = set(database.execute(f"SELECT {columns} FROM survey_calibrations_feed WHERE why IS NOT NULL"))
+    database.close()
+    return found
+
+
+def check_feed(server: Server) -> None:
+    """The archive's numbers have no gaps, and its times ascend with them."""
+    before = "lag(n, 1, 0) OVER (ORDER BY n) AS n_before, lag(at) OVER (ORDER BY n) AS at_before"
+    wrong = f"""SELECT n FROM (SELECT n, at, {before} FROM survey_calibrations_feed) AS entries
+        WHERE n <> n_before + 1 OR at <= at_before"""
+    assert server.sql(wrong) == []
+
+
+def truncate(server: Server) -> None:
+    """Empty the table, and fill it anew."""
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    server.sql(f"{others} AND pid <> pg_backend_pid()")
+    connection = psycopg2.connect(server.url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("TRUNCATE survey_calibrations")
+        cursor.execute(FILL.replace(":first", "1").replace(":last", str(ROWS // 2)))
+    connection.close()
+
+
+def falls_on(number: int, when: tuple[int, int]) -> bool:
+    every, on = when
+    return number % every == on
+
+
+@needs_servers
 @pytest.mark.soak
 @pytest.mark.timeout(max(300, ROUNDS * 10))
 def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_path, starter):
     seed = int(os.environ.get("KOA_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"KOA_TEST_SEED={seed}")
     chance = random.Random(seed)
-    with PostgresServer() as server:
+    with Server({"wal_writer_delay": "10s"}) as server:
         engine = postgresql_engine(server.url)
         initialise(engine, Survey.table())
         with engine.begin() as connection:
             connection.execute(text(FILL), {"first": 1, "last": ROWS})
+        engine.dispose()
         publishers = [
             Publisher(server.url, chance.randrange(1 << 32), slow=number < SLOW_PUBLISHERS)
             for number in range(PUBLISHERS)
@@ -240,11 +280,16 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
         for number in range(ROUNDS):
             if chance.random() < 0.1:
                 chance.choice(clients).reset()
-            if chance.random() < 0.05:
-                server.stop(crash=True)
-                server.start()
             for client in clients:
                 client.start()
+            if falls_on(number, CRASH):
+                server.crash()
+            if falls_on(number, TRUNCATION):
+                truncate(server)
+            if falls_on(number, BACKUP):
+                backup = server.backup()
+            if falls_on(number, PUT_BACK):
+                server.put_back(backup)
             end = time.monotonic() + chance.uniform(0.2, 0.8)
             while time.monotonic() < end:
                 time.sleep(chance.uniform(0.01, 0.2))
@@ -256,6 +301,7 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
             for one in publishers:  # transactions stay open, nothing is written
                 one.gate.acquire()
             expected = without_origin(rows_there(server.url))
+            judgements = judgements_there(server)
             for client in clients:
                 copy = LocalDatabase(Survey, client.path)
                 synchronise(copy, remote_at(server.url, Survey))
@@ -264,8 +310,9 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
                 found = without_origin(rows)
                 different = {key for key in expected.keys() | found if expected.get(key) != found.get(key)}
                 assert not different, f"round {number}: {len(different)} rows of {len(expected)}, seed {seed}"
+                assert judgements_here(client.path) == judgements, f"round {number}, seed {seed}"
                 assert local == len(LOCAL_NAMES)
-            print(f"round {number}: {len(expected)} rows", flush=True)
+            print(f"round {number}: {len(expected)} rows, {len(judgements)} judgements", flush=True)
             for one in publishers:
                 one.gate.release()
             assert not [one.failure for one in publishers if one.failure]
@@ -273,7 +320,7 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
             one.ended.set()
         for one in publishers:
             one.join()
-        engine.dispose()
+        check_feed(server)
         print(
             f"{ROUNDS} rounds, {sum(one.transactions for one in publishers)} transactions, "
             f"{sum(client.kills for client in clients)} kills, {len(expected)} rows"

@@ -20,6 +20,12 @@ Row = tuple[Any, ...]
 #: Values by column.
 Values = dict[str, Any]
 
+#: What is said of an archive that has lost changes which a client has seen.
+ANOTHER_HISTORY = (
+    "The archive was read anew: its history is not the one that this copy follows, as after a failover, a crash or a "
+    "restored backup."
+)
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..database.local import LocalDatabase
 from ..exceptions import RemoteUnavailableError, warn
 from .bookmark import Superseded
 from .local_copy import LocalCopy, open_copy
-from .protocol import Reading, Remote, Source, State
+from .protocol import ANOTHER_HISTORY, Reading, Remote, Source, State
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
     there = None if sweeps else source.state(known.bookmark, known.seen)
     if there is None or not there.continues or there.news or there.behind is not None:
         with source.reading(known.bookmark, known.seen) as reading:
-            there = reading.state
-            goes_on = not full and _goes_on(copy, there, host)
+            there = reading.state if full else _unless_behind(copy, reading.state, host)
+            goes_on = there.continues and not full
             sweeps = sweeps or not goes_on
             if sweeps:
-                _sweep(copy, reading, afresh=not goes_on)
+                _sweep(copy, reading, there, afresh=not goes_on)
             _catch_up(copy, reading)
     noticed = copy.state.noticed if sweeps else None
     settled = copy.settle()
@@ -107,18 +107,18 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
     return sweeps
 
 
-def _goes_on(copy: LocalCopy, there: State, host: str) -> bool:
-    """Whether to follow from the copy's bookmark.
+def _unless_behind(copy: LocalCopy, there: State, host: str) -> State:
+    """Tell how the remote stands to the copy, also where it is a standby that follows another history.
 
     Raises
     ------
     RemoteUnavailableError
-        When it cannot be told yet, the remote being a standby that is behind.
+        When that cannot be told yet, the standby being behind.
     """
     if there.behind is None:
-        return there.continues
+        return there
     if copy.contradicts(there.behind):
-        return False
+        return replace(there, continues=False, noticed=(ANOTHER_HISTORY, *there.noticed))
     raise RemoteUnavailableError(
         f"The archive at {host} is a standby that is behind: its newest change has the number {there.behind.n}, and "
         "the local copy has later ones.",
@@ -127,16 +127,16 @@ def _goes_on(copy: LocalCopy, there: State, host: str) -> bool:
     )
 
 
-def _sweep(copy: LocalCopy, reading: Reading, *, afresh: bool) -> None:
+def _sweep(copy: LocalCopy, reading: Reading, there: State, *, afresh: bool) -> None:
     """Read the whole table in the order of the ids, or what an interrupted reading has left of it.
 
     The bookmark is the one of the first reading's beginning, so what changed behind its back is caught up afterwards.
     """
     if afresh:
-        _warn_of_columns(copy, reading.state)
-        copy.begin_sweep(reading.state.bookmark, reading.state.noticed)
+        _warn_of_columns(copy, there)
+        copy.begin_sweep(there.bookmark, there.noticed)
     else:
-        copy.mark(seen=reading.state.bookmark)
+        copy.mark(seen=there.bookmark)
     after = copy.state.sweep_after or ""
     with closing(reading.sweep(after)) as batches:
         for batch in batches:

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Table
 
-from ..protocol import Mark, State
+from ..protocol import ANOTHER_HISTORY, Mark, State
 from .errors import init_command
 from .identifiers import FEED_TRIGGERS, feed_name, quote
 from .position import Position, columns_digest
 
-_HISTORY = "its history is not the one that this copy follows, as after a failover, a crash or a restored backup"
-_TRIGGERS = "its triggers were switched off or made anew since the last sync"
-_COLUMNS = "its columns or the plugin's have changed"
-_UNKNOWN = "this copy followed another archive, or was made by another version"
+_ANEW = "The archive was read anew:"
+_TRIGGERS = f"{_ANEW} its triggers were switched off or made anew since the last sync."
+_COLUMNS = f"{_ANEW} its columns or the plugin's have changed."
+_UNKNOWN = f"{_ANEW} this copy followed another archive, or was made by another version."
 
 
 def question(table: Table, has_feed: bool) -> str:
@@ -98,13 +98,14 @@ class Standing(NamedTuple):
         marks = [position for position in (known, newest) if position is not None]
         because = "" if since is None else self._why_not(known, marks)
         trouble = self._trouble()
-        is_behind = self.standby and not because and any(position.n > self.here.n for position in marks)
+        is_ahead = any(position.n > self.here.n for position in marks)
+        is_behind = self.standby and is_ahead and because != ANOTHER_HISTORY
         return State(
             bookmark=self.here.bookmark,
             continues=known is not None and not because and not trouble,
             news=known is None or self.here.n > known.n,
             behind=self.here.mark if is_behind else None,
-            noticed=(*([f"The archive was read anew: {because}."] if because else []), *trouble),
+            noticed=(*([because] if because else []), *trouble),
             unknown_columns=tuple(sorted(set(self.columns) - set(self.table.c.keys()))),
             missing_columns=tuple(c.key for c in self.table.c if c.key not in {*self.columns, "origin"}),
         )
@@ -114,14 +115,14 @@ class Standing(NamedTuple):
         if known is None:
             return _UNKNOWN
         if any(map(self._is_strange, marks)):
-            return _HISTORY
+            return ANOTHER_HISTORY
         if known.columns != self.here.columns:
             return _COLUMNS
         if known.cluster == self.here.cluster and known.triggers != self.here.triggers:
             return _TRIGGERS
         asked, why = self.resweep
         if asked > known.n:
-            return f"its owner asked for it{f' ({why})' if why else ''}"
+            return f"{_ANEW} its owner asked for it{f' ({why})' if why else ''}."
         return ""
 
     def _is_strange(self, position: Position) -> bool:
