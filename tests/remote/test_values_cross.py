@@ -165,7 +165,7 @@ def test_settings_that_an_earlier_user_of_a_poolers_connection_left_change_nothi
     client.sync()
     names = list(archive.rows()["0.fits"])
     with archive.remote().connected() as source:
-        source.cursor.execute("SET datestyle = 'SQL, DMY'; SET extra_float_digits = -15; SET TIME ZONE 'Asia/Kolkata'")
+        source.execute("SET datestyle = 'SQL, DMY'; SET extra_float_digits = -15; SET TIME ZONE 'Asia/Kolkata'")
         with source.reading(None, None) as reading:
             rows = [dict(zip(names, row, strict=True)) for batch in reading.sweep("") for row in batch.rows]
     in_ascii = {name: row for name, row in client.rows().items() if name not in {"t0.fits", "t1.fits"}}
