@@ -37,7 +37,7 @@ def test_keck_publishes_and_an_observer_syncs_selects_and_sees_a_flag(
     at("observer")
     assert typed("status", "--json").json["last_sync"] is None
     came = typed("sync", "--json").ended(0).json
-    assert came == {"added": 2, "changed": 0, "withdrawn": 0, "full": True, "conflicts": []}
+    assert came == {"added": 2, "changed": 0, "withdrawn": 0, "full": True, "noticed": [], "conflicts": []}
     best = typed("best", frame, "--type", "dark", "--json").ended(0).json["calibrations"]["dark"]
     assert best["filename"] == "near.fits"
     assert Path(best["path"]).read_bytes() == near.read_bytes()

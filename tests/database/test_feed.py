@@ -91,19 +91,6 @@ def test_an_entry_has_the_time_utc_and_a_token_of_its_own(database: Database) ->
     assert all(before.isoformat(timespec="milliseconds") <= at <= after.isoformat() for at, _ in found)
 
 
-def test_changes_during_a_sync_are_no_entries_of_their_own(database: Database) -> None:
-    run(database, "INSERT INTO demo_calibrations_sync (one, revision) VALUES (1, 0)")
-    database.add(record("a.fits", id="a"))
-    with database.begin() as connection:
-        connection.execute(text("UPDATE demo_calibrations_sync SET writing = 1"))
-        database.insert(connection, [record("b.fits", id="b").to_dict()])
-        connection.execute(text("UPDATE demo_calibrations SET lamp = 'thar'"))
-        connection.execute(text("DELETE FROM demo_calibrations WHERE id = 'a'"))
-        connection.execute(text("UPDATE demo_calibrations_sync SET writing = NULL"))
-    run(database, "DELETE FROM demo_calibrations")
-    assert entries(database) == [(1, "a", "added", "GOOD"), (2, "b", "withdrawn", None)]
-
-
 def test_the_feed_can_be_paused_in_a_transaction_and_goes_on_after_its_end_or_rollback(database: Database) -> None:
     def without_entries(end: str) -> None:
         with database.driver_connection() as connection:

@@ -373,7 +373,7 @@ def fill(owner: Engine, remote_type: str, cases: list[tuple[str, Case]]) -> None
     if remote_type != "declared":
         types |= dict.fromkeys(tried, remote_type)
     with owner.begin() as connection:
-        connection.execute(text(f"DROP TABLE IF EXISTS {table}, {table}_withdrawn, {table}_quality_history"))
+        connection.execute(text(f"DROP TABLE IF EXISTS {table}, {table}_feed, {table}_feed_lock"))
         columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
         connection.execute(text(f"CREATE TABLE {table} (id text PRIMARY KEY, filename text, {columns})"))
         for name, case in cases:

@@ -165,8 +165,8 @@ def test_settings_that_an_earlier_user_of_a_poolers_connection_left_change_nothi
     client.sync()
     names = list(archive.rows()["0.fits"])
     with archive.remote().connected() as source:
-        source.cursor.execute("SET datestyle = 'SQL, DMY'; SET extra_float_digits = -15; SET TIME ZONE 'Asia/Kolkata'")
-        with source.reading(None) as reading:
+        source.execute("SET datestyle = 'SQL, DMY'; SET extra_float_digits = -15; SET TIME ZONE 'Asia/Kolkata'")
+        with source.reading(None, None) as reading:
             rows = [dict(zip(names, row, strict=True)) for batch in reading.sweep("") for row in batch.rows]
     in_ascii = {name: row for name, row in client.rows().items() if name not in {"t0.fits", "t1.fits"}}
     assert bits({row["filename"]: row for row in rows}) == bits(in_ascii)
@@ -261,7 +261,7 @@ def test_a_sweep_in_small_batches_keeps_all_rows_in_the_order_of_their_code_poin
     for _ in range(2):
         client.sync(full=True)
         assert client.rows() == archive.rows()
-    with archive.remote().connected() as source, source.reading(None) as reading:
+    with archive.remote().connected() as source, source.reading(None, None) as reading:
         ids = [row[0] for batch in reading.sweep("") for row in batch.rows]
         assert ids == sorted(f"{letter}." for letter in letters)
     client.database.close()

@@ -147,7 +147,7 @@ def test_a_password_opens_the_archive_and_is_never_shown(
     client: Open, server: Server, password: str, in_query: bool, dead_url: str
 ) -> None:
     server.insert(record("a.fits"))
-    url = make_url(server.role(password, f"SELECT ON {TABLE}, {TABLE}_withdrawn"))
+    url = make_url(server.role(password, f"SELECT ON {TABLE}, {TABLE}_feed"))
     if in_query:
         url = url.set(password=None).update_query_dict({"password": password})
     store = client(remote_database_url=url.render_as_string(hide_password=False))
@@ -454,7 +454,7 @@ def test_a_flag_reaches_the_other_clients_at_their_next_sync(client: Open, serve
     assert observer.select(FRAME, DARK).filename == "far.fits"
     assert rows_of(observer) == rows_of(keck) == server.rows()
     with server.engine.connect() as connection:
-        kept = connection.execute(text(f"SELECT id, quality, reason, flagged_by FROM {TABLE}_quality_history")).all()
+        kept = connection.execute(text(f"SELECT id, quality, why, who FROM {TABLE}_feed WHERE op = 'flagged'")).all()
     assert [tuple(row)[:3] for row in kept] == [(flagged.id, "BAD", "light leak")]
     assert kept[0][3]
     mine = keck.register_calibration(dark(tmp_path, mjd=60009.0)).calibration
@@ -466,7 +466,7 @@ def test_a_flag_without_the_right_or_the_connection_changes_nothing(
     client: Open, server: Server, dead_url: str
 ) -> None:
     server.insert(record("a.fits"))
-    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_withdrawn")
+    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed")
     store = client(remote_database_url=url)
     store.sync_from_remote()
     before = rows_of(store)
@@ -510,7 +510,7 @@ def test_the_server_chooses_what_the_local_database_chooses(client: Open, server
             for n in range(400)
         )
     )
-    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_withdrawn")
+    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed")
     store = client(remote_database_url=url)
     store.sync_from_remote()
     selectors = [

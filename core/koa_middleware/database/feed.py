@@ -66,7 +66,7 @@ def feed_triggers(orm_class: type[ORMCalibration]) -> dict[str, str]:
     bodies = {
         "insert": f"{entry} VALUES (NEW.id, 'added', {_NOW}, NEW.quality);",
         "update": f"{entry} SELECT OLD.id, 'withdrawn', {_NOW}, NULL WHERE OLD.id <> NEW.id;"
-        f" {entry} VALUES (NEW.id, iif(OLD.id = NEW.id, 'changed', 'added'), {_NOW}, NEW.quality);",
+        f" {entry} VALUES (NEW.id, CASE WHEN OLD.id = NEW.id THEN 'changed' ELSE 'added' END, {_NOW}, NEW.quality);",
         "delete": f"{entry} VALUES (OLD.id, 'withdrawn', {_NOW}, NULL);",
     }
     return {

@@ -56,11 +56,11 @@ class LocalDatabase(CalibrationDatabase[R]):
             raise
 
     def _prepare(self) -> None:
-        with self.connect() as connection:
+        with self.driver_connection() as connection:
             if is_up_to_date(connection, self.orm_class):
                 return
-        with self.begin() as connection:
-            upgrade(connection, self.orm_class, str(self.path))
+        with self.begin() as writing:
+            upgrade(writing, self.orm_class, str(self.path))
 
     def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:
         """Records of a statement that selects the table's columns.

@@ -7,8 +7,9 @@ the same. What the class does not know is left alone. So an older and a newer pl
 from __future__ import annotations
 
 import math
+import sqlite3
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Column, Connection, DefaultClause, Index, MetaData, Table, UniqueConstraint, literal
 from sqlalchemy.dialects.sqlite import dialect
@@ -55,15 +56,15 @@ def ordered_indexes(table: Table) -> list[Index]:
     return sorted(table.indexes, key=lambda index: (-len(index.expressions), str(index.name)))
 
 
-def read_schema(connection: Connection) -> Found:
+def read_schema(connection: sqlite3.Connection) -> Found:
     """Read what a database holds."""
     columns: dict[str, set[str]] = {}
-    names: dict[str, list[str]] = {"index": [], "trigger": [], "view": []}
-    for kind, name, column in connection.exec_driver_sql(_EVERYTHING):
+    names: dict[str, list[str]] = {"index": [], "trigger": []}
+    for kind, name, column in connection.execute(_EVERYTHING):
         if kind == "table":
             columns.setdefault(name, set()).add(column.lower())
         else:
-            names[kind].append(name)
+            names.setdefault(kind, []).append(name)
     return Found(columns, names["index"], set(names["trigger"]))
 
 
@@ -78,7 +79,7 @@ def wanted_schema(orm_class: type[ORMCalibration]) -> Wanted:
     return Wanted(columns, indexes, feed_triggers(orm_class), flags_name(orm_class))
 
 
-def is_up_to_date(connection: Connection, orm_class: type[ORMCalibration]) -> bool:
+def is_up_to_date(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> bool:
     """Whether a database holds all that it must."""
     found, wanted = read_schema(connection), wanted_schema(orm_class)
     return (
@@ -97,7 +98,8 @@ def upgrade(connection: Connection, orm_class: type[ORMCalibration], database: s
     SchemaMismatchError
         Names the columns that cannot be added, because old rows would have no value there.
     """
-    found, wanted = read_schema(connection), wanted_schema(orm_class)
+    found = read_schema(cast(sqlite3.Connection, connection.connection.driver_connection))
+    wanted = wanted_schema(orm_class)
     tables = _with_server_defaults(orm_class.metadata)
     for table in tables:
         if table.name in found.columns:

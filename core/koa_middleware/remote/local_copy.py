@@ -313,7 +313,7 @@ class LocalCopy:
         if self.state.settled != newest:
             found = self._database.execute(apart, {"settled": self.state.settled}).fetchall()
             if found:
-                with self.following():
+                with self.transaction():
                     self.take(Batch([], [json.loads(record) for (record,) in found]))
         return newest
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,7 +120,7 @@ def _outage(code: str, said: str, where: str) -> tuple[str, str]:
 
 def _not_allowed(cause: Any, said: str, engine: Engine) -> RemoteError:
     where = f"on the remote database at {host_of(engine)}"
-    role = engine.url.username or os.environ.get("PGUSER") or getpass.getuser()  # as libpq finds it
+    role = engine.url.username or "that you connect as"
     if "must be owner" in said:
         return RemoteError(
             f"The role {role} is not the owner {where}: {said}.", "Ask the owner to do this; nothing was changed."
@@ -133,7 +131,7 @@ def _not_allowed(cause: Any, said: str, engine: Engine) -> RemoteError:
     else:
         kind, name = what.groups()
         on = name if kind == "table" else f"{kind.upper()} {name}"
-        hint = f"Its owner runs: GRANT {_right_for(cause, kind)} ON {on} TO {role};"
+        hint = f"Its owner runs: GRANT {_right_for(cause, kind)} ON {on} TO {engine.url.username or 'ROLE'};"
     return RemoteError(f"The role {role} lacks a right {where}: {said}.", hint)
 
 

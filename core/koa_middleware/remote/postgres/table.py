@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, Table, text
 
-from ...exceptions import KoaMiddlewareError, SchemaMismatchError
+from ...exceptions import KoaMiddlewareError, RemoteError, SchemaMismatchError
 from ..protocol import Batch, Entry, Mark, Page, Row, State
 from .engine import SETTINGS, prepare
 from .errors import host_of, init_hint, remote_errors
@@ -135,7 +135,15 @@ class PostgresReading:
         key, last = order_of_ids(self._there.columns["id"], self._source.encoding)
         where = f"WHERE {key} > {last}" if after else ""
         sql = f"SELECT {self._selection()} FROM {self._source.name} {where} ORDER BY {key}"
+        position = self._table.c.keys().index("id")
         for rows in self._stream(sql, (after,) if after else ()):
+            ids = [after, *(row[position] for row in rows)]
+            if ids != sorted(ids):
+                raise RemoteError(
+                    f"The archive at {host_of(self._source.engine)} does not give its rows in the order of their ids.",
+                    "Nothing more was read; ask its owner for a database whose encoding is UTF8.",
+                )
+            after = ids[-1]
             yield batch_of(rows, self._table.c.keys())
 
     def judgements(self) -> Generator[list[Entry]]:
