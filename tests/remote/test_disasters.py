@@ -16,6 +16,7 @@ import pytest
 from koa_middleware.exceptions import RemoteError, RemoteUnavailableError
 from koa_middleware.remote.postgres import table as postgres_table
 from koa_middleware.remote.postgres.schema import initialise
+from koa_middleware.remote.publish import flag
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import SyncResult
 from servers import Pooler, Server, Standby, needs_pgbouncer, needs_servers, wait_until
@@ -188,6 +189,28 @@ def test_a_client_that_was_killed_in_a_sync_before_a_backup_is_put_back(
         assert client.rows() == archive.rows(), f"killed when it asked for the {at}th time"
         assert result.full or client not in strange
         assert client.sync() == SyncResult(0, 0, 0)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_a_client_published_and_judged_itself_is_lost_with_the_archives(server, archive, client, starter, begun):
+    archive.fill(100)
+    (judged,) = archive.insert("a.fits", quality="GOOD")
+    if begun:
+        kill_in_sync(starter, client, at=5)
+    else:
+        client.sync()
+    archive.insert("b.fits")
+    backup = server.backup()
+    client.add_local("mine.fits", checksum="sha256:1a")
+    assert client.publish().published == 1
+    flag(client.database, archive.remote(), judged, "BAD", "a trail", "ann")
+    server.put_back(backup)
+    archive.engine.dispose()
+    result = client.sync()
+    assert client.rows() == archive.rows()
+    assert client.judgements(judged) == []
+    assert "history" in said(result)
+    assert client.sync() == SyncResult(0, 0, 0)
 
 
 def test_a_dump_into_a_new_server_is_followed_without_reading_all_again(server, archive, new_client):

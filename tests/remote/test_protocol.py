@@ -215,7 +215,8 @@ def test_the_feed_comes_in_pages_each_with_the_present_rows_of_its_records(archi
 def test_rows_come_in_form(archive):
     (identifier,) = archive.insert("a.fits", exptime=1 / 3, nframes=7, master_cal=True, file_size=1 << 40)
     archive.insert("b.fits")
-    batch = archive.remote().rows_of([identifier])
+    with archive.remote().connected() as source, source.reading(None, None) as reading:
+        batch = reading.rows_of([identifier])
     (row,) = batch.rows
     assert dict(zip(COLUMNS, row, strict=True)) == archive.rows()["a.fits"]
     assert batch.odd == []
@@ -407,7 +408,6 @@ def calls(remote):
     return {
         "state": state,
         "reading": reading,
-        "rows_of": lambda: remote.rows_of(["x"]),
         "publish": lambda: remote.publish([record], None, lambda name: False, "ann"),
         "flag": lambda: remote.flag("x", "BAD", "why", "ann"),
         "query": remote.database.query,

@@ -17,8 +17,9 @@ from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import Batch
 from koa_middleware.remote.staleness import last_sync
 from koa_middleware.remote.sync import SyncResult
+from servers import Server, needs_servers
 from sqlalchemy import text
-from survey import Client, Survey
+from survey import Archive, Client, Survey
 
 TABLE = "survey_calibrations"
 
@@ -186,13 +187,11 @@ def test_rows_that_a_policy_reveals_come_with_a_full_sync(archive, client):
     assert counts(client.sync(url, full=True)) == (1, 0, 0)
 
 
-def test_another_server_under_the_same_url_is_noticed(archive, client, tmp_path):
-    from koa_middleware.testing.postgres import PostgresServer
-    from survey import Archive
-
+@needs_servers
+def test_another_server_under_the_same_url_is_noticed(archive, client):
     archive.insert("a.fits")
     client.sync()
-    with PostgresServer() as server:
+    with Server() as server:
         other = Archive(server.url)
         other.insert("b.fits")
         result = client.sync(other.url)
@@ -340,6 +339,24 @@ def test_several_syncs_of_one_file_at_once_end_with_the_rows_of_the_remote(archi
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: client.sync(full=full), range(4)))
     assert client.rows() == archive.rows()
+
+
+def test_a_sync_between_a_publication_and_the_taking_back_of_its_rows_is_not_undone(archive, client):
+    archive.insert("first.fits")
+    client.sync()
+    client.add_local("a.fits", checksum="sha256:a", quality="GOOD")
+    another = Client(client.database.path, archive)
+
+    def place(old, new):
+        if archive.rows()[new]["quality"] == "GOOD":
+            archive.change(new, quality="BAD")
+            another.sync()
+
+    assert client.publish(place=place).renamed == {"a.fits": "a.002.fits"}
+    client.sync()
+    assert client.rows() == archive.rows()
+    assert client.rows()["a.002.fits"]["quality"] == "BAD"
+    another.database.close()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Nothing of a server crosses this seam: no engine, no connection, and no error bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -149,6 +149,10 @@ class Reading(Protocol):
         """All rows whose id comes after a given one, in the order of the ids' code points."""
         ...
 
+    def rows_of(self, ids: Iterable[str]) -> Batch:
+        """Rows of some ids."""
+        ...
+
     def judgements(self) -> Generator[list[Entry]]:
         """Give what a copy keeps of the feed when it reads the rows instead: the judgements, and the newest entries."""
         ...
@@ -260,10 +264,6 @@ class Remote(Protocol[R]):
 
     def connected(self) -> AbstractContextManager[Source]:
         """Open a connection for reading."""
-        ...
-
-    def rows_of(self, ids: Sequence[str]) -> Batch:
-        """Rows of some ids."""
         ...
 
     def publish(

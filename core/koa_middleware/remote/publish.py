@@ -162,27 +162,31 @@ def _take_back(
         File names that are others there: old to new.
     """
     renamed: dict[str, str] = {}
-    with open_copy(local) as copy:
+    with open_copy(local) as copy, remote.connected() as source:
         for some in in_chunks(names):
-            batch = remote.rows_of(some)
-            held = copy.names_of(batch)
-            for there, new in held.items():
-                old = names[there][1]
-                if old is not None and old != new:
-                    renamed[old] = new
-                    if place is not None:
-                        place(old, new)
-            _replace(copy, [names[there][0] for there in held], batch, entries)
+            is_taken = False
+            while not is_taken:
+                known = copy.load()  # before the rows are read: a sync meanwhile may bring newer ones
+                with source.reading(known.bookmark, known.seen) as reading:
+                    batch, there = reading.rows_of(some), reading.state
+                held = copy.names_of(batch)
+                for identifier, new in held.items():
+                    old = names[identifier][1]
+                    if old is not None and old not in (new, *renamed):
+                        renamed[old] = new
+                        if place is not None:
+                            place(old, new)
+                seen = there.bookmark if there.continues else known.seen
+                is_taken = _replace(copy, [names[identifier][0] for identifier in held], batch, entries, seen)
     return renamed
 
 
-def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, entries: Sequence[Entry]) -> None:
-    while True:
-        copy.load()
-        try:
-            with copy.following() if entries else copy.transaction():
-                copy.replace(ids, batch)
-                copy.record(entries)
-        except Superseded:
-            continue
-        return
+def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, entries: Sequence[Entry], seen: str | None) -> bool:
+    """Take in rows and their entries; whether nobody else wrote to the copy meanwhile."""
+    try:
+        with (copy.following if entries else copy.transaction)(seen=seen):
+            copy.replace(ids, batch)
+            copy.record(entries)
+    except Superseded:
+        return False
+    return True

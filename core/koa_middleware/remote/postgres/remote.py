@@ -11,7 +11,7 @@ from sqlalchemy import Connection, update
 from ...exceptions import CalibrationNotFoundError, HeaderError, RemoteError
 from ...instrument.orm import ORMCalibration
 from ...instrument.values import default_value, normal_form
-from ..protocol import Batch, Entry, Settled, SetUp, Upload, Values
+from ..protocol import Entry, Settled, SetUp, Upload, Values
 from .checks import unfit_values
 from .database import RemoteDatabase
 from .errors import host_of
@@ -47,11 +47,6 @@ class PostgresRemote(Generic[R]):
         """Open a connection for reading."""
         with connected(self.database.engine, self.orm_class.table()) as source:
             yield source
-
-    def rows_of(self, ids: Sequence[str]) -> Batch:
-        """Rows of some ids."""
-        with self.connected() as source, source.reading(None, None) as reading:
-            return reading.rows_of(ids)
 
     def publish(
         self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool], who: str
