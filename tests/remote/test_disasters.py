@@ -240,6 +240,25 @@ def test_a_dump_into_a_new_server_is_followed_without_reading_all_again(server, 
         assert one.sync() == SyncResult(0, 0, 0)
 
 
+def test_a_dump_that_is_restored_over_the_archive_is_noticed(server, archive, new_client):
+    client, ahead = new_client(), new_client()
+    archive.insert("a.fits", "b.fits")
+    client.sync()
+    name, dump = make_url(archive.url).database, server.folder / f"{uuid.uuid4()}"
+    server.run("pg_dump", name, "-Fc", "-f", dump)
+    archive.change("a.fits", quality="BAD")
+    archive.insert("lost.fits")
+    ahead.sync()
+    server.run("pg_restore", name, "--clean", "--if-exists", "--exit-on-error", dump)
+    archive.insert("new.fits", "newer.fits")
+    for one in (client, ahead):
+        result = one.sync()
+        assert one.rows() == archive.rows()
+        assert result.full
+        assert result.noticed
+        assert one.sync() == SyncResult(0, 0, 0)
+
+
 # -- standbys ------------------------------------------------------------------------------------------------------
 
 
