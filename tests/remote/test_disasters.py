@@ -29,7 +29,7 @@ from tests.conftest import repetitions
 pytestmark = needs_servers
 
 TABLE, FEED = "survey_calibrations", "survey_calibrations_feed"
-#: With these, what was committed with synchronous_commit = off is lost in a crash.
+#: With this, what was committed with synchronous_commit = off is lost in a crash.
 LAZY = {"wal_writer_delay": "10s"}
 
 
