@@ -311,6 +311,7 @@ class CalibrationStore(Generic[R]):
         if source == "local":
             if self._sync_if_older_than is not None:
                 self._archive.freshen()
+            self._archive.tell_of_a_partial_copy()
             return self.local_db
         if source == "remote":
             return self._archive.require("A selection from the archive").database

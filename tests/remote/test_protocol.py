@@ -374,15 +374,50 @@ def test_a_judgement_made_after_a_publication_that_did_not_come_to_its_end_is_ne
     assert other.judgements(mine.id) == client.judgements(mine.id) == [("BAD", "ann", "saturated")]
 
 
-def test_a_judgement_made_before_a_publication_goes_with_it(archive, client, new_client):
+def test_judgements_made_before_a_publication_go_with_it(archive, client, new_client):
     mine = client.add_local("a.fits", checksum="sha256:a", quality="GOOD")
-    client.flag_here(mine.id, "BAD", "saturated", "ann")
+    said = [("UNKNOWN", "bob", "let us see"), ("BAD", "ann", "saturated")]
+    for quality, who, why in said:
+        client.flag_here(mine.id, quality, why, who)
     client.publish()
     other = new_client()
     for one in (client, other):
         one.sync()
         assert one.rows()["a.fits"]["quality"] == "BAD"
-        assert one.judgements(mine.id) == [("BAD", "ann", "saturated")]
+        assert one.judgements(mine.id) == said
+
+
+@pytest.mark.parametrize("syncs", [False, True])
+def test_a_judgement_that_was_sent_does_not_override_a_later_one_there(archive, client, syncs):
+    mine = client.add_local("a.fits", checksum="sha256:a", quality="GOOD")
+    client.flag_here(mine.id, "BAD", "a trail", "ann")
+    client.execute(f"CREATE TRIGGER t BEFORE UPDATE ON {TABLE} BEGIN SELECT RAISE(FAIL, 'killed here'); END")
+    with pytest.raises(CacheError, match="killed here"):
+        client.publish()
+    client.execute("DROP TRIGGER t")
+    archive.remote().flag(mine.id, "GOOD", "fine after all", "boss")
+    if syncs:
+        assert client.sync().conflicts == []
+    assert client.publish() == PublishResult(0, 0 if syncs else 1, {})
+    client.sync()
+    assert client.rows() == archive.rows()
+    assert client.rows()["a.fits"]["quality"] == "GOOD"
+    assert client.judgements(mine.id) == [("BAD", "ann", "a trail"), ("GOOD", "boss", "fine after all")]
+
+
+def test_a_judgement_that_waits_as_a_conflict_is_sent_although_the_archive_has_others(archive, client, new_client):
+    mine = client.add_local("a.fits", checksum="sha256:a", quality="GOOD")
+    other = new_client()
+    other.add_local("a.fits", id=mine.id, checksum="sha256:a", quality="GOOD")
+    client.publish()
+    archive.remote().flag(mine.id, "GOOD", "checked", "keck")
+    other.flag_here(mine.id, "BAD", "guider lost", "eve")
+    assert [conflict.id for conflict in other.sync().conflicts] == [mine.id]
+    other.publish()
+    client.sync(), other.sync()
+    assert client.rows() == other.rows() == archive.rows()
+    assert client.rows()["a.fits"]["quality"] == "BAD"
+    assert client.judgements(mine.id) == [("GOOD", "keck", "checked"), ("BAD", "eve", "guider lost")]
 
 
 def test_a_withdrawn_record_cannot_be_flagged(archive, client):
@@ -408,7 +443,7 @@ def calls(remote):
     return {
         "state": state,
         "reading": reading,
-        "publish": lambda: remote.publish([record], None, lambda name: False, "ann"),
+        "publish": lambda: remote.publish([record], {}, None, lambda name: False, "ann"),
         "flag": lambda: remote.flag("x", "BAD", "why", "ann"),
         "query": remote.database.query,
     }

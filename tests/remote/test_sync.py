@@ -9,12 +9,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from koa_middleware.exceptions import SchemaMismatchError
+from koa_middleware.exceptions import CacheError, SchemaMismatchError
 from koa_middleware.remote.bookmark import last_noticed, last_synced
 from koa_middleware.remote.local_copy import open_copy
 from koa_middleware.remote.postgres import table as remote
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import Batch
+from koa_middleware.remote.publish import flag
 from koa_middleware.remote.staleness import last_sync
 from koa_middleware.remote.sync import SyncResult
 from servers import Server, needs_servers
@@ -155,12 +156,102 @@ def test_an_archive_without_a_feed_is_read_wholly_each_time_and_that_is_said(arc
     for _ in range(2):
         result = client.sync()
         assert result.full
-        assert "has no change feed" in result.noticed[0]
-        assert "koa-cal remote init" in result.noticed[0]
+        assert result.noticed == [f"The archive's {TABLE} is a view, so each sync reads all of it."]
     assert last_noticed(client.database) == result.noticed
     archive.execute("ALTER TABLE kept DISABLE TRIGGER ALL", "DELETE FROM kept WHERE filename = 'a.fits'")
     assert counts(client.sync()) == (0, 0, 1)
     assert client.rows() == archive.rows()
+
+
+def test_a_flag_whose_reason_the_archive_cannot_keep_says_so_and_keeps_it_here(archive, client):
+    (identifier,) = archive.insert("a.fits", quality="GOOD")
+    client.sync()
+    archive.execute(f"ALTER TABLE {TABLE} DISABLE TRIGGER koa_feed")
+    with pytest.warns(UserWarning, match="the reason is kept here alone"):
+        flag(client.database, archive.remote(), identifier, "BAD", "lamp off", "ann")
+    assert client.judgements(identifier) == [("BAD", "ann", "lamp off")]
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        "CREATE TABLE child () INHERITS ({0}); INSERT INTO child SELECT * FROM {0}; UPDATE child SET id = 'b'",
+        "ALTER TABLE {0} RENAME spectrograph TO x; ALTER TABLE {0} RENAME koa_id TO spectrograph;"
+        "ALTER TABLE {0} RENAME x TO koa_id",
+        "ALTER TABLE {0} ALTER koa_id TYPE text USING 'another'",
+        "CREATE OR REPLACE FUNCTION {0}_feed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "UPDATE {0} SET nframes = 99",
+        "ALTER TABLE {0}_feed ENABLE ROW LEVEL SECURITY",
+    ],
+)
+def test_what_the_feed_cannot_tell_is_noticed(archive, client, unseen):
+    archive.insert("a.fits", spectrograph="B", koa_id="K")
+    client.sync()
+    archive.execute(unseen.format(TABLE))
+    result = client.sync()
+    assert result.full
+    assert result.noticed
+    names = sorted(row["id"] for row in client.rows().values())
+    with archive.engine.connect() as connection:
+        there = connection.execute(text(f"SELECT id, koa_id, nframes FROM {TABLE} ORDER BY id")).all()
+    assert names == [row.id for row in there] or "child" in unseen
+    assert [client.rows()["a.fits"][name] for name in ("koa_id", "nframes")] == list(there[0][1:])
+
+
+def test_a_row_that_was_kept_apart_and_is_gone_when_all_are_read_never_comes(archive, client):
+    mine = client.add_local("zzz.fits")
+    archive.insert("zzz.fits", id="bbb")
+    assert client.sync().conflicts
+    archive.execute(f"ALTER TABLE {TABLE} DISABLE TRIGGER ALL")
+    archive.delete()
+    archive.insert("c.fits", id="ccc", last_updated="2026-01-01T00:00:00.000000")
+    assert client.sync().conflicts == []
+    client.execute(f"DELETE FROM {TABLE} WHERE id = '{mine.id}'")
+    client.sync()
+    assert client.rows() == archive.rows()
+
+
+def test_a_conflict_whose_cause_goes_while_all_rows_are_read_anew_is_settled(archive, client, monkeypatch):
+    monkeypatch.setattr(remote, "BATCH", 1)
+    mine = client.add_local("a.fits")
+    archive.insert("a.fits", id="0")
+    archive.insert("b.fits", id="1")
+    for number in range(3):
+        archive.change("b.fits", nframes=number)
+        client.sync()
+    client.execute(f"CREATE TRIGGER t BEFORE INSERT ON {TABLE} WHEN NEW.id = '1' BEGIN SELECT RAISE(FAIL, 'here'); END")
+    with pytest.raises(CacheError, match="here"):
+        client.sync(full=True)
+    client.execute("DROP TRIGGER t")
+    client.execute(f"DELETE FROM {TABLE} WHERE id = '{mine.id}'")
+    client.sync()
+    assert client.rows() == archive.rows()
+
+
+def test_of_two_rows_with_one_file_name_one_is_kept_apart(archive, client, monkeypatch):
+    archive.insert("a.fits", id="1")
+    archive.insert("b.fits", id="2")
+    archive.execute(
+        f"ALTER TABLE {TABLE} RENAME TO kept",
+        f"CREATE VIEW {TABLE} AS SELECT * FROM kept UNION ALL SELECT '3', {', '.join(COLUMNS[1:])} FROM kept"
+        " WHERE id = '2'",
+    )
+    for size in (10, 1):
+        monkeypatch.setattr(remote, "BATCH", size)
+        for full in (False, True):
+            (conflict,) = client.sync(full=full).conflicts
+            assert (conflict.id, conflict.reason) == ("3", "another row of the archive has this file name")
+            assert sorted(row["id"] for row in client.rows().values()) == ["1", "2"]
+
+
+def test_a_table_that_was_lost_here_is_filled_again(archive, client, tmp_path):
+    archive.insert("a.fits", "b.fits")
+    client.sync()
+    client.execute(f"DROP TABLE {TABLE}")
+    again = Client(client.database.path, archive)
+    again.sync()
+    assert again.rows() == archive.rows()
+    again.database.close()
 
 
 def test_the_owner_can_ask_everybody_to_read_everything_once(archive, client):

@@ -51,7 +51,8 @@ def run(options: Namespace) -> int:
         if not done.statements:
             say(f"{table} on {database} has all that it needs; there is nothing to run.")
     else:
-        say(f"{table} is set up on {database}. Grant the roles their rights with:")
+        what = "is set up now" if done.statements else "had all that it needs"
+        say(f"{table} on {database} {what}. Grant the roles their rights with:")
         _print_sql(done.grants)
     return 0
 

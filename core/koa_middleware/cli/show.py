@@ -37,5 +37,5 @@ def run(options: Namespace) -> int:
         rows = [(name, "" if value is None else value) for name, value in record.to_dict().items()]
         print_table(("column", "value"), [*rows, ("path", place or "not in the cache")], title=record.filename)
         for quality, who, why, at in judgements:
-            print_text(f"{quality} by {who} at {at}: {why}")
+            print_text(f"{quality} by {who} at {at}: {why or 'no reason given'}")
     return 0

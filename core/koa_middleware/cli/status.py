@@ -23,8 +23,9 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print what the store holds."""
-    from ..remote.bookmark import last_noticed
+    from ..remote.bookmark import is_partial, last_noticed
     from ..remote.servers import without_password
+    from ..remote.staleness import PARTIAL
 
     with open_for(options) as store:
         counts = _counts(store)
@@ -45,6 +46,8 @@ def run(options: Namespace) -> int:
             "offline": store.settings.offline,
         }
         conflicts, noticed = store.conflicts(), last_noticed(store.local_db)
+        if is_partial(store.local_db):
+            noticed.append(PARTIAL)
     if options.json:
         names = ("cal_type", "origin", "quality", "records", "newest")
         counted = [dict(zip(names, row, strict=True)) for row in counts]

@@ -6,21 +6,25 @@ that grows in the order of the commits, and a random token, by which two histori
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
     Connection,
     Integer,
+    Select,
     String,
     Table,
     exists,
     func,
     insert,
+    literal_column,
     select,
     text,
     update,
@@ -55,6 +59,7 @@ def feed_table(orm_class: type[ORMCalibration]) -> Table:
         Column("token", String, nullable=False, server_default=text("(lower(hex(randomblob(16))))")),
         Column("archive_n", Integer, unique=True),
         Column("archive_token", String),
+        sqlite_autoincrement=True,  # a number is never given twice
         keep_existing=True,
     )
 
@@ -113,6 +118,30 @@ def judgements_of(connection: Connection, orm_class: type[ORMCalibration], id: s
     )
     of_it = select(*said, feed.c.at).where(feed.c.id == id, feed.c.op == "flagged", ~is_sent).order_by(feed.c.n)
     return [Judgement(*row) for row in connection.execute(of_it)]
+
+
+def judgements_made_here(
+    connection: Connection, orm_class: type[ORMCalibration], ids: Iterable[str]
+) -> dict[str, list[Judgement]]:
+    """Judgements of some calibrations that did not come from the archive, oldest first, by their ids."""
+    feed = feed_table(orm_class).c
+    asked: Select[Any] = select(literal_column("value")).select_from(func.json_each(json.dumps(list(ids))))
+    of_them = select(feed.id, feed.quality, feed.who, feed.why, feed.at).where(
+        feed.id.in_(asked), feed.op == "flagged", feed.archive_n.is_(None)
+    )
+    found: dict[str, list[Judgement]] = {}
+    for id_, *said in connection.execute(of_them.order_by(feed.n)):
+        found.setdefault(id_, []).append(Judgement(*said))
+    return found
+
+
+def unsent(made: Iterable[Judgement], there: Iterable[tuple[str, str | None, str | None]]) -> list[Judgement]:
+    """Judgements made here that are not among the archive's: quality, who and why of each, in their order."""
+    rest = deque(made)
+    for said in there:
+        if rest and rest[0][:3] == tuple(said):
+            rest.popleft()
+    return list(rest)
 
 
 def write_flag(

@@ -34,10 +34,8 @@ def check_judgement(quality: str, reason: str) -> str:
         raise ConfigurationError(
             "The flag has no reason.", "Say why, for those who will look for the calibration.", setting="reason"
         )
-    try:
-        reason.encode()
-    except UnicodeEncodeError:
+    if "\0" in reason or reason.encode(errors="replace").decode() != reason:
         raise ConfigurationError(
             f"The reason {reason!r} holds characters that are not text.", "Write it again.", setting="reason"
-        ) from None
+        )
     return word

@@ -11,7 +11,7 @@ import sqlite3
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Column, Connection, DefaultClause, Index, MetaData, Table, UniqueConstraint, literal
+from sqlalchemy import Column, Connection, DefaultClause, Index, MetaData, Table, UniqueConstraint, literal, update
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropIndex
 
@@ -106,6 +106,9 @@ def upgrade(connection: Connection, orm_class: type[ORMCalibration], database: s
             _add_columns(connection, table, found.columns[table.name], orm_class, database)
         else:
             connection.execute(CreateTable(table))
+    copy = copy_table(orm_class)
+    if copy.name in found.columns and not wanted.columns.keys() <= found.columns.keys():
+        connection.execute(update(copy).values(bookmark=None, seen=None, sweep_after=None, settled=None))
     for table in tables:
         _order_indexes(connection, ordered_indexes(table), _among(wanted.indexes[table.name], found.indexes))
     if wanted.outdated in found.columns:

@@ -9,12 +9,14 @@ from typing import Generic, TypeVar
 
 from ..database.flags import this_user
 from ..database.local import LocalDatabase
+from ..exceptions import StaleWarning, warn
 from ..instrument.orm import ORMCalibration
 from ..settings import Settings
+from .bookmark import is_partial
 from .protocol import Remote, Upload
 from .publish import Place, PublishResult, flag, publish
 from .servers import remote_at, required
-from .staleness import advice, freshen
+from .staleness import PARTIAL, advice, freshen
 from .sync import SyncResult, synchronise
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -35,6 +37,7 @@ class Archive(Generic[R]):
         self._settings = settings
         self._local = local
         self._limit = sync_if_older_than
+        self._has_told = False
 
     @cached_property
     def remote(self) -> Remote[R] | None:
@@ -60,6 +63,13 @@ class Archive(Generic[R]):
         url = self._settings.remote_database_url
         if self._limit is not None and url is not None and not self._settings.offline:
             freshen(self._local, url, self._limit, self.sync)
+
+    def tell_of_a_partial_copy(self) -> None:
+        """Warn, once, where a first sync has not come to its end."""
+        if not self._has_told and self._settings.remote_database_url is not None:
+            self._has_told = True
+            if is_partial(self._local):
+                warn(PARTIAL, StaleWarning)
 
     def advice(self) -> str:
         """Say what a sync could bring where nothing fits; empty where there is no remote."""

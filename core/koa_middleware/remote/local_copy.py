@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ..database.feed import feed_paused, feed_table
+from ..database.feed import Judgement, feed_paused, feed_table, unsent
 from ..database.kept_apart import conflicts_table
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
@@ -69,7 +69,7 @@ class LocalCopy:
         self._evicted: set[str] = set()
         self._name, self._conflicts = quote(table.name), quote(conflicts_table(orm_class).name)
         self._feed = quote(feed_table(orm_class).name)
-        names = ", ".join(map(quote, self._columns))
+        names = self._names = ", ".join(map(quote, self._columns))
         marks = ", ".join("?" * len(self._columns))
         self._insert = f"INTO {self._name} ({names}) VALUES ({marks})"
         self._upsert = (
@@ -142,9 +142,9 @@ class LocalCopy:
     def follow(self, page: Page) -> None:
         """Do what a page of the remote's feed tells."""
         there = self.names_of(page.batch)
+        self.record(page.entries)
         self.withdraw([entry.id for entry in page.entries if entry.id is not None and entry.id not in there])
         self.take(page.batch)
-        self.record(page.entries)
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Keep entries of the remote's feed that are not here yet."""
@@ -222,7 +222,7 @@ class LocalCopy:
                 self._keep_row_apart(row, "a LOCAL record has this file name", rival)
             else:
                 clean.append(row)
-        self._evict(clean, holders)
+        clean = self._with_names_of_their_own(clean, holders)
         written = self._database.executemany(self._upsert, clean).rowcount if clean else 0
         added = sum(1 for row in clean if row[self._id] not in known and row[self._id] not in self._evicted)
         self.counts.added += added
@@ -270,11 +270,15 @@ class LocalCopy:
         return own.checksum is not None and (own.checksum, own.filename) == (row[self._checksum], row[self._filename])
 
     def _is_judged_otherwise(self, identifier: str, own: _Known, row: Row) -> bool:
-        """Whether someone here set another quality; the remote's would take its place."""
+        """Whether someone here set another quality which the remote does not know of, and would be lost."""
         if own.quality == row[self._quality]:
             return False
-        judged = f"SELECT 1 FROM {self._feed} WHERE id = ? AND op = 'flagged' AND archive_n IS NULL"
-        return self._database.execute(judged, (identifier,)).fetchone() is not None
+        flagged = (
+            f"SELECT quality, who, why, at, archive_n FROM {self._feed} WHERE id = ? AND op = 'flagged' ORDER BY n"
+        )
+        found = self._database.execute(flagged, (identifier,)).fetchall()
+        made = [Judgement(*said) for *said, archive_n in found if archive_n is None]
+        return bool(unsent(made, [(*said[:3],) for *said, archive_n in found if archive_n is not None]))
 
     def _keep_row_apart(self, row: Row, reason: str, local_id: str | None) -> None:
         values = dict(zip(self._columns, row, strict=True))
@@ -289,15 +293,32 @@ class LocalCopy:
             (identifier, filename, reason, local_id, json.dumps(values, default=_as_text)),
         )
 
-    def _evict(self, rows: Sequence[Row], holders: dict[str, str]) -> None:
-        """Remove rows whose file name has gone over to another row; their present state comes in the same sync."""
-        stale = [
-            (holders[row[self._filename]],)
-            for row in rows
-            if holders.get(row[self._filename], row[self._id]) != row[self._id]
-        ]
-        self._database.executemany(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", stale)
-        self._evicted.update(identifier for (identifier,) in stale)
+    def _with_names_of_their_own(self, rows: Sequence[Row], holders: dict[str, str]) -> list[Row]:
+        """Let each file name belong to one row.
+
+        A row that holds the name of another one here has lost it, and its present state comes in the same sync; until
+        then it is kept apart, and for good where the remote has two rows of one name. While all rows are read, those
+        that were read already have their names for good.
+        """
+        read_to = self.state.sweep_after or ""
+        named = {name: holder for name, holder in holders.items() if holder <= read_to}
+        own: list[Row] = []
+        for row in rows:
+            identifier, filename = row[self._id], row[self._filename]
+            if named.setdefault(filename, identifier) == identifier:
+                own.append(row)
+            else:
+                self._keep_row_apart(row, "another row of the archive has this file name", None)
+        lost = [holder for name, holder in holders.items() if named.get(name, holder) != holder]
+        self._evict(lost)
+        return own
+
+    def _evict(self, ids: Sequence[str]) -> None:
+        where = "origin <> 'LOCAL' AND id IN (SELECT value FROM json_each(?))"
+        lost = f"SELECT {self._names} FROM {self._name} WHERE {where}"
+        for row in self._database.execute(lost, (json.dumps(ids),)).fetchall():
+            self._keep_row_apart(row, "another row of the archive has this file name", None)
+        self._evicted.update(ids)
 
     def settle(self) -> int:
         """Give rows that were kept apart their place where what stood in their way here has changed since.
@@ -308,19 +329,23 @@ class LocalCopy:
             Number of the local feed's newest entry, up to which all changes here are considered.
         """
         newest: int = self._database.execute(f"SELECT ifnull(max(n), 0) FROM {self._feed}").fetchone()[0]
-        changed = f"SELECT id FROM {self._feed} WHERE n > :settled AND archive_n IS NULL"
+        settled = self.state.settled
+        if settled is not None and settled > newest:  # the feed was lost and begun anew
+            settled = None
+        changed = f"SELECT id FROM {self._feed} WHERE n > :settled"
         apart = f"SELECT record FROM {self._conflicts} WHERE :settled IS NULL OR local_id IN ({changed})"
-        if self.state.settled != newest:
-            found = self._database.execute(apart, {"settled": self.state.settled}).fetchall()
+        if settled != newest:
+            found = self._database.execute(apart, {"settled": settled}).fetchall()
             if found:
                 with self.transaction():
                     self.take(Batch([], [json.loads(record) for (record,) in found]))
         return newest
 
     def holds_between(self, after: str, last: str) -> bool:
-        """Whether any row has ``after < id <= last``."""
-        sql = f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE id > ? AND id <= ?)"
-        return bool(self._database.execute(sql, (after, last)).fetchone()[0])
+        """Whether any row, also one that is kept apart, has ``after < id <= last``."""
+        some = "SELECT 1 FROM {} WHERE id > :after AND id <= :last".format
+        sql = f"SELECT EXISTS ({some(self._name)}) OR EXISTS ({some(self._conflicts)})"
+        return bool(self._database.execute(sql, {"after": after, "last": last}).fetchone()[0])
 
 
 @contextmanager

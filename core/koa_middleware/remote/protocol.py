@@ -5,11 +5,12 @@ Nothing of a server crosses this seam: no engine, no connection, and no error bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from ..database.feed import Judgement
 from ..database.table import CalibrationDatabase
 from ..instrument.orm import ORMCalibration
 
@@ -267,13 +268,20 @@ class Remote(Protocol[R]):
         ...
 
     def publish(
-        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool], who: str
+        self,
+        rows: Sequence[Values],
+        judgements: Mapping[str, Sequence[Judgement]],
+        upload: Upload | None,
+        is_taken_here: Callable[[str], bool],
+        who: str,
     ) -> list[Settled]:
-        """Take records in, all or none; one that is there already stays as it is.
+        """Take records in, all or none; one that is there already only gets the judgements that it lacks.
 
         Parameters
         ----------
         rows : sequence of dict
+        judgements : mapping
+            What the publisher's side said of their quality, oldest first, by id.
         upload : callable or None
             Called with all that are new, before anyone sees their rows.
         is_taken_here : callable

@@ -12,14 +12,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ..database.feed import judgements_of, note_flag
+from ..database.feed import judgements_made_here, note_flag
 from ..database.flags import this_user
 from ..database.local import LocalDatabase
-from ..exceptions import CalibrationNotFoundError
+from ..exceptions import CalibrationNotFoundError, warn
 from .bookmark import Superseded
 from .chunks import in_chunks
 from .local_copy import LocalCopy, open_copy
-from .protocol import Batch, Entry, Remote, Settled, Upload, Values
+from .protocol import Batch, Entry, Remote, Upload, Values
 
 #: Gets old and new name of a file whose name changes, and makes the file stand under the new one too.
 Place = Callable[[str, str], None]
@@ -79,9 +79,9 @@ def publish(
     records = [row for row in chosen if row["origin"] == "LOCAL"]
     if not records:
         return PublishResult(0, len(chosen))
-    settled = remote.publish(records, upload, lambda name: bool(local.count(filename=name)), this_user())
-    for own, there in zip(records, settled, strict=True):
-        _send_judgement(local, remote, own, there)
+    with local.connect() as connection:
+        judgements = judgements_made_here(connection, local.orm_class, [row["id"] for row in records])
+    settled = remote.publish(records, judgements, upload, lambda name: bool(local.count(filename=name)), this_user())
     new = sum(each.is_new for each in settled)
     names = {each.row["id"]: (own["id"], own["filename"]) for own, each in zip(records, settled, strict=True)}
     return PublishResult(new, len(chosen) - new, _take_back(local, remote, names, place))
@@ -100,22 +100,9 @@ def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, 
     entries = remote.flag(id, quality, reason, who)
     _take_back(local, remote, {id: (id, None)}, None, entries)
     if not entries:
+        warn(f"The feed of {remote.name} is missing or off, so the reason is kept here alone.", UserWarning)
         with local.begin() as connection:
             note_flag(connection, local.orm_class, id, quality, reason, who)
-
-
-def _send_judgement(local: LocalDatabase[Any], remote: Remote[Any], own: Values, there: Settled) -> None:
-    """Send what was judged here, with who and why.
-
-    A record that is there already, by a publication that did not come to its end, may have been judged here since.
-    """
-    if not there.is_new and there.row["quality"] == own["quality"]:
-        return
-    with local.connect() as connection:
-        judged = judgements_of(connection, local.orm_class, own["id"])
-    if judged and judged[-1].quality == own["quality"]:
-        quality, who, why, _ = judged[-1]
-        remote.flag(there.row["id"], quality, why or "", who or this_user())
 
 
 def _local_rows(local: LocalDatabase[Any], ids: Iterable[str] | None) -> list[Values]:
@@ -169,6 +156,8 @@ def _take_back(
                 known = copy.load()  # before the rows are read: a sync meanwhile may bring newer ones
                 with source.reading(known.bookmark, known.seen) as reading:
                     batch, there = reading.rows_of(some), reading.state
+                if there.behind is not None:  # a later sync brings what this standby lacks
+                    break
                 held = copy.names_of(batch)
                 for identifier, new in held.items():
                     old = names[identifier][1]
@@ -176,9 +165,20 @@ def _take_back(
                         renamed[old] = new
                         if place is not None:
                             place(old, new)
-                seen = there.bookmark if there.continues else known.seen
+                seen = there.bookmark if there.continues or known.bookmark is None else known.seen
                 is_taken = _replace(copy, [names[identifier][0] for identifier in held], batch, entries, seen)
+        _settle(copy)
     return renamed
+
+
+def _settle(copy: LocalCopy) -> None:
+    while True:
+        copy.load()
+        try:
+            copy.settle()
+        except Superseded:
+            continue
+        return
 
 
 def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, entries: Sequence[Entry], seen: str | None) -> bool:

@@ -12,6 +12,11 @@ from ..database.local import LocalDatabase
 from ..exceptions import RemoteUnavailableError, StaleWarning, warn
 from .bookmark import last_synced
 
+#: What is said of a copy that a first sync has not completed.
+PARTIAL = (
+    "The first sync has not come to its end, so some of the archive's calibrations are not here yet; "
+    "koa-cal sync goes on with it."
+)
 #: Time after which a sync that was due and failed is tried again.
 _RETRY = timedelta(minutes=5)
 #: When a look at the last sync's age is due again, s of the monotonic clock, by database, remote and limit.

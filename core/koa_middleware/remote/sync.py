@@ -95,7 +95,7 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
     there = None if sweeps else source.state(known.bookmark, known.seen)
     if there is None or not there.continues or there.news or there.behind is not None:
         with source.reading(known.bookmark, known.seen) as reading:
-            there = reading.state if full else _unless_behind(copy, reading.state, host)
+            there = _unless_behind(copy, reading.state, host)
             goes_on = there.continues and not full
             sweeps = sweeps or not goes_on
             if sweeps:

@@ -59,7 +59,7 @@ def remote_errors(engine: Engine, table: Table) -> Iterator[None]:
         if not isinstance(error, UnicodeError) and "cannot contain NUL" not in str(error):
             raise
         raise RemoteError(
-            f"The remote database at {host_of(engine)} cannot be given this text: {error}.",
+            f"The remote database at {host_of(engine)} cannot be given this text: {str(error).rstrip('.')}.",
             "Write it without these characters; nothing was changed.",
         ) from error
 
@@ -97,7 +97,7 @@ def _said(cause: Exception, engine: Engine) -> str:
     said = " ".join(str(cause).split())
     if engine.url.password:
         said = said.replace(str(engine.url.password), "***")
-    return re.split(r" (?:LINE \d+|CONTEXT): ", said)[0].rstrip(".") or type(cause).__name__
+    return re.split(r" (?:LINE \d+|CONTEXT): ", said)[0].rstrip("?.") or type(cause).__name__
 
 
 def _outage(code: str, said: str, where: str) -> tuple[str, str]:

@@ -27,15 +27,16 @@ class Position:
         Digest of both sides' columns.
     cluster : str
         Names the server's cluster.
-    triggers : str
-        Changes when one of the table's triggers is switched or made anew; means something within the cluster.
+    made : str
+        Changes when a column or trigger of the table is changed, switched or made anew; means something within the
+        cluster.
     """
 
     n: int
     token: str
     columns: str
     cluster: str
-    triggers: str
+    made: str
 
     @classmethod
     def read(cls, bookmark: str | None) -> Self | None:
@@ -45,7 +46,7 @@ class Position:
             position = cls(**found)
         except (ValueError, TypeError, RecursionError):
             return None
-        texts = (position.token, position.columns, position.cluster, position.triggers)
+        texts = (position.token, position.columns, position.cluster, position.made)
         is_ours = type(position.n) is int and 0 <= position.n < 1 << 63 and all(type(text) is str for text in texts)
         return position if is_ours else None
 

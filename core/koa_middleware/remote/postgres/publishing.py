@@ -6,20 +6,24 @@ versions that the one before gave. The lock of the feed is taken by the commit, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, Connection, func, insert, select, text
+from sqlalchemy import Column, Connection, Table, func, insert, select, text, update
 
-from ...exceptions import DuplicateCalibrationError, HeaderError, UnsafeFilenameError
+from ...database.feed import Judgement, unsent
+from ...exceptions import DuplicateCalibrationError, HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
 from ...instrument.orm import ORMCalibration, family_of
+from ...instrument.values import default_value, normal_form
 from ..chunks import in_chunks
 from ..protocol import Settled, Upload, Values
+from .checks import unfit_values
 from .database import RemoteDatabase
-from .identifiers import quote
+from .identifiers import feed_name, quote
 from .schema import READ_COMMITTED
+from .table import has_feed
 
 #: Seconds that a writer waits for another one, which commits in the meantime; but publishers queue without end.
 LONGEST_WAIT = 60.0
@@ -49,8 +53,8 @@ def writing(database: RemoteDatabase[Any], who: str, why: str = "", *, queued: b
                 text("SELECT pg_advisory_xact_lock(CAST(CAST(:name AS regclass) AS oid)::bigint)"),
                 {"name": quote(database.orm_class.table().name)},
             )
-        settings = {"koa.who": who, "koa.why": why, "lock_timeout": f"{LONGEST_WAIT}s"}
-        connection.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
+        connection.execute(select(func.set_config("lock_timeout", f"{LONGEST_WAIT}s", True)))
+        _say(connection, who, why)
         yield connection
 
 
@@ -70,6 +74,55 @@ def take_in(
     for rows in in_chunks([row for row, is_new in settled if is_new]):
         connection.execute(insert(orm_class.table()), rows)
     return settled
+
+
+def judge(connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str) -> bool:
+    """Set a record's quality; whether there is such a record.
+
+    A row from before the server's checks, which refuse any change that leaves it as it is, is mended with it.
+    """
+    table = orm_class.table()
+    values = {**_mended(connection, table, id), "quality": quality}
+    return bool(connection.execute(update(table).where(table.c.id == id).values(values)).rowcount)
+
+
+def send_judgements(
+    connection: Connection, orm_class: type[ORMCalibration], judgements: Mapping[str, Sequence[Judgement]]
+) -> None:
+    """Make the judgements that the feed lacks, each with its who and why, at the end of a transaction."""
+    table = orm_class.table()
+    if not any(judgements.values()) or not has_feed(connection, table):
+        return
+    connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # what came before has another who and why
+    judged = "id = :id AND op = 'flagged' AND why IS NOT NULL"
+    there = text(f"SELECT quality, who, why FROM {quote(feed_name(table))} WHERE {judged} ORDER BY n")
+    for id_, made in judgements.items():
+        known = [tuple(said) for said in connection.execute(there, {"id": id_})] if made else []
+        for said in unsent(made, known):
+            _say(connection, said.who or "", said.why or "")
+            judge(connection, orm_class, id_, said.quality)
+
+
+def _say(connection: Connection, who: str, why: str) -> None:
+    settings = {"koa.who": who, "koa.why": why}
+    connection.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
+
+
+def _mended(connection: Connection, table: Table, id: str) -> Values:
+    """Bring what stands against the server's checks into form."""
+    mended: Values = {}
+    for column, value in unfit_values(connection, table, id):
+        if column.key == "quality":
+            continue
+        empty = "REMOTE" if column.key == "origin" else default_value(column)
+        try:
+            mended[column.key] = normal_form(column, value, f"the archive's row {id}") or empty
+        except HeaderError as error:
+            raise RemoteError(
+                f"The record {id} cannot be flagged: {error.message}",
+                f"Nothing was changed; the archive's owner corrects the {column.key} there first.",
+            ) from error
+    return mended
 
 
 class _There:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from sqlalchemy import Connection, update
-
-from ...exceptions import CalibrationNotFoundError, HeaderError, RemoteError
+from ...database.feed import Judgement
+from ...exceptions import CalibrationNotFoundError
 from ...instrument.orm import ORMCalibration
-from ...instrument.values import default_value, normal_form
 from ..protocol import Entry, Settled, SetUp, Upload, Values
-from .checks import unfit_values
 from .database import RemoteDatabase
 from .errors import host_of
-from .publishing import take_in, writing
+from .publishing import judge, send_judgements, take_in, writing
 from .schema import grants, initialise, planned
 from .table import PostgresSource, connected, newest_entry
 
@@ -49,45 +46,32 @@ class PostgresRemote(Generic[R]):
             yield source
 
     def publish(
-        self, rows: Sequence[Values], upload: Upload | None, is_taken_here: Callable[[str], bool], who: str
+        self,
+        rows: Sequence[Values],
+        judgements: Mapping[str, Sequence[Judgement]],
+        upload: Upload | None,
+        is_taken_here: Callable[[str], bool],
+        who: str,
     ) -> list[Settled]:
-        """Take records in, all or none, in one transaction."""
+        """Take records in with what was said of their quality, all or none, in one transaction."""
         with writing(self.database, who, queued=True) as connection:
-            return take_in(connection, self.orm_class, rows, upload, is_taken_here, self.host)
+            settled = take_in(connection, self.orm_class, rows, upload, is_taken_here, self.host)
+            said = {there.row["id"]: judgements.get(own["id"], ()) for own, there in zip(rows, settled, strict=True)}
+            send_judgements(connection, self.orm_class, said)
+            return settled
 
     def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:
-        """Set a record's quality; the feed keeps who did it and why.
-
-        A row from before the server's checks, which refuse any change that leaves it as it is, is mended with it.
-        """
-        table = self.orm_class.table()
+        """Set a record's quality; the feed keeps who did it and why."""
         with writing(self.database, who, reason) as connection:
-            values = {**self._mended(connection, id), "quality": quality}
-            changed = connection.execute(update(table).where(table.c.id == id).values(values)).rowcount
-            entries = newest_entry(connection, table)
-        if not changed:
+            is_there = judge(connection, self.orm_class, id, quality)
+            entries = newest_entry(connection, self.orm_class.table())
+        if not is_there:
             raise CalibrationNotFoundError(
                 f"No record in {self.name} has the id {id!r}.",
                 "It was withdrawn there; koa-cal sync brings what there is now.",
                 asked={"id": id},
             )
         return entries
-
-    def _mended(self, connection: Connection, id: str) -> Values:
-        """Bring what stands against the server's checks into form."""
-        mended: Values = {}
-        for column, value in unfit_values(connection, self.orm_class.table(), id):
-            if column.key == "quality":
-                continue
-            empty = "REMOTE" if column.key == "origin" else default_value(column)
-            try:
-                mended[column.key] = normal_form(column, value, f"the archive's row {id}") or empty
-            except HeaderError as error:
-                raise RemoteError(
-                    f"The record {id} cannot be flagged: {error.message}",
-                    f"Nothing was changed; the archive's owner corrects the {column.key} there first.",
-                ) from error
-        return mended
 
     def set_up(self, reader: str, publisher: str, *, resweep: bool = False, run: bool = True) -> SetUp:
         """Create or complete the instrument's table, and give the grants for two roles."""

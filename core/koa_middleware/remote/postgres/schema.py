@@ -81,25 +81,30 @@ def initialise(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
     Raises
     ------
     RemoteError
-        When the table belongs to another role.
+        When the table belongs to another role, or is a view or partitioned.
     """
     with engine.execution_options(**READ_COMMITTED).begin() as connection:
         connection.exec_driver_sql(_ALONE)
-        _require_owner(connection, table)
+        _require_own_table(connection, table)
         found = _plan(connection, table, resweep=resweep)
         for statement in found.statements:
             connection.exec_driver_sql(statement)
         return found
 
 
-def _require_owner(connection: Connection, table: Table) -> None:
-    question = "SELECT current_user, pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(:name)"
-    for role, is_owner in connection.execute(text(question), {"name": quote(table.name)}):
+def _require_own_table(connection: Connection, table: Table) -> None:
+    facts = "current_user, pg_has_role(relowner, 'USAGE'), relkind = 'r' AND NOT relhassubclass"
+    question = text(f"SELECT {facts} FROM pg_class WHERE oid = to_regclass(:name)")
+    where = f"{table.name} on the remote database at {host_of(connection.engine)}"
+    for role, is_owner, is_plain in connection.execute(question, {"name": quote(table.name)}):
+        if not is_plain:
+            raise RemoteError(
+                f"{where} is no plain table, so no feed can record its changes.",
+                "Nothing was changed. It can be followed as it is; each sync reads all of it.",
+            )
         if not is_owner:
             raise RemoteError(
-                f"The role {role} is not the owner of {table.name} on the remote database at "
-                f"{host_of(connection.engine)}.",
-                "Ask the owner to do this; nothing was changed.",
+                f"The role {role} is not the owner of {where}.", "Ask the owner to do this; nothing was changed."
             )
 
 

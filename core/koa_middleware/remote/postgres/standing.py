@@ -14,9 +14,12 @@ from .identifiers import FEED_TRIGGERS, feed_name, quote
 from .position import Position, columns_digest
 
 _ANEW = "The archive was read anew:"
-_TRIGGERS = f"{_ANEW} its triggers were switched off or made anew since the last sync."
+_MADE_ANEW = f"{_ANEW} its triggers or columns were switched off, changed or made anew since the last sync."
 _COLUMNS = f"{_ANEW} its columns or the plugin's have changed."
 _UNKNOWN = f"{_ANEW} this copy followed another archive, or was made by another version."
+_VIEWS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
+_IN_PARTS = "is partitioned or has tables that inherit from it, in which changes go unrecorded"
+_HIDDEN = "has a feed with row-level security, which may hide entries"
 
 
 def question(table: Table, has_feed: bool) -> str:
@@ -28,14 +31,20 @@ def question(table: Table, has_feed: bool) -> str:
     of_feed = f"""
         'newest', (SELECT json_build_array(n, token) FROM {feed} ORDER BY n DESC LIMIT 1),
         'tokens', (SELECT json_object_agg(n, token) FROM {feed} WHERE n = ANY(%(asked)s::bigint[])),
-        'resweep', (SELECT json_build_array(n, why) FROM {feed} WHERE op = 'resweep' ORDER BY n DESC LIMIT 1),"""
+        'resweep', (SELECT json_build_array(n, why) FROM {feed} WHERE op = 'resweep' ORDER BY n DESC LIMIT 1),
+        'is_hidden', (SELECT relrowsecurity FROM pg_class WHERE oid = '{feed}'::regclass),"""
+    columns = "pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped"
     return f"""SELECT json_build_object({of_feed if has_feed else ""}
         'standby', pg_is_in_recovery(),
         'cluster', (SELECT system_identifier FROM pg_control_system())::text,
-        'columns', (SELECT json_object_agg(attname, format_type(atttypid, atttypmod)) FROM pg_attribute
-            WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped),
-        'triggers', (SELECT json_object_agg(tgname, json_build_array(tgenabled, oid, xmin::text) ORDER BY tgname)
-            FROM pg_trigger WHERE tgrelid = %(table)s::regclass AND tgname = ANY(%(triggers)s)))::text"""
+        'columns', (SELECT json_object_agg(attname, format_type(atttypid, atttypmod)) FROM {columns}),
+        'made', (SELECT json_agg(json_build_array(attnum, attname, xmin::text) ORDER BY attnum) FROM {columns}),
+        'triggers', (SELECT json_object_agg(
+                tgname, json_build_array(tgenabled, t.oid, t.xmin::text, p.oid, p.xmin::text) ORDER BY tgname)
+            FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = tgfoid
+            WHERE tgrelid = %(table)s::regclass AND tgname = ANY(%(triggers)s)),
+        'kind', (SELECT relkind FROM pg_class WHERE oid = %(table)s::regclass),
+        'has_parts', (SELECT relhassubclass FROM pg_class WHERE oid = %(table)s::regclass))::text"""
 
 
 class Standing(NamedTuple):
@@ -56,6 +65,10 @@ class Standing(NamedTuple):
         Number and reason of the last entry that asks everybody to read everything.
     switched : mapping
         How each trigger is switched; ``A`` is always on.
+    kind : str
+        As ``pg_class.relkind`` says: ``r`` is a table.
+    blind : str
+        Why the feed may lack entries for everybody or for some; empty where it does not.
     here : Position
         Of the newest entry.
     """
@@ -67,6 +80,8 @@ class Standing(NamedTuple):
     tokens: Mapping[int, str]
     resweep: tuple[int, str | None]
     switched: Mapping[str, str]
+    kind: str
+    blind: str
     here: Position
 
     @classmethod
@@ -84,11 +99,13 @@ class Standing(NamedTuple):
             tokens={int(n): token for n, token in (found.get("tokens") or {}).items()},
             resweep=(resweep, why),
             switched={name: switched for name, (switched, *_) in triggers.items()},
+            kind=found["kind"],
+            blind=_HIDDEN if found.get("is_hidden") else _IN_PARTS if found["has_parts"] else "",
             here=Position(
                 *(newest or (0, "")),
                 columns=columns_digest(table, found["columns"]),
                 cluster=found["cluster"],
-                triggers=json.dumps({name: made for name, (_, *made) in triggers.items()}),
+                made=json.dumps([found["made"], {name: made for name, (_, *made) in triggers.items()}]),
             ),
         )
 
@@ -118,8 +135,8 @@ class Standing(NamedTuple):
             return ANOTHER_HISTORY
         if known.columns != self.here.columns:
             return _COLUMNS
-        if known.cluster == self.here.cluster and known.triggers != self.here.triggers:
-            return _TRIGGERS
+        if known.cluster == self.here.cluster and known.made != self.here.made:
+            return _MADE_ANEW
         asked, why = self.resweep
         if asked > known.n:
             return f"{_ANEW} its owner asked for it{f' ({why})' if why else ''}."
@@ -133,12 +150,21 @@ class Standing(NamedTuple):
 
     def _trouble(self) -> list[str]:
         """Say what keeps everybody from following."""
-        name = self.table.name
+        name, each = f"The archive's {self.table.name}", "so each sync reads all of it."
         mend = f"The owner mends that with: {init_command(self.table)}"
+        if self.kind in _VIEWS:
+            return [f"{name} is {_VIEWS[self.kind]}, {each}"]
         if self.newest is None:
-            return [f"The archive's {name} has no change feed, so each sync reads all of it. {mend}"]
-        off = [trigger for trigger in FEED_TRIGGERS if self.switched.get(trigger) != "A"]
-        if off:
-            which = f"trigger{'s' if len(off) > 1 else ''} {', '.join(off)} of the archive's {name}"
-            return [f"The {which} may miss changes, being off in part or whole, so each sync reads all of it. {mend}"]
+            return [f"{name} has no change feed, {each} {mend}"]
+        if self.blind:
+            return [f"{name} {self.blind}, {each}"]
+        for trigger in FEED_TRIGGERS:
+            switched = self.switched.get(trigger)
+            if switched is None:
+                return [f"{name} lacks the trigger {trigger}, which records changes, {each} {mend}"]
+            if switched == "D":
+                return [f"{name} has the trigger {trigger}, which records changes, switched off, {each} {mend}"]
+            if switched != "A":
+                how = "is not ENABLE ALWAYS, so it may miss replicated changes"
+                return [f"{name} has the trigger {trigger}, which {how}, {each} {mend}"]
         return []

@@ -201,10 +201,18 @@ def connected(engine: Engine, table: Table) -> Iterator[PostgresSource]:
         connection.close()
 
 
+def has_feed(connection: Connection, table: Table) -> bool:
+    """Whether an archive has a feed."""
+    there = text("SELECT to_regclass(:name) IS NOT NULL")
+    return bool(connection.scalar(there, {"name": quote(feed_name(table))}))
+
+
 def newest_entry(connection: Connection, table: Table) -> list[Entry]:
     """Give the entry that a transaction which has changed one row adds to the feed; none where there is no feed."""
-    if connection.scalar(text("SELECT to_regclass(:name)"), {"name": quote(feed_name(table))}) is None:
+    if not has_feed(connection, table):
         return []
     connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # the commit would add it later
-    sql = f"SELECT {_ENTRY} FROM {quote(feed_name(table))} WHERE n = (SELECT max(n) FROM {quote(feed_name(table))})"
+    feed = quote(feed_name(table))
+    ours = f"n = (SELECT max(n) FROM {feed}) AND xmin = pg_current_xact_id()::xid"  # none where the trigger is off
+    sql = f"SELECT {_ENTRY} FROM {feed} WHERE {ours}"
     return [Entry(*row) for row in connection.exec_driver_sql(sql)]

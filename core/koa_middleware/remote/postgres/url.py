@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import unquote
 
 from sqlalchemy import exc, make_url
 from sqlalchemy.engine import URL
@@ -27,7 +28,7 @@ def postgresql_url(text: str) -> URL:
         When it is no such URL; the message does not repeat it, since a password may stand in it.
     """
     try:
-        url = _with_hosts(text)
+        url = None if "\0" in unquote(text) else _with_hosts(text)
     except (exc.ArgumentError, ValueError):
         url = None
     # An "@" in the host is the rest of a password that was not percent-encoded.
