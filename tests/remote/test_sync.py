@@ -20,7 +20,7 @@ from koa_middleware.remote.staleness import last_sync
 from koa_middleware.remote.sync import SyncResult
 from servers import Server, needs_servers
 from sqlalchemy import text
-from survey import Archive, Client, Survey
+from survey import COLUMNS, Archive, Client, Survey
 
 TABLE = "survey_calibrations"
 

@@ -16,7 +16,8 @@ _TEXTS = ("bookmark", "seen", "sweep_after", "noticed")
 #: SQL that is true of a row that a sync can go on from.
 _USABLE = f"""typeof(revision) = 'integer' AND revision BETWEEN 0 AND 1 << 62
     AND {" AND ".join(f"typeof({name}) IN ('null', 'text')" for name in _TEXTS)}
-    AND instr(ifnull(sweep_after, ''), char(0)) = 0 AND CASE WHEN json_valid(ifnull(noticed, '[]')) THEN json_type(ifnull(noticed, '[]')) = 'array'
+    AND instr(ifnull(sweep_after, ''), char(0)) = 0
+    AND CASE WHEN json_valid(ifnull(noticed, '[]')) THEN json_type(ifnull(noticed, '[]')) = 'array'
         AND NOT EXISTS (SELECT 1 FROM json_each(noticed) WHERE type <> 'text') END
     AND typeof(settled) IN ('null', 'integer') AND ifnull(synced_at, 0) BETWEEN 0 AND 253402300799"""
 

@@ -333,7 +333,8 @@ class LocalCopy:
         if settled is not None and settled > newest:  # the feed was lost and begun anew
             settled = None
         changed = f"SELECT id FROM {self._feed} WHERE n > :settled"
-        apart = f"SELECT record FROM {self._conflicts} WHERE :settled IS NULL OR local_id IN ({changed})"
+        because_of_ours = f"local_id IS NOT NULL AND (:settled IS NULL OR local_id IN ({changed}))"
+        apart = f"SELECT record FROM {self._conflicts} WHERE {because_of_ours}"
         if settled != newest:
             found = self._database.execute(apart, {"settled": settled}).fetchall()
             if found:
