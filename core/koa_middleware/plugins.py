@@ -107,8 +107,6 @@ class PluginRegistry:
     """The plugins that are installed in this environment."""
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.GROUP)
-        self._manager.add_hookspecs(hookspecs)
         self._entry_points = sorted(entry_points(group=hookspecs.GROUP), key=lambda entry: entry.name)
         self._loaded: dict[str, InstrumentPlugin] = {}
 
@@ -143,22 +141,22 @@ class PluginRegistry:
 
     def _load(self, entry: EntryPoint) -> InstrumentPlugin:
         package = _package(entry)
+        manager = pluggy.PluginManager(hookspecs.GROUP)  # of its own, as another thread may load another plugin
+        manager.add_hookspecs(hookspecs)
         try:
-            module = entry.load()
-            self._manager.register(module, entry.name)
-        except Exception as error:
+            manager.register(entry.load(), entry.name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may call sys.exit()
             raise _invalid(entry.name, package, f"importing {entry.value} failed with {_said(error)}") from error
         try:
-            self._manager.check_pending()
-            hook = self._manager.subset_hook_caller(
-                "koa_register_instrument",
-                [other for other in self._manager.get_plugins() if other is not module],
-            )
+            manager.check_pending()
+            hook = manager.hook.koa_register_instrument
             has_hook, plugins = bool(hook.get_hookimpls()), hook()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise _invalid(entry.name, package, f"its hook failed with {_said(error)}") from error
-        finally:
-            self._manager.unregister(module)
         if not has_hook:
             raise _invalid(entry.name, package, f"{entry.value} has no hook koa_register_instrument")
         if not plugins:
@@ -220,7 +218,7 @@ def _package(entry: EntryPoint) -> str:
     return f"{described.distribution}=={described.version}"
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """Give an error's class and sentence, without a hint and without its full stop."""
     sentence = error.message if isinstance(error, KoaMiddlewareError) else str(error)
     return f"{type(error).__name__}: {sentence}".rstrip(". ")
