@@ -16,7 +16,7 @@ from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
-from .choosing.selector import choose, selector_for
+from .choosing.selector import choose, log_choice, selector_for
 from .database.flags import check_judgement, this_user, write_flag
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase
@@ -203,12 +203,14 @@ class CalibrationStore(Generic[R]):
             When the frame lacks a needed value or cannot be read.
         """
         values, database = column_values(self.orm_class, input), self._database(source)
+        chosen = selector_for(self.orm_class, selector)
         try:
-            record: R = choose(selector_for(self.orm_class, selector), values, database)
+            record: R = choose(chosen, values, database)
         except CalibrationNotFoundError as error:
             if source == "local":
                 error.hint = f"{error.hint} {self._archive.advice()}".strip()
             raise
+        log_choice(chosen, values, record)
         return record
 
     def select_many(

@@ -11,6 +11,7 @@ from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareErr
 from ..instrument.frames import column_values
 from ..instrument.orm import ORMCalibration
 from .frame import says_nothing
+from .misses import told_once
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -70,12 +71,15 @@ def raise_failures(found: Mapping[str, Any]) -> None:
         By cal type, an error where there is no answer.
     """
     misses = {name: error for name, error in found.items() if isinstance(error, CalibrationNotFoundError)}
-    failures = [error for name, error in found.items() if isinstance(error, KoaMiddlewareError) and name not in misses]
+    failures = {
+        name: error for name, error in found.items() if isinstance(error, KoaMiddlewareError) and name not in misses
+    }
     if failures:
-        raise all_in_one(failures)
+        raise all_in_one([told.error.saying(told.message) for told in told_once(failures)])
     if misses:
-        first = next(iter(misses.values()))
-        raise CalibrationNotFoundError(" ".join(miss.message for miss in misses.values()), first.hint, misses=misses)
+        causes = told_once(misses)
+        said = " ".join(cause.message for cause in causes)
+        raise CalibrationNotFoundError(said, causes[0].hint, misses=misses)
 
 
 @dataclass

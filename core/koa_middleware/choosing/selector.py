@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, Self, cast
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
-from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackWarning, InvalidPluginError, warn
+from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackWarning, InvalidPluginError, logger, warn
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .conditions import NotBad
@@ -357,6 +357,17 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
         "It should return a record that may be chosen, or raise CalibrationNotFoundError.",
         cal_type=selector.cal_type,
         asked=values,
+    )
+
+
+def log_choice(selector: CalibrationSelector, values: Mapping[str, Any], record: ORMCalibration) -> None:
+    """Write a line of the choice of a record for a frame's column values into the log."""
+    logger().info(
+        "%s for %s: %s%s",
+        record.cal_type,
+        frame_name(values, selector.time),
+        record.filename,
+        ", by fallback" if record.is_fallback else "",
     )
 
 

@@ -1,0 +1,65 @@
+"""What several types have in common that nothing fits: each cause is told once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ..exceptions import CalibrationNotFoundError, KoaMiddlewareError
+
+#: Stands in a message for the types that it concerns.
+_TYPES = "\0"
+
+
+class Told(NamedTuple):
+    """A cause and the types that it concerns.
+
+    Attributes
+    ----------
+    cal_types : list of str
+    message, hint : str
+    error : KoaMiddlewareError
+        That of the first type.
+    """
+
+    cal_types: list[str]
+    message: str
+    hint: str
+    error: KoaMiddlewareError
+
+
+def told_once(errors: Mapping[str, KoaMiddlewareError]) -> list[Told]:
+    """Put together the errors, by cal type, that have one cause."""
+    groups: dict[tuple[type[KoaMiddlewareError], str], dict[str, KoaMiddlewareError]] = {}
+    for cal_type, error in errors.items():
+        cause = _reasons(error) or re.sub(rf"\b{re.escape(cal_type)}\b", _TYPES, error.message)
+        groups.setdefault((type(error), cause), {})[cal_type] = error
+    return [_told(cause, group) for (_, cause), group in groups.items()]
+
+
+def _reasons(error: KoaMiddlewareError) -> str:
+    """Why nothing fits, without files and offsets, which differ from type to type; empty where that is not known."""
+    if not isinstance(error, CalibrationNotFoundError) or not error.asked:
+        return ""
+    reasons = dict.fromkeys(candidate.reason.split(", ", 1)[-1] for candidate in error.nearest)
+    return f"the nearest were refused ({'; '.join(reasons)})" if reasons else "the database holds none of that type"
+
+
+def _told(cause: str, group: Mapping[str, KoaMiddlewareError]) -> Told:
+    first, *others = group.values()
+    names = ", ".join(group)
+    if not others:
+        message = first.message
+    elif _reasons(first):
+        message = f"No {names} fits {_asked_of_all([first, *others])}: {cause}."
+    else:
+        message = cause.replace(_TYPES, names)
+    return Told(list(group), message, first.hint, first)
+
+
+def _asked_of_all(errors: Sequence[KoaMiddlewareError]) -> str:
+    """Give the values by which each type was compared, in words."""
+    asked = [dict(getattr(error, "asked", {})) for error in errors]
+    common = {name: value for name, value in asked[0].items() if all(each.get(name) == value for each in asked)}
+    return ", ".join(f"{name} {value}" for name, value in common.items()) or "the frame"
