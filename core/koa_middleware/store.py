@@ -27,7 +27,7 @@ from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
 from .remote.servers import check_url, without_password
-from .settings import as_age, resolve
+from .settings import Settings, as_age, resolve
 
 if TYPE_CHECKING:
     from .cache.bundle import BundleExport, BundleImport
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=ORMCalibration)
 
 
+#: Attributes of a store that hold connections; a copy opens its own.
+_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "local_db"})
+
+
 class CalibrationResult(NamedTuple):
     """A calibration as a file on disk, and its record."""
 
@@ -54,7 +58,8 @@ class CalibrationStore(Generic[R]):
     """Finds, holds and takes in the calibrations of one instrument.
 
     Each setting comes from its argument, else from its environment variable, else from its default.
-    Making a store creates what is missing of the cache and opens no network connection.
+    Making a store creates what is missing of the cache and opens no network connection. A store can be pickled: the
+    copy opens its own connections with the same settings, the secrets among them.
 
     Parameters
     ----------
@@ -116,7 +121,7 @@ class CalibrationStore(Generic[R]):
                 "Give a plugin's ORM, such as get_plugin(NAME).ORM.",
                 setting="orm_class",
             )
-        self.settings = resolve(
+        settings = resolve(
             orm_class.instrument_name,
             cache_dir=cache_dir,
             local_database_filename=local_database_filename,
@@ -126,15 +131,25 @@ class CalibrationStore(Generic[R]):
             offline=offline,
             shared_cache_dir=shared_cache_dir,
         )
-        self._sync_if_older_than = as_age(sync_if_older_than)
-        self.orm_class = orm_class
-        if self.settings.remote_database_url is not None:
-            check_url(self.settings.remote_database_url)
-        self._cache = Cache(self.settings.cache_dir)
+        self._open(orm_class, settings, as_age(sync_if_older_than))
+
+    def _open(self, orm_class: type[R], settings: Settings, sync_if_older_than: timedelta | None) -> None:
+        self.orm_class, self.settings, self._sync_if_older_than = orm_class, settings, sync_if_older_than
+        if settings.remote_database_url is not None:
+            check_url(settings.remote_database_url)
+        self._cache = Cache(settings.cache_dir)
         self._cache.create()
-        self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
+        self.local_db = LocalDatabase(orm_class, self._cache.database / settings.local_database_filename)
         self._holdings = Holdings(self._cache, self.local_db)
-        self._files = Provider(self.settings, self._holdings)
+        self._files = Provider(settings, self._holdings)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _OPENED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open a store of its own, with the settings of the one that was pickled, in whatever process."""
+        vars(self).update(state)
+        self._open(self.orm_class, self.settings, self._sync_if_older_than)
 
     @cached_property
     def _archive(self) -> Archive[R]:

@@ -23,6 +23,7 @@ from ..exceptions import (
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .flags import flags_table
+from .hints import hint
 from .kept_apart import Conflict, conflict_of, conflicts_table, select_conflicts
 from .sqlite import BUSY_TIMEOUT, ReadConnections, sqlite_engine
 from .table import CalibrationDatabase, asked_name
@@ -158,24 +159,13 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def _translated(self, error: Exception) -> CacheError:
         reason = str(error.orig if isinstance(error, exc.DBAPIError) else error)
-        return CacheError(f"The database {self.path} cannot be used: {reason}.", _hint(reason), path=self.path)
+        said = hint(reason, self.path, BUSY_TIMEOUT)
+        return CacheError(f"The database {self.path} cannot be used: {reason}.", said, path=self.path)
 
     def close(self) -> None:
         """Close all connections."""
         self._readers.close()
         super().close()
-
-
-def _hint(reason: str) -> str:
-    if "locked" in reason:
-        return f"Another process has been writing for more than {BUSY_TIMEOUT:.0f} s; try again when it is done."
-    if "full" in reason:
-        return "Free some space; nothing was changed."
-    if "readonly" in reason or "unable to open" in reason:
-        return "Check the permissions of the file and its folder."
-    if "malformed" in reason or "not a database" in reason or "no such table" in reason:
-        return "The file is damaged; move it aside, and the next store makes a new one for sync and register to fill."
-    return "Check the disk and the folder; nothing was changed."
 
 
 @lru_cache(maxsize=512)

@@ -78,14 +78,17 @@ class Connections:
     def __init__(self, access: Access, timeout_s: tuple[float, float]) -> None:
         self._access = access
         self._timeout = urllib3.Timeout(connect=timeout_s[0], read=timeout_s[1])
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}  # by process: one that came over a fork may be held for ever
         self._adapter: _Adapter | None = None
         self._doors: dict[str, _Door] = {}
         self._owner = 0
 
+    def _lock(self) -> threading.Lock:
+        return self._locks.setdefault(os.getpid(), threading.Lock())
+
     def close(self) -> None:
         """Close all; the next request opens new ones."""
-        with self._lock:
+        with self._lock():
             if self._adapter is not None:
                 self._adapter.close()
                 self._adapter = None
@@ -123,7 +126,7 @@ class Connections:
         raise requests.TooManyRedirects(f"it redirects more than {_MOST_REDIRECTS} times")
 
     def _door(self, server: str) -> _Door:
-        with self._lock:
+        with self._lock():
             if self._adapter is None or self._owner != os.getpid():
                 self._adapter, self._owner = _Adapter(pool_maxsize=32), os.getpid()
                 self._doors.clear()
