@@ -174,7 +174,7 @@ class PluginRegistry:
         names, name = self.names(), str(given).strip().lower()
         others = f", only for {', '.join(names)}" if names else ""
         return UnknownInstrumentError(
-            f"No plugin is installed for the instrument {given!r}{others}.",
+            f"No plugin is installed for the instrument {_shown(given)}{others}.",
             f"Run pip install 'koa-middleware[{name}]'." if name in _extras() else "Install the instrument's package.",
             instrument=name,
             available=tuple(names),
@@ -216,6 +216,11 @@ def _describe(entry: EntryPoint) -> Installed:
 def _package(entry: EntryPoint) -> str:
     described = _describe(entry)
     return f"{described.distribution}=={described.version}"
+
+
+def _shown(given: object) -> str:
+    """Give what stands in the place of a name; of a URL, in which a password may stand, only that it is one."""
+    return "that a URL names" if "://" in str(given) else repr(given)
 
 
 def _said(error: BaseException) -> str:
