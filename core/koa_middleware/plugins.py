@@ -64,13 +64,19 @@ class InstrumentPlugin:
         self.demo = demo
         self.database_filename = f"{self.name}_calibrations.db"
         by_type: dict[str, CalibrationSelector] = {}
-        for selector in selectors:
+        for selector in self._listed(selectors):
             cal_type = self._check(selector)
             if cal_type in by_type:
                 raise _invalid(self.name, "", f"it has two selectors for {cal_type}")
             by_type[cal_type] = selector
         self.selectors: Mapping[str, CalibrationSelector] = MappingProxyType(by_type)
         ORM.selectors = self.selectors
+
+    def _listed(self, selectors: Any) -> list[Any]:
+        try:
+            return list(selectors)
+        except TypeError:
+            raise _invalid(self.name, "", f"its selectors are {selectors!r}, not a list of them") from None
 
     def _check(self, selector: Any) -> str:
         """Check one selector; give its type."""

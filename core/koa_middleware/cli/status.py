@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import add_instrument, add_json
 from .context import open_for
+from .messages import say
 from .output import print_conflicts, print_json, print_table, size
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print what the store holds."""
+    from ..database.older import of_older_table
     from ..remote.servers import without_password
 
     with open_for(options) as store:
@@ -43,7 +45,7 @@ def run(options: Namespace) -> int:
             "last_sync": store.last_sync,
             "offline": store.settings.offline,
         }
-        conflicts = store.conflicts()
+        conflicts, older = store.conflicts(), of_older_table(store.local_db)
     if options.json:
         names = ("cal_type", "origin", "quality", "records", "newest")
         counted = [dict(zip(names, row, strict=True)) for row in counts]
@@ -54,6 +56,8 @@ def run(options: Namespace) -> int:
         if counts:
             print_table(("type", "origin", "quality", "records", "newest (UTC)"), counts)
         print_conflicts(conflicts)
+    if older:
+        say(older)
     return 0
 
 

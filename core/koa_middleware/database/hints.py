@@ -54,6 +54,8 @@ def hint(reason: str, path: Path, patience: float) -> str:
         return f"Another process or thread has been writing for more than {patience:.0f} s; try again when it is done."
     if reason.startswith(_OF_STATEMENT):
         return "Correct the statement; nothing was changed."
+    if reason.startswith("NOT NULL constraint"):
+        return "Give the row that value; a column that the plugin does not know is of a newer version of it."
     if reason.startswith(_OF_ROW):
         return "Correct the row; nothing was changed."
     if any(word in reason for word in _OF_DAMAGE):

@@ -132,7 +132,8 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def conflicts(self, id: str | None = None) -> list[Conflict]:
         """Rows of the archive that are kept apart, by file name; or the one of an id."""
-        return [conflict_of(row) for row in self.rows(select_conflicts(self.orm_class), {"id": id})]
+        asked = None if id is None else asked_name(id)
+        return [conflict_of(row) for row in self.rows(select_conflicts(self.orm_class), {"id": asked})]
 
     def find(self, id_or_filename: str) -> R:
         """Record of an id, also of one that is kept apart, or of a file name.

@@ -122,7 +122,7 @@ class Connections:
                 return Answer(response, url, sent)
             response.read(HEAD, decode_content=False)  # a connection whose answer was read to its end is kept
             response.close()
-            url = urljoin(url, requote_uri(target))
+            url = _redirected(url, target)
         raise requests.TooManyRedirects(f"it redirects more than {_MOST_REDIRECTS} times")
 
     def _door(self, server: str) -> _Door:
@@ -134,6 +134,22 @@ class Connections:
             if server not in self._doors:
                 self._doors[server] = self._adapter.door(server)
             return self._doors[server]
+
+
+def _redirected(url: str, target: str) -> str:
+    """Give the address that a redirect leads to.
+
+    Raises
+    ------
+    requests.RequestException
+        When it is none.
+    """
+    try:
+        there = urljoin(url, requote_uri(target))
+        _ = urlsplit(there).port  # or an error
+    except ValueError as error:
+        raise requests.exceptions.InvalidURL(f"it redirects to what is no address: {error}") from error
+    return there
 
 
 class _Adapter(HTTPAdapter):
