@@ -176,7 +176,7 @@ def test_each_variable_is_listed() -> None:
     assert sorted(settings.VARIABLES) == sorted(named)
 
 
-@pytest.mark.parametrize("given", [b"60", 7, 2**63, ["a"], object(), {"a": 1}, "a\ud800", "a\0b"], ids=repr)
+@pytest.mark.parametrize("given", [b"60", 7, 2**63, ["a"], object, {"a": 1}, "a\ud800", "a\0b"], ids=repr)
 @pytest.mark.parametrize(
     "setting", ["cache_dir", "shared_cache_dir", "local_database_filename", "calibration_url", "remote_database_url"]
 )

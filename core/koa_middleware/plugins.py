@@ -59,6 +59,8 @@ class InstrumentPlugin:
     ) -> None:
         if not (isinstance(ORM, type) and issubclass(ORM, ORMCalibration) and ORM is not ORMCalibration):
             raise _invalid("", "", f"its ORM is {ORM!r}, not a subclass of ORMCalibration")
+        if demo is not None and not callable(demo):
+            raise _invalid(ORM.instrument_name, "", f"its demo is {demo!r}, not a function")
         self.name = ORM.instrument_name
         self.ORM = ORM
         self.demo = demo

@@ -74,7 +74,6 @@ def test_helpers_constants_and_settings_are_taken() -> None:
         ({"get_candidates": lambda self, values: []}, r"get_candidates that does not take \(self, input, db\)"),
         ({"select_best": lambda self, candidates: None}, r"select_best that does not take \(self, input, candidates\)"),
     ],
-    ids=str,
 )
 def test_a_setting_or_method_that_cannot_work_is_refused_when_the_class_is_made(body: Any, said: str) -> None:
     with pytest.raises(InvalidPluginError, match=f"The selector Made .*{said}"):

@@ -63,7 +63,7 @@ def test_a_folder_that_is_gone_is_said_to_be(open_demo: Callable[..., Store]) ->
 
 
 def test_nothing_is_advised_where_nothing_is_known(store: Store) -> None:
-    assert hint("disk I/O error", store.local_db.path, 60) == ""
+    assert hint("something new", store.local_db.path, 60) == ""
 
 
 FEW = """

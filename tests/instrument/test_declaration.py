@@ -95,7 +95,6 @@ def test_a_column_of_a_mixin_is_checked_too() -> None:
         ({"__table_args__": (Index(None, "cal_type", "lamp"),)}, "lamp"),
         ({"normalise": classmethod(lambda cls, values, source: values)}, "overrides normalise. Override derive"),
     ],
-    ids=str,
 )
 def test_what_no_class_may_declare_is_refused_when_it_is_made(body: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidPluginError, match=said) as caught:

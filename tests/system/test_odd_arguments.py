@@ -157,6 +157,7 @@ def test_an_odd_argument_of_what_makes_things_is_an_error_of_ours_too(label: str
         "open_store": lambda: koa_middleware.open_store(odd, cache_dir=tmp_path),
         "orm_class": lambda: CalibrationStore(odd, tmp_path),
         "plugin": lambda: InstrumentPlugin(odd),
+        "plugin's demo": lambda: InstrumentPlugin(DemoCalibration, (), odd),
         "plugin's selectors": lambda: InstrumentPlugin(DemoCalibration, odd),
         "record": lambda: DemoCalibration(filename="x.fits", lamp=odd),
         "record's name": lambda: DemoCalibration(filename=odd),

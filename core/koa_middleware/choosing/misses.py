@@ -1,4 +1,4 @@
-"""What several types have in common that nothing fits: each cause is told once."""
+"""What is said where nothing fits; of several types each cause once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..exceptions import CalibrationNotFoundError, KoaMiddlewareError
+from .explanation import Explanation
 
 #: Stands in a message for the types that it concerns.
 _TYPES = "\0"
@@ -27,6 +28,34 @@ class Told(NamedTuple):
     message: str
     hint: str
     error: KoaMiddlewareError
+
+
+def not_found(explanation: Explanation, deciding: str | None) -> CalibrationNotFoundError:
+    """Give the error for a selection that came to nothing.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    deciding : str or None
+        The selector's own method that takes one of what fits, or none.
+    """
+    asked = ", ".join(f"{name} {value}" for name, value in explanation.asked.items())
+    hint = "koa-cal explain lists them all."
+    if not explanation.total:
+        found, hint = "the database holds none of that type", "Add one with koa-cal register."
+    else:
+        reasons = "; ".join(f"{refused.record.filename}: {refused.reason}" for refused in explanation.candidates)
+        found = f"of the {explanation.total} known, the nearest were refused ({reasons})"
+        if fit := explanation.counts.get(deciding or ""):
+            found = f"{fit} of the {explanation.total} known fit, but its {deciding} takes none ({reasons})"
+    return CalibrationNotFoundError(
+        f"No {explanation.cal_type} fits {asked}: {found}.",
+        hint,
+        cal_type=explanation.cal_type,
+        asked=explanation.asked,
+        total=explanation.total,
+        nearest=explanation.candidates,
+    )
 
 
 def told_once(errors: Mapping[str, KoaMiddlewareError]) -> list[Told]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from ..exceptions import ConfigurationError, InvalidPluginError, KoaMiddlewareError
@@ -77,3 +79,15 @@ def _returned(selector: CalibrationSelector, method: str, found: Any, hint: str,
         setting=method,
         variable=None,
     )
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Keep Python from looking for cyclic garbage while there are many records, of which none is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -25,8 +24,9 @@ from .declaration import check_class, not_usable
 from .explanation import Explanation, Programmed, explain
 from .frame import frame_name
 from .limits import Finite
+from .misses import not_found
 from .order import best_of
-from .programmed import any_by, record_by, records_by, values_by
+from .programmed import any_by, record_by, records_by, values_by, without_collection
 from .statement import Plan
 
 
@@ -136,7 +136,7 @@ class CalibrationSelector:
         """
         considered = self._consider(input, db)
         if considered.record is None:
-            raise self._not_found(considered, db)
+            raise not_found(self._explain(considered, db, nearest=3), self._deciding())
         return considered.record
 
     def explain(self, input: Mapping[str, Any], db: Database, nearest: int = 20) -> Explanation:
@@ -187,7 +187,7 @@ class CalibrationSelector:
     def _choose(self, compared: Mapping[str, Any], db: Database) -> _Considered:
         if self.overrides("get_candidates") or self.overrides("select_best"):
             values = _normal(compared, db)
-            with _without_collection():
+            with without_collection():
                 candidates = records_by(self, "get_candidates", values, db)
                 admitted = frozenset([each.id for each in candidates]) if self.overrides("get_candidates") else None
                 fit = [each for each in candidates if NotBad.test(each.quality)]
@@ -211,27 +211,6 @@ class CalibrationSelector:
         parameters = prepared.parameters(considered.compared)
         programmed = Programmed(type(self).__name__, considered.admitted, self._deciding())
         return explain(db, prepared, parameters, programmed, considered.record, nearest)
-
-    def _not_found(self, considered: _Considered, db: Database) -> CalibrationNotFoundError:
-        explanation = self._explain(considered, db, nearest=3)
-        asked = ", ".join(f"{name} {value}" for name, value in explanation.asked.items())
-        if not explanation.total:
-            found, hint = "the database holds none of that type", "Add one with koa-cal register."
-        else:
-            reasons = "; ".join(f"{refused.record.filename}: {refused.reason}" for refused in explanation.candidates)
-            found = f"of the {explanation.total} known, the nearest were refused ({reasons})"
-            deciding = self._deciding()
-            if fit := explanation.counts.get(deciding or ""):
-                found = f"{fit} of the {explanation.total} known fit, but its {deciding} takes none ({reasons})"
-            hint = "koa-cal explain lists them all."
-        return CalibrationNotFoundError(
-            f"No {self.cal_type} fits {asked}: {found}.",
-            hint,
-            cal_type=self.cal_type,
-            asked=explanation.asked,
-            total=explanation.total,
-            nearest=explanation.candidates,
-        )
 
     def _deciding(self) -> str | None:
         """Name of the method of one's own that takes one of what fits, or none."""
@@ -385,15 +364,3 @@ def _fetch(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) 
     with db.session_manager() as session:
         build = record_builder(db.orm_class)
         return [build(row) for row in session.execute(statement, dict(parameters))]
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Keep Python from looking for cyclic garbage while there are many records, of which none is garbage."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

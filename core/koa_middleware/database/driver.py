@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sqlite3
+import threading
 import time
 import weakref
 from collections import deque
@@ -37,6 +37,7 @@ class _Gate:
 
     def __init__(self) -> None:
         self._inside: dict[int, int] = {}
+        self._one_fork = threading.Lock()
         self._forking = False
         self.is_poisoned = False
 
@@ -57,6 +58,7 @@ class _Gate:
 
     def before_fork(self) -> None:
         """Wait until no other thread is inside."""
+        self._one_fork.acquire()
         self._forking = True
         deadline = time.monotonic() + FORK_PATIENCE
         while self._others_inside() and time.monotonic() < deadline:
@@ -65,12 +67,16 @@ class _Gate:
     def after_fork_in_parent(self) -> None:
         """Let threads in again."""
         self._forking = False
+        self._one_fork.release()
 
     def after_fork_in_child(self) -> None:
         """Begin anew, and leave all connections alone that came with the fork."""
         self.is_poisoned = self.is_poisoned or self._others_inside()
         self._inside.clear()
         self._forking = False
+        self._one_fork = threading.Lock()
+        import ctypes  # here, since it takes long to import and forks are rare
+
         for connection in list(_connections):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # or Python would close it at its end
         _connections.clear()

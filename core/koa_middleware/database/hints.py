@@ -62,6 +62,8 @@ def hint(reason: str, path: Path, patience: float) -> str:
         return "The file is damaged; move it aside, and the next store makes a new one for sync and register to fill."
     if "full" in reason:
         return "Free some space; nothing was changed."
+    if "I/O error" in reason:
+        return f"Check that the disk of {path.parent} works and has room; nothing was changed."
     return _of_the_file(path)
 
 

@@ -125,7 +125,7 @@ class CalibrationDatabase(Generic[R]):
                 raise
             raise DuplicateCalibrationError(
                 f"{taken} is already in {self.name}.",
-                "Nothing was added; rename it, or register it as a new version.",
+                "Nothing was added; give it an id and a file name that are free.",
                 filename=taken,
                 existing=taken,
             ) from error
