@@ -57,7 +57,7 @@ def any_by(selector: CalibrationSelector, method: str, *arguments: Any) -> Any:
 
 
 def _call(selector: CalibrationSelector, method: str, arguments: tuple[Any, ...]) -> Any:
-    if not selector.overrides(method):
+    if not selector._overrides(method):
         return getattr(selector, method)(*arguments)
     try:
         return getattr(selector, method)(*arguments)

@@ -147,7 +147,7 @@ class CalibrationSelector:
         HeaderError
             When the frame lacks a value that the rule compares.
         """
-        if not self.overrides("select"):
+        if not self._overrides("select"):
             return self._explain(self._consider(input, db), db, nearest)
         considered = self._choose(self._compared(input, db), db)
         try:
@@ -156,7 +156,7 @@ class CalibrationSelector:
             winner = None
         return self._explain(considered._replace(record=winner), db, nearest)
 
-    def overrides(self, method: str) -> bool:
+    def _overrides(self, method: str) -> bool:
         """Whether this selector's class has a method of its own in the place of the base's."""
         return getattr(type(self), method) is not getattr(CalibrationSelector, method)
 
@@ -171,7 +171,7 @@ class CalibrationSelector:
         considered = self._choose(self._compared(input, db), db)
         if may_be_chosen(considered.record):
             return considered
-        if not self.overrides("select_fallback"):
+        if not self._overrides("select_fallback"):
             return considered._replace(record=None)
         record = record_by(self, "select_fallback", _normal(input, db), db)
         if record is None or not may_be_chosen(record):
@@ -185,11 +185,11 @@ class CalibrationSelector:
         return considered._replace(record=record)
 
     def _choose(self, compared: Mapping[str, Any], db: Database) -> _Considered:
-        if self.overrides("get_candidates") or self.overrides("select_best"):
+        if self._overrides("get_candidates") or self._overrides("select_best"):
             values = _normal(compared, db)
             with without_collection():
                 candidates = records_by(self, "get_candidates", values, db)
-                admitted = frozenset([each.id for each in candidates]) if self.overrides("get_candidates") else None
+                admitted = frozenset([each.id for each in candidates]) if self._overrides("get_candidates") else None
                 fit = [each for each in candidates if NotBad.test(each.quality)]
                 del candidates
                 best = record_by(self, "select_best", values, fit) if fit else None
@@ -214,7 +214,7 @@ class CalibrationSelector:
 
     def _deciding(self) -> str | None:
         """Name of the method of one's own that takes one of what fits, or none."""
-        return next((name for name in ("select", "select_best") if self.overrides(name)), None)
+        return next((name for name in ("select", "select_best") if self._overrides(name)), None)
 
     def _plan(self, orm_class: type[ORMCalibration]) -> Plan:
         """Statements of this selector as it is declared now: its attributes may have changed since the last call."""
@@ -325,7 +325,7 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
     CalibrationNotFoundError, HeaderError
         As in `CalibrationSelector.select`.
     """
-    record = any_by(selector, "select", _normal(values, db) if selector.overrides("select") else values, db)
+    record = any_by(selector, "select", _normal(values, db) if selector._overrides("select") else values, db)
     if may_be_chosen(record):
         return record
     found = "nothing" if record is None else repr(record)
