@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..exceptions import CalibrationNotFoundError, KoaMiddlewareError
 from .explanation import Explanation
 
 #: Stands in a message for the types that it concerns.
 _TYPES = "\0"
+
+#: Reasons that are told of several types together.
+_MOST_REASONS = 3
 
 
 class Told(NamedTuple):
@@ -59,32 +62,43 @@ def not_found(explanation: Explanation, deciding: str | None) -> CalibrationNotF
 
 
 def told_once(errors: Mapping[str, KoaMiddlewareError]) -> list[Told]:
-    """Put together the errors, by cal type, that have one cause."""
-    groups: dict[tuple[type[KoaMiddlewareError], str], dict[str, KoaMiddlewareError]] = {}
+    """Put together the errors, by cal type, that have one cause: the same rules refused, or the same is said."""
+    groups: dict[Hashable, dict[str, KoaMiddlewareError]] = {}
     for cal_type, error in errors.items():
-        cause = _reasons(error) or re.sub(rf"\b{re.escape(cal_type)}\b", _TYPES, error.message)
-        groups.setdefault((type(error), cause), {})[cal_type] = error
-    return [_told(cause, group) for (_, cause), group in groups.items()]
+        groups.setdefault((type(error), _cause(cal_type, error)), {})[cal_type] = error
+    return [_told(group) for group in groups.values()]
 
 
-def _reasons(error: KoaMiddlewareError) -> str:
-    """Why nothing fits, without files and offsets, which differ from type to type; empty where that is not known."""
-    if not isinstance(error, CalibrationNotFoundError) or not error.asked:
-        return ""
-    reasons = dict.fromkeys(candidate.reason.split(", ", 1)[-1] for candidate in error.nearest)
-    return f"the nearest were refused ({'; '.join(reasons)})" if reasons else "the database holds none of that type"
+def _cause(cal_type: str, error: KoaMiddlewareError) -> Hashable:
+    """Give what an error is about, without what differs from type to type: its name, files, offsets."""
+    if isinstance(error, CalibrationNotFoundError) and error.asked:
+        return frozenset(candidate.rule for candidate in error.nearest)
+    return _without(cal_type, error.message)
 
 
-def _told(cause: str, group: Mapping[str, KoaMiddlewareError]) -> Told:
-    first, *others = group.values()
+def _told(group: Mapping[str, KoaMiddlewareError]) -> Told:
+    (cal_type, first), *others = group.items()
     names = ", ".join(group)
     if not others:
         message = first.message
-    elif _reasons(first):
-        message = f"No {names} fits {_asked_of_all([first, *others])}: {cause}."
+    elif isinstance(first, CalibrationNotFoundError) and first.asked:
+        message = f"No {names} fits {_asked_of_all(list(group.values()))}: {_reasons(list(group.values()))}."
     else:
-        message = cause.replace(_TYPES, names)
+        message = _without(cal_type, first.message).replace(_TYPES, names)
     return Told(list(group), message, first.hint, first)
+
+
+def _without(cal_type: str, message: str) -> str:
+    return re.sub(rf"\b{re.escape(cal_type)}\b", _TYPES, message)
+
+
+def _reasons(errors: Sequence[Any]) -> str:
+    """Why nothing fits, without files and offsets."""
+    nearest = [candidate for error in errors for candidate in error.nearest]
+    reasons = list(dict.fromkeys(candidate.reason.split(", ", 1)[-1] for candidate in nearest))
+    more = "; ..." if len(reasons) > _MOST_REASONS else ""
+    said = "; ".join(reasons[:_MOST_REASONS]) + more
+    return f"the nearest were refused ({said})" if reasons else "the database holds none of that type"
 
 
 def _asked_of_all(errors: Sequence[KoaMiddlewareError]) -> str:

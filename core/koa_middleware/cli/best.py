@@ -107,4 +107,6 @@ def print_choices(frame: str, choices: Choices) -> None:
     if rows:
         print_table(("type", "age", "id and path"), rows, title=f"calibrations for {frame}")
     for told in told_once(choices.errors):
-        say(f"{', '.join(told.cal_types)}: {told.message} {told.hint}")
+        names = ", ".join(told.cal_types)
+        said = f"{told.message} {told.hint}"
+        say(said if len(told.cal_types) > 1 and names in said else f"{names}: {said}")
