@@ -180,6 +180,7 @@ class NotBad(Condition):
     """Not flagged as bad."""
 
     setting = ""
+    binds_all = True
 
     @property
     def columns(self) -> tuple[str, ...]:

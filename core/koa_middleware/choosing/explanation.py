@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, case, false, func, select, true
 from ..display import render
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from .conditions import NotBad, OfType
+from .conditions import OfType
 from .criterion import Criterion
 from .limits import Finite
 from .order import in_order, order_of_equals
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 CHOSEN = "chosen"
 FARTHER = "farther"
-
-#: What holds also of a record that a plugin's own method admits.
-_FINAL = {CHOSEN, NotBad().rule}
 
 
 @dataclass(frozen=True)
@@ -149,11 +146,14 @@ def explain(
 ) -> Explanation:
     """Count all records of the type by the criterion that refuses first, and tell of the `nearest` one by one."""
     criteria: list[Criterion] = [each for each in plan.criteria if not isinstance(each, OfType)]
-    if programmed.admitted is not None:  # which may hold what the declared part refuses, but nothing bad is chosen
-        criteria.sort(key=lambda each: not isinstance(each, NotBad))
+    if programmed.admitted is not None:  # which may hold what the other criteria refuse
+        criteria.sort(key=lambda each: not each.binds_all)
     outcomes = [
-        _Outcome(CHOSEN, plan.columns["id"] == (None if winner is None else winner.id), _of_winner(winner)),
-        *(_Outcome(each.rule, each.refuses(plan.columns, parameters), each.reason) for each in criteria),
+        _Outcome(CHOSEN, plan.columns["id"] == (None if winner is None else winner.id), _of_winner(winner), True),
+        *(
+            _Outcome(each.rule, each.refuses(plan.columns, parameters), each.reason, each.binds_all)
+            for each in criteria
+        ),
         _Outcome("get_candidates", false(), lambda *_: f"{programmed.selector} does not admit it"),
         _left(programmed, winner),
     ]
@@ -163,8 +163,9 @@ def explain(
     for *values, number in rows:
         record = build(values)
         delta = _delta(record[plan.time], parameters["time"])
-        rule, _, reason = outcomes[_settled(outcomes, number, programmed.admits(record.id))]
-        told[record.id] = Candidate(record, rule, f"{offset(delta)}, {reason(record, parameters)}", delta)
+        outcome = outcomes[_settled(outcomes, number, programmed.admits(record.id))]
+        reason = f"{offset(delta)}, {outcome.reason(record, parameters)}"
+        told[record.id] = Candidate(record, outcome.rule, reason, delta)
     ordered = in_order([candidate.record for candidate in told.values()], plan.time, parameters["time"])
     candidates = [told[record.id] for record in ordered]
     candidates.sort(key=lambda candidate: candidate.rule != CHOSEN)
@@ -193,7 +194,7 @@ def _left(programmed: Programmed, winner: ORMCalibration | None) -> _Outcome:
 def _settled(outcomes: Sequence[_Outcome], number: int, is_admitted: bool | None) -> int:
     """Give the outcome's number of a record, of which the criteria say `number`, after `get_candidates` had its say."""
     last = len(outcomes) - 1
-    if is_admitted is None or outcomes[number].rule in _FINAL:
+    if is_admitted is None or outcomes[number].is_final:
         return number
     if is_admitted:
         return last
@@ -201,11 +202,12 @@ def _settled(outcomes: Sequence[_Outcome], number: int, is_admitted: bool | None
 
 
 class _Outcome(NamedTuple):
-    """What may become of a record: the first outcome that is true of it does."""
+    """What may become of a record: the first outcome that is true of it does; a final one whoever admits it."""
 
     rule: str
     is_true: ColumnElement[bool]
     reason: Callable[[ORMCalibration, Mapping[str, Any]], str]
+    is_final: bool = False
 
 
 def _of_winner(winner: ORMCalibration | None) -> Callable[[ORMCalibration, Mapping[str, Any]], str]:
