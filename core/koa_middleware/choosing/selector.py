@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -341,13 +342,10 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
 
 def log_choice(selector: CalibrationSelector, values: Mapping[str, Any], record: ORMCalibration) -> None:
     """Write a line of the choice of a record for a frame's column values into the log."""
-    logger().info(
-        "%s for %s: %s%s",
-        record.cal_type,
-        frame_name(values, selector.time),
-        record.filename,
-        ", by fallback" if record.is_fallback else "",
-    )
+    log = logger()
+    if log.isEnabledFor(logging.INFO):
+        how = ", by fallback" if record.is_fallback else ""
+        log.info("%s for %s: %s%s", record.cal_type, frame_name(values, selector.time), record.filename, how)
 
 
 def _normal(input: Mapping[str, Any], db: Database) -> dict[str, Any]:
