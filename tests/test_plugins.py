@@ -41,6 +41,8 @@ def koa_register_instrument():
 #: What is wrong with a plugin, its module, and what its error says of that.
 BROKEN = {
     "raises on import": ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+    "ends the process on import": ("import sys; sys.exit(3)", "SystemExit: 3"),
+    "ends the process in its hook": (GOOD.replace("return plugin", "raise SystemExit"), "its hook failed.*SystemExit"),
     "lacks a dependency": ("import no_such_package_anywhere", "ModuleNotFoundError.*no_such_package_anywhere"),
     "does not parse": ("def f(:", "SyntaxError"),
     "misspells its hook": (GOOD.replace("koa_register_instrument", "koa_register_instument"), "koa_register_instument"),
@@ -153,6 +155,25 @@ def test_a_broken_plugin_is_named_with_its_package_and_hinders_no_other(install:
     assert re.search(reason, message), message
     assert ".." not in message
     assert "Fix the plugin" not in message
+
+
+def test_a_plugin_is_loaded_by_many_threads_at_once_and_beside_one_that_hangs(install: Any) -> None:
+    install("hangdemo", "import time; time.sleep(1000)")
+    site = install("gooddemo", "import time; time.sleep(0.2)\n" + GOOD)
+    assert (
+        ask(
+            site,
+            """
+        import threading
+        threading.Thread(target=get_plugin, args=("hangdemo",), daemon=True).start()
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(get_plugin("gooddemo").name)) for _ in range(8)]
+        [thread.start() for thread in threads], [thread.join() for thread in threads]
+        print(json.dumps(found))
+        """,
+        )
+        == ["gooddemo"] * 8
+    )
 
 
 def test_two_packages_of_one_name_are_both_named_and_hinder_no_other(install: Any) -> None:

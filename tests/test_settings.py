@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from koa_middleware import CalibrationStore, ConfigurationError, settings
+from koa_middleware import CalibrationStore, ConfigurationError, KoaMiddlewareError, settings
 from koa_middleware.settings import as_age, resolve
 
 from tests.conftest import DemoCalibration
@@ -108,10 +108,10 @@ def test_a_bad_variable_does_not_matter_where_the_argument_is_given() -> None:
 
 @pytest.mark.parametrize("name", ["a/b.db", "/b.db", "../b.db", "..", ".", "a\\b.db", "sub/", "a\0b"])
 def test_a_database_name_that_is_a_path_is_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="which is a path"):
+    with pytest.raises(ConfigurationError, match="is a path"):
         resolve_in({}, local_database_filename=name)
     if "\0" not in name:
-        with pytest.raises(ConfigurationError, match=r"KOA_LOCAL_DATABASE_FILENAME is .* which is a path"):
+        with pytest.raises(ConfigurationError, match="KOA_LOCAL_DATABASE_FILENAME is a path"):
             resolve_in({"KOA_LOCAL_DATABASE_FILENAME": name})
 
 
@@ -126,7 +126,7 @@ def test_the_cache_folder_becomes_absolute_and_a_tilde_the_home(monkeypatch: Any
 
 
 def test_the_home_of_a_user_who_does_not_exist_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match="nosuchuser"):
+    with pytest.raises(ConfigurationError, match="KOA_CALIBRATION_CACHE begins with the home of a user whom"):
         resolve("demo", cache_dir="~nosuchuser/cache")
 
 
@@ -174,3 +174,44 @@ def test_what_is_no_age_is_a_configuration_error_when_the_store_is_made(tmp_path
 def test_each_variable_is_listed() -> None:
     named = [value for value in vars(settings).values() if isinstance(value, str) and value.startswith("KOA_")]
     assert sorted(settings.VARIABLES) == sorted(named)
+
+
+@pytest.mark.parametrize("given", [b"60", 7, 2**63, ["a"], object, {"a": 1}, "a\ud800", "a\0b"], ids=repr)
+@pytest.mark.parametrize(
+    "setting", ["cache_dir", "shared_cache_dir", "local_database_filename", "calibration_url", "remote_database_url"]
+)
+def test_what_cannot_be_the_value_of_a_setting_is_named_by_the_setting(setting: str, given: Any) -> None:
+    if isinstance(given, bytes) or (given == "a\0b" and setting.endswith("_url")):
+        return
+    with pytest.raises(ConfigurationError, match="The argument for KOA_"):
+        resolve("demo", **{"cache_dir": "/c", setting: given})
+
+
+def test_bytes_are_the_path_that_they_name() -> None:
+    assert resolve("demo", cache_dir=b"/data/cache").cache_dir == Path("/data/cache")  # type: ignore[arg-type]
+
+
+def use_all_settings(age: Any) -> None:
+    with CalibrationStore(DemoCalibration, sync_if_older_than=age) as store:
+        store.local_db.add(DemoCalibration(filename="a.fits", cal_type="dark", mjd_start=6e4, origin="REMOTE"))
+        store.download_calibration(store.query()[0])
+
+
+LEAKS = ["https://me:s3cr/et@host/x", "s3://me:s3cr#et@bucket/x", "postgresql://me:s3cr@et@host/db", "me:s3cret"]
+
+
+@pytest.mark.parametrize("url", LEAKS)
+@pytest.mark.parametrize("variable", [name for name in settings.VARIABLES if name != "KOA_ACCESS_TOKEN"])
+def test_a_url_in_the_place_of_any_setting_is_not_repeated(
+    variable: str, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(KoaMiddlewareError) as caught:
+        use_all_settings(url if variable == "KOA_OFFLINE" else None)
+    if "://" in url or variable not in {"KOA_CALIBRATION_CACHE", "KOA_SHARED_CALIBRATION_CACHE", "KOA_COOKIE_FILE"}:
+        assert "s3cr" not in str(caught.value)
+        assert "et@" not in str(caught.value)
+    if "://" in url:
+        assert not list(tmp_path.rglob("*s3cr*"))

@@ -21,6 +21,7 @@ from koa_middleware import (
     HeaderError,
     InstrumentPlugin,
     IntegrityError,
+    InvalidPluginError,
     ORMCalibration,
     RemoteNotConfiguredError,
     SourceFileError,
@@ -95,7 +96,7 @@ def test_a_cache_folder_that_is_a_file_is_said(tmp_path: Path, below: str) -> No
 
 @pytest.mark.parametrize("folder", ["/proc/nowhere/cache", "/dev/null/cache", "a\0b"])
 def test_a_cache_folder_that_cannot_be_made_is_said(folder: str) -> None:
-    with pytest.raises(ConfigurationError, match="cache_dir"):
+    with pytest.raises(ConfigurationError, match=r"cache_dir|KOA_CALIBRATION_CACHE"):
         CalibrationStore(DemoCalibration, folder)
 
 
@@ -347,13 +348,16 @@ def test_a_judgement_that_cannot_be_kept_is_said_and_changes_nothing(filled: Sto
     assert filled.local_db.find("near.fits").quality == "GOOD"
 
 
-def test_an_error_that_is_not_ours_passes_through(filled: Store) -> None:
+def test_an_error_of_a_plugins_own_method_is_told_as_that_plugins_and_keeps_its_cause(filled: Store) -> None:
     class Broken(DarkSelector):
         def select_best(self, input: Any, candidates: Any) -> Any:
-            raise ZeroDivisionError
+            return input["no_such_column"]
 
-    with pytest.raises(ZeroDivisionError):
-        filled.select_many([FRAME], Broken, return_exceptions=True)
+    with pytest.raises(InvalidPluginError, match="The select_best of Broken failed with KeyError") as caught:
+        filled.select(FRAME, Broken)
+    assert isinstance(caught.value.__cause__, KeyError)
+    (error,) = filled.select_many([FRAME], Broken, return_exceptions=True)
+    assert isinstance(error, InvalidPluginError)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

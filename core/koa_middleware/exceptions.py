@@ -30,10 +30,11 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from logging import Logger
     from pathlib import Path
     from types import FrameType
 
@@ -93,6 +94,10 @@ class KoaMiddlewareError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
+    def saying(self, message: str) -> Self:
+        """Give this error with another message."""
+        return type(self)(message, self.hint, **self._values)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.hint, self._values)
 
@@ -101,7 +106,7 @@ def all_in_one(errors: Sequence[KoaMiddlewareError]) -> KoaMiddlewareError:
     """One error that says what several say; its class, hint and values are those of the first."""
     first, *more = errors
     said = dict.fromkeys(error.message for error in errors)
-    return _rebuild(type(first), " ".join(said), first.hint, first._values) if more else first
+    return first.saying(" ".join(said)) if more else first
 
 
 class ConfigurationError(KoaMiddlewareError, ValueError):
@@ -256,8 +261,23 @@ class SharedCacheWarning(UserWarning):
     """The shared cache, or a file of it, cannot be used; the work goes on without it."""
 
 
+def logger() -> Logger:
+    """Give this package's logger, ``koa_middleware``.
+
+    It is fetched when it is used, since frameworks that configure logging mute the loggers that exist by then. Where
+    nobody configured logging, its lines go nowhere: warnings tell the same.
+    """
+    import logging
+
+    found = logging.getLogger("koa_middleware")
+    if not found.handlers:
+        found.addHandler(logging.NullHandler())
+    return found
+
+
 def warn(message: str, category: type[Warning]) -> None:
-    """Give a warning that points at the line that called this package, or a plugin of it, first."""
+    """Give a warning that points at the line that called this package, or a plugin of it, first; and log it."""
+    logger().warning("%s", message)
     frame: FrameType | None = sys._getframe()
     depth = steps = 0
     while frame is not None:

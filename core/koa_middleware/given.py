@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from .exceptions import ConfigurationError
@@ -26,14 +27,82 @@ def records_of(given: Iterable[R] | R) -> list[R]:
         When something else is given, such as ids or file names.
     """
     records: list[Any] = [given] if _is_single(given, str, os.PathLike, ORMCalibration) else list(given)
-    for record in records:
-        if not isinstance(record, ORMCalibration):
-            raise ConfigurationError(
-                f"{record!r} is not a record.",
-                "Give records, such as those of query(), or that of get_calibration_by_id(ID).",
-                setting="records",
-            )
-    return records
+    return [record_of(record) for record in records]
+
+
+def record_of(given: R) -> R:
+    """Give a record.
+
+    Raises
+    ------
+    ConfigurationError
+        When something else is given.
+    """
+    if isinstance(given, ORMCalibration):
+        return given
+    raise ConfigurationError(
+        f"{given!r} is not a record.",
+        "Give records, such as those of query(), or that of get_calibration_by_id(ID).",
+        setting="records",
+    )
+
+
+def path_of(name: str, given: Any) -> str:
+    """Give the path or file URL of an argument as text.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is none, is empty, or no system has such a path.
+    """
+    try:
+        text = os.fsdecode(given)
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            os.stat(text)  # noqa: PTH116 - a URL is no Path
+        if not text.strip():
+            raise ValueError
+    except (TypeError, ValueError, OSError):
+        said = "no path" if isinstance(given, str | bytes | os.PathLike) else f"of the type {type(given).__name__}"
+        raise ConfigurationError(f"{name} is {said}.", "Give a path.", setting=name) from None
+    return text
+
+
+def check_count(name: str, value: Any) -> None:
+    """Check that an argument is a whole number that a database can hold, 0 or more.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        shown = value if isinstance(value, float) else f"of the type {type(value).__name__}"
+        said = "out of range" if isinstance(value, int) else shown
+        raise ConfigurationError(f"{name} is {said}.", "Give a whole number, 0 or more.", setting=name)
+
+
+def truth_of(name: str, value: Any) -> bool:
+    """Give an argument that is true or false.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is neither, such as text, of which any is true.
+    """
+    is_known = isinstance(value, int) and value in (0, 1)
+    if is_known or value is None or type(value).__name__ in {"bool", "bool_"}:  # numpy's
+        return bool(value)
+    raise ConfigurationError(f"{name} is of the type {type(value).__name__}.", "Give True or False.", setting=name)
+
+
+def check_callable(name: str, value: Any) -> None:
+    """Check that an argument, where it is given, can be called.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} is of the type {type(value).__name__}.", "Give a function.", setting=name)
 
 
 def check_kind(name: str, value: object, kind: type, wanted: str) -> None:
@@ -48,4 +117,10 @@ def check_kind(name: str, value: object, kind: type, wanted: str) -> None:
 
 
 def _is_single(given: Any, *kinds: type) -> bool:
-    return isinstance(given, kinds) or not isinstance(given, Iterable)
+    if isinstance(given, kinds) or not isinstance(given, Iterable):
+        return True
+    try:
+        iter(given)
+    except TypeError:  # as of numpy's value that stands for a masked one
+        return True
+    return False

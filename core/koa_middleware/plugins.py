@@ -59,18 +59,26 @@ class InstrumentPlugin:
     ) -> None:
         if not (isinstance(ORM, type) and issubclass(ORM, ORMCalibration) and ORM is not ORMCalibration):
             raise _invalid("", "", f"its ORM is {ORM!r}, not a subclass of ORMCalibration")
+        if demo is not None and not callable(demo):
+            raise _invalid(ORM.instrument_name, "", f"its demo is {demo!r}, not a function")
         self.name = ORM.instrument_name
         self.ORM = ORM
         self.demo = demo
         self.database_filename = f"{self.name}_calibrations.db"
         by_type: dict[str, CalibrationSelector] = {}
-        for selector in selectors:
+        for selector in self._listed(selectors):
             cal_type = self._check(selector)
             if cal_type in by_type:
                 raise _invalid(self.name, "", f"it has two selectors for {cal_type}")
             by_type[cal_type] = selector
         self.selectors: Mapping[str, CalibrationSelector] = MappingProxyType(by_type)
         ORM.selectors = self.selectors
+
+    def _listed(self, selectors: Any) -> list[Any]:
+        try:
+            return list(selectors)
+        except TypeError:
+            raise _invalid(self.name, "", f"its selectors are {selectors!r}, not a list of them") from None
 
     def _check(self, selector: Any) -> str:
         """Check one selector; give its type."""
@@ -107,8 +115,6 @@ class PluginRegistry:
     """The plugins that are installed in this environment."""
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.GROUP)
-        self._manager.add_hookspecs(hookspecs)
         self._entry_points = sorted(entry_points(group=hookspecs.GROUP), key=lambda entry: entry.name)
         self._loaded: dict[str, InstrumentPlugin] = {}
 
@@ -143,22 +149,22 @@ class PluginRegistry:
 
     def _load(self, entry: EntryPoint) -> InstrumentPlugin:
         package = _package(entry)
+        manager = pluggy.PluginManager(hookspecs.GROUP)  # of its own, as another thread may load another plugin
+        manager.add_hookspecs(hookspecs)
         try:
-            module = entry.load()
-            self._manager.register(module, entry.name)
-        except Exception as error:
+            manager.register(entry.load(), entry.name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may call sys.exit()
             raise _invalid(entry.name, package, f"importing {entry.value} failed with {_said(error)}") from error
         try:
-            self._manager.check_pending()
-            hook = self._manager.subset_hook_caller(
-                "koa_register_instrument",
-                [other for other in self._manager.get_plugins() if other is not module],
-            )
+            manager.check_pending()
+            hook = manager.hook.koa_register_instrument
             has_hook, plugins = bool(hook.get_hookimpls()), hook()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise _invalid(entry.name, package, f"its hook failed with {_said(error)}") from error
-        finally:
-            self._manager.unregister(module)
         if not has_hook:
             raise _invalid(entry.name, package, f"{entry.value} has no hook koa_register_instrument")
         if not plugins:
@@ -176,7 +182,7 @@ class PluginRegistry:
         names, name = self.names(), str(given).strip().lower()
         others = f", only for {', '.join(names)}" if names else ""
         return UnknownInstrumentError(
-            f"No plugin is installed for the instrument {given!r}{others}.",
+            f"No plugin is installed for the instrument {_shown(given)}{others}.",
             f"Run pip install 'koa-middleware[{name}]'." if name in _extras() else "Install the instrument's package.",
             instrument=name,
             available=tuple(names),
@@ -220,7 +226,12 @@ def _package(entry: EntryPoint) -> str:
     return f"{described.distribution}=={described.version}"
 
 
-def _said(error: Exception) -> str:
+def _shown(given: object) -> str:
+    """Give what stands in the place of a name; of a URL, in which a password may stand, only that it is one."""
+    return "that a URL names" if "://" in str(given) else repr(given)
+
+
+def _said(error: BaseException) -> str:
     """Give an error's class and sentence, without a hint and without its full stop."""
     sentence = error.message if isinstance(error, KoaMiddlewareError) else str(error)
     return f"{type(error).__name__}: {sentence}".rstrip(". ")

@@ -96,7 +96,7 @@ def resolve(
         Where no cache folder is named, a boolean is not one, or the database name is a path.
     """
     environ = os.environ
-    folder = _pick(cache_dir, CACHE_DIR, environ, lambda text, _: Path(text))
+    folder = _pick(cache_dir, CACHE_DIR, environ, _folder)
     if folder is None:
         raise ConfigurationError(
             "No cache folder is set.",
@@ -106,19 +106,18 @@ def resolve(
         )
     cached = _pick(use_cached, USE_CACHED, environ, _boolean)
     off = _pick(offline, OFFLINE, environ, _boolean)
-    own = _absolute(folder, CACHE_DIR)
-    shared = _pick(shared_cache_dir, SHARED_CACHE_DIR, environ, lambda text, _: _absolute(Path(text), SHARED_CACHE_DIR))
+    shared = _pick(shared_cache_dir, SHARED_CACHE_DIR, environ, _folder)
     return Settings(
-        cache_dir=own,
+        cache_dir=folder,
         local_database_filename=_pick(local_database_filename, LOCAL_DATABASE_FILENAME, environ, _plain_name)
         or f"{instrument_name}_calibrations.db",
         use_cached=True if cached is None else cached,
         remote_database_url=_pick(remote_database_url, REMOTE_DATABASE_URL, environ, _text),
         calibration_url=_pick(calibration_url, CALIBRATION_URL, environ, _text),
         offline=False if off is None else off,
-        shared_cache_dir=None if shared == own else shared,
+        shared_cache_dir=None if shared == folder else shared,
         access_token=_pick(None, ACCESS_TOKEN, environ, _text),
-        cookie_file=_pick(None, COOKIE_FILE, environ, lambda text, _: _absolute(Path(text), COOKIE_FILE)),
+        cookie_file=_pick(None, COOKIE_FILE, environ, _folder),
     )
 
 
@@ -140,7 +139,7 @@ def as_age(given: timedelta | float | str | None) -> timedelta | None:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise ConfigurationError(
-            f"sync_if_older_than is {given!r}, which is not an age.",
+            f"sync_if_older_than is {_shown(given)}, which is not an age.",
             "Give a datetime.timedelta, or a number of seconds.",
             setting="sync_if_older_than",
         ) from None
@@ -148,20 +147,37 @@ def as_age(given: timedelta | float | str | None) -> timedelta | None:
 
 
 def _pick(argument: object, variable: str, environ: Mapping[str, str], parse: Callable[[str, str], T]) -> T | None:
-    """Parse the first of argument and variable that is set."""
+    """Parse the first of argument and variable that is set.
+
+    No message repeats a value: whoever mixes up two variables may have a URL with a password in any of them.
+    """
     for value, name in (
         (argument, f"The argument for {variable}"),
         (environ.get(variable), variable),
     ):
         if value is None:
             continue
-        text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+        text = str(value) if parse is _boolean else _as_text(value, name)
         if text.strip() and text.strip().lower() != "none":
             return parse(text, name)
     return None
 
 
-def _text(text: str, _: str) -> str:
+def _as_text(value: object, name: str) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, bytes):
+        return os.fsdecode(value)
+    if isinstance(value, str):
+        return value
+    raise _unusable(name, f"is {_shown(value)}", "Give text.")
+
+
+def _text(text: str, name: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _unusable(name, "holds characters that are not text", "Write it again.") from None
     return text.strip()
 
 
@@ -171,33 +187,40 @@ def _boolean(text: str, name: str) -> bool:
         return True
     if word in _FALSE:
         return False
-    raise ConfigurationError(
-        f"{name} is {text!r}, which is neither true nor false.",
-        "Use one of true, false, 1, 0, yes, no, on, off.",
-        setting=name,
-        variable=name,
-    )
+    raise _unusable(name, "is neither true nor false", "Use one of true, false, 1, 0, yes, no, on, off.")
 
 
 def _plain_name(text: str, name: str) -> str:
-    text = text.strip()
+    text = _text(text, name)
     if text in {".", ".."} or any(character in text for character in "/\\\0"):
-        raise ConfigurationError(
-            f"{name} is {text!r}, which is a path.",
-            "Give a file name only; the file is kept in the database folder of the cache.",
-            setting=name,
-            variable=name,
-        )
+        hint = "Give a file name only; the file is kept in the database folder of the cache."
+        raise _unusable(name, "is a path", hint)
     return text
 
 
-def _absolute(path: Path, variable: str) -> Path:
+def _folder(text: str, name: str) -> Path:
+    """Give a path, absolute."""
+    if "://" in text:
+        raise _unusable(name, "is a URL, not a path", "Give an absolute path.")
     try:
-        return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+        os.fsencode(text)
+        if "\0" in text:
+            raise ValueError
+    except ValueError:
+        raise _unusable(name, "holds characters that no path can have", "Give an absolute path.") from None
+    try:
+        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() would follow links
     except (RuntimeError, OSError) as error:
-        raise ConfigurationError(
-            f"The folder {path} of {variable} cannot be found: {error}.",
-            "Give an absolute path.",
-            setting=variable,
-            variable=variable,
+        raise _unusable(
+            name, "begins with the home of a user whom this machine does not know", "Give an absolute path."
         ) from error
+
+
+def _shown(value: object) -> str:
+    """Give a value as messages may show it."""
+    known = value is None or isinstance(value, int | float | timedelta)
+    return repr(value) if known else f"of the type {type(value).__name__}"
+
+
+def _unusable(name: str, fault: str, hint: str) -> ConfigurationError:
+    return ConfigurationError(f"{name} {fault}.", hint, setting=name, variable=name)

@@ -16,19 +16,19 @@ from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
-from .choosing.selector import choose, selector_for
+from .choosing.selector import choose, log_choice, selector_for
 from .database.feed import write_flag
 from .database.flags import check_judgement, this_user
 from .database.local import LocalDatabase
-from .database.table import CalibrationDatabase
+from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
 from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
-from .given import check_kind, frames_of, records_of
+from .given import check_callable, check_count, check_kind, frames_of, path_of, record_of, records_of, truth_of
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
 from .remote.servers import check_url, without_password
-from .settings import as_age, resolve
+from .settings import Settings, as_age, resolve
 
 if TYPE_CHECKING:
     from .cache.bundle import BundleExport, BundleImport
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=ORMCalibration)
 
 
+#: Attributes of a store that hold connections; a copy opens its own.
+_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "local_db"})
+
+
 class CalibrationResult(NamedTuple):
     """A calibration as a file on disk, and its record."""
 
@@ -55,7 +59,8 @@ class CalibrationStore(Generic[R]):
     """Finds, holds and takes in the calibrations of one instrument.
 
     Each setting comes from its argument, else from its environment variable, else from its default.
-    Making a store creates what is missing of the cache and opens no network connection.
+    Making a store creates what is missing of the cache and opens no network connection. A store can be pickled: the
+    copy opens its own connections with the same settings, the secrets among them.
 
     Parameters
     ----------
@@ -117,7 +122,7 @@ class CalibrationStore(Generic[R]):
                 "Give a plugin's ORM, such as get_plugin(NAME).ORM.",
                 setting="orm_class",
             )
-        self.settings = resolve(
+        settings = resolve(
             orm_class.instrument_name,
             cache_dir=cache_dir,
             local_database_filename=local_database_filename,
@@ -127,15 +132,25 @@ class CalibrationStore(Generic[R]):
             offline=offline,
             shared_cache_dir=shared_cache_dir,
         )
-        self._sync_if_older_than = as_age(sync_if_older_than)
-        self.orm_class = orm_class
-        if self.settings.remote_database_url is not None:
-            check_url(self.settings.remote_database_url)
-        self._cache = Cache(self.settings.cache_dir)
+        self._open(orm_class, settings, as_age(sync_if_older_than))
+
+    def _open(self, orm_class: type[R], settings: Settings, sync_if_older_than: timedelta | None) -> None:
+        self.orm_class, self.settings, self._sync_if_older_than = orm_class, settings, sync_if_older_than
+        if settings.remote_database_url is not None:
+            check_url(settings.remote_database_url)
+        self._cache = Cache(settings.cache_dir)
         self._cache.create()
-        self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
+        self.local_db = LocalDatabase(orm_class, self._cache.database / settings.local_database_filename)
         self._holdings = Holdings(self._cache, self.local_db)
-        self._files = Provider(self.settings, self._holdings)
+        self._files = Provider(settings, self._holdings)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _OPENED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open a store of its own, with the settings of the one that was pickled, in whatever process."""
+        vars(self).update(state)
+        self._open(self.orm_class, self.settings, self._sync_if_older_than)
 
     @cached_property
     def _archive(self) -> Archive[R]:
@@ -204,12 +219,14 @@ class CalibrationStore(Generic[R]):
             When the frame lacks a needed value or cannot be read.
         """
         values, database = column_values(self.orm_class, input), self._database(source)
+        chosen = selector_for(self.orm_class, selector)
         try:
-            record: R = choose(selector_for(self.orm_class, selector), values, database)
+            record: R = choose(chosen, values, database)
         except CalibrationNotFoundError as error:
             if source == "local":
-                error.hint = f"{error.hint} {self._archive.advice()}".strip()
+                error.hint = " ".join(filter(None, [error.hint, self._archive.advice(), self._of_older_table(error)]))
             raise
+        log_choice(chosen, values, record)
         return record
 
     def select_many(
@@ -219,10 +236,8 @@ class CalibrationStore(Generic[R]):
 
         With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
         """
-        chosen = selector_for(self.orm_class, selector)
-        return [
-            _outcome(lambda given=given: self.select(given, chosen), return_exceptions) for given in frames_of(inputs)
-        ]
+        chosen, keep = selector_for(self.orm_class, selector), truth_of("return_exceptions", return_exceptions)
+        return [_outcome(lambda given=given: self.select(given, chosen), keep) for given in frames_of(inputs)]
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.
@@ -234,6 +249,7 @@ class CalibrationStore(Generic[R]):
         nearest : int
             How many records, nearest in time first, are told one by one; the others are counted.
         """
+        check_count("nearest", nearest)
         values = column_values(self.orm_class, input)
         return selector_for(self.orm_class, selector).explain(values, self.local_db, nearest)
 
@@ -291,12 +307,12 @@ class CalibrationStore(Generic[R]):
             for (name, record), file in zip(records.items(), outcomes, strict=True)
         }
         found: dict[str, Any] = {**chosen, **files}
-        if not return_exceptions:
+        if not truth_of("return_exceptions", return_exceptions):
             raise_failures(found)
         return found
 
-    def get_calibration_by_id(self, id: str, *, use_cached: bool | None = None) -> CalibrationResult:
-        """Give the calibration of an id, as a verified file on disk and its record.
+    def get_calibration_by_id(self, id: str | R, *, use_cached: bool | None = None) -> CalibrationResult:
+        """Give the calibration of an id, or of a record, as a verified file on disk and its record.
 
         Raises
         ------
@@ -305,9 +321,15 @@ class CalibrationStore(Generic[R]):
         RemoteError, IntegrityError
             As in `get_calibration`.
         """
-        return CalibrationResult(*self._files.provide_by_id(id, self._use_cached(use_cached)))
+        return CalibrationResult(*self._files.provide_by_id(asked_name(id), self._use_cached(use_cached)))
+
+    def _of_older_table(self, error: CalibrationNotFoundError) -> str:
+        from .database.older import of_older_table
+
+        return "" if error.total else of_older_table(self.local_db)
 
     def _database(self, source: str) -> CalibrationDatabase[R]:
+        check_kind("source", source, str, "'local' or 'remote'")
         if source == "local":
             if self._sync_if_older_than is not None:
                 self._archive.freshen()
@@ -367,18 +389,18 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the cache cannot be written.
         """
-        placed = Registration(self._holdings).register(source, origin, new_version)
+        placed = Registration(self._holdings).register(source, origin, truth_of("new_version", new_version))
         return CalibrationResult(placed.path, placed.record)
 
     register_local_calibration = register_calibration
 
     def get_local_filepath(self, record: R) -> Path:
         """Path at which a record's file stands, also in a shared cache, or would stand in the user's own."""
-        return self._files.path(record)
+        return self._files.path(record_of(record))
 
     def calibration_in_cache(self, record: R) -> bool:
         """Whether a record's file is in the cache, or in a shared one, with the recorded content."""
-        return self._files.is_here(record)
+        return self._files.is_here(record_of(record))
 
     def download_calibration(self, record: R) -> Path:
         """Bring a record's file from the archive into the cache, verified, in place of one that is there.
@@ -394,7 +416,7 @@ class CalibrationStore(Generic[R]):
         CacheError
             When it cannot be written.
         """
-        return self._files.download(record)
+        return self._files.download(record_of(record))
 
     def prefetch(
         self,
@@ -433,6 +455,8 @@ class CalibrationStore(Generic[R]):
         ConfigurationError
             When a setting, such as the calibration URL or the cookie file, is unusable, or `records` are none.
         """
+        check_callable("progress", progress)
+        check_callable("announce", announce)
         besides = [] if records is None else records_of(records)
         frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
         wanted = wanted_for(self.orm_class, frames, cal_types, self.select)
@@ -453,7 +477,7 @@ class CalibrationStore(Generic[R]):
         -------
         VerificationReport
         """
-        return self._files.verify(repair)
+        return self._files.verify(truth_of("repair", repair))
 
     def export_bundle(self, path: str | os.PathLike[str], records: Iterable[R] | R) -> BundleExport:
         """Write records with their files into one tar, for a machine without a network.
@@ -476,7 +500,8 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import export_bundle
 
-        return export_bundle(user_path(path), self.orm_class.instrument_name, records_of(records), self._files)
+        target = user_path(path_of("path", path))
+        return export_bundle(target, self.orm_class.instrument_name, records_of(records), self._files)
 
     def import_bundle(self, path: str | os.PathLike[str]) -> BundleImport:
         """Take in the records of a bundle, each with its file or not at all.
@@ -493,7 +518,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import BundleImporter
 
-        return BundleImporter(self._files, self._holdings).run(user_path(path))
+        return BundleImporter(self._files, self._holdings).run(user_path(path_of("path", path)))
 
     def prune(
         self,
@@ -538,7 +563,7 @@ class CalibrationStore(Generic[R]):
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
         if limits.given:
             self._files.require_url()
-        return Pruner(self._holdings).prune(limits, dry_run)
+        return Pruner(self._holdings).prune(limits, truth_of("dry_run", dry_run))
 
     # -- the archive's database ----------------------------------------------------------------------------------------
 
@@ -562,7 +587,7 @@ class CalibrationStore(Generic[R]):
         SchemaMismatchError
             When the remote table, or a needed column of it, is missing.
         """
-        return self._archive.sync(full=full)
+        return self._archive.sync(full=truth_of("full", full))
 
     @property
     def last_sync(self) -> str | None:
@@ -604,17 +629,18 @@ class CalibrationStore(Generic[R]):
         from .cache.upload import Uploader
 
         chosen = None if records is None else records_of(records)
-        files = Uploader(self._cache, self.local_db, upload_to)
+        folder = None if upload_to is None else path_of("upload_to", upload_to)
+        files = Uploader(self._cache, self.local_db, folder)
         result = self._archive.publish(chosen, files.upload, files.place)
         files.forget(result.renamed)
         return result
 
-    def flag(self, id_or_filename: str, quality: str, reason: str) -> R:
+    def flag(self, id_or_filename: str | R, quality: str, reason: str) -> R:
         """Set a record's quality and keep who did it and why; gives the changed record.
 
         Parameters
         ----------
-        id_or_filename : str
+        id_or_filename : str or record
         quality : str
             ``"GOOD"``, ``"BAD"`` or ``"UNKNOWN"``; a BAD one is never chosen.
         reason : str
@@ -629,7 +655,7 @@ class CalibrationStore(Generic[R]):
             When the record is the archive's and the archive cannot be told, or refuses; nothing changes.
         """
         word = check_judgement(quality, reason)
-        record = self.local_db.find(id_or_filename)
+        record = self.local_db.find(asked_name(id_or_filename))
         if record.origin == "LOCAL":
             with self.local_db.begin() as connection:
                 write_flag(connection, self.orm_class, record.id, word, reason, this_user())
@@ -638,7 +664,7 @@ class CalibrationStore(Generic[R]):
         return self.local_db.query_by_id(record.id)
 
     def _use_cached(self, said: bool | None) -> bool:
-        return self.use_cached if said is None else said
+        return self.use_cached if said is None else truth_of("use_cached", said)
 
 
 def _outcome(call: Any, return_exceptions: bool) -> Any:

@@ -146,11 +146,11 @@ def test_what_does_not_fit_the_class_is_refused_by_the_plugin_and_else_at_the_fi
 )
 def test_a_setting_of_the_wrong_type_is_refused_when_the_selector_is_made(declared: dict[str, Any]) -> None:
     (setting,) = declared
-    with pytest.raises(ConfigurationError, match=f"Declared .*{setting}") as caught:
-        type("Declared", (CalibrationSelector,), declared)()
-    assert caught.value.setting == setting
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(InvalidPluginError, match=f"Declared .*{setting}"):
+        type("Declared", (CalibrationSelector,), declared)
+    with pytest.raises(ConfigurationError) as caught:
         CalibrationSelector(**{"cal_type": "dark", **declared})
+    assert caught.value.setting == setting
 
 
 def test_a_setting_that_is_changed_later_is_checked_too(store: Store) -> None:
@@ -239,10 +239,10 @@ class BadCandidates(CalibrationSelector):
 
 class BadBest(CalibrationSelector):
     cal_type = "dark"
-    db: Any = None
+    _db: Any = None
 
     def select_best(self, input: Mapping[str, Any], candidates: Iterable[Any]) -> Any:
-        return of_name(self.db, "bad.fits")
+        return of_name(self._db, "bad.fits")
 
 
 class BadFallback(CalibrationSelector):
@@ -264,7 +264,7 @@ class BadChoice(CalibrationSelector):
 def test_a_bad_one_is_never_chosen_whatever_is_programmed(
     filled: Store, selector: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BadBest, "db", filled.local_db)
+    monkeypatch.setattr(BadBest, "_db", filled.local_db)
     with pytest.raises(CalibrationNotFoundError):
         filled.select(FRAME, selector)
     assert isinstance(filled.select_many([FRAME], selector, return_exceptions=True)[0], KoaMiddlewareError)
@@ -295,7 +295,7 @@ class NotLonger(Condition):
 
     @classmethod
     def declared(cls, selector: CalibrationSelector) -> Iterable[NotLonger]:
-        return [cls(name) for name in getattr(selector, "not_longer", ())]
+        return [cls(name) for name in getattr(selector, "_not_longer", ())]
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         return columns[self.column] <= bindparam(f"not_longer_{self.column}", None)
@@ -309,7 +309,7 @@ class NotLonger(Condition):
 
 class Short(CalibrationSelector):
     cal_type = "dark"
-    not_longer = ("exposure_time",)
+    _not_longer = ("exposure_time",)
 
 
 def test_a_new_kind_of_condition_is_one_class_and_its_name_in_the_list(
@@ -325,6 +325,6 @@ def test_a_new_kind_of_condition_is_one_class_and_its_name_in_the_list(
     assert explained.candidates[1].reason == "0.000 d newer, exposure_time 60 s, the frame's is 30 s"
     with pytest.raises(KoaMiddlewareError, match="exposure_time"):
         store.select(FRAME, Short)
-    monkeypatch.setattr(Short, "not_longer", ("exposure",))
+    monkeypatch.setattr(Short, "_not_longer", ("exposure",))
     with pytest.raises(InvalidPluginError, match="names the column exposure, which"):
         InstrumentPlugin(DemoCalibration, [Short()])

@@ -14,9 +14,10 @@ from koa_middleware import (
     CalibrationStore,
     ConfigurationError,
     InstrumentPlugin,
+    KoaMiddlewareError,
     RemoteUnavailableError,
 )
-from koa_middleware.choosing.frame_sets import choose_set, types_for, wanted_for
+from koa_middleware.choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
 
 from tests.conftest import DemoCalibration, dark, record
 
@@ -104,3 +105,31 @@ def test_named_types_hold_for_all_frames(filled: Store, types: Any) -> None:
     found = wanted_for(DemoCalibration, [FRAME, FRAME], types, filled.select)
     assert [each.filename for each in found.records] == ["dark.fits"] * 2
     assert found.unmatched == {}
+
+
+def test_one_cause_that_many_types_share_is_told_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a frame's era is one that no calibration has."""
+    monkeypatch.setattr(DemoCalibration, "cal_types", ())
+    types = [f"type{number}" for number in range(10)]
+    selectors = {name: CalibrationSelector(cal_type=name, match=("era",)) for name in types}
+    rows = [record(f"{name}.fits", cal_type=name, era="1", mjd_start=60000.0 + n) for n, name in enumerate(types)]
+    store.local_db.add([row for row in rows if row.cal_type not in types[7:]])
+
+    def missing(frame: Mapping[str, Any]) -> KoaMiddlewareError:
+        found = choose_set(frame, types, lambda values, name: store.select(values, selectors[name]))
+        with pytest.raises(KoaMiddlewareError) as caught:
+            raise_failures(found)
+        return caught.value
+
+    error = missing({"mjd_start": 60000.0, "era": "9"})
+    assert isinstance(error, CalibrationNotFoundError)
+    assert error.message == (
+        "No type0, type1, type2, type3, type4, type5, type6 fits era 9, mjd_start 60000.0: the nearest were refused "
+        "(its era is 1, the frame's is 9). No type7, type8, type9 fits era 9, mjd_start 60000.0: the database holds "
+        "none of that type."
+    )
+    assert list(error.misses) == types
+    no_era = missing({"mjd_start": 60000.0})
+    assert no_era.message.startswith("the input has no era")
+    assert no_era.message.endswith(f"needed to choose a {', '.join(types)}.")
+    assert no_era.message.count("has no era") == 1

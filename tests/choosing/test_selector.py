@@ -87,11 +87,11 @@ class Fallback(CalibrationSelector):
     cal_type = "dark"
     match = ("spectrograph",)
     max_age = timedelta(0)
-    fallback = "near.fits"
+    _fallback = "near.fits"
 
     def select_fallback(self, input: Mapping[str, Any], db: Any) -> Any:
         with db.session_manager() as session:
-            return session.scalars(select(db.orm_class).where(db.orm_class.filename == self.fallback)).one_or_none()
+            return session.scalars(select(db.orm_class).where(db.orm_class.filename == self._fallback)).one_or_none()
 
 
 class Fixed(CalibrationSelector):
@@ -226,14 +226,14 @@ def test_a_fallback_is_not_used_when_something_fits(filled: Store) -> None:
 @pytest.mark.parametrize("fallback", ["bad.fits", "nowhere.fits"])
 def test_a_fallback_that_is_bad_or_nothing_is_no_answer(filled: Store, fallback: str) -> None:
     selector = Fallback()
-    selector.fallback = fallback
+    selector._fallback = fallback
     with pytest.raises(CalibrationNotFoundError, match="limit 0 d"):
         filled.select(FRAME, selector)
 
 
 def test_a_fallback_of_another_type_stands_on_top_of_the_explanation(filled: Store) -> None:
     selector = Fallback()
-    selector.fallback = "bias.fits"
+    selector._fallback = "bias.fits"
     with pytest.warns(FallbackWarning):
         explained = filled.explain(FRAME, selector)
     assert explained.candidates[0].record.filename == "bias.fits"

@@ -115,3 +115,10 @@ def test_a_fallback_is_noted(process: Run, koa_cal: Run, frame: Path, write: Run
     assert "by fallback" in found.out
     assert "fallback" in found.said
     assert "bias.fits" in found.said
+
+
+def test_a_cause_that_several_types_share_is_one_line(koa_cal: Run, frame: Path) -> None:
+    found = koa_cal("best", frame, "--set", "arm=GREEN").ended(1)
+    (line,) = [line for line in found.err.splitlines() if "its arm is" in line]
+    assert line.startswith("koa-cal: No dark, flat, arc fits arm GREEN, mjd_start 61083.5: the nearest were refused (")
+    assert line.count("dark") == 1

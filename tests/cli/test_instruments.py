@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from koa_middleware.cli import instruments
 
 Run = Callable[..., Any]
 
@@ -37,6 +38,7 @@ BROKEN = {
         "koa_register_instruments",
     ),
     "hookless": ("", "koa_register_instrument"),
+    "leaves": ("import sys\nprint('no licence')\nsys.exit('no licence')", "SystemExit: no licence"),
 }
 
 
@@ -47,7 +49,7 @@ def test_broken_plugins_are_named_and_hinder_no_other(
     run = with_only(*broken, distribution)
     found = run("instruments").ended(1)
     assert [line.split()[0] for line in found.out.splitlines() if "koa-middleware-" in line] == ["testspec"]
-    lines = found.err.splitlines()
+    lines = [line for line in found.err.splitlines() if line != "no licence"]
     assert len(lines) == len(BROKEN)
     for name, (_, fault) in BROKEN.items():
         (said,) = [line for line in lines if f"koa-middleware-{name}==1.2.3" in line]
@@ -75,3 +77,18 @@ def test_where_all_plugins_are_broken_none_is_said_to_be_missing(
     found = with_only(make_distribution(tmp_path, "raises", BROKEN["raises"][0]))("instruments").ended(1)
     assert found.out == ""
     assert "koa-middleware-raises==1.2.3" in found.said
+
+
+def test_a_plugin_that_prints_or_hangs_hinders_no_other_and_no_program_that_reads_the_results(
+    with_only: Run, distribution: Path, tmp_path: Path, make_distribution: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = (distribution / "koa_middleware_testspec.py").read_text().replace("testspec", "NAME")
+    talks = make_distribution(tmp_path / "talks", "talks", f"print('hello')\n{source}")
+    hangs = make_distribution(tmp_path / "hangs", "hangs", "import time\ntime.sleep(1000)")
+    monkeypatch.setattr(instruments, "PATIENCE", 0.5)
+    found = with_only(hangs, talks, distribution)("instruments", "--json").ended(1)
+    assert [each["instrument"] for each in found.json["instruments"]] == ["talks", "testspec"]
+    (said,) = found.json["failed"].values()
+    assert "koa-middleware-hangs==1.2.3 does not answer" in said
+    assert "hello" in found.err
+    assert with_only(talks)("status", "--json", "-i", "talks").ended(0).json["instrument"] == "talks"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import InstrumentPlugin
+from koa_middleware import CalibrationNotFoundError, InstrumentPlugin, open_store
 
 Run = Callable[..., Any]
 
@@ -37,3 +38,17 @@ def test_the_status_of_an_empty_cache_is_no_error(koa_cal: Run, testspec: Instru
     assert koa_cal("status", "-i", testspec.name).ended(0).err == ""
     found = koa_cal("status", "-i", testspec.name, "--json").ended(0).json
     assert (found["records"], found["files_in_cache_dir"], found["counts"]) == (0, 0, [])
+
+
+def test_a_table_of_the_older_koa_middleware_is_named_and_not_shown_as_nothing(koa_cal: Run, cache: Path) -> None:
+    koa_cal("status", "-i", "testspec").ended(0)
+    with sqlite3.connect(cache / "database" / "testspec_calibrations.db") as older:
+        older.execute("CREATE TABLE testspec (id TEXT, filename TEXT)")
+        assert koa_cal("status", "-i", "testspec").ended(0).err == ""
+        older.execute("INSERT INTO testspec VALUES ('1', 'a.fits'), ('2', 'b.fits')")
+        older.commit()
+    older.close()
+    said = "The older koa_middleware left 2 rows in its table testspec, which are not read."
+    assert said in koa_cal("status", "-i", "testspec").ended(0).said
+    with open_store("testspec") as store, pytest.raises(CalibrationNotFoundError, match=said):
+        store.select({"mjd_start": 6e4, "arm": "BLUE"}, "dark")

@@ -78,19 +78,19 @@ def test_without_a_cache_folder_its_variable_is_named(
     ("variable", "value"),
     [
         ("KOA_USE_CACHED_CALIBRATIONS", "maybe"),
-        ("KOA_OFFLINE", "2"),
+        ("KOA_OFFLINE", "22"),
         ("KOA_LOCAL_DATABASE_FILENAME", "../elsewhere.db"),
         ("KOA_LOCAL_DATABASE_FILENAME", "/tmp/elsewhere.db"),
     ],
 )
-def test_a_bad_variable_is_named_with_its_value(
+def test_a_bad_variable_is_named_and_its_value_not_repeated(
     koa_cal: Run, monkeypatch: pytest.MonkeyPatch, cache: Path, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
     found = koa_cal("status", "-i", "testspec").ended(2)
     assert found.out == ""
     assert variable in found.said
-    assert repr(value) in found.said
+    assert value not in found.said
     assert not cache.exists()
 
 

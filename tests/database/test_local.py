@@ -342,7 +342,7 @@ def test_a_writer_that_waits_too_long_is_told_of_the_other_one(tmp_path: Path, m
     database = LocalDatabase(DemoCalibration, tmp_path / "demo.db")
     with sqlite3.connect(database.path, isolation_level=None) as raw:
         raw.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(CacheError, match="Another process has been writing"):
+        with pytest.raises(CacheError, match="Another process or thread has been writing"):
             database.add(record("a.fits"))
         raw.execute("ROLLBACK")
     raw.close()

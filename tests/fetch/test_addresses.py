@@ -66,6 +66,45 @@ def test_what_is_no_address_is_refused_with_the_variable_to_set(url):
     assert caught.value.variable == "KOA_CALIBRATION_URL"
 
 
+@pytest.mark.parametrize("scheme", ["http", "https", "s3", "file"])
+@pytest.mark.parametrize(
+    "login",
+    [
+        "me:S3C/R3T",
+        "me:S3C#R3T",
+        "me:S3C?R3T",
+        "me:12/S3C",
+        "me:12#S3C",
+        "me:12?S3C",
+        "me:[S3C",
+        "me:p@S3C/w",
+        "me:{S3C}",
+        "me:\uff0fS3C",
+    ],
+)
+def test_a_login_that_is_not_escaped_is_refused_and_never_shown(scheme, login):
+    with pytest.raises(ConfigurationError) as caught:
+        Address(f"{scheme}://{login}@host.test/x")
+    assert "S3C" not in str(caught.value)
+    assert "R3T" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://koa.test/a@b", "https://koa.test/a?b=c@d", "https://koa.test/a#b"])
+def test_a_letter_that_may_be_of_a_password_is_to_be_escaped(url):
+    with pytest.raises(ConfigurationError, match="write @ as %40, / as %2F, # as %23"):
+        Address(url)
+    assert Address("https://me:a%2Fb%40c%23@koa.test/x").login == ("me", "a/b@c#")
+    assert Address("file:///a@b").fill({"filename": "x"}) == "file:///a@b/x"
+    assert Address("s3://bucket/a@b").fill({"filename": "x"}) == "s3://bucket/a@b/x"
+
+
+@pytest.mark.parametrize("password", ["koa", "test", "masters", "a", "http"])
+def test_a_password_that_stands_in_the_address_too_cannot_be_read_from_what_is_hidden(password):
+    address = Address(f"https://koa:{password}@koa.test/masters")
+    said = "https://koa.test/masters/a.fits: refused"
+    assert hide_secrets(said, address.secrets()) == said
+
+
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_missing_value_is_named(value):
     with pytest.raises(DownloadError, match=r"a\.fits needs its koa_filepath"):

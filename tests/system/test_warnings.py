@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -12,7 +13,7 @@ import pytest
 from koa_middleware import CalibrationSelector, CalibrationStore, QuarantineWarning, StaleWarning
 from koa_middleware.exceptions import FallbackWarning, SharedCacheWarning
 
-from tests.conftest import DemoCalibration, dark, record
+from tests.conftest import DemoCalibration, dark, output_of, record, run_python
 
 Store = CalibrationStore[DemoCalibration]
 FRAME = {"mjd_start": 60000.0, "lamp": "thar"}
@@ -98,6 +99,67 @@ def test_a_fallback_is_told_at_each_line_that_asks(with_dark: Store) -> None:
             with_dark.select(FRAME, FallsBack)
         with_dark.select(FRAME, FallsBack)
     assert [each.category for each in caught] == [FallbackWarning, FallbackWarning]
+
+
+@pytest.mark.parametrize("filter_", ["default", "module"])
+def test_a_fallback_is_told_for_every_frame_with_its_name_and_type(
+    with_dark: Store, tmp_path: Path, filter_: Any
+) -> None:
+    frames = [dark(tmp_path / "frames", f"frame{number}.fits", 60000.0 + number, LAMP="thar") for number in range(3)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter(filter_)
+        for frame in [*frames, {"mjd_start": 60007.5, "lamp": "thar"}]:
+            with_dark.select(frame, FallsBack)
+    said = [str(each.message) for each in caught]
+    assert len(said) == 4
+    for message, name in zip(said, [*(frame.name for frame in frames), "mjd_start 60007.5"], strict=True):
+        assert "No dark fits" in message
+        assert name in message
+
+
+def test_each_choice_is_one_line_of_the_log_and_what_is_warned_of_stands_there_too(
+    with_dark: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "koa_middleware")
+    frame = dark(tmp_path / "frames", "frame.fits", LAMP="thar")
+    with_dark.select(frame, CalibrationSelector(cal_type="dark"))
+    with pytest.warns(FallbackWarning):
+        with_dark.get_calibration(frame, FallsBack)
+    with_dark.explain(frame, CalibrationSelector(cal_type="dark"))
+    (choice, fallback, by_fallback) = [(each.levelname, each.getMessage()) for each in caplog.records]
+    assert choice == ("INFO", "dark for frame.fits: dark.fits")
+    assert fallback[0] == "WARNING"
+    assert "No dark fits frame.fits" in fallback[1]
+    assert by_fallback == ("INFO", "dark for frame.fits: dark.fits, by fallback")
+
+
+def test_a_framework_that_configures_logging_after_the_import_hears_of_the_choices(tmp_path: Path) -> None:
+    script = """
+import logging.config, sys
+from tests.conftest import DemoCalibration, record
+from koa_middleware import CalibrationSelector, CalibrationStore
+handler = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}
+logging.config.dictConfig({"version": 1, "handlers": {"h": handler}, "root": {"level": "INFO", "handlers": ["h"]}})
+with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
+    store.local_db.add(record("chosen.fits"))
+    store.select({"mjd_start": 60000.0}, CalibrationSelector(cal_type="dark"))
+"""
+    assert output_of(run_python(script, tmp_path)) == "dark for the frame of mjd_start 60000.0: chosen.fits\n"
+
+
+def test_without_any_logging_a_warning_is_told_once(tmp_path: Path) -> None:
+    script = """
+import sys
+from tests.conftest import DemoCalibration, record
+from tests.system.test_warnings import FallsBack
+from koa_middleware import CalibrationStore
+with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
+    store.local_db.add(record("chosen.fits"))
+    store.select({"mjd_start": 60000.0, "lamp": "thar"}, FallsBack)
+"""
+    process = run_python(script, tmp_path)
+    _, error = process.communicate(timeout=120)
+    assert error.count("its fallback chose chosen.fits") == 1
 
 
 @pytest.mark.parametrize(

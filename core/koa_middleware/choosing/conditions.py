@@ -180,6 +180,7 @@ class NotBad(Condition):
     """Not flagged as bad."""
 
     setting = ""
+    binds_all = True
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -200,34 +201,6 @@ class NotBad(Condition):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"its quality is {record.quality}"
-
-
-@dataclass(frozen=True)
-class Admitted(Condition):
-    """Among the candidates that a plugin's own method gives."""
-
-    selector: str
-    ids: tuple[str, ...]
-
-    setting = ""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return ("id",)
-
-    @property
-    def rule(self) -> str:
-        return "get_candidates"
-
-    @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return ()
-
-    def clause(self, columns: Columns) -> ColumnElement[bool]:
-        return columns["id"].in_(self.ids)
-
-    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"{self.selector} does not admit it"
 
 
 def _several(value: Any) -> tuple[Any, ...]:

@@ -46,9 +46,12 @@ class Criterion(ABC):
     ----------
     setting : str
         The selector's attribute that declares it; empty where it always holds.
+    binds_all : bool
+        Whether it holds also of what a plugin's own `get_candidates` admits.
     """
 
     setting: str
+    binds_all = False
 
     @classmethod
     @abstractmethod

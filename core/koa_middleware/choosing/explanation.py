@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, case, func, select, true
+from sqlalchemy import ColumnElement, case, false, func, select, true
 
 from ..display import render
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
+from .conditions import OfType
 from .criterion import Criterion
 from .limits import Finite
 from .order import in_order, order_of_equals
@@ -112,28 +114,58 @@ def offset(delta: float | None) -> str:
     return f"{abs(delta):.{1 if abs(delta) >= 1 else 3}f} d {'older' if delta < 0 else 'newer'}"
 
 
+class Programmed(NamedTuple):
+    """What a selector's own methods did with the records.
+
+    Attributes
+    ----------
+    selector : str
+        Name of its class.
+    admitted : frozenset of str or None
+        Ids of what its own `get_candidates` gave; None where it has none.
+    deciding : str or None
+        Its own method that takes one of them, or none.
+    """
+
+    selector: str
+    admitted: frozenset[str] | None = None
+    deciding: str | None = None
+
+    def admits(self, id: str) -> bool | None:
+        """Whether `get_candidates` gave the record of an id; None where there is none of its own."""
+        return None if self.admitted is None else id in self.admitted
+
+
 def explain(
     db: Database,
     plan: Plan,
     parameters: Mapping[str, Any],
-    criteria: Sequence[Criterion],
+    programmed: Programmed,
     winner: ORMCalibration | None,
     nearest: int,
 ) -> Explanation:
     """Count all records of the type by the criterion that refuses first, and tell of the `nearest` one by one."""
+    criteria: list[Criterion] = [each for each in plan.criteria if not isinstance(each, OfType)]
+    if programmed.admitted is not None:  # which may hold what the other criteria refuse
+        criteria.sort(key=lambda each: not each.binds_all)
     outcomes = [
-        _Outcome(CHOSEN, plan.columns["id"] == (None if winner is None else winner.id), _of_winner(winner)),
-        *(_Outcome(each.rule, each.refuses(plan.columns, parameters), each.reason) for each in criteria),
-        _Outcome(FARTHER, true(), lambda *_: "it fits, but another is preferred"),
+        _Outcome(CHOSEN, plan.columns["id"] == (None if winner is None else winner.id), _of_winner(winner), True),
+        *(
+            _Outcome(each.rule, each.refuses(plan.columns, parameters), each.reason, each.binds_all)
+            for each in criteria
+        ),
+        _Outcome("get_candidates", false(), lambda *_: f"{programmed.selector} does not admit it"),
+        _left(programmed, winner),
     ]
-    numbers, rows = _read(db, plan, parameters, outcomes, nearest)
+    numbers, rows = _read(db, plan, parameters, outcomes, nearest, programmed.admitted)
     build = record_builder(plan.orm_class)
     told = {}
     for *values, number in rows:
         record = build(values)
         delta = _delta(record[plan.time], parameters["time"])
-        rule, _, reason = outcomes[number]
-        told[record.id] = Candidate(record, rule, f"{offset(delta)}, {reason(record, parameters)}", delta)
+        outcome = outcomes[_settled(outcomes, number, programmed.admits(record.id))]
+        reason = f"{offset(delta)}, {outcome.reason(record, parameters)}"
+        told[record.id] = Candidate(record, outcome.rule, reason, delta)
     ordered = in_order([candidate.record for candidate in told.values()], plan.time, parameters["time"])
     candidates = [told[record.id] for record in ordered]
     candidates.sort(key=lambda candidate: candidate.rule != CHOSEN)
@@ -151,12 +183,31 @@ def explain(
     )
 
 
+def _left(programmed: Programmed, winner: ORMCalibration | None) -> _Outcome:
+    """Give the outcome of what no criterion refuses."""
+    if programmed.deciding is None or (winner is not None and not winner.is_fallback):
+        return _Outcome(FARTHER, true(), lambda *_: "it fits, but another is preferred")
+    said = f"it fits, but the {programmed.deciding} of {programmed.selector} takes none"
+    return _Outcome(programmed.deciding, true(), lambda *_: said)
+
+
+def _settled(outcomes: Sequence[_Outcome], number: int, is_admitted: bool | None) -> int:
+    """Give the outcome's number of a record, of which the criteria say `number`, after `get_candidates` had its say."""
+    last = len(outcomes) - 1
+    if is_admitted is None or outcomes[number].is_final:
+        return number
+    if is_admitted:
+        return last
+    return number if number != last else last - 1
+
+
 class _Outcome(NamedTuple):
-    """What may become of a record: the first outcome that is true of it does."""
+    """What may become of a record: the first outcome that is true of it does; a final one whoever admits it."""
 
     rule: str
     is_true: ColumnElement[bool]
     reason: Callable[[ORMCalibration, Mapping[str, Any]], str]
+    is_final: bool = False
 
 
 def _of_winner(winner: ORMCalibration | None) -> Callable[[ORMCalibration, Mapping[str, Any]], str]:
@@ -165,12 +216,17 @@ def _of_winner(winner: ORMCalibration | None) -> Callable[[ORMCalibration, Mappi
 
 
 def _read(
-    db: Database, plan: Plan, parameters: Mapping[str, Any], outcomes: Sequence[_Outcome], nearest: int
-) -> tuple[dict[int, int], list[Any]]:
+    db: Database,
+    plan: Plan,
+    parameters: Mapping[str, Any],
+    outcomes: Sequence[_Outcome],
+    nearest: int,
+    admitted: frozenset[str] | None,
+) -> tuple[Mapping[int, int], list[Any]]:
     """Read how many records have each outcome, by its number, and the rows of the nearest with theirs."""
     outcome = case(*((each.is_true, number) for number, each in enumerate(outcomes)))
-    of_type = plan.of_type.clause(plan.columns) if plan.of_type.cal_type else true()
-    time, asked, equals = plan.columns[plan.time], parameters["time"], order_of_equals(plan.columns)
+    of_type, columns = plan.of_type.clause(plan.columns), plan.columns
+    time, asked, equals = columns[plan.time], parameters["time"], order_of_equals(columns)
     neighbours = [
         select(plan.orm_class.table(), outcome).where(clause).order_by(*order).limit(nearest)
         for clause, order in (
@@ -180,10 +236,16 @@ def _read(
             (of_type & time.is_(None), equals),
         )
     ]
-    counting = select(outcome, func.count()).where(of_type).group_by(outcome)
     bound = dict(parameters)
     with db.session_manager() as session:
-        numbers = {int(number): int(count) for number, count in session.execute(counting, bound)}
+        if admitted is None:
+            counting = select(outcome, func.count()).where(of_type).group_by(outcome)
+            numbers = {int(number): int(count) for number, count in session.execute(counting, bound)}
+        else:  # more ids than a statement can hold
+            every = session.execute(select(columns["id"], outcome).where(of_type), bound)
+            numbers = Counter()
+            for (number, is_admitted), count in Counter((number, one in admitted) for one, number in every).items():
+                numbers[_settled(outcomes, number, is_admitted)] += count
         rows = [row for statement in neighbours for row in session.execute(statement, bound)]
     return numbers, rows
 

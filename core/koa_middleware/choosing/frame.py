@@ -19,6 +19,18 @@ def says_nothing(value: Any) -> bool:
     return is_wildcard(value) or is_masked(value) or bool(value != value)
 
 
+def frame_name(given: Mapping[str, Any], time: str) -> str:
+    """Give a frame as messages call it: its file's name, else its time."""
+    name = given.get("filename")
+    if not says_nothing(name):
+        return str(name)
+    for column in dict.fromkeys((time, "mjd_start", "datetime_obs")):
+        value = given.get(column)
+        if not says_nothing(value):
+            return f"the frame of {column} {value}"
+    return "the frame"
+
+
 class Frame:
     """A frame's values in normal form, and the error for one that it lacks.
 

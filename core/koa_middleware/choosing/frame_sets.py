@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError, all_in_one
+from ..exceptions import CalibrationNotFoundError, ConfigurationError, HeaderError, KoaMiddlewareError, all_in_one
 from ..instrument.frames import column_values
 from ..instrument.orm import ORMCalibration
 from .frame import says_nothing
+from .misses import told_once
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -30,12 +31,30 @@ def types_for(
         column of which the frame says nothing.
     """
     if cal_types is not None:
-        return [name.strip().lower() for name in ([cal_types] if isinstance(cal_types, str) else cal_types)]
+        return [_type_name(name) for name in ([cal_types] if isinstance(cal_types, str) else _listed(cal_types))]
     return [
         name
         for name, selector in orm_class.selectors.items()
         if not any(says_nothing(values.get(column)) for column in selector.given)
     ]
+
+
+def _listed(cal_types: Any) -> list[Any]:
+    try:
+        return list(cal_types)
+    except TypeError:
+        raise _no_types(cal_types) from None
+
+
+def _type_name(given: Any) -> str:
+    if not isinstance(given, str):
+        raise _no_types(given)
+    return given.strip().lower()
+
+
+def _no_types(given: object) -> ConfigurationError:
+    said = f"{given!r} is not the name of a cal type."
+    return ConfigurationError(said, "Give names, such as ['dark', 'flat'].", setting="cal_types")
 
 
 def choose_set(
@@ -70,12 +89,15 @@ def raise_failures(found: Mapping[str, Any]) -> None:
         By cal type, an error where there is no answer.
     """
     misses = {name: error for name, error in found.items() if isinstance(error, CalibrationNotFoundError)}
-    failures = [error for name, error in found.items() if isinstance(error, KoaMiddlewareError) and name not in misses]
+    failures = {
+        name: error for name, error in found.items() if isinstance(error, KoaMiddlewareError) and name not in misses
+    }
     if failures:
-        raise all_in_one(failures)
+        raise all_in_one([told.error.saying(told.message) for told in told_once(failures)])
     if misses:
-        first = next(iter(misses.values()))
-        raise CalibrationNotFoundError(" ".join(miss.message for miss in misses.values()), first.hint, misses=misses)
+        causes = told_once(misses)
+        said = " ".join(cause.message for cause in causes)
+        raise CalibrationNotFoundError(said, causes[0].hint, misses=misses)
 
 
 @dataclass
@@ -109,7 +131,7 @@ def wanted_for(
         Gives the best record for a frame's values and a cal type.
     """
     wanted: Wanted[R] = Wanted()
-    types = list(cal_types) if isinstance(cal_types, Iterable) and not isinstance(cal_types, str) else cal_types
+    types = cal_types if cal_types is None or isinstance(cal_types, str) else _listed(cal_types)
     for number, frame in enumerate(frames, 1):
         name = str(frame) if isinstance(frame, str | os.PathLike) else f"frame {number}"
         try:

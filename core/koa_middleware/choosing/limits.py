@@ -78,7 +78,7 @@ class Direction(Limit):
 
     @classmethod
     def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
-        if selector.direction not in DIRECTIONS:
+        if not isinstance(selector.direction, str) or selector.direction not in DIRECTIONS:
             said = f"has the direction {selector.direction!r}"
             yield Fault("direction", said, f"Use one of {', '.join(DIRECTIONS)}.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -76,6 +76,13 @@ def order_by(columns: Mapping[str, Column[Any]], time: str, asked: Any) -> tuple
 def order_of_equals(columns: Mapping[str, Column[Any]]) -> tuple[ColumnElement[Any], ...]:
     """Terms of ORDER BY for calibrations of one and the same time."""
     return tuple(tie.clause(columns, TIME, None) for tie in TIE_BREAKERS if tie.column != TIME)
+
+
+def best_of(records: Sequence[R], time: str, asked: float) -> R:
+    """Give the one of some records, each with a time, that `in_order` puts first."""
+    distances = [abs(getattr(record, time) - asked) for record in records]
+    nearest = min(distances)
+    return in_order([record for record, d in zip(records, distances, strict=True) if d == nearest], time, asked)[0]
 
 
 def in_order(records: Iterable[R], time: str, asked: float) -> list[R]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -9,20 +10,24 @@ from datetime import timedelta
 from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Protocol, Self, cast
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
-from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackWarning, warn
+from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackWarning, InvalidPluginError, logger, warn
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from .conditions import Admitted, NotBad, OfType
+from .conditions import NotBad
 from .criteria import criteria_of, faults, may_be_chosen, misdeclared
-from .criterion import Criterion, Fault, frozen
-from .explanation import Explanation, explain
+from .criterion import Fault, frozen
+from .declaration import check_class, not_usable
+from .explanation import Explanation, Programmed, explain
+from .frame import frame_name
 from .limits import Finite
-from .order import in_order
+from .misses import not_found
+from .order import best_of
+from .programmed import any_by, record_by, records_by, values_by, without_collection
 from .statement import Plan
 
 
@@ -84,6 +89,10 @@ class CalibrationSelector:
             _check(declaration)
             type(self)._sound = declaration.settings
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_class(cls, CalibrationSelector, SETTINGS)
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_plans"}
 
@@ -98,11 +107,11 @@ class CalibrationSelector:
 
     def select_best(self, input: Mapping[str, Any], candidates: Iterable[Any]) -> Any:
         """Give the nearest candidate; of equally near ones the earlier, then the newest version, then the lowest id."""
-        timed = [record for record in candidates if Finite.test(record[self.time])]
+        timed = [record for record in candidates if Finite.test(getattr(record, self.time))]
         if not timed:
             return None
         asked = self._plan(cast("type[ORMCalibration]", type(timed[0]))).time_of(input)
-        return in_order(timed, self.time, asked)[0]
+        return best_of(timed, self.time, asked)
 
     def select_fallback(self, input: Mapping[str, Any], db: Database) -> Any:  # noqa: ARG002
         """Give another record where nothing fits the rule; there is none, unless overridden."""
@@ -123,21 +132,13 @@ class CalibrationSelector:
             When nothing fits; says why the nearest candidates were refused.
         HeaderError
             When the frame lacks a value that the rule compares.
+        InvalidPluginError
+            When a method that a plugin wrote fails.
         """
-        compared = self._compared(input, db)
-        record = self._choose(compared, db)
-        if may_be_chosen(record):
-            return record
-        record = self._one("select_fallback", self.select_fallback(_normal(input, db), db))
-        if not may_be_chosen(record):
-            raise self._not_found(compared, db)
-        record.is_fallback = True
-        warn(
-            f"No {self.cal_type or 'calibration'} fits the rule of {type(self).__name__}; "
-            f"its fallback chose {record.filename}.",
-            FallbackWarning,
-        )
-        return record
+        considered = self._consider(input, db)
+        if considered.record is None:
+            raise not_found(self._explain(considered, db, nearest=3), self._deciding())
+        return considered.record
 
     def explain(self, input: Mapping[str, Any], db: Database, nearest: int = 20) -> Explanation:
         """Say why the records of the type were refused or chosen: all in counts, the `nearest` ones one by one.
@@ -147,47 +148,54 @@ class CalibrationSelector:
         HeaderError
             When the frame lacks a value that the rule compares.
         """
+        if not self._overrides("select"):
+            return self._explain(self._consider(input, db), db, nearest)
+        considered = self._choose(self._compared(input, db), db)
         try:
             winner = choose(self, input, db)
         except CalibrationNotFoundError:
             winner = None
-        return self._explain(self._compared(input, db), db, winner, nearest)
+        return self._explain(considered._replace(record=winner), db, nearest)
+
+    def _overrides(self, method: str) -> bool:
+        """Whether this selector's class has a method of its own in the place of the base's."""
+        return getattr(type(self), method) is not getattr(CalibrationSelector, method)
 
     def _compared(self, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:
-        compared: Any = self.effective_input(input, db)
-        if compared is input or isinstance(compared, Mapping | ORMCalibration):
-            return compared  # type: ignore[return-value]
-        raise self._returned("effective_input", compared, "It should return a mapping of column values.")
+        if not self.cal_type.strip():
+            said = f"{type(self).__name__} has no cal_type."
+            raise ConfigurationError(said, "Say of which type the calibration is.", setting="cal_type", variable=None)
+        return values_by(self, "effective_input", input, db)
 
-    def _candidates(self, values: Mapping[str, Any], db: Database) -> list[ORMCalibration]:
-        candidates: Any = self.get_candidates(values, db)
-        hint = "It should return a list of records."
-        if not isinstance(candidates, Iterable):
-            raise self._returned("get_candidates", candidates, hint)
-        found = list(candidates)
-        for each in found:
-            if not isinstance(each, ORMCalibration):
-                raise self._returned("get_candidates", each, hint, "among its records")
-        return found
-
-    def _one(self, method: str, record: Any) -> Any:
-        if record is None or isinstance(record, ORMCalibration):
-            return record
-        raise self._returned(method, record, "It should return a record, or None.")
-
-    def _returned(self, method: str, found: Any, hint: str, where: str = "") -> ConfigurationError:
-        return ConfigurationError(
-            f"The {method} of {type(self).__name__} returned {found!r}{where and f' {where}'}.",
-            hint,
-            setting=method,
-            variable=None,
+    def _consider(self, input: Mapping[str, Any], db: Database) -> _Considered:
+        """Choose by the rule, else by the fallback."""
+        considered = self._choose(self._compared(input, db), db)
+        if may_be_chosen(considered.record):
+            return considered
+        if not self._overrides("select_fallback"):
+            return considered._replace(record=None)
+        record = record_by(self, "select_fallback", _normal(input, db), db)
+        if record is None or not may_be_chosen(record):
+            return considered._replace(record=None)
+        record.is_fallback = True
+        warn(
+            f"No {self.cal_type} fits {frame_name(input, self.time)} by the rule of {type(self).__name__}; "
+            f"its fallback chose {record.filename}.",
+            FallbackWarning,
         )
+        return considered._replace(record=record)
 
-    def _choose(self, compared: Mapping[str, Any], db: Database) -> Any:
+    def _choose(self, compared: Mapping[str, Any], db: Database) -> _Considered:
         if self._overrides("get_candidates") or self._overrides("select_best"):
             values = _normal(compared, db)
-            candidates = [record for record in self._candidates(values, db) if may_be_chosen(record)]
-            return self._one("select_best", self.select_best(values, candidates)) if candidates else None
+            with without_collection():
+                candidates = records_by(self, "get_candidates", values, db)
+                admitted = frozenset([each.id for each in candidates]) if self._overrides("get_candidates") else None
+                fit = [each for each in candidates if NotBad.test(each.quality)]
+                del candidates
+                best = record_by(self, "select_best", values, fit) if fit else None
+                del fit
+            return _Considered(compared, best, admitted)
         prepared = self._plan(db.orm_class)
         found = _fetch(db, prepared.nearest, prepared.parameters(compared))
         if found and not may_be_chosen(found[0]):  # only in form, which an archive's statements do not see
@@ -197,37 +205,17 @@ class CalibrationSelector:
                 cal_type=self.cal_type,
                 asked=compared,
             )
-        return found[0] if found else None
+        return _Considered(compared, found[0] if found else None)
 
-    def _explain(self, compared: Mapping[str, Any], db: Database, winner: Any, nearest: int) -> Explanation:
+    def _explain(self, considered: _Considered, db: Database, nearest: int) -> Explanation:
         prepared = self._plan(db.orm_class)
-        parameters = prepared.parameters(compared)
-        criteria: list[Criterion] = [each for each in prepared.criteria if not isinstance(each, OfType)]
-        if self._overrides("get_candidates"):
-            candidates = self._candidates(_normal(compared, db), db)
-            criteria = [NotBad(), Admitted(type(self).__name__, tuple(record.id for record in candidates))]
-        return explain(db, prepared, parameters, criteria, winner, nearest)
+        parameters = prepared.parameters(considered.compared)
+        programmed = Programmed(type(self).__name__, considered.admitted, self._deciding())
+        return explain(db, prepared, parameters, programmed, considered.record, nearest)
 
-    def _not_found(self, compared: Mapping[str, Any], db: Database) -> CalibrationNotFoundError:
-        explanation = self._explain(compared, db, None, nearest=3)
-        asked = ", ".join(f"{name} {value}" for name, value in explanation.asked.items())
-        if not explanation.total:
-            found, hint = "the database holds none of that type", "Add one with koa-cal register."
-        else:
-            reasons = "; ".join(f"{refused.record.filename}: {refused.reason}" for refused in explanation.candidates)
-            found = f"of the {explanation.total} known, the nearest were refused ({reasons})"
-            hint = "koa-cal explain lists them all."
-        return CalibrationNotFoundError(
-            f"No {self.cal_type or 'calibration'} fits {asked}: {found}.",
-            hint,
-            cal_type=self.cal_type,
-            asked=explanation.asked,
-            total=explanation.total,
-            nearest=explanation.candidates,
-        )
-
-    def _overrides(self, method: str) -> bool:
-        return getattr(type(self), method) is not getattr(CalibrationSelector, method)
+    def _deciding(self) -> str | None:
+        """Name of the method of one's own that takes one of what fits, or none."""
+        return next((name for name in ("select", "select_best") if self._overrides(name)), None)
 
     def _plan(self, orm_class: type[ORMCalibration]) -> Plan:
         """Statements of this selector as it is declared now: its attributes may have changed since the last call."""
@@ -241,6 +229,24 @@ class CalibrationSelector:
         for owner in owners:
             owner._plans = {**vars(owner).get("_plans", {}), orm_class: prepared}
         return prepared[1]
+
+
+class _Considered(NamedTuple):
+    """What a selection came to.
+
+    Attributes
+    ----------
+    compared : mapping
+        The values by which the frame was compared.
+    record : ORMCalibration or None
+        The chosen one.
+    admitted : frozenset of str or None
+        Ids of what the plugin's own `get_candidates` gave; None where it has none.
+    """
+
+    compared: Mapping[str, Any]
+    record: Any
+    admitted: frozenset[str] | None = None
 
 
 #: The attributes that a selector declares.
@@ -272,14 +278,18 @@ def _check(declaration: _Declaration) -> None:
 def _prepare(orm_class: type[ORMCalibration], declaration: _Declaration) -> Plan:
     selector = declaration.selector
     for fault in faults(selector, orm_class):
-        raise _error(selector, fault)
+        raise _error(selector, fault, orm_class.instrument_name)
     return Plan(orm_class, criteria_of(selector), selector.time)
 
 
-def _error(selector: CalibrationSelector, fault: Fault) -> ConfigurationError:
-    return ConfigurationError(
-        f"{type(selector).__name__} {fault.said}.", fault.hint, setting=fault.setting, variable=None
-    )
+def _error(
+    selector: CalibrationSelector, fault: Fault, instrument: str = ""
+) -> ConfigurationError | InvalidPluginError:
+    """Give the error for a misdeclared setting: of the class its author's, of the instance its maker's."""
+    if fault.setting in vars(selector) or fault.setting not in SETTINGS:
+        said = f"{type(selector).__name__} {fault.said}."
+        return ConfigurationError(said, fault.hint, setting=fault.setting, variable=None)
+    return not_usable(type(selector), fault, instrument)
 
 
 def selector_for(orm_class: type[ORMCalibration], given: Any) -> CalibrationSelector:
@@ -316,8 +326,7 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
     CalibrationNotFoundError, HeaderError
         As in `CalibrationSelector.select`.
     """
-    programmed = type(selector).select is not CalibrationSelector.select
-    record = selector.select(_normal(values, db) if programmed else values, db)
+    record = any_by(selector, "select", _normal(values, db) if selector._overrides("select") else values, db)
     if may_be_chosen(record):
         return record
     found = "nothing" if record is None else repr(record)
@@ -329,6 +338,14 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
         cal_type=selector.cal_type,
         asked=values,
     )
+
+
+def log_choice(selector: CalibrationSelector, values: Mapping[str, Any], record: ORMCalibration) -> None:
+    """Write a line of the choice of a record for a frame's column values into the log."""
+    log = logger()
+    if log.isEnabledFor(logging.INFO):
+        how = ", by fallback" if record.is_fallback else ""
+        log.info("%s for %s: %s%s", record.cal_type, frame_name(values, selector.time), record.filename, how)
 
 
 def _normal(input: Mapping[str, Any], db: Database) -> dict[str, Any]:

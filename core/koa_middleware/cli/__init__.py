@@ -41,10 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _give_up_stdout()
         return 1
-    except (KoaMiddlewareError, OSError) as error:
+    except KoaMiddlewareError as error:
         report(error, debug=options.debug)
         _give_up_stdout()
         return 2 if isinstance(error, _USAGE) else 1
+    except OSError as error:
+        place = "The output cannot be written" if error.filename is None else error.filename
+        report(OSError(f"{place}: {error.strerror or error}."), debug=options.debug)
+        _give_up_stdout()
+        return 1
     except KeyboardInterrupt:
         say("interrupted")
         return 130

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import KoaMiddlewareError
 from .arguments import add_column_values, add_instrument, add_json, add_types
@@ -31,35 +31,50 @@ def run(options: Namespace) -> int:
     """Print the best calibration of each type for a frame."""
     with open_for(options, [options.frame]) as store:
         values = frame_values(store, options.frame, options.overrides)
-        found = choose(store, values, options.types, download=not options.no_download)
+        choices = choose(store, values, options.types, download=not options.no_download)
         instrument, selectors = store.orm_class.instrument_name, store.orm_class.selectors
     if options.json:
-        print_json({"frame": options.frame, "instrument": instrument, "calibrations": found})
+        print_json({"frame": options.frame, "instrument": instrument, "calibrations": choices.found})
     else:
-        print_choices(options.frame, found)
-    for cal_type in [] if options.types else [name for name in selectors if name not in found]:
+        print_choices(options.frame, choices)
+    for cal_type in [] if options.types else [name for name in selectors if name not in choices.found]:
         needed = " ".join(f"--set {name}=..." for name in selectors[cal_type].given)
         say(f"{cal_type} is left out; ask for it with --type {cal_type} {needed}")
-    return 1 if any("error" in answer for answer in found.values()) else 0
+    return 1 if choices.errors else 0
 
 
-def choose(
-    store: CalibrationStore[Any], values: dict[str, Any], types: list[str] | None, *, download: bool
-) -> dict[str, dict[str, Any]]:
-    """Give, by type, the chosen calibration or the error, as plain data."""
+class Choices(NamedTuple):
+    """What was chosen for a frame.
+
+    Attributes
+    ----------
+    found : dict
+        By type, the calibration or the error as plain data.
+    errors : dict
+        By type, the errors among them.
+    """
+
+    found: dict[str, dict[str, Any]]
+    errors: dict[str, KoaMiddlewareError]
+
+
+def choose(store: CalibrationStore[Any], values: dict[str, Any], types: list[str] | None, *, download: bool) -> Choices:
+    """Choose the calibrations of a frame, and bring their files."""
     from ..choosing.frame_sets import choose_set, types_for
 
     answers = choose_set(values, types_for(store.orm_class, values, types), store.select)
     records = [answer for answer in answers.values() if not isinstance(answer, KoaMiddlewareError)]
     failed = store.prefetch(records=records).failed if download else {}
     found: dict[str, dict[str, Any]] = {}
+    errors: dict[str, KoaMiddlewareError] = {}
     for cal_type, answer in answers.items():
         if isinstance(answer, KoaMiddlewareError):
-            found[cal_type] = _as_error(answer)
+            errors[cal_type], found[cal_type] = answer, _as_error(answer)
             continue
         named = {"id": answer.id, "filename": answer.filename, "cal_version": answer.cal_version}
         if answer.filename in failed:
-            found[cal_type] = {**_as_error(failed[answer.filename]), **named}
+            errors[cal_type] = failed[answer.filename]
+            found[cal_type] = {**_as_error(errors[cal_type]), **named}
         else:
             time = store.orm_class.selectors[cal_type].time
             found[cal_type] = {
@@ -68,16 +83,17 @@ def choose(
                 "delta_days": answer[time] - float(store.orm_class.normalise(values)[time]),
                 "is_fallback": answer.is_fallback,
             }
-    return found
+    return Choices(found, errors)
 
 
 def _as_error(error: KoaMiddlewareError) -> dict[str, Any]:
     return {"error": type(error).__name__, "message": str(error)}
 
 
-def print_choices(frame: str, found: dict[str, dict[str, Any]]) -> None:
-    """Print what `choose` gave: a table of what was found, then a line for each miss."""
+def print_choices(frame: str, choices: Choices) -> None:
+    """Print what `choose` gave: a table of what was found, then a line for each cause of a miss."""
     from ..choosing.explanation import offset
+    from ..choosing.misses import told_once
 
     rows = [
         (
@@ -85,11 +101,12 @@ def print_choices(frame: str, found: dict[str, dict[str, Any]]) -> None:
             offset(answer["delta_days"]) + (", by fallback" if answer["is_fallback"] else ""),
             f"{answer['id']}\n{answer['path']}",
         )
-        for cal_type, answer in found.items()
-        if "error" not in answer
+        for cal_type, answer in choices.found.items()
+        if cal_type not in choices.errors
     ]
     if rows:
         print_table(("type", "age", "id and path"), rows, title=f"calibrations for {frame}")
-    for cal_type, answer in found.items():
-        if "error" in answer:
-            say(f"{cal_type}: {answer['message']}")
+    for told in told_once(choices.errors):
+        names = ", ".join(told.cal_types)
+        said = f"{told.message} {told.hint}"
+        say(said if len(told.cal_types) > 1 and names in said else f"{names}: {said}")

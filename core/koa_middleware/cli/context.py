@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..exceptions import ConfigurationError, HeaderError
 
@@ -16,9 +18,22 @@ if TYPE_CHECKING:
 
 def open_for(options: Namespace, files: Iterable[str] = ()) -> CalibrationStore[Any]:
     """Open the store of the command's instrument."""
-    from ..opening import open_store
+    from ..store import CalibrationStore
 
-    return open_store(choose_instrument(options.instrument, files).name)
+    return CalibrationStore(choose_instrument(options.instrument, files).ORM)
+
+
+def what_plugins_print_on_stderr() -> redirect_stdout[TextIO]:
+    """Give a context in which what a plugin prints goes to stderr, since results go to stdout."""
+    return redirect_stdout(sys.stderr)
+
+
+def load_plugin(name: str) -> InstrumentPlugin:
+    """Load a plugin."""
+    from ..plugins import get_plugin
+
+    with what_plugins_print_on_stderr():
+        return get_plugin(name)
 
 
 def choose_instrument(name: str | None, files: Iterable[str] = ()) -> InstrumentPlugin:
@@ -31,14 +46,14 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
     UnknownInstrumentError, InvalidPluginError
         When the decided one is not installed or cannot be used.
     """
-    from ..plugins import available_instruments, get_plugin
+    from ..plugins import available_instruments
 
     named = name or next(filter(None, map(instrument_in_header, files)), None)
     if named:
-        return get_plugin(named)
+        return load_plugin(named)
     installed = available_instruments()
     if len(installed) == 1:
-        return get_plugin(installed[0])
+        return load_plugin(installed[0])
     raise ConfigurationError(
         f"No instrument is named, and {len(installed)} are installed: {', '.join(installed)}."
         if installed

@@ -102,9 +102,9 @@ def _register_and_choose(
         for frame in frames:
             print_text("")
             values = frame_values(store, str(frame), [])
-            found = choose(store, values, None, download=True)
-            print_choices(str(frame), found)
-            answered = [cal_type for cal_type, answer in found.items() if "error" not in answer]
+            choices = choose(store, values, None, download=True)
+            print_choices(str(frame), choices)
+            answered = [cal_type for cal_type in choices.found if cal_type not in choices.errors]
             for cal_type in answered[:1]:
                 print_text("")
                 print_wrapped(store.explain(values, cal_type, nearest=8).to_text(terminal_width()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import add_instrument, add_json
 from .context import open_for
+from .messages import say
 from .output import print_conflicts, print_json, print_table, print_wrapped, size
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print what the store holds."""
+    from ..database.older import of_older_table
     from ..remote.bookmark import is_partial, last_noticed
     from ..remote.servers import without_password
     from ..remote.staleness import PARTIAL
@@ -45,7 +47,7 @@ def run(options: Namespace) -> int:
             "last_sync": store.last_sync,
             "offline": store.settings.offline,
         }
-        conflicts, noticed = store.conflicts(), last_noticed(store.local_db)
+        conflicts, older, noticed = store.conflicts(), of_older_table(store.local_db), last_noticed(store.local_db)
         if is_partial(store.local_db):
             noticed.append(PARTIAL)
     if options.json:
@@ -61,6 +63,8 @@ def run(options: Namespace) -> int:
         for sentence in noticed:
             print_wrapped(sentence)
         print_conflicts(conflicts)
+    if older:
+        say(older)
     return 0
 
 

@@ -22,6 +22,7 @@ from ..exceptions import (
 )
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
+from .hints import hint
 from .kept_apart import Conflict, select_conflict, select_conflicts
 from .schema import is_up_to_date, upgrade
 from .sqlite import BUSY_TIMEOUT, ReadConnections, sqlite_engine
@@ -114,7 +115,7 @@ class LocalDatabase(CalibrationDatabase[R]):
     def conflicts(self, id: str | None = None) -> list[Conflict]:
         """Rows of the archive that are kept apart, by file name; or the one of an id."""
         statement = select_conflicts(self.orm_class) if id is None else select_conflict(self.orm_class)
-        return list(map(Conflict._make, sorted(self.rows(statement, {} if id is None else {"id": id}))))
+        return list(map(Conflict._make, sorted(self.rows(statement, {} if id is None else {"id": asked_name(id)}))))
 
     def find(self, id_or_filename: str) -> R:
         """Record of an id, also of one that is kept apart, or of a file name.
@@ -146,7 +147,8 @@ class LocalDatabase(CalibrationDatabase[R]):
             if column not in self.orm_class.metadata.tables[table].c:
                 return self._needs_unknown(table, column)
         reason = str(cause)
-        return CacheError(f"The database {self.path} cannot be used: {reason}.", _hint(reason), path=self.path)
+        said = hint(reason, self.path, BUSY_TIMEOUT)
+        return CacheError(f"The database {self.path} cannot be used: {reason}.", said, path=self.path)
 
     def _needs_unknown(self, table: str, column: str) -> SchemaMismatchError:
         return SchemaMismatchError(
@@ -162,20 +164,6 @@ class LocalDatabase(CalibrationDatabase[R]):
         """Close all connections."""
         self._readers.close()
         super().close()
-
-
-def _hint(reason: str) -> str:
-    if "locked" in reason:
-        return f"Another process has been writing for more than {BUSY_TIMEOUT:.0f} s; try again when it is done."
-    if "constraint failed" in reason:
-        return "The database refuses these values; nothing was changed."
-    if "full" in reason:
-        return "Free some space; nothing was changed."
-    if "readonly" in reason or "unable to open" in reason:
-        return "Check the permissions of the file and its folder."
-    if "malformed" in reason or "not a database" in reason or "no such table" in reason:
-        return "The file is damaged; move it aside, and the next store makes a new one for sync and register to fill."
-    return "Check the disk and the folder; nothing was changed."
 
 
 @lru_cache(maxsize=512)

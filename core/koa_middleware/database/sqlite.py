@@ -2,21 +2,26 @@
 
 The file is in SQLite's rollback-journal mode, which works on network file systems, where the write-ahead log
 does not (sqlite.org/wal.html). A writer begins with BEGIN IMMEDIATE: it waits for its turn, then cannot fail
-half-way for another writer. A reader takes no lock that outlives its statement.
+half-way for another writer. A reader takes no lock that outlives its statement; a session begins to write at its first
+statement that does.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
+import weakref
 from collections import deque
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.engine import URL
+
+from .driver import HELD_BY_WRITER, GuardedConnection, GuardedCursor
 
 #: Gives an identifier as SQL text.
 quote = dialect().identifier_preparer.quote_identifier
@@ -26,6 +31,23 @@ BUSY_TIMEOUT = 60.0
 
 _STEP_MS = 250
 
+#: Statements that need a transaction; a SELECT may stand behind WITH too, and then takes one in vain.
+_WRITES = re.compile(
+    r"\s*(INSERT|UPDATE|DELETE|REPLACE|CREATE|ALTER|DROP|REINDEX|SAVEPOINT|WITH\b.*\b(INSERT|UPDATE|DELETE)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _renew_pools() -> None:
+    """Give each engine a new pool in a child: another thread may have held the old one's lock at the fork."""
+    for engine in list(_engines):
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_renew_pools)
+
 
 def sqlite_engine(path: Path) -> Engine:
     """Engine of an SQLite file.
@@ -33,28 +55,23 @@ def sqlite_engine(path: Path) -> Engine:
     The driver opens no transactions by itself; the execution option ``sqlite_begin`` says how one begins. Without
     it there is none, so that a reader holds no lock.
     """
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)), connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT}
-    )
+    arguments = {"isolation_level": None, "timeout": BUSY_TIMEOUT, "factory": GuardedConnection}
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args=arguments)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        mode = connection.get_execution_options().get("sqlite_begin")
-        if mode == "IMMEDIATE":
-            _begin_when_free(connection)
-        elif mode:
-            connection.exec_driver_sql(f"BEGIN {mode}")
+        if connection.get_execution_options().get("sqlite_begin") == "IMMEDIATE":
+            _begin_when_free(_driver_connection(connection))
 
-    @event.listens_for(engine, "connect")
-    def remember_process(_: Any, record: Any) -> None:
-        record.info["pid"] = os.getpid()
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin_to_write(
+        connection: Connection, cursor: GuardedCursor, statement: str, _parameters: Any, _context: Any, _many: bool
+    ) -> None:
+        is_session = connection.get_execution_options().get("sqlite_begin") == "DEFERRED"
+        if is_session and not cursor.connection.in_transaction and _WRITES.match(statement):
+            _begin_when_free(cursor.connection)
 
-    @event.listens_for(engine, "checkout")
-    def refuse_after_fork(_: Any, record: Any, proxy: Any) -> None:
-        if record.info["pid"] != os.getpid():
-            record.dbapi_connection = proxy.dbapi_connection = None
-            raise exc.DisconnectionError("an SQLite connection must not cross a fork")
-
+    _engines.add(engine)
     return engine
 
 
@@ -99,17 +116,21 @@ class ReadConnections:
         return self._idle_by_process.setdefault(os.getpid(), deque())
 
 
-def _begin_when_free(connection: Connection) -> None:
+def _driver_connection(connection: Connection) -> GuardedConnection:
+    return cast(GuardedConnection, connection.connection.driver_connection)
+
+
+def _begin_when_free(connection: GuardedConnection) -> None:
     """Begin to write when no other process does; waits in short steps, between which Ctrl-C is heard."""
     deadline = time.monotonic() + BUSY_TIMEOUT
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {_STEP_MS}")
+    connection.execute(f"PRAGMA busy_timeout = {_STEP_MS}")
     try:
         while True:
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                connection.begin_immediate()
                 return
-            except exc.OperationalError as error:
-                if "locked" not in str(error.orig) or time.monotonic() > deadline:
+            except sqlite3.OperationalError as error:
+                if str(error) != HELD_BY_WRITER or time.monotonic() > deadline:
                     raise
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")
+        connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")

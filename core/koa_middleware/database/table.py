@@ -25,6 +25,7 @@ from ..exceptions import (
     CalibrationNotFoundError,
     DuplicateCalibrationError,
 )
+from ..given import check_count, records_of
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, check_names
 from ..instrument.times import now_iso
@@ -98,7 +99,7 @@ class CalibrationDatabase(Generic[R]):
         HeaderError, UnsafeFilenameError
             When a record lacks a needed value or holds an unusable one.
         """
-        batch: list[R] = [records] if isinstance(records, self.orm_class) else list(records)  # type: ignore[arg-type]
+        batch = records_of(records)
         given = [record.to_dict() for record in batch]
         rows = [self.orm_class.complete_row(values, f"the record {values['filename']}") for values in given]
         with self.begin() as connection:
@@ -122,14 +123,16 @@ class CalibrationDatabase(Generic[R]):
             if not _is_of_a_taken_value(error):
                 raise
             taken = self._taken(connection, rows)
+            if taken is None:  # another rule of the table
+                raise
             raise DuplicateCalibrationError(
                 f"{taken} is already in {self.name}.",
-                "Nothing was added; rename it, or register it as a new version.",
+                "Nothing was added; give it an id and a file name that are free.",
                 filename=taken,
                 existing=taken,
             ) from error
 
-    def _taken(self, connection: Connection, rows: list[dict[str, Any]]) -> str:
+    def _taken(self, connection: Connection, rows: list[dict[str, Any]]) -> str | None:
         table = self.orm_class.table()
         seen: set[str] = set()
         for row in rows:
@@ -141,7 +144,7 @@ class CalibrationDatabase(Generic[R]):
             ):
                 return str(row["filename"])
             seen.update((row["id"], row["filename"]))
-        return str(rows[0]["filename"])
+        return None
 
     def query(
         self,
@@ -173,6 +176,7 @@ class CalibrationDatabase(Generic[R]):
         time, id_ = self.orm_class.table().c.datetime_obs, self.orm_class.table().c.id
         if newest is None:
             return self.fetch(statement.order_by(time, id_), {})
+        check_count("newest", newest)
         return self.fetch(statement.order_by(time.desc(), id_.desc()).limit(newest), {})[::-1]
 
     def count(
@@ -257,7 +261,12 @@ class CalibrationDatabase(Generic[R]):
 
 
 def asked_name(given: object) -> str:
-    """Give an id or file name that is asked for as text that every database takes; what is none finds nothing."""
+    """Give an id or file name that is asked for as text that every database takes; what is none finds nothing.
+
+    A record stands for its id, bytes for their text.
+    """
+    given = given.id if isinstance(given, ORMCalibration) else given
+    given = given.decode("utf-8", "backslashreplace") if isinstance(given, bytes) else given
     return str(given).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 

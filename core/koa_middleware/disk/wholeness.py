@@ -14,6 +14,9 @@ from ..exceptions import SourceFileError
 from .fits import is_fits_name, read_header, reading_fits
 from .reading import check_readable
 
+#: As many as a file's position can tell.
+_MOST_BYTES = 2**63
+
 
 def check_whole(path: Path) -> None:
     """Check that a file is complete, as far as its kind lets one know.
@@ -41,7 +44,9 @@ def check_whole(path: Path) -> None:
                 _length(stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _damaged(path, f"its compressed data are damaged or cut short ({error})") from error
-    except ValueError as error:
+    except RecursionError as error:
+        raise _damaged(path, "it is nested too deep to be read") from error
+    except (ValueError, csv.Error) as error:
         raise _damaged(path, f"its content does not match its name ({error})") from error
 
 
@@ -95,6 +100,8 @@ def _end_of_unit(stream: gzip.GzipFile | IO[bytes], start: int) -> int:
     data = bits // 8 * (int(header.get("PCOUNT", 0)) + math.prod(sizes)) if axes else 0
     if min(sizes, default=0) < 0 or data < 0:
         raise ValueError("an axis has a negative length")
+    if data >= _MOST_BYTES:
+        raise ValueError("its axes are longer than any file can be")
     return stream.tell() + -(-data // 2880) * 2880
 
 

@@ -11,6 +11,8 @@ from ..exceptions import ConfigurationError, DownloadError
 
 HIDDEN = "***"
 _SETTING = {"setting": "calibration_url", "variable": "KOA_CALIBRATION_URL"}
+_ESCAPED = "In a user or password write @ as %40, / as %2F, # as %23, ? as %3F"
+_SHORTEST_SECRET = 4  #: shorter ones stand by chance in any text
 _QUOTED_SCHEMES = {"http", "https", "file"}
 
 
@@ -42,14 +44,16 @@ class Address:
     def __init__(self, url: str) -> None:
         try:
             fields = [name for name in _fields(url) if name is not None]
-            scheme, netloc, path, query, _ = urlsplit(url)
+            scheme, netloc, path, query, fragment = urlsplit(url)
             _ = urlsplit(url).port  # or an error
-        except ValueError as error:
-            raise _unusable(url, f"cannot be read ({error})") from None
+        except ValueError:  # whose text may hold a part of the password
+            raise _unusable(f"cannot be read as a URL. {_ESCAPED}") from None
         if not scheme or (not netloc and scheme != "file"):
-            raise _unusable(url, "is not a URL")
+            raise _unusable("is not a URL")
+        if scheme != "file" and (fragment or _may_be_a_password(scheme, netloc, path + query)):
+            raise _unusable(f"has an @ or a # after its host. {_ESCAPED}")
         if "{" in netloc or not all(name.isidentifier() for name in fields):
-            raise _unusable(url, "has a placeholder that is not a column's name, or not in the path or the query")
+            raise _unusable("has a placeholder that is not a column's name, or not in the path or the query")
         login, _, host = netloc.rpartition("@")
         user, _, password = login.partition(":")
         self.login = (unquote(user), unquote(password)) if login else None
@@ -58,15 +62,20 @@ class Address:
             path = path.replace("{", "{{").replace("}", "}}").rstrip("/") + "/{filename}"
         self.template = urlunsplit((self.scheme, host, path, query, ""))
         if self.scheme == "file" and host not in {"", "localhost"}:
-            raise _unusable(url, "names another host, which a file URL cannot reach")
+            raise _unusable("names another host, which a file URL cannot reach")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({hide_secrets(self.template)!r})"
 
     def secrets(self) -> set[str]:
-        """Return what must not be shown: the password, and the fixed values of the query."""
+        """Return what must not be shown: the password, and the fixed values of the query.
+
+        What stands in the host or the path too is left out: its place would tell what it is.
+        """
+        shown = hide_secrets(self.template)
         fixed = {value for _, value in parse_qsl(urlsplit(self.template).query) if "{" not in value}
-        return fixed | ({self.login[1]} if self.login else set())
+        secrets = fixed | ({self.login[1]} if self.login else set())
+        return {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET and secret not in shown}
 
     def fill(self, values: Mapping[str, object]) -> str:
         """Address of the file of a record with these values.
@@ -122,9 +131,15 @@ def _fields(url: str) -> list[str | None]:
     return fields
 
 
-def _unusable(url: str, why: str) -> ConfigurationError:
+def _may_be_a_password(scheme: str, netloc: str, rest: str) -> bool:
+    """Whether what follows the host may be the end of a login that holds a ``/``, ``?`` or ``#``."""
+    return "@" in rest and (scheme in {"http", "https"} or ":" in netloc)
+
+
+def _unusable(why: str) -> ConfigurationError:
+    """Give the error; the URL is not repeated, since a password may stand in it wherever it is cut."""
     return ConfigurationError(
-        f"The calibration URL {hide_secrets(url)} {why}.",
+        f"The calibration URL {why.rstrip('.')}.",
         "Give a base such as https://host/folder or file:///folder, or a template such as"
         " https://host/folder/{filename}.",
         **_SETTING,

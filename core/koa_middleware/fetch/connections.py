@@ -78,14 +78,17 @@ class Connections:
     def __init__(self, access: Access, timeout_s: tuple[float, float]) -> None:
         self._access = access
         self._timeout = urllib3.Timeout(connect=timeout_s[0], read=timeout_s[1])
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}  # by process: one that came over a fork may be held for ever
         self._adapter: _Adapter | None = None
         self._doors: dict[str, _Door] = {}
         self._owner = 0
 
+    def _lock(self) -> threading.Lock:
+        return self._locks.setdefault(os.getpid(), threading.Lock())
+
     def close(self) -> None:
         """Close all; the next request opens new ones."""
-        with self._lock:
+        with self._lock():
             if self._adapter is not None:
                 self._adapter.close()
                 self._adapter = None
@@ -119,11 +122,11 @@ class Connections:
                 return Answer(response, url, sent)
             response.read(HEAD, decode_content=False)  # a connection whose answer was read to its end is kept
             response.close()
-            url = urljoin(url, requote_uri(target))
+            url = _redirected(url, target)
         raise requests.TooManyRedirects(f"it redirects more than {_MOST_REDIRECTS} times")
 
     def _door(self, server: str) -> _Door:
-        with self._lock:
+        with self._lock():
             if self._adapter is None or self._owner != os.getpid():
                 self._adapter, self._owner = _Adapter(pool_maxsize=32), os.getpid()
                 self._doors.clear()
@@ -131,6 +134,22 @@ class Connections:
             if server not in self._doors:
                 self._doors[server] = self._adapter.door(server)
             return self._doors[server]
+
+
+def _redirected(url: str, target: str) -> str:
+    """Give the address that a redirect leads to.
+
+    Raises
+    ------
+    requests.RequestException
+        When it is none.
+    """
+    try:
+        there = urljoin(url, requote_uri(target))
+        _ = urlsplit(there).port  # or an error
+    except ValueError as error:
+        raise requests.exceptions.InvalidURL(f"it redirects to what is no address: {error}") from error
+    return there
 
 
 class _Adapter(HTTPAdapter):

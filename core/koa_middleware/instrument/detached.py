@@ -28,7 +28,8 @@ def _builder(orm_class: type[ORMCalibration], raw: bool) -> Callable[[Sequence[A
     configure_mappers()
     manager = manager_of_class(orm_class)
     names, key = orm_class.column_names(), orm_class.table().primary_key.columns.keys()
-    identity = manager.mapper.identity_key_from_primary_key
+    mapped, _, token = manager.mapper.identity_key_from_primary_key(("",) * len(key))
+    places = [names.index(name) for name in key]
     dialect = sqlite_dialect()
     found = ((c.key, c.type.dialect_impl(dialect).result_processor(dialect, None)) for c in orm_class.table().c)
     processors = [(name, process) for name, process in found if raw and process is not None]
@@ -40,7 +41,7 @@ def _builder(orm_class: type[ORMCalibration], raw: bool) -> Callable[[Sequence[A
         for name, process in processors:
             state[name] = process(state[name])
         # A complete new record needs no more of what `make_transient_to_detached` does for each attribute.
-        instance_state(record).key = identity(tuple(state[name] for name in key))
+        instance_state(record).key = mapped, tuple([row[place] for place in places]), token
         return record
 
     return build

@@ -15,13 +15,14 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, MetaData, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, registry
 from sqlalchemy.types import TypeEngine
 
 from ..disk.fits import is_fits_name
 from ..disk.names import check_filename
-from ..exceptions import HeaderError, InvalidPluginError
+from ..exceptions import HeaderError
+from .declaration import check_body, check_table, mapping, settle_indexes
 from .headers import headers_of, open_headers
 from .times import iso_from_mjd, mjd_from_iso
 from .values import ORIGIN_WORDS, default_value, normal_form
@@ -112,33 +113,18 @@ class ORMCalibration(DeclarativeBase):
         return f"{cls.instrument_name}_calibrations"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        if not cls.__dict__.get("__abstract__"):
-            name = getattr(cls, "instrument_name", None)
-            if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
-                raise InvalidPluginError(
-                    f"The class {cls.__name__} has the instrument_name {name!r}.",
-                    "Set it to lower-case letters, digits and underscores, beginning with a letter.",
-                    instrument=str(name),
-                    distribution="",
-                )
-            for setting in ("cal_types", "version_family"):
-                if isinstance(found := getattr(cls, setting), str):
-                    raise InvalidPluginError(
-                        f"The class {cls.__name__} has text as its {setting}.",
-                        f"Write ({found!r},), with the comma that makes it a tuple.",
-                        instrument=str(name),
-                        distribution="",
-                    )
-            # A registry for each class, so that each database file holds one instrument's tables and two classes
-            # of one name don't meet. SQLAlchemy reads it from this name when it maps a subclass.
-            cls.metadata = MetaData(naming_convention=_NAMES)
-            cls._sa_registry = registry(metadata=cls.metadata)
-        super().__init_subclass__(**kwargs)
-        if not cls.__dict__.get("__abstract__"):
-            columns = cls.table().c
-            Index(None, columns.cal_type, columns.mjd_start)
-            Index(None, columns.datetime_obs, columns.id)
-            _check_columns(cls)
+        if cls.__dict__.get("__abstract__"):
+            super().__init_subclass__(**kwargs)
+            return
+        check_body(cls, ORMCalibration)
+        # A registry for each class, so that each database file holds one instrument's tables and two classes
+        # of one name don't meet. SQLAlchemy reads it from this name when it maps a subclass.
+        cls.metadata = MetaData(naming_convention=_NAMES)
+        cls._sa_registry = registry(metadata=cls.metadata)
+        with mapping(cls):
+            super().__init_subclass__(**kwargs)
+        settle_indexes(cls.table(), ("cal_type", "mjd_start"), ("datetime_obs", "id"))
+        check_table(cls, ORMCalibration)
 
     def __init__(self, **values: Any) -> None:
         check_names(type(self), values, type(self).__name__)
@@ -345,17 +331,6 @@ def check_names(orm_class: type[ORMCalibration], names: Iterable[str], source: s
             column=unknown[0],
             keywords=(),
             source=source,
-        )
-
-
-def _check_columns(cls: type[ORMCalibration]) -> None:
-    unknown = [name for name in cls.version_family if name not in cls.table().c]
-    if unknown:
-        raise InvalidPluginError(
-            f"version_family of {cls.__name__} names {', '.join(unknown)}, which is no column.",
-            "Name columns of the class.",
-            instrument=cls.instrument_name,
-            distribution="",
         )
 
 

@@ -22,6 +22,8 @@ from ..choosing.statement import Plan
 from ..instrument.orm import COMMON_COLUMNS
 from ..plugins import installed_plugins
 
+#: Orders of the indexes in which plans are read, besides one and its reverse.
+
 
 class PluginContract:
     """Subclass this in a plugin's tests and set `plugin`."""

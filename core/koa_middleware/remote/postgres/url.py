@@ -31,8 +31,8 @@ def postgresql_url(text: str) -> URL:
         url = None if "\0" in unquote(text) else _with_hosts(text)
     except (exc.ArgumentError, ValueError):
         url = None
-    # An "@" in the host is the rest of a password that was not percent-encoded.
-    if url is None or url.get_backend_name() not in SCHEMES or "@" in (url.host or ""):
+    # An "@" in the host or the database is the rest of a password that was not percent-encoded.
+    if url is None or url.get_backend_name() not in SCHEMES or "@" in f"{url.host}{url.database}":
         raise unusable_url()
     password = url.query.get("password")
     return url.set(password=str(password)).difference_update_query(["password"]) if password else url

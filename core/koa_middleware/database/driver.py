@@ -1,0 +1,231 @@
+"""The driver's connection to an SQLite file, made safe for threads that fork and for readers that take their time.
+
+- A fork while another thread is inside SQLite would leave SQLite's locks held for ever in the child. So a fork waits
+  until no other thread is inside; where that takes too long, the child gets an error in the place of a connection.
+- A connection that came over a fork is neither used nor closed: closing it could roll back the parent's transaction.
+- Rows that are read outside of a transaction are fetched at once, so that no lock lasts longer than the statement.
+- A lock's error tells a reader from a writer, and one's own thread from others.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
+from typing import Any, Self
+
+#: Seconds that a fork waits for threads to leave SQLite.
+FORK_PATIENCE = 5.0
+
+FORKED = "this process was forked while another thread was inside SQLite"
+HELD_HERE = "this thread itself is writing to it"
+HELD_BY_READER = "database is locked by others who read"
+HELD_BY_WRITER = "database is locked by another writer"
+
+
+class _Gate:
+    """Counts the threads that are inside SQLite, and keeps others out while a process forks.
+
+    Each thread touches its own count alone, so that entering takes no lock.
+    """
+
+    def __init__(self) -> None:
+        self._inside: dict[int, int] = {}
+        self._one_fork = threading.Lock()
+        self._forking = False
+        self.is_poisoned = False
+
+    def __enter__(self) -> None:
+        me = get_ident()
+        depth = self._inside.get(me, 0)
+        self._inside[me] = depth + 1
+        while self._forking and not depth:
+            self._inside[me] = 0
+            time.sleep(0.001)
+            self._inside[me] = 1
+
+    def __exit__(self, *_: object) -> None:
+        me = get_ident()
+        self._inside[me] -= 1
+        if not self._inside[me]:
+            del self._inside[me]
+
+    def before_fork(self) -> None:
+        """Wait until no other thread is inside."""
+        self._one_fork.acquire()
+        self._forking = True
+        deadline = time.monotonic() + FORK_PATIENCE
+        while self._others_inside() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    def after_fork_in_parent(self) -> None:
+        """Let threads in again."""
+        self._forking = False
+        self._one_fork.release()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew, and leave all connections alone that came with the fork."""
+        self.is_poisoned = self.is_poisoned or self._others_inside()
+        self._inside.clear()
+        self._forking = False
+        self._one_fork = threading.Lock()
+        import ctypes  # here, since it takes long to import and forks are rare
+
+        for connection in list(_connections):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # or Python would close it at its end
+        _connections.clear()
+
+    def _others_inside(self) -> bool:
+        me = get_ident()
+        return any(depth for thread, depth in list(self._inside.items()) if thread != me)
+
+
+_gate = _Gate()
+_connections: weakref.WeakSet[GuardedConnection] = weakref.WeakSet()
+os.register_at_fork(
+    before=_gate.before_fork,
+    after_in_parent=_gate.after_fork_in_parent,
+    after_in_child=_gate.after_fork_in_child,
+)
+
+
+class GuardedConnection(sqlite3.Connection):
+    """A connection as the module describes; given to `sqlite3.connect` as its factory."""
+
+    def __init__(self, database: str, *arguments: Any, **settings: Any) -> None:
+        if _gate.is_poisoned:
+            raise sqlite3.OperationalError(FORKED)
+        self._database, self._process, self._writer = str(database), os.getpid(), 0
+        with _gate:
+            super().__init__(database, *arguments, **settings)
+        _connections.add(self)
+
+    def cursor(self, factory: Any = None) -> Any:
+        """Give a cursor."""
+        return super().cursor(factory or GuardedCursor)
+
+    def execute(self, *arguments: Any) -> Any:
+        """Execute a statement with a cursor of its own, which the driver would make without asking `cursor`."""
+        return GuardedCursor(self).execute(*arguments)
+
+    def begin_immediate(self) -> None:
+        """Begin a transaction that writes.
+
+        Raises
+        ------
+        sqlite3.OperationalError
+            When it is another's turn, or this thread writes through another connection, for which it would wait for
+            ever.
+        """
+        me = get_ident()
+        for other in list(_connections):
+            if other is not self and other._writer == me and other._database == self._database and other.in_transaction:
+                raise sqlite3.OperationalError(HELD_HERE)
+        self.execute("BEGIN IMMEDIATE")
+        self._writer = me
+
+    def commit(self) -> None:
+        """Commit."""
+        self.check_process()
+        with _gate, self.telling_reader_from_writer():
+            super().commit()
+
+    def rollback(self) -> None:
+        """Roll back; of a connection that came over a fork, do nothing."""
+        if self._process == os.getpid():
+            with _gate:
+                super().rollback()
+
+    def close(self) -> None:
+        """Close; of a connection that came over a fork, do nothing."""
+        if self._process == os.getpid():
+            with _gate:
+                super().close()
+
+    def check_process(self) -> None:
+        """Check that it did not come over a fork.
+
+        Raises
+        ------
+        sqlite3.ProgrammingError
+        """
+        if self._process != os.getpid():
+            raise sqlite3.ProgrammingError("the connection belongs to the process that forked this one")
+
+    @contextmanager
+    def telling_reader_from_writer(self) -> Iterator[None]:
+        """Say of a lock whose it is: only who writes already waits for readers."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if str(error) != "database is locked":
+                raise
+            raise sqlite3.OperationalError(HELD_BY_READER if self.in_transaction else HELD_BY_WRITER) from error
+
+
+class GuardedCursor(sqlite3.Cursor):
+    """A cursor that has fetched its rows when it has executed, but in a transaction."""
+
+    connection: GuardedConnection
+    _fetched: deque[Any] | None = None
+
+    def execute(self, *arguments: Any) -> Self:
+        """Execute a statement."""
+        connection = self.connection
+        if connection._process != os.getpid():
+            connection.check_process()
+        self._fetched = None
+        try:
+            with _gate:
+                super().execute(*arguments)
+                if self.description is not None and not connection.in_transaction:
+                    self._fetched = deque(super().fetchall())
+        except sqlite3.OperationalError:
+            with connection.telling_reader_from_writer():
+                raise
+        return self
+
+    def executemany(self, *arguments: Any) -> Self:
+        """Execute a statement for each of many rows."""
+        self.connection.check_process()
+        with _gate, self.connection.telling_reader_from_writer():
+            super().executemany(*arguments)
+        return self
+
+    def fetchone(self) -> Any:
+        """Give the next row."""
+        if self._fetched is None:
+            with _gate:
+                return super().fetchone()
+        return self._fetched.popleft() if self._fetched else None
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Give the next rows."""
+        number = self.arraysize if size is None else size
+        if self._fetched is None:
+            with _gate:
+                return super().fetchmany(number)
+        return [self._fetched.popleft() for _ in range(min(number, len(self._fetched)))]
+
+    def fetchall(self) -> list[Any]:
+        """Give all rows that are left."""
+        if self._fetched is None:
+            with _gate:
+                return super().fetchall()
+        rows = list(self._fetched)
+        self._fetched.clear()
+        return rows
+
+    def __next__(self) -> Any:
+        if self._fetched is None:
+            with _gate:
+                return super().__next__()
+        if not self._fetched:
+            raise StopIteration
+        return self._fetched.popleft()

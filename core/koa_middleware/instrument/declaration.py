@@ -1,0 +1,166 @@
+"""What an instrument's class may declare, checked when the class is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Float, Index, Integer, String, Table
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, MappedColumn, RelationshipProperty
+from sqlalchemy.orm.interfaces import MapperProperty
+from sqlalchemy.util import OrderedSet
+
+from ..exceptions import InvalidPluginError
+
+#: The types of which every value has one form, in Python and in each database.
+TYPES = (String, Integer, BigInteger, Float, Boolean)
+
+#: What SQLAlchemy takes for ``Mapped[float]`` without a type, beside `Float`.
+_FLOATS = (Double,)
+
+#: Settings of the class that are tuples of names.
+_NAMES = ("cal_types", "version_family")
+
+#: Hooks that a plugin used to override, and what took their place.
+_GONE = {"normalise": "derive"}
+
+#: Arguments of `query` beside the columns.
+_ARGUMENTS = frozenset({"as_of", "date_time_end", "date_time_start", "newest", "self"})
+
+
+def check_body(cls: type[Any], base: type[Any]) -> None:
+    """Check what stands in the bodies of a class and of those between it and the base, before it is mapped.
+
+    Raises
+    ------
+    InvalidPluginError
+        For an unusable instrument's name, a setting that is no tuple of names, a relationship, or a column whose name
+        is taken.
+    """
+    name = getattr(cls, "instrument_name", None)
+    if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
+        raise _invalid(
+            cls,
+            f"has the instrument_name {name!r}",
+            "Set it to lower-case letters, digits and underscores, beginning with a letter.",
+        )
+    for setting in _NAMES:
+        _check_names(cls, setting)
+    for body in cls.__mro__[: cls.__mro__.index(base)]:
+        for hook in sorted(_GONE.keys() & vars(body).keys()):
+            raise _invalid(cls, f"overrides {hook}", f"Override {_GONE[hook]} instead.")
+        for attribute, value in _columns_in(body):
+            _check_name(cls, base, attribute, value)
+
+
+def check_table(cls: type[Any], base: type[Any]) -> None:
+    """Check the columns of a class that is mapped.
+
+    Raises
+    ------
+    InvalidPluginError
+        For a column of another type than `TYPES`, or than the base's column of its name; for a column with two names;
+        for names of columns or types that are none.
+    """
+    table: Table = cls.__table__
+    for column in table.c:
+        if type(column.type) not in TYPES + _FLOATS:
+            allowed = ", ".join(kind.__name__ for kind in TYPES)
+            raise _invalid(cls, f"has the column {column.key} of the type {column.type!r}", f"Use one of {allowed}.")
+        common = vars(base).get(column.key)
+        if isinstance(common, MappedColumn) and not isinstance(column.type, type(common.column.type)):
+            wanted = type(common.column.type).__name__
+            raise _invalid(
+                cls, f"declares {column.key} anew with the type {column.type!r}", f"It stays of the type {wanted}."
+            )
+    for attribute, column in cls.__mapper__.columns.items():
+        if attribute != column.key:
+            said = f"has the column {column.key!r} under the name {attribute!r}"
+            raise _invalid(cls, said, "Give attribute and column one name.")
+    for unknown in (name for name in cls.version_family if name not in table.c):
+        raise _invalid(
+            cls,
+            f"names {unknown} in its version_family, which is no column",
+            f"Name columns of the class: {', '.join(table.c.keys())}.",
+        )
+    for odd in (name for name in cls.cal_types if name != name.strip() or _folded(table.c.cal_type, name) != name):
+        raise _invalid(
+            cls, f"has {odd!r} among its cal_types, which no calibration can have", f"Write {odd.strip().lower()!r}."
+        )
+
+
+def settle_indexes(table: Table, *brought: tuple[str, ...]) -> None:
+    """Add the indexes that every instrument has, once each, and put all in one order.
+
+    SQLite chooses among equally good indexes by the order of their creation, and SQLAlchemy keeps them in a set.
+    """
+    for columns in brought:
+        Index(None, *(table.c[name] for name in columns))
+    by_columns = {
+        (tuple(expression.key for expression in index.columns), index.unique): index
+        for index in sorted(table.indexes, key=lambda index: str(index.name))
+    }
+    ordered = sorted(by_columns.values(), key=lambda index: (len(index.columns), str(index.name)))
+    table.indexes = OrderedSet(ordered)
+
+
+@contextmanager
+def mapping(cls: type[Any]) -> Iterator[None]:
+    """Turn SQLAlchemy's refusal of a class into `InvalidPluginError`."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        said = str(error).split("(Background on", 1)[0].strip().rstrip(".")
+        raise _invalid(cls, f"cannot be mapped to a table ({said})", "Correct the class.") from error
+
+
+def _check_names(cls: type[Any], setting: str) -> None:
+    found = getattr(cls, setting)
+    if isinstance(found, str):
+        raise _invalid(cls, f"has text as its {setting}", f"Write ({found!r},), with the comma that makes it a tuple.")
+    if not (isinstance(found, tuple | list | set | frozenset) and all(isinstance(name, str) for name in found)):
+        raise _invalid(cls, f"has the {setting} {found!r}", "Write a tuple of names.")
+
+
+def _columns_in(body: type[Any]) -> Iterator[tuple[str, Any]]:
+    """Columns and the like that a class's body declares, by name; None where there is an annotation only."""
+    annotations = {name: None for name, kind in vars(body).get("__annotations__", {}).items() if _is_mapped(kind)}
+    declared = {n: v for n, v in vars(body).items() if isinstance(v, MappedColumn | Column | MapperProperty)}
+    yield from {**annotations, **declared}.items()
+
+
+def _is_mapped(annotation: Any) -> bool:
+    return re.match(r"(\w+\.)*Mapped\[", str(annotation)) is not None
+
+
+def _check_name(cls: type[Any], base: type[Any], name: str, value: Any) -> None:
+    if isinstance(value, RelationshipProperty):
+        raise _invalid(cls, f"has the relationship {name}", "A calibration is one row: give it columns alone.")
+    if isinstance(value, MapperProperty):
+        raise _invalid(cls, f"has the {type(value).__name__} {name}", "Give it columns alone.")
+    is_common = isinstance(vars(base).get(name), MappedColumn)
+    owner = next((owner for owner in (base, DeclarativeBase) if hasattr(owner, name)), None)
+    if owner is not None and not is_common:
+        raise _invalid(
+            cls, f"has a column named {name}, as an attribute of its base is", "Give the column another name."
+        )
+    if name in _ARGUMENTS:
+        raise _invalid(cls, f"has a column named {name}, as an argument of query() is", "Give it another name.")
+    if name.startswith("_"):
+        raise _invalid(cls, f"has a column named {name}", "Begin its name with a letter.")
+
+
+def _folded(column: Column[Any], text: str) -> str:
+    return text.lower() if column.info.get("fold") else text
+
+
+def _invalid(cls: type[Any], fault: str, hint: str) -> InvalidPluginError:
+    return InvalidPluginError(
+        f"The class {cls.__name__} {fault}.",
+        hint,
+        instrument=str(getattr(cls, "instrument_name", "")),
+        distribution="",
+    )

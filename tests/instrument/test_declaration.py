@@ -1,0 +1,137 @@
+"""What an instrument's class may declare: the rest is refused when the class is made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from koa_middleware import CalibrationStore, InvalidPluginError, ORMCalibration, fits_column
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Enum, Float, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
+
+
+class Mode(enum.Enum):
+    HR = "hr"
+
+
+def made(annotations: dict[str, Any] | None = None, **body: Any) -> type[ORMCalibration]:
+    return type(
+        "Made",
+        (ORMCalibration,),
+        {"instrument_name": "made", "__module__": __name__, "__annotations__": annotations or {}, **body},
+    )
+
+
+def column(name: str, kind: Any = String, **more: Any) -> dict[str, Any]:
+    return {"annotations": {name: Mapped[str]}, name: fits_column("KEY", kind, **more)}
+
+
+@pytest.mark.parametrize("kind", [String, String(5), Integer, BigInteger, Float, Boolean])
+def test_each_type_whose_values_have_one_form_is_taken(kind: Any) -> None:
+    assert made(**column("mode", kind)).column_names()[-1] == "mode"
+
+
+def test_an_annotation_alone_is_enough_for_a_column() -> None:
+    assert made({"mode": Mapped[str | None], "gain": Mapped[float], "n": Mapped[int]}).column_names()[-3:] == (
+        "mode",
+        "gain",
+        "n",
+    )
+
+
+@pytest.mark.parametrize("kind", [Enum(Mode), Enum("a", "b"), DateTime, JSON, Text])
+def test_another_type_is_refused(kind: Any) -> None:
+    with pytest.raises(InvalidPluginError, match=r"The class Made has the column mode of the type .*Use one of String"):
+        made(**column("mode", kind))
+
+
+@pytest.mark.parametrize("kind", [dt.datetime, dict, Mode])
+def test_another_python_type_is_refused(kind: Any) -> None:
+    with pytest.raises(InvalidPluginError, match="mode"):
+        made({"mode": Mapped[kind]})
+
+
+@pytest.mark.parametrize(
+    "name", ["metadata", "registry", "keys", "get", "to_dict", "selectors", "table", "filename_for"]
+)
+def test_a_column_named_as_an_attribute_of_the_base_is_refused(name: str) -> None:
+    for declared in (column(name), {"annotations": {name: Mapped[str]}}, {name: Column(String)}):
+        with pytest.raises(InvalidPluginError, match=f"a column named {name}, as an attribute of its base"):
+            made(**declared)
+
+
+@pytest.mark.parametrize("name", ["as_of", "date_time_start", "newest"])
+def test_a_column_named_as_an_argument_of_a_query_is_refused(name: str) -> None:
+    with pytest.raises(InvalidPluginError, match=rf"a column named {name}, as an argument of query\(\)"):
+        made(**column(name))
+
+
+def test_a_column_of_a_mixin_is_checked_too() -> None:
+    class Mixin:
+        keys: Mapped[str] = fits_column("KEY", String)
+
+    with pytest.raises(InvalidPluginError, match="keys"):
+        type("Made", (Mixin, ORMCalibration), {"instrument_name": "made", "__module__": __name__})
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"annotations": {"raw": Mapped["Made"]}, "raw": relationship()}, "has the relationship raw"),
+        ({"twice": column_property(Column("once", Integer))}, "has the .* twice"),
+        ({"mode": mapped_column("mod", String)}, "the column 'mod' under the name 'mode'"),
+        (column("mjd_start"), "declares mjd_start anew .* stays of the type Float"),
+        ({"cal_types": "bias"}, r"text as its cal_types. Write \('bias',\)"),
+        ({"version_family": "id"}, "text as its version_family"),
+        ({"cal_types": None}, "cal_types None"),
+        ({"cal_types": ("bias", 1)}, "cal_types"),
+        ({"cal_types": ("Bias",)}, "'Bias' among its cal_types, which no calibration can have. Write 'bias'"),
+        ({"version_family": ("lamp",)}, "names lamp in its version_family"),
+        ({"instrument_name": "Made"}, "instrument_name 'Made'"),
+        ({"__table_args__": (Index(None, "cal_type", "lamp"),)}, "lamp"),
+        ({"normalise": classmethod(lambda cls, values, source: values)}, "overrides normalise. Override derive"),
+    ],
+)
+def test_what_no_class_may_declare_is_refused_when_it_is_made(body: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidPluginError, match=said) as caught:
+        made(**body)
+    assert caught.value.instrument.lower() == "made"
+
+
+def test_an_index_that_the_base_brings_or_that_stands_there_twice_is_made_once(tmp_path: Path) -> None:
+    orm_class = made(
+        {"lamp": Mapped[str | None]},
+        __table_args__=(
+            Index(None, "cal_type", "mjd_start"),
+            Index(None, "cal_type", "lamp", "mjd_start"),
+            Index(None, "cal_type", "lamp", "mjd_start"),
+        ),
+    )
+    with CalibrationStore(orm_class, tmp_path) as store:
+        assert indexes_of(store) == [
+            "ix_made_calibrations_cal_type_mjd_start",
+            "ix_made_calibrations_datetime_obs_id",
+            "ix_made_calibrations_cal_type_lamp_mjd_start",
+        ]
+
+
+def test_indexes_are_made_in_the_same_order_in_every_database(
+    tmp_path: Path, open_demo: Callable[..., CalibrationStore[Any]]
+) -> None:
+    orders = {tuple(indexes_of(open_demo(tmp_path / str(number)))) for number in range(5)}
+    assert len(orders) == 1
+    (order,) = orders
+    assert len(order) == 4
+
+
+def indexes_of(store: CalibrationStore[Any]) -> list[str]:
+    """Names of the table's indexes in the order of their creation."""
+    with store.local_db.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_%calibrations_%' ORDER BY rowid"
+        )
+        return list(found.scalars())
