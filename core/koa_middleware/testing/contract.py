@@ -22,7 +22,6 @@ from ..choosing.statement import Plan
 from ..instrument.orm import COMMON_COLUMNS
 from ..plugins import installed_plugins
 
-#: Orders of the indexes in which plans are read, besides one and its reverse.
 
 
 class PluginContract:
