@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from .exceptions import ConfigurationError
 from .instrument.orm import ORMCalibration
 
 R = TypeVar("R", bound=ORMCalibration)
-
-
-def frames_of(inputs: Any) -> Iterable[Any]:
-    """Give frames one by one; a path, a mapping, a record, or what cannot be iterated over is a single frame."""
-    return [inputs] if _is_single(inputs, str, os.PathLike, Mapping, ORMCalibration) else inputs
 
 
 def records_of(given: Iterable[R] | R) -> list[R]:

@@ -9,14 +9,9 @@ from typing import Any
 from sqlalchemy import Column
 
 from ..exceptions import HeaderError
-from ..instrument.forms import is_masked, is_wildcard
+from ..instrument.door import overrides
 from ..instrument.orm import ORMCalibration
-from ..instrument.values import normal_form
-
-
-def says_nothing(value: Any) -> bool:
-    """Whether a value, in any form, is none: None, NaN, masked, empty, or a word that stands for "any"."""
-    return is_wildcard(value) or is_masked(value) or bool(value != value)
+from ..instrument.values import normal_form, says_nothing
 
 
 class Frame:
@@ -33,7 +28,7 @@ class Frame:
         The type that is chosen, for messages.
     """
 
-    __slots__ = ("_cal_type", "_columns", "_given", "_orm_class", "_source")
+    __slots__ = ("_cal_type", "_columns", "_given", "_orm_class", "_source", "_through")
 
     def __init__(
         self,
@@ -47,6 +42,7 @@ class Frame:
         self._given = given
         self._cal_type = cal_type
         self._source = str(given.get("filename") or "the input")
+        self._through: Mapping[str, Any] | None = None
 
     def known(self, name: str) -> Any:
         """Value of a column; None where the frame says nothing of it.
@@ -56,8 +52,11 @@ class Frame:
         HeaderError
             When the value cannot be one of the column.
         """
-        value = normal_form(self._columns[name], self._given.get(name), self._source)
-        return None if is_wildcard(value) else value
+        column = self._columns[name]
+        value = normal_form(column, self._given.get(name), self._source)
+        if value is None and overrides(self._orm_class, "derive"):
+            value = self._whole.get(name)
+        return None if says_nothing(column, value) else value
 
     def needed(self, name: str) -> Any:
         """Value of a column that the frame must have.
@@ -80,12 +79,18 @@ class Frame:
         HeaderError
             When the frame has none that is finite.
         """
-        value = self.known(name)
-        if value is None:
-            value = self._orm_class.normalise(self._given, self._source).get(name)
+        of_both = name == "mjd_start" and self._given.get("datetime_obs") is not None  # which must agree
+        value = self._whole.get(name) if of_both else self.known(name)
         if value is None or not math.isfinite(value):
             raise self._lacks(name)
         return float(value)
+
+    @property
+    def _whole(self) -> Mapping[str, Any]:
+        """All column values, through the door, which only what does not stand in the frame itself takes."""
+        if self._through is None:
+            self._through = self._orm_class.normalise(self._given, self._source)
+        return self._through
 
     def _lacks(self, name: str) -> HeaderError:
         value, keywords = self._given.get(name), self._columns[name].info.get("keywords", ())

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError, all_in_one
+from ..instrument.door import columns_of
 from ..instrument.frames import column_values
 from ..instrument.orm import ORMCalibration
-from .frame import says_nothing
+from ..instrument.values import normal_form, says_nothing
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -34,8 +35,17 @@ def types_for(
     return [
         name
         for name, selector in orm_class.selectors.items()
-        if not any(says_nothing(values.get(column)) for column in selector.given)
+        if not any(_is_open(orm_class, name, values) for name in selector.given)
     ]
+
+
+def _is_open(orm_class: type[ORMCalibration], name: str, values: Mapping[str, Any]) -> bool:
+    """Whether a frame says nothing of a column; of a value that cannot be one, the selection tells."""
+    column = columns_of(orm_class).get(name)
+    try:
+        return column is None or says_nothing(column, normal_form(column, values.get(name), "the input"))
+    except HeaderError:
+        return False
 
 
 def choose_set(

@@ -9,14 +9,18 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
+    Column,
+    ColumnElement,
     Connection,
     Engine,
     Executable,
     Select,
     bindparam,
     exc,
+    false,
     func,
     insert,
+    or_,
     select,
 )
 from sqlalchemy.orm import Session
@@ -28,7 +32,7 @@ from ..exceptions import (
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, check_names
 from ..instrument.times import now_iso
-from ..instrument.values import normal_form
+from ..instrument.values import normal_form, time_bound
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -143,7 +147,7 @@ class CalibrationDatabase(Generic[R]):
 
     def query(
         self,
-        cal_type: str | None = None,
+        cal_type: str | Iterable[str] | None = None,
         date_time_start: str | datetime | None = None,
         date_time_end: str | datetime | None = None,
         *,
@@ -160,7 +164,7 @@ class CalibrationDatabase(Generic[R]):
         newest : int, optional
             Only the newest ones, this many.
         **columns
-            Values to be equal; None asks for a null.
+            Values to be equal, of several in a list any; None asks for a null.
 
         Raises
         ------
@@ -175,7 +179,7 @@ class CalibrationDatabase(Generic[R]):
 
     def count(
         self,
-        cal_type: str | None = None,
+        cal_type: str | Iterable[str] | None = None,
         date_time_start: str | datetime | None = None,
         date_time_end: str | datetime | None = None,
         **columns: Any,
@@ -191,11 +195,11 @@ class CalibrationDatabase(Generic[R]):
         check_names(self.orm_class, columns, "the query")
         asked = dict(columns) if cal_type is None else {"cal_type": cal_type, **columns}
         for name, value in asked.items():
-            statement = statement.where(table.c[name] == normal_form(table.c[name], value, "the query"))
-        first = normal_form(table.c.datetime_obs, start, "the query")
+            statement = statement.where(_is_any_of(table.c[name], value))
+        first = time_bound(table.c.datetime_obs, start, "the query")
         if first is not None:
             statement = statement.where(table.c.datetime_obs >= first)
-        last = normal_form(table.c.datetime_obs, end, "the query")
+        last = time_bound(table.c.datetime_obs, end, "the query")
         if last is not None:
             statement = statement.where(table.c.datetime_obs <= (f"{last}T23:59:59.999" if len(last) == 10 else last))
         return statement
@@ -257,6 +261,14 @@ class CalibrationDatabase(Generic[R]):
 def asked_name(given: object) -> str:
     """Give an id or file name that is asked for as text that every database takes; what is none finds nothing."""
     return str(given).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def _is_any_of(column: Column[Any], value: Any) -> ColumnElement[bool]:
+    """Clause of a column that holds a value; of several, in a list or another collection, any of them."""
+    if isinstance(value, list | tuple | set | frozenset) or getattr(value, "ndim", 0) == 1:
+        return or_(false(), *(_is_any_of(column, each) for each in value))
+    is_equal: ColumnElement[bool] = column == normal_form(column, value, "the query")
+    return is_equal
 
 
 @lru_cache(maxsize=64)

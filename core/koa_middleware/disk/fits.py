@@ -5,29 +5,51 @@ astropy takes a quarter of a second to import, so it is imported when the first 
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from copy import copy
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from ..exceptions import HeaderError, SourceFileError
 from .reading import check_readable
 
 if TYPE_CHECKING:
-    from astropy.io.fits import HDUList, Header
+    from astropy.io.fits import Card, HDUList, Header
+
+_COMPRESSION = (zlib.error, lzma.LZMAError)
 
 BEGINNING = b"SIMPLE  ="
 """First bytes of each FITS file, the tile-compressed ones too (FITS Standard 4.0, section 4.4.1.1)."""
 
-_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+_SUFFIX = re.compile(r"\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?", re.IGNORECASE)
+
+#: What a card without quotes may say in the place of a number, which FITS has no word for.
+_NO_NUMBER = re.compile(r"[+-]?(?:nan|inf|infinity)(?:\.0*)?", re.IGNORECASE)
+
+#: Keywords that say nothing of what was observed: those of a primary header that is only there because one must be.
+_STRUCTURE = frozenset({"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COMMENT", "HISTORY", "DATE", ""})
 
 
 def is_fits_name(name: str) -> bool:
-    """Whether a file of this name should be a FITS file."""
-    return name.lower().endswith(_SUFFIXES)
+    """Whether a file of this name should be a FITS file, plain, packed or compressed."""
+    return any(match.end() == len(name) for match in _SUFFIX.finditer(name))
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a file for reading; what is compressed, as its name says, is read decompressed."""
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        return cast("IO[bytes]", gzip.open(path))
+    if name.endswith(".bz2"):
+        return bz2.open(path)
+    return lzma.open(path) if name.endswith(".xz") else path.open("rb")
 
 
 @contextmanager
@@ -36,9 +58,11 @@ def open_fits(path: Path) -> Iterator[HDUList]:
     check_readable(path)
     from astropy.io import fits
 
-    with reading_fits(path):
-        hdus = fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True)
-    with hdus:
+    with ExitStack() as stack:
+        with reading_fits(path):
+            packed = path.name.lower().endswith((".bz2", ".xz"))
+            source = stack.enter_context(opened(path)) if packed else path
+            hdus = stack.enter_context(fits.open(source, mode="readonly", memmap=False, lazy_load_hdus=True))
         yield hdus
 
 
@@ -52,7 +76,7 @@ def reading_fits(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             yield
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, *_COMPRESSION) as error:
         raise SourceFileError(
             f"{path} cannot be read as FITS: {error}.", "Write or download it again.", path=path
         ) from error
@@ -65,8 +89,30 @@ def read_header(stream: IO[bytes] | gzip.GzipFile) -> Header:
     return Header.fromfile(stream)
 
 
+def primary_header(hdus: HDUList) -> Header:
+    """Give the primary header of a file; of an image that was packed (fpack), that of the image.
+
+    That is the first extension, behind a primary header that says nothing, where the image was the primary one or
+    there is nothing else in the file.
+    """
+    header = hdus[0].header
+    if not all(keyword in _STRUCTURE for keyword in header) or not _has(hdus, 1):
+        return header
+    first = hdus[1]
+    is_image = hasattr(first, "compression_type") and ("SIMPLE" in first.header or not _has(hdus, 2))
+    return first.header if is_image else header
+
+
+def _has(hdus: HDUList, number: int) -> bool:
+    try:
+        hdus[number]
+    except IndexError:
+        return False
+    return True
+
+
 def card_value(header: Header, keyword: str) -> Any:
-    """Give the value of a card, text without its trailing blanks; None where it has none.
+    """Give the value of a card, text without its trailing blanks; None where it has none, or is an unquoted NaN.
 
     Raises
     ------
@@ -79,6 +125,8 @@ def card_value(header: Header, keyword: str) -> Any:
     try:
         value = header[keyword]
     except VerifyError as error:
+        if _is_no_number(header.cards[keyword]):
+            return None
         raise HeaderError(
             f"The card {keyword} is not a FITS card: {error}.",
             "Correct the header.",
@@ -89,3 +137,16 @@ def card_value(header: Header, keyword: str) -> Any:
     if isinstance(value, Undefined):
         return None
     return value.rstrip() if isinstance(value, str) else value
+
+
+def _is_no_number(card: Card) -> bool:
+    """Whether a card that is none of FITS says NaN or infinity without quotes."""
+    from astropy.io.fits import VerifyError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            written = str(copy(card))  # a copy, because astropy mends a card that it writes
+    except VerifyError:
+        return False
+    return _NO_NUMBER.fullmatch(written.partition("=")[2].partition("/")[0].strip(" '")) is not None

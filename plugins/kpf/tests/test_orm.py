@@ -133,7 +133,7 @@ def test_a_stack_of_a_day_without_times_is_not_dated_by_an_input_frame():
 
 
 def test_a_stack_of_a_session_without_times_is_dated_by_its_input_frame():
-    cards = {**INPUT_FRAME, "OBJECT": "autocal-lfc-all-morn", "EXPTIME": 60.0}
+    cards = {**INPUT_FRAME, "IMTYPE": "Arclamp", "OBJECT": "autocal-lfc-all-morn", "EXPTIME": 60.0}
     values = KPFCalibration.values_from_header(cards, "kpf_20250122_master_WLS_autocal-lfc-all-morn_L1.fits")
     assert values["mjd_start"] == 60697.7
     assert values["mjd_mid"] == pytest.approx(60697.7 + 30 / 86400, abs=1e-9)
@@ -267,7 +267,8 @@ def test_a_real_bias(store, write_fits, real_header):
 
 def test_a_real_flat(store, write_fits, real_header):
     green = real_header("kpf_20250122_master_flat.GREEN_CCD.hdr.txt")
-    _, record = store.register_calibration(write_fits("kpf_20250122_master_flat.fits", INPUT_FRAME, GREEN_CCD=green))
+    cards = {**INPUT_FRAME, "IMTYPE": "Flatlamp"}
+    _, record = store.register_calibration(write_fits("kpf_20250122_master_flat.fits", cards, GREEN_CCD=green))
     assert (record.cal_type, record.object, record.n_frames) == ("flat", "autocal-flat-all", 140)
     assert record.mjd_mid == pytest.approx(60697.499974, abs=1e-9)
 
@@ -275,7 +276,8 @@ def test_a_real_flat(store, write_fits, real_header):
 def test_a_real_lamp_stack(store, write_fits, real_header):
     name = "kpf_20250122_master_arclamp_autocal-thar-cal-eve"
     green = real_header(f"{name}.GREEN_CCD.hdr.txt")
-    _, record = store.register_calibration(write_fits(f"{name}.fits", INPUT_FRAME, GREEN_CCD=green))
+    cards = {**INPUT_FRAME, "IMTYPE": "Arclamp"}
+    _, record = store.register_calibration(write_fits(f"{name}.fits", cards, GREEN_CCD=green))
     assert (record.cal_type, record.object) == ("arclamp", "autocal-thar-cal-eve")
     assert (record.lamp, record.fiber, record.session) == ("thar", "cal", "eve")
     assert record.mjd_start == 60697.077492

@@ -25,7 +25,7 @@ def test_a_date_alone_does_not_become_midnight_where_nanoseconds_stand():
 
 
 def test_a_start_that_is_no_number_is_an_error_that_names_keyword_and_file():
-    with pytest.raises(HeaderError, match=r"TIMEI00 of science\.fits"):
+    with pytest.raises(HeaderError, match=r"TIMEI00\) of science\.fits"):
         values("science.fits", TIMEI00="soon")
 
 
