@@ -7,9 +7,17 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from .exceptions import ConfigurationError
+from .instrument.frames import is_frame
 from .instrument.orm import ORMCalibration
 
 R = TypeVar("R", bound=ORMCalibration)
+
+
+def frames_of(inputs: Any) -> Iterable[Any]:
+    """Give frames one by one; what is a frame itself, or cannot be iterated over, is a single one."""
+    if getattr(inputs, "ndim", None) == 2 and hasattr(inputs, "to_dict"):  # a table of pandas
+        return list(inputs.to_dict("records"))
+    return [inputs] if is_frame(inputs) or _is_single(inputs) else inputs
 
 
 def records_of(given: Iterable[R] | R) -> list[R]:

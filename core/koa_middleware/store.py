@@ -22,8 +22,8 @@ from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase
 from .disk.reading import user_path
 from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
-from .given import check_kind, records_of
-from .instrument.frames import column_values, frames_in
+from .given import check_kind, frames_of, records_of
+from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
 from .remote.servers import check_url, without_password
@@ -220,7 +220,7 @@ class CalibrationStore(Generic[R]):
         """
         chosen = selector_for(self.orm_class, selector)
         return [
-            _outcome(lambda given=given: self.select(given, chosen), return_exceptions) for given in frames_in(inputs)
+            _outcome(lambda given=given: self.select(given, chosen), return_exceptions) for given in frames_of(inputs)
         ]
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:

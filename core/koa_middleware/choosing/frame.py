@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import Column
@@ -11,7 +12,21 @@ from sqlalchemy import Column
 from ..exceptions import HeaderError
 from ..instrument.door import overrides
 from ..instrument.orm import ORMCalibration
-from ..instrument.values import normal_form, says_nothing
+from ..instrument.plain import is_missing, is_wildcard
+from ..instrument.values import normal_form
+
+
+def says_nothing(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
+    """Whether a value, in any form, is none: None, NaN, masked, empty, or a word that stands for "any"; see `plain`."""
+    return is_missing(value) or is_wildcard(value, nulls)
+
+
+def own_value(frame: Mapping[str, Any], name: str) -> str | None:
+    """Give a frame's own `id`, or `filename` without a folder, by which it is known; None where it has none."""
+    value = frame.get(name)
+    if is_missing(value):
+        return None
+    return PurePath(str(value)).name if name == "filename" else str(value)
 
 
 class Frame:
@@ -44,6 +59,10 @@ class Frame:
         self._source = str(given.get("filename") or "the input")
         self._through: Mapping[str, Any] | None = None
 
+    def given(self, name: str) -> str | None:
+        """See `own_value`."""
+        return own_value(self._given, name)
+
     def known(self, name: str) -> Any:
         """Value of a column; None where the frame says nothing of it.
 
@@ -56,7 +75,7 @@ class Frame:
         value = normal_form(column, self._given.get(name), self._source)
         if value is None and overrides(self._orm_class, "derive"):
             value = self._whole.get(name)
-        return None if says_nothing(column, value) else value
+        return None if says_nothing(value, column.info.get("nulls")) else value
 
     def needed(self, name: str) -> Any:
         """Value of a column that the frame must have.

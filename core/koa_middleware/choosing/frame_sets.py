@@ -11,7 +11,7 @@ from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareErr
 from ..instrument.door import columns_of
 from ..instrument.frames import column_values
 from ..instrument.orm import ORMCalibration
-from ..instrument.values import normal_form, says_nothing
+from .frame import says_nothing
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -32,20 +32,12 @@ def types_for(
     """
     if cal_types is not None:
         return [name.strip().lower() for name in ([cal_types] if isinstance(cal_types, str) else cal_types)]
+    columns = columns_of(orm_class)
     return [
         name
         for name, selector in orm_class.selectors.items()
-        if not any(_is_open(orm_class, name, values) for name in selector.given)
+        if not any(says_nothing(values.get(column), columns[column].info.get("nulls")) for column in selector.given)
     ]
-
-
-def _is_open(orm_class: type[ORMCalibration], name: str, values: Mapping[str, Any]) -> bool:
-    """Whether a frame says nothing of a column; of a value that cannot be one, the selection tells."""
-    column = columns_of(orm_class).get(name)
-    try:
-        return column is None or says_nothing(column, normal_form(column, values.get(name), "the input"))
-    except HeaderError:
-        return False
 
 
 def choose_set(

@@ -18,7 +18,7 @@ from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackW
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .conditions import Admitted, NotBad, OfType
-from .criteria import criteria_of, faults, may_be_chosen, misdeclared
+from .criteria import criteria_of, faults, is_itself, may_be_chosen, misdeclared
 from .criterion import Criterion, Fault, frozen
 from .explanation import Explanation, explain
 from .limits import Finite
@@ -126,10 +126,10 @@ class CalibrationSelector:
         """
         compared = self._compared(input, db)
         record = self._choose(compared, db)
-        if may_be_chosen(record):
+        if may_be_chosen(record, compared):
             return record
         record = self._one("select_fallback", self.select_fallback(_normal(input, db), db))
-        if not may_be_chosen(record):
+        if not may_be_chosen(record, compared):
             raise self._not_found(compared, db)
         record.is_fallback = True
         warn(
@@ -186,7 +186,7 @@ class CalibrationSelector:
     def _choose(self, compared: Mapping[str, Any], db: Database) -> Any:
         if self._overrides("get_candidates") or self._overrides("select_best"):
             values = _normal(compared, db)
-            candidates = [record for record in self._candidates(values, db) if may_be_chosen(record)]
+            candidates = [record for record in self._candidates(values, db) if may_be_chosen(record, values)]
             return self._one("select_best", self.select_best(values, candidates)) if candidates else None
         prepared = self._plan(db.orm_class)
         found = _fetch(db, prepared.nearest, prepared.parameters(compared))
@@ -318,11 +318,12 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
     """
     programmed = type(selector).select is not CalibrationSelector.select
     record = selector.select(_normal(values, db) if programmed else values, db)
-    if may_be_chosen(record):
+    if may_be_chosen(record, values):
         return record
     found = "nothing" if record is None else repr(record)
     if isinstance(record, ORMCalibration):
-        found = f"{record.filename}, whose quality is {record.quality}"
+        fault = "which is the frame itself" if is_itself(record, values) else f"whose quality is {record.quality}"
+        found = f"{record.filename}, {fault}"
     raise CalibrationNotFoundError(
         f"The select of {type(selector).__name__} returned {found}.",
         "It should return a record that may be chosen, or raise CalibrationNotFoundError.",

@@ -79,16 +79,23 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
     HeaderError, SourceFileError
         When the frame's own are unusable, or it cannot be read.
     """
+    from ..instrument.door import TIMES, in_forms
+    from ..instrument.forms import is_mjd
     from ..instrument.frames import column_values
     from ..instrument.orm import check_names
 
     given = dict(overrides)
     try:
         check_names(store.orm_class, given, "--set")
-        own = store.orm_class.normalise(given, "--set")
+        own = in_forms(store.orm_class, given, "--set")
+        for fault in own.faults.values():
+            raise fault
     except HeaderError as error:
         raise ConfigurationError(error.message, error.hint, setting="--set", variable=None) from error
-    values = dict(column_values(store.orm_class, frame))
-    if given.keys() & {"datetime_obs", "mjd_start"}:
-        values = {name: value for name, value in values.items() if name not in {"datetime_obs", "mjd_start"}}
-    return {**values, **own}
+    values = column_values(store.orm_class, frame)
+    dropped = set(getattr(values, "derived", ()))  # what followed from the header's values follows from these now
+    if given.keys() & TIMES:
+        dropped |= {name for name, column in store.orm_class.table().c.items() if name in TIMES or is_mjd(column)}
+    kept = {name: value for name, value in values.items() if name not in dropped}
+    found: dict[str, Any] = store.orm_class.normalise({**kept, **own.values}, frame)
+    return found

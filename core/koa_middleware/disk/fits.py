@@ -5,30 +5,25 @@ astropy takes a quarter of a second to import, so it is imported when the first 
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import re
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
 from ..exceptions import HeaderError, SourceFileError
+from .compression import DAMAGE, is_compressed_name, open_content, without_compression
 from .reading import check_readable
 
 if TYPE_CHECKING:
     from astropy.io.fits import Card, HDUList, Header
 
-_COMPRESSION = (zlib.error, lzma.LZMAError)
-
 BEGINNING = b"SIMPLE  ="
 """First bytes of each FITS file, the tile-compressed ones too (FITS Standard 4.0, section 4.4.1.1)."""
 
-_SUFFIX = re.compile(r"\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?", re.IGNORECASE)
+_SUFFIXES = (".fits", ".fit", ".fts")
 
 #: What a card without quotes may say in the place of a number, which FITS has no word for.
 _NO_NUMBER = re.compile(r"[+-]?(?:nan|inf|infinity)(?:\.0*)?", re.IGNORECASE)
@@ -38,18 +33,8 @@ _STRUCTURE = frozenset({"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATA
 
 
 def is_fits_name(name: str) -> bool:
-    """Whether a file of this name should be a FITS file, plain, packed or compressed."""
-    return any(match.end() == len(name) for match in _SUFFIX.finditer(name))
-
-
-def opened(path: Path) -> IO[bytes]:
-    """Open a file for reading; what is compressed, as its name says, is read decompressed."""
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        return cast("IO[bytes]", gzip.open(path))
-    if name.endswith(".bz2"):
-        return bz2.open(path)
-    return lzma.open(path) if name.endswith(".xz") else path.open("rb")
+    """Whether a file of this name should be a FITS file."""
+    return without_compression(name).removesuffix(".fz").endswith(_SUFFIXES)
 
 
 @contextmanager
@@ -60,8 +45,7 @@ def open_fits(path: Path) -> Iterator[HDUList]:
 
     with ExitStack() as stack:
         with reading_fits(path):
-            packed = path.name.lower().endswith((".bz2", ".xz"))
-            source = stack.enter_context(opened(path)) if packed else path
+            source = stack.enter_context(open_content(path)) if is_compressed_name(path.name) else path
             hdus = stack.enter_context(fits.open(source, mode="readonly", memmap=False, lazy_load_hdus=True))
         yield hdus
 
@@ -76,13 +60,13 @@ def reading_fits(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             yield
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, *_COMPRESSION) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, VerifyError, *DAMAGE) as error:
         raise SourceFileError(
             f"{path} cannot be read as FITS: {error}.", "Write or download it again.", path=path
         ) from error
 
 
-def read_header(stream: IO[bytes] | gzip.GzipFile) -> Header:
+def read_header(stream: IO[bytes]) -> Header:
     """Read the header that begins where a stream stands."""
     from astropy.io.fits import Header
 

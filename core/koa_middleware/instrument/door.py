@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DATE = len("YYYY-MM-DD")
 
 #: The two that give each other: where one is no time, the other counts.
-_TIMES = ("datetime_obs", "mjd_start")
+TIMES = ("datetime_obs", "mjd_start")
 
 #: What `datetime_obs` loses to `mjd_start` by its milliseconds, in days.
 _ROUNDING = 1e-8
@@ -82,7 +82,7 @@ def in_forms(orm_class: type[ORMCalibration], values: Mapping[str, Any], source:
         try:
             said.values[name] = normal_form(column, values[name], source)
         except HeaderError as error:
-            if name not in _TIMES:
+            if name not in TIMES:
                 raise
             said.values[name], said.faults[name] = None, error
     return said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..disk.reading import check_readable, user_path
@@ -50,14 +50,11 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     return orm_class.normalise({**read, **named}, source if named.keys() <= {"filename"} else filename or "the input")
 
 
-def frames_in(inputs: Any) -> Iterable[Any]:
-    """Give frames one by one; one that is given alone is a single frame."""
-    if getattr(inputs, "ndim", None) == 2 and hasattr(inputs, "to_dict"):  # a table of pandas
-        return list(inputs.to_dict("records"))
-    if hasattr(inputs, "as_array"):  # a table of astropy
-        return inputs  # type: ignore[no-any-return]
-    is_one = isinstance(inputs, str | bytes | os.PathLike | ORMCalibration) or _holder(inputs) is not None
-    return [inputs] if is_one or not isinstance(inputs, Iterable) else inputs
+def is_frame(given: Any) -> bool:
+    """Whether this is one frame, and not several of them, such as a list or a table."""
+    if isinstance(given, str | bytes | os.PathLike | ORMCalibration):
+        return True
+    return not hasattr(given, "as_array") and _holder(given) is not None
 
 
 def _holder(given: Any) -> Any:

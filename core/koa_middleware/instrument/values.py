@@ -14,7 +14,6 @@ from sqlalchemy import Column
 from ..exceptions import HeaderError
 from . import forms
 from .forms import Form
-from .plain import is_wildcard
 
 QUALITIES = ("GOOD", "BAD", "UNKNOWN")
 ORIGIN_WORDS = {"LOCAL": "LOCAL", "REMOTE": "REMOTE", "KECK": "REMOTE"}
@@ -37,11 +36,6 @@ def form_of(column: Column[Any]) -> Form:
     if column.key in _COMMON:
         return _COMMON[column.key]
     return forms.by_type(column)
-
-
-def says_nothing(column: Column[Any], value: Any) -> bool:
-    """Whether a value in normal form is none: a null, or a word that stands for "any" or "unknown"."""
-    return is_wildcard(value, column.info.get("nulls"))
 
 
 def normal_form(column: Column[Any], value: Any, source: str, keyword: str = "") -> Any:
