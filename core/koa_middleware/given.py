@@ -17,6 +17,8 @@ def frames_of(inputs: Any) -> Iterable[Any]:
     """Give frames one by one; what is a frame itself, or cannot be iterated over, is a single one."""
     if getattr(inputs, "ndim", None) == 2 and hasattr(inputs, "to_dict"):  # a table of pandas
         return list(inputs.to_dict("records"))
+    if hasattr(inputs, "as_array"):  # a table of astropy, which iterates over its rows
+        return list(map(inputs.__getitem__, range(len(inputs))))
     return [inputs] if is_frame(inputs) or _is_single(inputs) else inputs
 
 

@@ -56,7 +56,8 @@ class Frame:
         self._columns = columns
         self._given = given
         self._cal_type = cal_type
-        self._source = str(given.get("filename") or "the input")
+        name = given.get("filename")
+        self._source = name if isinstance(name, str) and name else "the input"
         self._through: Mapping[str, Any] | None = None
 
     def given(self, name: str) -> str | None:

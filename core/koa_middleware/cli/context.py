@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import ConfigurationError, HeaderError
+from ..exceptions import ConfigurationError, HeaderError, PluginError
 
 if TYPE_CHECKING:
     from ..plugins import InstrumentPlugin
@@ -35,7 +36,7 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
 
     named = name or next(filter(None, map(instrument_in_header, files)), None)
     if named:
-        return get_plugin(named)
+        return get_plugin(_instrument_of(named))
     installed = available_instruments()
     if len(installed) == 1:
         return get_plugin(installed[0])
@@ -47,6 +48,22 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
         setting="instrument",
         variable=None,
     )
+
+
+def _instrument_of(named: str) -> str:
+    """Give the installed instrument that a name, or a value of ``INSTRUME``, means; the name itself where none does."""
+    from ..instrument.keywords import means
+    from ..plugins import available_instruments, get_plugin
+
+    installed = available_instruments()
+    for instrument in installed:
+        if means(named, (instrument,)):
+            return instrument
+    for instrument in installed:
+        with suppress(PluginError):  # one that cannot be used is not the one that is meant
+            if means(named, get_plugin(instrument).ORM.instrume_values):
+                return instrument
+    return named
 
 
 def instrument_in_header(file: str) -> str:

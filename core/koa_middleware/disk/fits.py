@@ -131,6 +131,6 @@ def _is_no_number(card: Card) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             written = str(copy(card))  # a copy, because astropy mends a card that it writes
-    except VerifyError:
+    except (VerifyError, ValueError):  # it cannot be mended
         return False
     return _NO_NUMBER.fullmatch(written.partition("=")[2].partition("/")[0].strip(" '")) is not None

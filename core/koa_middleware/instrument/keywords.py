@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -105,8 +105,7 @@ def check_instrument(orm_class: type[ORMCalibration], cards: Mapping[str, Any], 
     said = cards.get("INSTRUME")
     if said is None or not _bare(said) or _any_instrument.get():
         return
-    known = orm_class.instrume_values or (orm_class.instrument_name,)
-    if _bare(said) not in map(_bare, known):
+    if not means(said, orm_class.instrume_values or (orm_class.instrument_name,)):
         raise HeaderError(
             f"{source} is of the instrument {str(said).strip()} (keyword INSTRUME), not of "
             f"{orm_class.instrument_name}.",
@@ -116,6 +115,11 @@ def check_instrument(orm_class: type[ORMCalibration], cards: Mapping[str, Any], 
             keywords=("INSTRUME",),
             source=source,
         )
+
+
+def means(instrume: object, values: Iterable[str]) -> bool:
+    """Whether a value of ``INSTRUME`` is one of some; letter case, hyphens, underscores and blanks don't count."""
+    return _bare(instrume) in map(_bare, values)
 
 
 def _bare(instrument: object) -> str:
@@ -164,8 +168,8 @@ def _in_utc(column: Column[Any], value: Any, keyword: str, cards: Mapping[str, A
     is_text = isinstance(value, str)
     if is_text and len(value) == _DATE:
         clocks = (cards.get(f"{prefix}{clock}") for prefix in prefixes for clock in _CLOCKS)
-        value = next((full for clock in clocks if clock and len(full := joined(value, clock)) > _DATE), value)
-    scale = next((found for prefix in prefixes if (found := cards.get(f"{prefix}TIMESYS"))), "")
+        value = next((full for clock in clocks if len(full := joined(value, clock)) > _DATE), value)
+    scale = next((found for prefix in prefixes if (found := cards.get(f"{prefix}TIMESYS")) is not None), "")
     try:
         known = scale_of(str(scale))
     except ValueError as error:
