@@ -5,7 +5,7 @@ Headers, mappings, frames, models, bundles and rows of an archive pass it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -105,10 +105,20 @@ def finished(orm_class: type[ORMCalibration], said: Said, source: str, derive: b
         added = fill(values, _derived(orm_class, values, source), orm_class, source)
         values.derived |= added
         complete_times(values, source)
-    for name, fault in said.faults.items():
-        if values.get(name) is None:
-            raise fault
+    raise_faults(Said(values, said.faults))
     return values
+
+
+def raise_faults(said: Said, but: Collection[str] = ()) -> None:
+    """Raise the first fault of a column that has no value in the end, of some columns none.
+
+    Raises
+    ------
+    HeaderError
+    """
+    for name, fault in said.faults.items():
+        if said.values.get(name) is None and name not in but:
+            raise fault
 
 
 def fill(

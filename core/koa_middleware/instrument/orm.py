@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeEngine
 from ..disk.fits import is_fits_name
 from ..disk.names import check_filename
 from ..exceptions import HeaderError, InvalidPluginError
-from .door import columns_of, complete_times, fill, finished, in_forms, overrides
+from .door import TIMES, columns_of, complete_times, fill, finished, in_forms, overrides, raise_faults
 from .headers import headers_of, open_headers
 from .keywords import named_by, said_by
 from .values import default_value
@@ -286,6 +286,7 @@ class ORMCalibration(DeclarativeBase):
             said.values["filename"] = filename
             fill(said.values, named_by(cls, filename), cls, source)
         if overrides(cls, "values_from_header"):  # whose own values count too, before anything follows from them
+            raise_faults(said, but=TIMES)
             return said.values
         return finished(cls, said, source)
 

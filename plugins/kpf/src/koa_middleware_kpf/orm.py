@@ -49,7 +49,7 @@ def _first_word(speed: Any) -> str:
 def _era(written: Any) -> str:
     """``4.0``, whether it is written as text or as a number."""
     text = str(written).strip()
-    return f"{float(text):.1f}" if re.fullmatch(r"\d+(\.\d0*)?", text) else text
+    return f"{float(text):.1f}" if re.fullmatch(r"\d+(\.\d?0*)?", text) else text
 
 
 def _middle(values: Mapping[str, Any]) -> float | None:
