@@ -82,6 +82,7 @@ def test_each_criterion_holds_of_what_it_does_not_refuse_and_the_rule_admits_wha
             admitted &= held
     assert refusing == {
         "cal_type": 1,
+        "itself": 0,
         "mjd_mid": 1,
         "spectrograph": 2,
         "lamp": 2,

@@ -225,7 +225,8 @@ class NotItself(Condition):
         return and_(*(columns[name].is_distinct_from(own) for name, own in bound.items()))
 
     def parameters(self, frame: Frame) -> Parameters:
-        return {f"own_{name}": frame.given(name) for name in self.columns}
+        own = frame.itself
+        return {"own_id": own["id"], "own_filename": own["filename"]}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return "it is the frame itself"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..instrument.orm import ORMCalibration
 from .conditions import Equal, EqualIfKnown, NotBad, NotItself, OfType, Required
 from .criterion import Criterion, Fault
-from .frame import own_value
+from .frame import own_values
 from .limits import Direction, Finite, MaxAge
 
 if TYPE_CHECKING:
@@ -53,4 +53,5 @@ def may_be_chosen(record: Any, frame: Mapping[str, Any] = MappingProxyType({})) 
 
 def is_itself(record: ORMCalibration, frame: Mapping[str, Any]) -> bool:
     """Whether a record is that of a frame."""
-    return any(record[name] == own_value(frame, name) for name in ("id", "filename"))
+    own = own_values(frame)
+    return record.id == own["id"] or record.filename == own["filename"]

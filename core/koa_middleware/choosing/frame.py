@@ -15,18 +15,23 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_missing, is_wildcard
 from ..instrument.values import normal_form
 
+_NOBODY: Mapping[str, str | None] = {"id": None, "filename": None}
+
 
 def says_nothing(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
     """Whether a value, in any form, is none: None, NaN, masked, empty, or a word that stands for "any"; see `plain`."""
     return is_missing(value) or is_wildcard(value, nulls)
 
 
-def own_value(frame: Mapping[str, Any], name: str) -> str | None:
-    """Give a frame's own `id`, or `filename` without a folder, by which it is known; None where it has none."""
-    value = frame.get(name)
-    if is_missing(value):
-        return None
-    return PurePath(str(value)).name if name == "filename" else str(value)
+def own_values(frame: Mapping[str, Any]) -> Mapping[str, str | None]:
+    """Give a frame's own `id`, and `filename` without a folder, by which it is known; None where it has none."""
+    if "id" not in frame and "filename" not in frame:
+        return _NOBODY
+    id_, filename = frame.get("id"), frame.get("filename")
+    return {
+        "id": None if is_missing(id_) else str(id_),
+        "filename": None if is_missing(filename) else PurePath(str(filename)).name,
+    }
 
 
 class Frame:
@@ -60,9 +65,10 @@ class Frame:
         self._source = name if isinstance(name, str) and name else "the input"
         self._through: Mapping[str, Any] | None = None
 
-    def given(self, name: str) -> str | None:
-        """See `own_value`."""
-        return own_value(self._given, name)
+    @property
+    def itself(self) -> Mapping[str, str | None]:
+        """What the frame is known by, see `own_values`."""
+        return own_values(self._given)
 
     def known(self, name: str) -> Any:
         """Value of a column; None where the frame says nothing of it.
@@ -76,7 +82,9 @@ class Frame:
         value = normal_form(column, self._given.get(name), self._source)
         if value is None and overrides(self._orm_class, "derive"):
             value = self._whole.get(name)
-        return None if says_nothing(value, column.info.get("nulls")) else value
+        if type(value) is not str:
+            return value
+        return None if is_wildcard(value, column.info.get("nulls")) else value
 
     def needed(self, name: str) -> Any:
         """Value of a column that the frame must have.

@@ -22,7 +22,9 @@ def is_wildcard(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
     if not isinstance(value, str):
         return value is None
     word = value.strip().upper()
-    return word in _NOTHING if nulls is None else word in _WILDCARDS or word in map(str.upper, nulls)
+    if nulls is None:
+        return word in _NOTHING
+    return word in _WILDCARDS or word in map(str.upper, nulls)
 
 
 def is_masked(value: Any) -> bool:
