@@ -170,8 +170,7 @@ def by_header(case: Case) -> dict[str, Any]:
     is_keyed = {name: keywords[name] and not isinstance(case.values[name], dict) for name in case.values}
     header = {keywords[name][0]: value for name, value in case.values.items() if is_keyed[name]}
     unkeyed = {name: value for name, value in case.values.items() if not is_keyed[name]}
-    values = DemoCalibration.normalise(unkeyed) | DemoCalibration.values_from_header(header)
-    return DemoCalibration.complete_row(values, "a.fits")
+    return DemoCalibration.complete_row({**DemoCalibration.values_from_header(header), **unkeyed}, "a.fits")
 
 
 def by_record(case: Case) -> dict[str, Any]:

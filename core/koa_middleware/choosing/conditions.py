@@ -225,8 +225,7 @@ class NotItself(Condition):
         return and_(*(columns[name].is_distinct_from(own) for name, own in bound.items()))
 
     def parameters(self, frame: Frame) -> Parameters:
-        own = frame.itself
-        return {"own_id": own["id"], "own_filename": own["filename"]}
+        return frame.itself
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return "it is the frame itself"

@@ -48,10 +48,12 @@ def faults(selector: CalibrationSelector, orm_class: type[ORMCalibration]) -> li
 
 def may_be_chosen(record: Any, frame: Mapping[str, Any] = MappingProxyType({})) -> bool:
     """Whether this is a record that was not flagged as bad, and not that of the frame itself."""
-    return isinstance(record, ORMCalibration) and bool(NotBad.test(record.quality)) and not is_itself(record, frame)
+    if not isinstance(record, ORMCalibration) or not NotBad.test(record.quality):
+        return False
+    return not (("id" in frame or "filename" in frame) and is_itself(record, frame))
 
 
 def is_itself(record: ORMCalibration, frame: Mapping[str, Any]) -> bool:
     """Whether a record is that of a frame."""
     own = own_values(frame)
-    return record.id == own["id"] or record.filename == own["filename"]
+    return record.id == own["own_id"] or record.filename == own["own_filename"]

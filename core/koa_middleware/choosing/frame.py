@@ -15,7 +15,7 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_missing, is_wildcard
 from ..instrument.values import normal_form
 
-_NOBODY: Mapping[str, str | None] = {"id": None, "filename": None}
+_NOBODY: Mapping[str, str | None] = {"own_id": None, "own_filename": None}
 
 
 def says_nothing(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
@@ -24,13 +24,13 @@ def says_nothing(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
 
 
 def own_values(frame: Mapping[str, Any]) -> Mapping[str, str | None]:
-    """Give a frame's own `id`, and `filename` without a folder, by which it is known; None where it has none."""
+    """Give `own_id` and `own_filename` (without a folder), by which a frame is known; None where it has none."""
     if "id" not in frame and "filename" not in frame:
         return _NOBODY
     id_, filename = frame.get("id"), frame.get("filename")
     return {
-        "id": None if is_missing(id_) else str(id_),
-        "filename": None if is_missing(filename) else PurePath(str(filename)).name,
+        "own_id": None if is_missing(id_) else str(id_),
+        "own_filename": None if is_missing(filename) else PurePath(str(filename)).name,
     }
 
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, Column, Float, Integer, Numeric, String
@@ -104,8 +105,13 @@ class _Text(Form):
     def __init__(self, nulls: tuple[str, ...] = NULLS) -> None:
         self._nulls = frozenset({*nulls, *map(str.upper, nulls), ""})
 
+        self._of_text = lru_cache(maxsize=256)(self._said)  # a frame's few words come again and again
+
     def of(self, value: Any) -> str | None:
-        text = value.strip() if type(value) is str else self._written(value)
+        return self._of_text(value) if type(value) is str else self._said(self._written(value))
+
+    def _said(self, written: str) -> str | None:
+        text = written.strip()
         if not text.isascii():
             _require_unicode(text)
             return None if text in self._nulls else text
@@ -119,7 +125,7 @@ class _Text(Form):
             raise ValueError("a quantity, and the column holds text")
         if isinstance(found, datetime):
             return self._moment(found)
-        return "" if found is None else str(found).strip()
+        return "" if found is None else str(found)
 
     def _moment(self, value: datetime) -> str:
         return parse_iso(str(value)).text
