@@ -141,6 +141,12 @@ def test_a_leap_second_is_the_second_after_it_wherever_it_stands() -> None:
         values({"DATE-OBS": "2026-02-12T11:60"})
 
 
+@pytest.mark.parametrize("text", ["2026-02-12T12.5", "2026-02-12T12:00.5", "2026-02-12_12:00:00", "2026-02-12T12h00"])
+def test_odd_forms_of_a_time_are_refused_and_not_half_read(text: str) -> None:
+    with pytest.raises(HeaderError, match="not a time"):
+        values({"DATE-OBS": text})
+
+
 @pytest.mark.parametrize("text", ["2026-02-12T12:00:00.000(UTC)", "2026-02-12T12:00:37(TAI)"])
 def test_a_scale_behind_a_time_is_read(text: str) -> None:
     assert values({"DATE-OBS": text})["datetime_obs"] == NOON

@@ -24,6 +24,8 @@ FIRST_MJD, END_MJD = 15020.0, 88069.0
 
 _LEAP_SECOND = re.compile(r"(?:(?<=:\d\d:)|(?<=[Tt ]\d{4}))60(?=[.,Zz+-]|$)")
 _SCALE = re.compile(r"\s*\((\w+)\)$")  # as FITS wrote it once, and astropy's `Time.fits` does
+_SEPARATED = re.compile(r"[\dW-]+(?:[Tt ].+)?", re.ASCII)  # Python takes any letter between date and time of day
+_CUT_SHORT = re.compile(r"[Tt ]\d\d(?::?\d\d)?[.,]")  # of an hour or minute Python takes a fraction for one of a second
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d*)?)?", re.ASCII)
 
 #: A time as it is stored; such a one is only checked.
@@ -51,6 +53,8 @@ def parse_iso(text: str) -> IsoTime:
     text = text.strip()
     if (scale := _SCALE.search(text)) is not None:
         return _in_scale(text[: scale.start()], scale_of(scale[1]))
+    if not _SEPARATED.fullmatch(text) or _CUT_SHORT.search(text):
+        raise ValueError(f"Invalid isoformat string: {text!r}")
     whole, leaps = _LEAP_SECOND.subn("59", text)
     moment = datetime.fromisoformat(whole)
     if moment.tzinfo is None:
