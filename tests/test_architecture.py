@@ -42,7 +42,7 @@ ABOVE = {"__init__", "testing", "cli"}
 #: Where a package, or one name of it, may be imported.
 ONLY_IN = {
     "argparse": {"cli"},
-    "astropy": {"disk.fits", "display", "testing"},
+    "astropy": {"disk.fits", "display", "instrument.scales", "testing"},
     "pluggy": {"plugins", "hookspecs"},
     "psycopg2": {"remote.postgres.engine"},
     "requests": {"fetch.connections"},

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import stat
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from koa_middleware import (
     CacheError,
+    CalibrationSelector,
     CalibrationStore,
     DuplicateCalibrationError,
     HeaderError,
+    HeaderWarning,
     KoaMiddlewareError,
     ORMCalibration,
     SourceFileError,
@@ -769,3 +772,20 @@ def test_a_cache_error_names_the_file_that_cannot_be_written(store: Store, tmp_p
             store.register_calibration(source)
         assert caught.value.path.parent == partial
     assert store.query() == []
+
+
+# -- columns that stay empty -------------------------------------------------------------------------------------------
+
+
+def test_a_column_that_a_selector_matches_and_that_stays_empty_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = CalibrationSelector(cal_type="dark", match=("spectrograph",), given=("lamp",), match_if_known=("era",))
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": rule})
+    with CalibrationStore(DemoCalibration, tmp_path / "cache") as store:
+        with pytest.warns(HeaderWarning, match=r"empty\.fits has no spectrograph \(SPECTROG\) and no lamp \(LAMP\)"):
+            store.register_calibration(dark(tmp_path, "empty.fits", SPECTROG="N/A"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            store.register_calibration(dark(tmp_path, "whole.fits", 60001.0, LAMP="ThAr"))
+            store.register_calibration(dark(tmp_path, "flat.fits", 60001.0, CALTYPE="flat", SPECTROG=""))

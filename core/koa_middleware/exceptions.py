@@ -21,7 +21,8 @@
         ├── DownloadError                           a file did not arrive
         └── ChecksumMismatchError                   a file arrived, with other content
 
-Warnings, of work that goes on: `FallbackWarning`, `StaleWarning`, `QuarantineWarning`, `SharedCacheWarning`.
+Warnings, of work that goes on: `FallbackWarning`, `StaleWarning`, `QuarantineWarning`, `SharedCacheWarning`,
+`HeaderWarning`.
 
 A message is one sentence that says what was asked and what was found, and one hint that says what to do.
 """
@@ -47,6 +48,7 @@ __all__ = [
     "DuplicateCalibrationError",
     "FallbackWarning",
     "HeaderError",
+    "HeaderWarning",
     "IntegrityError",
     "InvalidPluginError",
     "KoaMiddlewareError",
@@ -243,6 +245,10 @@ class ChecksumMismatchError(RemoteError):
     url: str | None = None
     expected: str
     found: str
+
+
+class HeaderWarning(UserWarning):
+    """A calibration was registered without a value that its selector compares, so that it is never chosen."""
 
 
 class FallbackWarning(UserWarning):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from .exceptions import ConfigurationError
+from .instrument.frames import is_frame
 from .instrument.orm import ORMCalibration
 
 R = TypeVar("R", bound=ORMCalibration)
 
 
 def frames_of(inputs: Any) -> Iterable[Any]:
-    """Give frames one by one; a path, a mapping, a record, or what cannot be iterated over is a single frame."""
-    return [inputs] if _is_single(inputs, str, os.PathLike, Mapping, ORMCalibration) else inputs
+    """Give frames one by one; what is a frame itself, or cannot be iterated over, is a single one."""
+    if getattr(inputs, "ndim", None) == 2 and hasattr(inputs, "to_dict"):  # a table of pandas
+        return list(inputs.to_dict("records"))
+    if hasattr(inputs, "as_array"):  # a table of astropy, which iterates over its rows
+        return list(map(inputs.__getitem__, range(len(inputs))))
+    return [inputs] if is_frame(inputs) or _is_single(inputs) else inputs
 
 
 def records_of(given: Iterable[R] | R) -> list[R]:

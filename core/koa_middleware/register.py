@@ -20,7 +20,8 @@ from .disk.checksums import Signature
 from .disk.names import check_filename
 from .disk.reading import check_readable, user_path
 from .disk.wholeness import check_whole
-from .exceptions import DuplicateCalibrationError, SourceFileError
+from .exceptions import DuplicateCalibrationError, HeaderWarning, SourceFileError, warn
+from .instrument.door import columns_of
 from .instrument.orm import ORMCalibration, family_of
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -40,7 +41,29 @@ class Registration(Generic[R]):
         self._orm_class = holdings.orm_class
 
     def register(self, source: Any, origin: str | None, new_version: bool) -> Placed[R]:
-        """Register a file, or what a pipeline's model saves; see `CalibrationStore.register_calibration`."""
+        """Register a file, or what a pipeline's model saves; see `CalibrationStore.register_calibration`.
+
+        A column that the selector of its type matches, and that stays empty, gets a `HeaderWarning`: no frame that
+        asks for a value there will ever get this calibration.
+        """
+        placed = self._placed(source, origin, new_version)
+        self._warn_of_empty(placed.record)
+        return placed
+
+    def _warn_of_empty(self, record: R) -> None:
+        selector = self._orm_class.selectors.get(record.cal_type)
+        matched = () if selector is None else (*selector.match, *selector.given)
+        empty = [name for name in matched if record.get(name) is None]
+        if empty:
+            columns = columns_of(self._orm_class)
+            said = [f"{name} ({' or '.join(columns[name].info.get('keywords', ())) or 'no keyword'})" for name in empty]
+            warn(
+                f"{record.filename} has no {' and no '.join(said)}, so that no frame will get it as its "
+                f"{record.cal_type}.",
+                HeaderWarning,
+            )
+
+    def _placed(self, source: Any, origin: str | None, new_version: bool) -> Placed[R]:
         if callable(getattr(source, "save", None)):
             return self._model(source, origin, new_version)
         if not isinstance(source, str | os.PathLike):

@@ -43,7 +43,7 @@ EVERYTHING = CalibrationSelector(
 FITS = {"mjd_mid": 59999.0, "lamp": "ThAr", "era": "1", "cooled": True, "amplifiers": 2}
 REFUSED: dict[str, list[Any]] = {
     "cal_type": ["flat"],
-    "mjd_mid": [None, float("inf"), 60001.0, 59000.0],
+    "mjd_mid": [None, 60001.0, 59000.0],
     "spectrograph": ["RSPEC", None],
     "lamp": ["une", None],
     "era": ["2"],
@@ -82,15 +82,16 @@ def test_each_criterion_holds_of_what_it_does_not_refuse_and_the_rule_admits_wha
             admitted &= held
     assert refusing == {
         "cal_type": 1,
-        "mjd_mid": 2,
+        "itself": 0,
+        "mjd_mid": 1,
         "spectrograph": 2,
         "lamp": 2,
         "era": 1,
         "cooled": 2,
         "amplifiers": 2,
         "quality": 1,
-        "direction": 3,
-        "max_age": 3,
+        "direction": 2,
+        "max_age": 2,
     }
     found = EVERYTHING.get_candidates({**FRAME, "mjd_mid": 60000.0}, store.local_db)
     assert {each.filename for each in found} == {"0.fits", "1.fits"}

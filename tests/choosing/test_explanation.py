@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from koa_middleware import CalibrationSelector, CalibrationStore, Explanation
 from koa_middleware.choosing.explanation import offset
+from sqlalchemy import update
 
 from tests.conftest import DemoCalibration, record
 
@@ -35,10 +36,13 @@ def explained(store: Store) -> Explanation:
             record("bad.fits", 59999.5, quality="BAD", master_cal=True),
             record("late.fits", 60000.25, master_cal=True),
             record("old.fits", 59987.6, master_cal=True),
-            record("timeless.fits", math.inf, datetime_obs="2023-01-01T00:00:00", master_cal=True),
+            record("timeless.fits", 59990.0, master_cal=True),
             record("bias.fits", 60000.0, cal_type="bias"),
         ]
     )
+    with store.local_db.session_manager() as session:  # as a database from before the check of times may hold it
+        columns = DemoCalibration.table().c
+        session.execute(update(DemoCalibration).where(columns.filename == "timeless.fits").values(mjd_start=math.inf))
     return store.explain(FRAME, RULE)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from koa_middleware import InstrumentPlugin
 
 Run = Callable[..., Any]
 
@@ -43,7 +44,29 @@ def test_each_file_goes_to_the_instrument_that_its_header_names(with_two: Run, w
 def test_the_named_instrument_goes_before_the_header(koa_cal: Run, write: Run) -> None:
     frame = write("frame.fits", 61083.5, INSTRUME="NOSUCH")
     assert "'NOSUCH'" in koa_cal("best", frame).ended(2).said
-    assert koa_cal("best", frame, "-i", "testspec", "--json").json["instrument"] == "testspec"
+    forced = koa_cal("best", frame, "-i", "testspec", "--force-instrument", "--json")
+    assert forced.json["instrument"] == "testspec"
+
+
+def test_a_frame_of_another_instrument_is_refused_unless_it_is_forced(koa_cal: Run, write: Run) -> None:
+    frame = write("frame.fits", 61083.5, INSTRUME="NOSUCH")
+    file = write("dark.fits", 61083.5, "dark", INSTRUME="NOSUCH")
+    for command in (("best", frame), ("explain", frame, "--type", "dark")):
+        assert "NOSUCH" in koa_cal(*command, "-i", "testspec").ended(1).said
+        koa_cal(*command, "-i", "testspec", "--force-instrument").ended(1)
+    assert "of the instrument NOSUCH" in koa_cal("register", file, "-i", "testspec").ended(1).err
+    koa_cal("register", file, "-i", "testspec", "--force-instrument").ended(0)
+
+
+def test_a_header_may_name_the_instrument_in_another_way(koa_cal: Run, write: Run, testspec: InstrumentPlugin) -> None:
+    frame = write("frame.fits", 61083.5, INSTRUME="TEST-SPEC")
+    assert koa_cal("best", frame, "--json").json["instrument"] == "testspec"
+    testspec.ORM.instrume_values = ("TESTSPEC", "TSPEC-BLUE")
+    try:
+        frame = write("blue.fits", 61083.5, INSTRUME="TspecBlue")
+        assert koa_cal("best", frame, "--json").json["instrument"] == "testspec"
+    finally:
+        del testspec.ORM.instrume_values
 
 
 @pytest.mark.parametrize("name", ["testspec", "TESTSPEC", "TestSpec"])

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,6 +159,28 @@ def test_columns_are_compared_in_their_normal_form_and_none_is_null(filled: Data
     assert len(filled.query(lamp=None)) == 5
     assert len(filled.query(lamp="")) == 5
     assert filled.query("sky") == []
+
+
+def test_several_values_of_a_column_mean_any_of_them(filled: Database) -> None:
+    everything = filled.query()
+    darks, flats = filled.query("dark"), filled.query("flat")
+    assert len(filled.query(["dark", "FLAT "])) == len(darks) + len(flats)
+    assert len(filled.query(("dark",), lamp=[None, "ThAr"])) == len(
+        [each for each in darks if each.lamp in {None, "thar"}]
+    )
+    assert names(filled.query({b"flat"}, lamp=np.array(["thar"]))) == ["flat.fits"]
+    assert filled.query([]) == []
+    assert len(filled.query()) == len(everything) == filled.count()
+    with pytest.raises(HeaderError, match="four"):
+        filled.query(amplifiers=[4, "four"])
+
+
+def test_bounds_may_lie_beyond_the_years_of_observations_and_be_a_time(filled: Database) -> None:
+    from astropy.time import Time
+
+    assert len(filled.query(date_time_start="0001-01-01", date_time_end="9999-12-31")) == len(filled.query())
+    start = filled.query()[1].datetime_obs
+    assert names(filled.query(date_time_start=Time(start).tai)) == names(filled.query(date_time_start=start))
 
 
 def test_an_unknown_column_or_value_is_an_error(filled: Database) -> None:

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from koa_middleware import CalibrationSelector, CalibrationStore, HeaderError, SourceFileError
+from koa_middleware import (
+    CalibrationSelector,
+    CalibrationStore,
+    HeaderError,
+    ORMCalibration,
+    SourceFileError,
+    fits_column,
+)
 from koa_middleware.instrument.frames import column_values
+from sqlalchemy import Float, String
+from sqlalchemy.orm import Mapped
 
 from tests.conftest import DemoCalibration, dark, dark_keywords, record
 
@@ -35,9 +48,89 @@ def header() -> Any:
     return fits.Header(dark_keywords(60000.0, LAMP="THAR  "))
 
 
+def time() -> Any:
+    from astropy.time import Time
+
+    return Time(2460000.5, format="jd", scale="utc").tai
+
+
 COLUMNS = {"mjd_start": 60000.0, "spectrograph": "BSPEC ", "lamp": " THAR"[1:], "other": 1}
 
+
+def hdu_list() -> Any:
+    from astropy.io import fits
+
+    return fits.HDUList([fits.PrimaryHDU(header=header()), fits.ImageHDU(name="SCI")])
+
+
+def row_of_table(masked: bool = False) -> Any:
+    from astropy.table import Table
+
+    columns = {name: [value] for name, value in (dict(header()) if not masked else MASKED).items()}
+    table = Table(columns, masked=masked)
+    if masked:
+        table["mjd_start"].mask = True
+    return table[0]
+
+
+def row_of_fits_table() -> Any:
+    import numpy as np
+    from astropy.io import fits
+
+    types = [("mjd_start", "f8"), ("spectrograph", "S8"), ("lamp", "S8")]
+    return fits.FITS_rec(np.array([(60000.0, b"BSPEC", b"THAR")], types))[0]
+
+
+def nested_meta() -> Any:
+    exposure = SimpleNamespace(start=60000.0)
+    return SimpleNamespace(instrument=SimpleNamespace(spectrograph="BSPEC", lamp="ThAr"), exposure=exposure)
+
+
+class Series:
+    """As `pandas.Series`: a row of a table, with a NaN where there is no value."""
+
+    ndim = 1
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def __iter__(self) -> Any:
+        return iter(self.values.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.values
+
+
+class NestedCalibration(ORMCalibration):
+    """An instrument whose models have nested metadata."""
+
+    instrument_name = "nested"
+    mjd_start: Mapped[float] = fits_column(("MJD-OBS", "exposure.start"), Float, sort_order=-96)
+    spectrograph: Mapped[str | None] = fits_column(("SPECTROG", "instrument.spectrograph"), String)
+    lamp: Mapped[str | None] = fits_column(("LAMP", "instrument.lamp"), String, fold=True)
+
+
+MASKED = {"mjd_start": 1.0, "datetime_obs": "2023-02-25T00:00:00", "spectrograph": "BSPEC", "lamp": "THAR"}
+BY_EXTENSION = {"PRIMARY": {"LAMP": "ThAr", "SPECTROG": "BSPEC", "EXPMJDST": 60000.0}, "SCI": {"LAMP": "une"}}
+
 INPUTS = {
+    "list of HDUs": hdu_list,
+    "HDU": lambda: hdu_list()[0],
+    "mapping of keywords": lambda: dict(header()),
+    "mapping of keywords in lower case": lambda: {name.lower(): value for name, value in header().items()},
+    "mapping of keywords with a column": lambda: {**dict(header()), "filename": "frame.fits", "lamp": "THAR"},
+    "mapping of headers by extension": lambda: BY_EXTENSION,
+    "mapping of astropy's headers by extension": lambda: {"PRIMARY": header(), "SCI": header()},
+    "model with headers by extension": lambda: SimpleNamespace(headers=BY_EXTENSION),
+    "model whose header maps extensions": lambda: SimpleNamespace(header=BY_EXTENSION),
+    "model whose meta holds a header": lambda: SimpleNamespace(meta={"header": header(), "other": 1}),
+    "model whose meta has columns and keywords": lambda: SimpleNamespace(meta={**dict(header()), "lamp": "THAR"}),
+    "row of a table": row_of_table,
+    "row of a table with masked values": lambda: row_of_table(masked=True),
+    "row of a FITS table": row_of_fits_table,
+    "series of column values": lambda: Series({**MASKED, "mjd_start": math.nan, "era": math.nan}),
+    "series of keywords": lambda: Series({**dict(header()), "MJD-OBS": math.nan}),
+    "mapping of a Time and bytes": lambda: {**MASKED, "mjd_start": None, "datetime_obs": time(), "lamp": b"THAR"},
     "header": header,
     "mapping of columns": lambda: COLUMNS,
     "time as text": lambda: {**COLUMNS, "mjd_start": None, "datetime_obs": "2023-02-25T00:00:00Z"},
@@ -54,6 +147,117 @@ INPUTS = {
 @pytest.mark.parametrize("kind", INPUTS)
 def test_each_kind_of_input_is_understood(filled: CalibrationStore[DemoCalibration], kind: str) -> None:
     assert filled.select(INPUTS[kind](), DARK).filename == "thar.fits"
+
+
+NESTED = {
+    "attributes": nested_meta,
+    "mappings": lambda: {"exposure": {"start": 60000.0}, "instrument": {"spectrograph": "BSPEC", "lamp": "ThAr"}},
+    "flat with dots": lambda: {
+        "meta.exposure.start": 60000.0,
+        "meta.instrument.spectrograph": "BSPEC",
+        "instrument.lamp": "ThAr",
+    },
+    "flat by column": lambda: {"mjd_start": 60000.0, "SPECTROG": "BSPEC", "instrument": {"lamp": "ThAr"}},
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_nested_metadata_are_read_by_dotted_keywords(kind: str) -> None:
+    meta = NESTED[kind]()
+    found = column_values(NestedCalibration, SimpleNamespace(meta=meta))
+    assert (found["mjd_start"], found["spectrograph"], found["lamp"]) == (60000.0, "BSPEC", "thar")
+    if isinstance(meta, dict):
+        assert dict(column_values(NestedCalibration, meta)) == dict(found)
+
+
+def test_a_real_series_of_pandas_is_a_frame_and_its_table_are_many(filled: CalibrationStore[DemoCalibration]) -> None:
+    pandas = pytest.importorskip("pandas")
+    rows = [dict(header()), {**dict(header()), "LAMP": "LFC"}, {"LAMP": None, "SPECTROG": "BSPEC", "EXPMJDST": 60000.0}]
+    table = pandas.DataFrame(rows)
+    assert filled.select(table.iloc[0], DARK).filename == "thar.fits"
+    chosen = filled.select_many(table, DARK, return_exceptions=True)
+    assert [getattr(each, "filename", type(each).__name__) for each in chosen] == [
+        "thar.fits",
+        "lfc.fits",
+        "HeaderError",
+    ]
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_one_frame_is_not_taken_for_several(filled: CalibrationStore[DemoCalibration], kind: str) -> None:
+    assert [each.filename for each in filled.select_many(INPUTS[kind](), DARK)] == ["thar.fits"]  # type: ignore[union-attr]
+
+
+def test_the_rows_of_a_table_are_several_frames(filled: CalibrationStore[DemoCalibration]) -> None:
+    from astropy.table import Table
+
+    table = Table({"EXPMJDST": [60000.0] * 2, "SPECTROG": ["BSPEC"] * 2, "LAMP": ["LFC", "ThAr"]})
+    chosen = filled.select_many(table, DARK)
+    assert [each.filename for each in chosen] == ["lfc.fits", "thar.fits"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [
+        (".fits", bytes),
+        (".fit", bytes),
+        (".fts", bytes),
+        (".fits.gz", gzip.compress),
+        (".fit.gz", gzip.compress),
+        (".fits.bz2", bz2.compress),
+        (".fits.xz", lzma.compress),
+    ],
+)
+def test_a_file_is_read_whatever_its_form(
+    filled: CalibrationStore[DemoCalibration], tmp_path: Path, suffix: str, compress: Any
+) -> None:
+    plain = dark(tmp_path, "frame.fits", LAMP="THAR")
+    packed = tmp_path / f"packed{suffix}"
+    packed.write_bytes(compress(plain.read_bytes()))
+    assert filled.select(packed, DARK).filename == "thar.fits"
+
+
+def packed_image(path: Path, *, was_primary: bool, more: bool = False) -> Path:
+    """Write an image as fpack does: behind an empty primary header."""
+    import numpy as np
+    from astropy.io import fits
+
+    image = np.zeros((8, 8), "float32")
+    cards = fits.PrimaryHDU(image, header()).header if was_primary else header()
+    cards["DATAQUAL"] = "BAD"
+    hdus = [fits.PrimaryHDU(), fits.CompImageHDU(image, cards), *([fits.ImageHDU(image)] if more else [])]
+    fits.HDUList(hdus).writeto(path)
+    return path
+
+
+@pytest.mark.parametrize(("was_primary", "more"), [(True, False), (False, False), (True, True)])
+def test_a_packed_image_keeps_its_header(tmp_path: Path, was_primary: bool, more: bool) -> None:
+    from astropy.io import fits
+
+    path = packed_image(tmp_path / "a.fits.fz", was_primary=was_primary, more=more)
+    with CalibrationStore(DemoCalibration, tmp_path / "cache") as store:
+        registered = store.register_calibration(path).calibration
+    assert (registered.quality, registered.lamp, registered.mjd_start) == ("BAD", "thar", 60000.0)
+    with fits.open(path) as hdus:
+        assert column_values(DemoCalibration, hdus)["lamp"] == "thar"
+
+
+def test_a_primary_header_of_its_own_is_not_replaced_by_a_packed_extension(tmp_path: Path) -> None:
+    import numpy as np
+    from astropy.io import fits
+
+    image = fits.CompImageHDU(np.zeros((8, 8), "float32"), fits.Header({"LAMP": "une"}))
+    primary = fits.PrimaryHDU(header=fits.Header({"SPECTROG": "RSPEC"}))
+    fits.HDUList([primary, image]).writeto(tmp_path / "a.fits.fz")
+    assert column_values(DemoCalibration, tmp_path / "a.fits.fz") == {"filename": "a.fits.fz", "spectrograph": "RSPEC"}
+
+
+@pytest.mark.parametrize("given", [b"frame.fits", b"SIMPLE  = "], ids=repr)
+def test_what_is_no_frame_is_told_with_what_to_give(filled: CalibrationStore[DemoCalibration], given: Any) -> None:
+    with pytest.raises(HeaderError, match="Give the path"):
+        filled.select(given, DARK)
+    with pytest.raises(HeaderError, match="select_many"):
+        filled.select([given], DARK)
 
 
 @pytest.mark.parametrize("as_given", [str, Path, lambda path: f"~/{path.name}", lambda path: path.name])

@@ -48,6 +48,7 @@ NAMES = [
 ]
 MOMENTS = [
     "2026-01-02T03:04:05.678",
+    "2026-01-04T03:04:05.678",
     "2026-01-02T03:04:05.6789",
     "2026-01-02 03:04:05",
     "2026-01-02T03:04:05+02:00",
@@ -116,6 +117,9 @@ SAMPLES: dict[str, list[Any]] = {
     "exposure_time": NUMBERS,
     "cooled": [True, False, "T", "false", " no ", "perhaps", "N/A", 1, 0.0, 2, Decimal(1), np.bool_(True)],
 }
+#: The day of most of `MOMENTS`, so that both times of a row agree.
+MJD = 61042.0
+
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 
 
@@ -128,7 +132,7 @@ class Case(NamedTuple):
     @property
     def values(self) -> dict[str, Any]:
         """Column values of a dark that has it."""
-        return {"filename": "a.fits", "cal_type": "dark", "mjd_start": 60000, self.column: self.value}
+        return {"filename": "a.fits", "cal_type": "dark", "mjd_start": MJD, self.column: self.value}
 
 
 CASES = [Case(name, value) for name, samples in SAMPLES.items() for value in [*samples, *NOTHING, *WRONG]]
@@ -164,10 +168,10 @@ def expected(case: Case) -> dict[str, Any] | str:
 
 def by_header(case: Case) -> dict[str, Any]:
     keywords = {name: COLUMNS[name].info.get("keywords", ()) for name in case.values}
-    header = {keywords[name][0]: value for name, value in case.values.items() if keywords[name]}
-    unkeyed = {name: value for name, value in case.values.items() if not keywords[name]}
-    values = DemoCalibration.normalise(unkeyed) | DemoCalibration.values_from_header(header)
-    return DemoCalibration.complete_row(values, "a.fits")
+    is_keyed = {name: keywords[name] and not isinstance(case.values[name], dict) for name in case.values}
+    header = {keywords[name][0]: value for name, value in case.values.items() if is_keyed[name]}
+    unkeyed = {name: value for name, value in case.values.items() if not is_keyed[name]}
+    return DemoCalibration.complete_row({**DemoCalibration.values_from_header(header), **unkeyed}, "a.fits")
 
 
 def by_record(case: Case) -> dict[str, Any]:
@@ -194,7 +198,7 @@ def test_a_header_a_mapping_and_a_record_give_the_same_row_or_the_same_refusal(c
         ("spectrograph", b"BSPEC ", "BSPEC"),
         ("spectrograph", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "2026-01-02T03:04:05.000"),
         ("datetime_obs", np.datetime64("2026-01-02T03:04:05.678", "ns"), "2026-01-02T03:04:05.678"),
-        ("datetime_obs", np.datetime64("NaT"), "2023-02-25T00:00:00.000"),
+        ("datetime_obs", np.datetime64("NaT"), "2026-01-02T00:00:00.000"),
         ("amplifiers", Decimal("4.0"), 4),
     ],
 )
@@ -231,11 +235,14 @@ def test_a_query_by_any_form_of_a_value_finds_its_row_or_refuses_it(
         rows = [(name, case, found) for name, case, found in numbered(cases) if not isinstance(found, str)]
         store.local_db.add([DemoCalibration(**{**case.values, "filename": name}) for name, case, _ in rows])
         for name, case, row in numbered(cases):
+            if isinstance(case.value, list | tuple | np.ndarray):  # which asks for any of several values
+                continue
             form = normal_form_of(case)
             if form is HeaderError:
                 with pytest.raises(HeaderError) as caught:
                     store.query(**{case.column: case.value})
-                assert caught.value.column == case.column == row
+                assert caught.value.column == case.column
+                assert row == case.column or case.column == "datetime_obs"  # in whose place the mjd_start counts
             elif form is not None and not isinstance(row, str) and len(str(form)) != len("2026-01-02"):
                 (found,) = store.query(filename=name, **{case.column: case.value})
                 assert compared(found.to_dict()) == row
@@ -403,7 +410,7 @@ def test_sql_calls_in_form_only_what_python_leaves_as_it_is(postgres_url: str, v
     for name, found in judged(postgres_url, values).items():
         for value, in_form in zip(values, found, strict=True):
             if in_form:
-                row = {"filename": "a.fits", "mjd_start": 1.0, "cal_type": "dark", name: value}
+                row = {"filename": "a.fits", "datetime_obs": "2026-01-02T00:00:00", "cal_type": "dark", name: value}
                 kept = ORMCalibration.in_form.__func__(DemoCalibration, row, "a.fits")[name]  # type: ignore[attr-defined]
                 assert (name, kept, type(kept)) == (name, value, str)
 

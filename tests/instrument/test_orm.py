@@ -200,8 +200,8 @@ def test_the_first_keyword_that_says_something_counts() -> None:
     assert values({"DATEOBS": "2023-02-25T12:00:00", "DATE-OBS": "2020-01-01"})["mjd_start"] == 60000.5
     assert values({"DATEOBS": "  ", "DATE-OBS": "2023-02-25T12:00:00"})["mjd_start"] == 60000.5
     assert values({"EXPMJDST": None, "MJD-OBS": 60000.5})["mjd_start"] == 60000.5
-    assert values({"RED_CCD:MIDMJD": 2.0}) == {"mjd_mid": 2.0}
-    assert values({"GREEN_CCD:MIDMJD": 1.0, "RED_CCD:MIDMJD": 2.0}) == {"mjd_mid": 1.0}
+    assert values({"RED_CCD:MIDMJD": 60002.0}) == {"mjd_mid": 60002.0}
+    assert values({"GREEN_CCD:MIDMJD": 60001.0, "RED_CCD:MIDMJD": 60002.0}) == {"mjd_mid": 60001.0}
 
 
 def test_columns_of_which_a_header_says_nothing_are_left_out() -> None:
@@ -247,8 +247,9 @@ def test_a_complete_row_has_every_column_in_order() -> None:
     ],
 )
 def test_a_row_that_may_not_be_stored_is_refused(values: dict[str, Any], error: type[Exception], said: str) -> None:
+    row = {"filename": "a.fits", "cal_type": "dark", "mjd_start": 60000.0, **values}
     with pytest.raises(error, match=said):
-        DemoCalibration.complete_row({"filename": "a.fits", "cal_type": "dark", "mjd_start": 1.0, **values}, "a.fits")
+        DemoCalibration.complete_row(row, "a.fits")
 
 
 # -- names of versions -------------------------------------------------------------------------------------------------

@@ -46,8 +46,8 @@ COLUMNS = Survey.column_names()
 FILL = """
 INSERT INTO survey_calibrations (id, filename, cal_type, datetime_obs, mjd_start, origin, cal_version, quality,
     master_cal, checksum, file_size, spectrograph, instrument_era, koa_id, koa_filepath, exptime, nframes)
-SELECT gen_random_uuid()::text, 'HB.' || i || '.fits', 'dark', '2026-01-01T00:00:00.000', 61000 + i * 0.001, 'REMOTE',
-    '001', 'GOOD', i % 2 = 0, 'sha256:' || md5(i::text) || md5((-i)::text), 536870912 + i, 'BSPEC', '0.0.1',
+SELECT gen_random_uuid()::text, 'HB.' || i || '.fits', 'dark', '2026-01-01T00:00:00.000', 61041 + i % 900 * 0.001,
+    'REMOTE', '001', 'GOOD', i % 2 = 0, 'sha256:' || md5(i::text) || md5((-i)::text), 536870912 + i, 'BSPEC', '0.0.1',
     'HB.' || i, '/koa/' || i || '.fits', 300.5, 6
 FROM generate_series(:first, :last) AS i
 """

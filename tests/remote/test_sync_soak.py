@@ -143,7 +143,7 @@ class Publisher(threading.Thread):
     def _insert(self, cursor: psycopg2.extensions.cursor, identifier: str) -> None:
         value = self.random.random()
         cursor.execute(
-            INSERT, (identifier, f"{uuid.uuid4()}.fits", 61000 + value, f"sha256:{value}", value, f"K{value}")
+            INSERT, (identifier, f"{uuid.uuid4()}.fits", 61074 + value, f"sha256:{value}", value, f"K{value}")
         )
 
     def _swap_names(self, cursor: psycopg2.extensions.cursor) -> None:

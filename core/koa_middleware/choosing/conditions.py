@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, or_
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 
 from ..exceptions import HeaderError
 from ..instrument.orm import ORMCalibration
@@ -201,6 +201,36 @@ class NotBad(Condition):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"its quality is {record.quality}"
+
+
+@dataclass(frozen=True)
+class NotItself(Condition):
+    """Another calibration than the frame, which is known by its id and its file name."""
+
+    setting = ""
+    binds_all = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("id", "filename")
+
+    @property
+    def rule(self) -> str:
+        return "itself"
+
+    @classmethod
+    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
+        return (cls(),)
+
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        bound = {name: bindparam(f"own_{name}", None, type_=columns[name].type) for name in self.columns}
+        return and_(*(columns[name].is_distinct_from(own) for name, own in bound.items()))
+
+    def parameters(self, frame: Frame) -> Parameters:
+        return frame.itself
+
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        return "it is the frame itself"
 
 
 def _several(value: Any) -> tuple[Any, ...]:

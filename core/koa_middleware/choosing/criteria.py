@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..instrument.orm import ORMCalibration
-from .conditions import Equal, EqualIfKnown, NotBad, OfType, Required
+from .conditions import Equal, EqualIfKnown, NotBad, NotItself, OfType, Required
 from .criterion import Criterion, Fault
+from .frame import own_values
 from .limits import Direction, Finite, MaxAge
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 #: In the order in which an explanation asks them, of the records of the type.
 KINDS: tuple[type[Criterion], ...] = (
     OfType,
+    NotItself,
     Finite,
     Equal,
     EqualIfKnown,
@@ -42,6 +46,14 @@ def faults(selector: CalibrationSelector, orm_class: type[ORMCalibration]) -> li
     ]
 
 
-def may_be_chosen(record: Any) -> bool:
-    """Whether this is a record, and one that was not flagged as bad."""
-    return isinstance(record, ORMCalibration) and bool(NotBad.test(record.quality))
+def may_be_chosen(record: Any, frame: Mapping[str, Any] = MappingProxyType({})) -> bool:
+    """Whether this is a record that was not flagged as bad, and not that of the frame itself."""
+    if not isinstance(record, ORMCalibration) or not NotBad.test(record.quality):
+        return False
+    return not (("id" in frame or "filename" in frame) and is_itself(record, frame))
+
+
+def is_itself(record: ORMCalibration, frame: Mapping[str, Any]) -> bool:
+    """Whether a record is that of a frame."""
+    own = own_values(frame)
+    return record.id == own["own_id"] or record.filename == own["own_filename"]

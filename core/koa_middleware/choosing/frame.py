@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import Column
 
 from ..exceptions import HeaderError
-from ..instrument.forms import is_masked, is_wildcard
+from ..instrument.door import overrides
 from ..instrument.orm import ORMCalibration
+from ..instrument.plain import is_missing, is_wildcard
 from ..instrument.values import normal_form
 
+_NOBODY: Mapping[str, str | None] = {"own_id": None, "own_filename": None}
 
-def says_nothing(value: Any) -> bool:
-    """Whether a value, in any form, is none: None, NaN, masked, empty, or a word that stands for "any"."""
-    return is_wildcard(value) or is_masked(value) or bool(value != value)
+
+def says_nothing(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
+    """Whether a value, in any form, is none: None, NaN, masked, empty, or a word that stands for "any"; see `plain`."""
+    return is_missing(value) or is_wildcard(value, nulls)
+
+
+def own_values(frame: Mapping[str, Any]) -> Mapping[str, str | None]:
+    """Give `own_id` and `own_filename` (without a folder), by which a frame is known; None where it has none."""
+    if "id" not in frame and "filename" not in frame:
+        return _NOBODY
+    id_, filename = frame.get("id"), frame.get("filename")
+    return {
+        "own_id": None if is_missing(id_) else str(id_),
+        "own_filename": None if is_missing(filename) else PurePath(str(filename)).name,
+    }
 
 
 def frame_name(given: Mapping[str, Any], time: str) -> str:
@@ -45,7 +60,7 @@ class Frame:
         The type that is chosen, for messages.
     """
 
-    __slots__ = ("_cal_type", "_columns", "_given", "_orm_class", "_source")
+    __slots__ = ("_cal_type", "_columns", "_given", "_orm_class", "_source", "_through")
 
     def __init__(
         self,
@@ -58,7 +73,14 @@ class Frame:
         self._columns = columns
         self._given = given
         self._cal_type = cal_type
-        self._source = str(given.get("filename") or "the input")
+        name = given.get("filename")
+        self._source = name if isinstance(name, str) and name else "the input"
+        self._through: Mapping[str, Any] | None = None
+
+    @property
+    def itself(self) -> Mapping[str, str | None]:
+        """What the frame is known by, see `own_values`."""
+        return own_values(self._given)
 
     def known(self, name: str) -> Any:
         """Value of a column; None where the frame says nothing of it.
@@ -68,8 +90,13 @@ class Frame:
         HeaderError
             When the value cannot be one of the column.
         """
-        value = normal_form(self._columns[name], self._given.get(name), self._source)
-        return None if is_wildcard(value) else value
+        column = self._columns[name]
+        value = normal_form(column, self._given.get(name), self._source)
+        if value is None and overrides(self._orm_class, "derive"):
+            value = self._whole.get(name)
+        if type(value) is not str:
+            return value
+        return None if is_wildcard(value, column.info.get("nulls")) else value
 
     def needed(self, name: str) -> Any:
         """Value of a column that the frame must have.
@@ -92,12 +119,18 @@ class Frame:
         HeaderError
             When the frame has none that is finite.
         """
-        value = self.known(name)
-        if value is None:
-            value = self._orm_class.normalise(self._given, self._source).get(name)
+        of_both = name == "mjd_start" and self._given.get("datetime_obs") is not None  # which must agree
+        value = self._whole.get(name) if of_both else self.known(name)
         if value is None or not math.isfinite(value):
             raise self._lacks(name)
         return float(value)
+
+    @property
+    def _whole(self) -> Mapping[str, Any]:
+        """All column values, through the door, which only what does not stand in the frame itself takes."""
+        if self._through is None:
+            self._through = self._orm_class.normalise(self._given, self._source)
+        return self._through
 
     def _lacks(self, name: str) -> HeaderError:
         value, keywords = self._given.get(name), self._columns[name].info.get("keywords", ())

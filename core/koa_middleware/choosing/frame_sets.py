@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from ..exceptions import CalibrationNotFoundError, ConfigurationError, HeaderError, KoaMiddlewareError, all_in_one
+from ..instrument.door import columns_of
 from ..instrument.frames import column_values
 from ..instrument.orm import ORMCalibration
 from .frame import says_nothing
@@ -32,10 +33,11 @@ def types_for(
     """
     if cal_types is not None:
         return [_type_name(name) for name in ([cal_types] if isinstance(cal_types, str) else _listed(cal_types))]
+    columns = columns_of(orm_class)
     return [
         name
         for name, selector in orm_class.selectors.items()
-        if not any(says_nothing(values.get(column)) for column in selector.given)
+        if not any(says_nothing(values.get(column), columns[column].info.get("nulls")) for column in selector.given)
     ]
 
 

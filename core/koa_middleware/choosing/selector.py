@@ -19,11 +19,11 @@ from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackW
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .conditions import NotBad
-from .criteria import criteria_of, faults, may_be_chosen, misdeclared
+from .criteria import criteria_of, faults, is_itself, may_be_chosen, misdeclared
 from .criterion import Fault, frozen
 from .declaration import check_class, not_usable
 from .explanation import Explanation, Programmed, explain
-from .frame import frame_name
+from .frame import frame_name, own_values
 from .limits import Finite
 from .misses import not_found
 from .order import best_of
@@ -170,12 +170,12 @@ class CalibrationSelector:
     def _consider(self, input: Mapping[str, Any], db: Database) -> _Considered:
         """Choose by the rule, else by the fallback."""
         considered = self._choose(self._compared(input, db), db)
-        if may_be_chosen(considered.record):
+        if may_be_chosen(considered.record, considered.compared):
             return considered
         if not self._overrides("select_fallback"):
             return considered._replace(record=None)
         record = record_by(self, "select_fallback", _normal(input, db), db)
-        if record is None or not may_be_chosen(record):
+        if record is None or not may_be_chosen(record, considered.compared):
             return considered._replace(record=None)
         record.is_fallback = True
         warn(
@@ -191,7 +191,12 @@ class CalibrationSelector:
             with without_collection():
                 candidates = records_by(self, "get_candidates", values, db)
                 admitted = frozenset([each.id for each in candidates]) if self._overrides("get_candidates") else None
-                fit = [each for each in candidates if NotBad.test(each.quality)]
+                own_id, own_name = own_values(compared).values()
+                fit = [
+                    each
+                    for each in candidates
+                    if NotBad.test(each.quality) and each.id != own_id and each.filename != own_name
+                ]
                 del candidates
                 best = record_by(self, "select_best", values, fit) if fit else None
                 del fit
@@ -327,11 +332,12 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
         As in `CalibrationSelector.select`.
     """
     record = any_by(selector, "select", _normal(values, db) if selector._overrides("select") else values, db)
-    if may_be_chosen(record):
+    if may_be_chosen(record, values):
         return record
     found = "nothing" if record is None else repr(record)
     if isinstance(record, ORMCalibration):
-        found = f"{record.filename}, whose quality is {record.quality}"
+        fault = "which is the frame itself" if is_itself(record, values) else f"whose quality is {record.quality}"
+        found = f"{record.filename}, {fault}"
     raise CalibrationNotFoundError(
         f"The select of {type(selector).__name__} returned {found}.",
         "It should return a record that may be chosen, or raise CalibrationNotFoundError.",

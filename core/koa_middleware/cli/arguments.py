@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,20 @@ def add_instrument(command: ArgumentParser) -> None:
         metavar="NAME",
         help="the instrument; default: the one that the file's header names, or the only one installed",
     )
+
+
+def add_force_instrument(command: ArgumentParser) -> None:
+    """Add ``--force-instrument``, which accepts a header of another instrument."""
+    command.add_argument(
+        "--force-instrument", action="store_true", help="accept headers whose INSTRUME is another instrument's"
+    )
+
+
+def instruments_as(options: Namespace) -> AbstractContextManager[None]:
+    """Give the context in which headers are read: with ``--force-instrument``, whatever instrument they name."""
+    from ..instrument.keywords import any_instrument
+
+    return any_instrument() if options.force_instrument else nullcontext()
 
 
 def add_json(command: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import KoaMiddlewareError
-from .arguments import add_column_values, add_instrument, add_json, add_types
+from .arguments import add_column_values, add_force_instrument, add_instrument, add_json, add_types, instruments_as
 from .context import frame_values, open_for
 from .messages import say
 from .output import print_json, print_table
@@ -24,12 +24,13 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("--no-download", action="store_true", help="only choose; download nothing")
     add_column_values(command)
     add_instrument(command)
+    add_force_instrument(command)
     add_json(command)
 
 
 def run(options: Namespace) -> int:
     """Print the best calibration of each type for a frame."""
-    with open_for(options, [options.frame]) as store:
+    with instruments_as(options), open_for(options, [options.frame]) as store:
         values = frame_values(store, options.frame, options.overrides)
         choices = choose(store, values, options.types, download=not options.no_download)
         instrument, selectors = store.orm_class.instrument_name, store.orm_class.selectors

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..exceptions import ConfigurationError, HeaderError
+from ..exceptions import ConfigurationError, HeaderError, PluginError
 
 if TYPE_CHECKING:
     from ..plugins import InstrumentPlugin
@@ -50,7 +50,7 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
 
     named = name or next(filter(None, map(instrument_in_header, files)), None)
     if named:
-        return load_plugin(named)
+        return load_plugin(_instrument_of(named))
     installed = available_instruments()
     if len(installed) == 1:
         return load_plugin(installed[0])
@@ -62,6 +62,22 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
         setting="instrument",
         variable=None,
     )
+
+
+def _instrument_of(named: str) -> str:
+    """Give the installed instrument that a name, or a value of ``INSTRUME``, means; the name itself where none does."""
+    from ..instrument.keywords import means
+    from ..plugins import available_instruments, get_plugin
+
+    installed = available_instruments()
+    for instrument in installed:
+        if means(named, (instrument,)):
+            return instrument
+    for instrument in installed:
+        with suppress(PluginError):  # one that cannot be used is not the one that is meant
+            if means(named, get_plugin(instrument).ORM.instrume_values):
+                return instrument
+    return named
 
 
 def instrument_in_header(file: str) -> str:
@@ -94,16 +110,23 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
     HeaderError, SourceFileError
         When the frame's own are unusable, or it cannot be read.
     """
+    from ..instrument.door import TIMES, in_forms
+    from ..instrument.forms import is_mjd
     from ..instrument.frames import column_values
     from ..instrument.orm import check_names
 
     given = dict(overrides)
     try:
         check_names(store.orm_class, given, "--set")
-        own = store.orm_class.normalise(given, "--set")
+        own = in_forms(store.orm_class, given, "--set")
+        for fault in own.faults.values():
+            raise fault
     except HeaderError as error:
         raise ConfigurationError(error.message, error.hint, setting="--set", variable=None) from error
-    values = dict(column_values(store.orm_class, frame))
-    if given.keys() & {"datetime_obs", "mjd_start"}:
-        values = {name: value for name, value in values.items() if name not in {"datetime_obs", "mjd_start"}}
-    return {**values, **own}
+    values = column_values(store.orm_class, frame)
+    dropped = set(getattr(values, "derived", ()))  # what followed from the header's values follows from these now
+    if given.keys() & TIMES:
+        dropped |= {name for name, column in store.orm_class.table().c.items() if name in TIMES or is_mjd(column)}
+    kept = {name: value for name, value in values.items() if name not in dropped}
+    found: dict[str, Any] = store.orm_class.normalise({**kept, **own.values}, frame)
+    return found

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from .arguments import add_column_values, add_instrument, add_json, positive
+from .arguments import (
+    add_column_values,
+    add_force_instrument,
+    add_instrument,
+    add_json,
+    instruments_as,
+    positive,
+)
 from .context import frame_values, open_for
 from .output import print_json, print_wrapped, terminal_width
 
@@ -20,12 +27,13 @@ def add_arguments(command: ArgumentParser) -> None:
     )
     add_column_values(command)
     add_instrument(command)
+    add_force_instrument(command)
     add_json(command)
 
 
 def run(options: Namespace) -> int:
     """Print why a calibration is chosen and others are not."""
-    with open_for(options, [options.frame]) as store:
+    with instruments_as(options), open_for(options, [options.frame]) as store:
         values = frame_values(store, options.frame, options.overrides)
         explanation = store.explain(values, options.type, nearest=options.nearest)
     if options.json:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import KoaMiddlewareError, PluginError, SourceFileError
-from .arguments import add_instrument, add_json
+from .arguments import add_force_instrument, add_instrument, add_json, instruments_as
 from .context import choose_instrument, instrument_in_header
 from .messages import report
 from .output import print_json, print_table, print_text, size
@@ -31,6 +31,7 @@ def add_arguments(command: ArgumentParser) -> None:
         "--origin", choices=("LOCAL", "REMOTE", "KECK"), help="use this origin instead of the header's"
     )
     add_instrument(command)
+    add_force_instrument(command)
     add_json(command)
 
 
@@ -38,7 +39,7 @@ def run(options: Namespace) -> int:
     """Put files into the cache, each under its own header's instrument; goes on after a bad one."""
     registered: list[Any] = []
     failed: dict[str, str] = {}
-    with ExitStack() as opened:
+    with instruments_as(options), ExitStack() as opened:
         for file, store in _with_stores(options, opened, failed):
             try:
                 _, record = store.register_calibration(file, origin=options.origin, new_version=options.new_version)

@@ -9,14 +9,18 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
+    Column,
+    ColumnElement,
     Connection,
     Engine,
     Executable,
     Select,
     bindparam,
     exc,
+    false,
     func,
     insert,
+    or_,
     select,
 )
 from sqlalchemy.orm import Session
@@ -29,7 +33,7 @@ from ..given import check_count, records_of
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, check_names
 from ..instrument.times import now_iso
-from ..instrument.values import normal_form
+from ..instrument.values import normal_form, time_bound
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -148,7 +152,7 @@ class CalibrationDatabase(Generic[R]):
 
     def query(
         self,
-        cal_type: str | None = None,
+        cal_type: str | Iterable[str] | None = None,
         date_time_start: str | datetime | None = None,
         date_time_end: str | datetime | None = None,
         *,
@@ -165,7 +169,7 @@ class CalibrationDatabase(Generic[R]):
         newest : int, optional
             Only the newest ones, this many.
         **columns
-            Values to be equal; None asks for a null.
+            Values to be equal, of several in a list any; None asks for a null.
 
         Raises
         ------
@@ -181,7 +185,7 @@ class CalibrationDatabase(Generic[R]):
 
     def count(
         self,
-        cal_type: str | None = None,
+        cal_type: str | Iterable[str] | None = None,
         date_time_start: str | datetime | None = None,
         date_time_end: str | datetime | None = None,
         **columns: Any,
@@ -197,11 +201,11 @@ class CalibrationDatabase(Generic[R]):
         check_names(self.orm_class, columns, "the query")
         asked = dict(columns) if cal_type is None else {"cal_type": cal_type, **columns}
         for name, value in asked.items():
-            statement = statement.where(table.c[name] == normal_form(table.c[name], value, "the query"))
-        first = normal_form(table.c.datetime_obs, start, "the query")
+            statement = statement.where(_is_any_of(table.c[name], value))
+        first = time_bound(table.c.datetime_obs, start, "the query")
         if first is not None:
             statement = statement.where(table.c.datetime_obs >= first)
-        last = normal_form(table.c.datetime_obs, end, "the query")
+        last = time_bound(table.c.datetime_obs, end, "the query")
         if last is not None:
             statement = statement.where(table.c.datetime_obs <= (f"{last}T23:59:59.999" if len(last) == 10 else last))
         return statement
@@ -274,6 +278,14 @@ def _is_of_a_taken_value(error: exc.IntegrityError) -> bool:
     """Whether SQLite or PostgreSQL refuses a value because another row has it."""
     reason = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "pgcode", None)
     return reason in {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE", "23505"}
+
+
+def _is_any_of(column: Column[Any], value: Any) -> ColumnElement[bool]:
+    """Clause of a column that holds a value; of several, in a list or another collection, any of them."""
+    if isinstance(value, list | tuple | set | frozenset) or getattr(value, "ndim", 0) == 1:
+        return or_(false(), *(_is_any_of(column, each) for each in value))
+    is_equal: ColumnElement[bool] = column == normal_form(column, value, "the query")
+    return is_equal
 
 
 @lru_cache(maxsize=64)

@@ -5,29 +5,36 @@ astropy takes a quarter of a second to import, so it is imported when the first 
 
 from __future__ import annotations
 
-import gzip
+import re
 import warnings
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..exceptions import HeaderError, SourceFileError
+from .compression import DAMAGE, is_compressed_name, open_content, without_compression
 from .reading import check_readable
 
 if TYPE_CHECKING:
-    from astropy.io.fits import HDUList, Header
+    from astropy.io.fits import Card, HDUList, Header
 
 BEGINNING = b"SIMPLE  ="
 """First bytes of each FITS file, the tile-compressed ones too (FITS Standard 4.0, section 4.4.1.1)."""
 
-_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+_SUFFIXES = (".fits", ".fit", ".fts")
+
+#: What a card without quotes may say in the place of a number, which FITS has no word for.
+_NO_NUMBER = re.compile(r"[+-]?(?:nan|inf|infinity)(?:\.0*)?", re.IGNORECASE)
+
+#: Keywords that say nothing of what was observed: those of a primary header that is only there because one must be.
+_STRUCTURE = frozenset({"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COMMENT", "HISTORY", "DATE", ""})
 
 
 def is_fits_name(name: str) -> bool:
     """Whether a file of this name should be a FITS file."""
-    return name.lower().endswith(_SUFFIXES)
+    return without_compression(name).removesuffix(".fz").endswith(_SUFFIXES)
 
 
 @contextmanager
@@ -36,9 +43,10 @@ def open_fits(path: Path) -> Iterator[HDUList]:
     check_readable(path)
     from astropy.io import fits
 
-    with reading_fits(path):
-        hdus = fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True)
-    with hdus:
+    with ExitStack() as stack:
+        with reading_fits(path):
+            source = stack.enter_context(open_content(path)) if is_compressed_name(path.name) else path
+            hdus = stack.enter_context(fits.open(source, mode="readonly", memmap=False, lazy_load_hdus=True))
         yield hdus
 
 
@@ -52,21 +60,43 @@ def reading_fits(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             yield
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, zlib.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, VerifyError, *DAMAGE) as error:
         raise SourceFileError(
             f"{path} cannot be read as FITS: {error}.", "Write or download it again.", path=path
         ) from error
 
 
-def read_header(stream: IO[bytes] | gzip.GzipFile) -> Header:
+def read_header(stream: IO[bytes]) -> Header:
     """Read the header that begins where a stream stands."""
     from astropy.io.fits import Header
 
     return Header.fromfile(stream)
 
 
+def primary_header(hdus: HDUList) -> Header:
+    """Give the primary header of a file; of an image that was packed (fpack), that of the image.
+
+    That is the first extension, behind a primary header that says nothing, where the image was the primary one or
+    there is nothing else in the file.
+    """
+    header = hdus[0].header
+    if not all(keyword in _STRUCTURE for keyword in header) or not _has(hdus, 1):
+        return header
+    first = hdus[1]
+    is_image = hasattr(first, "compression_type") and ("SIMPLE" in first.header or not _has(hdus, 2))
+    return first.header if is_image else header
+
+
+def _has(hdus: HDUList, number: int) -> bool:
+    try:
+        hdus[number]
+    except IndexError:
+        return False
+    return True
+
+
 def card_value(header: Header, keyword: str) -> Any:
-    """Give the value of a card, text without its trailing blanks; None where it has none.
+    """Give the value of a card, text without its trailing blanks; None where it has none, or is an unquoted NaN.
 
     Raises
     ------
@@ -79,6 +109,8 @@ def card_value(header: Header, keyword: str) -> Any:
     try:
         value = header[keyword]
     except VerifyError as error:
+        if _is_no_number(header.cards[keyword]):
+            return None
         raise HeaderError(
             f"The card {keyword} is not a FITS card: {error}.",
             "Correct the header.",
@@ -89,3 +121,16 @@ def card_value(header: Header, keyword: str) -> Any:
     if isinstance(value, Undefined):
         return None
     return value.rstrip() if isinstance(value, str) else value
+
+
+def _is_no_number(card: Card) -> bool:
+    """Whether a card that is none of FITS says NaN or infinity without quotes."""
+    from astropy.io.fits import VerifyError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            written = str(copy(card))  # a copy, because astropy mends a card that it writes
+    except (VerifyError, ValueError):  # it cannot be mended
+        return False
+    return _NO_NUMBER.fullmatch(written.partition("=")[2].partition("/")[0].strip(" '")) is not None

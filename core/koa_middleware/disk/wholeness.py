@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ..exceptions import SourceFileError
+from .compression import is_compressed_name, open_content
 from .fits import is_fits_name, read_header, reading_fits
 from .reading import check_readable
 
@@ -41,7 +42,7 @@ def check_whole(path: Path) -> None:
             elif name.removesuffix(".gz").endswith(".json"):
                 json.load(stream)
             elif name.endswith(".gz"):
-                _length(stream)
+                _length(stream)  # type: ignore[arg-type]
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _damaged(path, f"its compressed data are damaged or cut short ({error})") from error
     except RecursionError as error:
@@ -61,8 +62,8 @@ def _check_csv(path: Path, content: bytes) -> None:
 
 def _check_fits(path: Path) -> None:
     check_readable(path)
-    with reading_fits(path), gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-        found = _length(stream) if isinstance(stream, gzip.GzipFile) else path.stat().st_size
+    with reading_fits(path), open_content(path) as stream:
+        found = _length(stream) if is_compressed_name(path.name) else path.stat().st_size
         stream.seek(0)
         expected = 0
         while expected < found:
@@ -77,7 +78,7 @@ def _check_fits(path: Path) -> None:
         )
 
 
-def _end_of_unit(stream: gzip.GzipFile | IO[bytes], start: int) -> int:
+def _end_of_unit(stream: IO[bytes], start: int) -> int:
     """Give the byte after the header and data that begin at `start`; `start` itself where no header is.
 
     The size of the data is that of FITS Standard 4.0, sections 4.4.1 and 6.1, equations 1, 2 and 4.
@@ -105,7 +106,7 @@ def _end_of_unit(stream: gzip.GzipFile | IO[bytes], start: int) -> int:
     return stream.tell() + -(-data // 2880) * 2880
 
 
-def _length(stream: gzip.GzipFile | IO[bytes]) -> int:
+def _length(stream: IO[bytes]) -> int:
     """Length of a stream in bytes, read to its end."""
     while stream.read(1 << 20):
         pass

@@ -22,7 +22,7 @@ TYPES = (String, Integer, BigInteger, Float, Boolean)
 _FLOATS = (Double,)
 
 #: Settings of the class that are tuples of names.
-_NAMES = ("cal_types", "version_family")
+_NAMES = ("cal_types", "version_family", "instrume_values")
 
 #: Hooks that a plugin used to override, and what took their place.
 _GONE = {"normalise": "derive"}
@@ -103,7 +103,7 @@ def settle_indexes(table: Table, *brought: tuple[str, ...]) -> None:
         (tuple(expression.key for expression in index.columns), index.unique): index
         for index in sorted(table.indexes, key=lambda index: str(index.name))
     }
-    ordered = sorted(by_columns.values(), key=lambda index: (len(index.columns), str(index.name)))
+    ordered = sorted(by_columns.values(), key=lambda index: (-len(index.columns), str(index.name)))
     table.indexes = OrderedSet(ordered)
 
 

@@ -11,24 +11,28 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+from sqlalchemy import Boolean, Column, Float, Integer, Numeric, String
 
 from ..disk.checksums import KINDS, Checksum
 from ..disk.names import LONGEST_NAME
-from .times import parse_iso
+from .plain import NULLS, in_unit, is_missing, is_quantity, is_wildcard, plain
+from .scales import is_time, utc_of
+from .times import END_MJD, FIRST_MJD, FIRST_YEAR, LAST_YEAR, iso_from_mjd, parse_iso
 
-_NOTHING = frozenset({"", "*", "%", "N/A", "NA", "NONE", "NULL"})
+_ORDINARY = re.compile(r"[A-Z0-9 _./-]+")  # words that SQL compares after `upper`
 _VERSIONS = {f"{number:03d}" for number in range(1, 1000)}
+
+#: Times from the first to the last year in which observations are made, as text.
+_FIRST, _END = str(FIRST_YEAR), str(LAST_YEAR + 1)
+NO_TIME = f"no time of the years {FIRST_YEAR} to {LAST_YEAR}"
 
 #: PostgreSQL's names of its types, or how they begin.
 _INTEGERS = ("smallint", "integer", "bigint")
 _DOUBLES = ("double precision", "real")
 _NOT_AS_TEXT = (*_DOUBLES, "numeric", "boolean", "bytea", "json")  # Python writes these in another way
-
-
-def is_wildcard(value: Any) -> bool:
-    """Whether a value says nothing: None, empty text, or a word that stands for "any" or "unknown"."""
-    return value is None or (isinstance(value, str) and value.strip().upper() in _NOTHING)
 
 
 class InPostgres(NamedTuple):
@@ -68,7 +72,7 @@ class Form:
         ValueError, TypeError, ArithmeticError
             When it has none. The text completes a sentence: ``which is ...``.
         """
-        return _plain(value)
+        return plain(value)
 
     def in_form(self, value: str) -> str:
         """SQL that is true only of values in form, among those of the right type; text is collated by code points."""
@@ -87,22 +91,41 @@ class Form:
 
 
 class _Text(Form):
-    """Text without trailing blanks."""
+    """Text without blanks around it; some words are no value.
+
+    Parameters
+    ----------
+    nulls : tuple of str
+        Those words; letter case does not count in those of ASCII.
+    """
 
     #: Digits of a second, as `to_char` writes those of a timestamp.
     digits = "MS"
 
+    def __init__(self, nulls: tuple[str, ...] = NULLS) -> None:
+        self._nulls = frozenset({*nulls, *map(str.upper, nulls), ""})
+
+        self._of_text = lru_cache(maxsize=256)(self._said)  # a frame's few words come again and again
+
     def of(self, value: Any) -> str | None:
-        text = value.rstrip() if type(value) is str else self._written(value)
+        return self._of_text(value) if type(value) is str else self._said(self._written(value))
+
+    def _said(self, written: str) -> str | None:
+        text = written.strip()
         if not text.isascii():
             _require_unicode(text)
-        return text or None
+            return None if text in self._nulls else text
+        return None if text.upper() in self._nulls else text
 
     def _written(self, value: Any) -> str:
-        plain = _plain(value)
-        if isinstance(plain, datetime):
-            return self._moment(plain)
-        return str.rstrip(plain) if isinstance(plain, str) else "" if plain is None else str(plain).rstrip()
+        found = plain(value)
+        if is_time(found):
+            return iso_from_mjd(utc_of(found))
+        if is_quantity(found):
+            raise ValueError("a quantity, and the column holds text")
+        if isinstance(found, datetime):
+            return self._moment(found)
+        return "" if found is None else str(found)
 
     def _moment(self, value: datetime) -> str:
         return parse_iso(str(value)).text
@@ -115,7 +138,11 @@ class _Text(Form):
         return InPostgres(value, self.in_form(value))
 
     def in_form(self, value: str) -> str:
-        return f"right({value}, 1) BETWEEN '!' AND '~'"
+        words = sorted(self._nulls - {""})
+        is_none = "".join(f" AND upper({value}) <> '{word}'" for word in words if _ORDINARY.fullmatch(word))
+        if not all(map(_ORDINARY.fullmatch, words)):  # which are hard to quote: Python judges what looks like them
+            is_none += f" AND {value} !~ '[^A-Za-z0-9 _./-]'"
+        return f"(left({value}, 1) BETWEEN '!' AND '~' AND right({value}, 1) BETWEEN '!' AND '~'{is_none})"
 
     def _timestamp(self, name: str, remote_type: str) -> str:
         moment = f"({name} AT TIME ZONE 'UTC')" if remote_type.endswith("with time zone") else name
@@ -182,8 +209,8 @@ class _Version(_Text):
     def of(self, value: Any) -> str | None:
         if type(value) is str and value in _VERSIONS:
             return value
-        value = _plain(value)
-        if value is None or (isinstance(value, str) and not value.strip()):
+        value = plain(value)
+        if value is None or (isinstance(value, str) and value.strip().upper() in self._nulls):
             return None
         version = "" if isinstance(value, bool) else f"{_whole(value):03d}"
         if version not in _VERSIONS:
@@ -194,23 +221,35 @@ class _Version(_Text):
         return f"({value} ~ '^[0-9]{{3}}$' AND {value} <> '000')"
 
 
-class _Time(_Text):
-    """A time, UTC, ``YYYY-MM-DDTHH:MM:SS.sss``; a date alone stays one. SQL leaves 29 February to Python."""
+class _TimeBound(_Text):
+    """A time, UTC, ``YYYY-MM-DDTHH:MM:SS.sss``; a date alone stays one."""
 
     def of(self, value: Any) -> str | None:
-        plain = value if type(value) is str else _plain(value)
-        if plain is None or not (text := str(plain)).strip():
+        found = value if type(value) is str else plain(value)
+        if found is None or (text := str(found)).strip().upper() in self._nulls:
             return None
+        if is_time(found):
+            return iso_from_mjd(utc_of(found))
         try:
             time = parse_iso(text)
         except ValueError as error:
             raise ValueError(f"not a time ({error})") from error
         return time.text if time.has_clock else time.text[:10]
 
+
+class _Time(_TimeBound):
+    """A time of an observation, see `times.is_observed`. SQL leaves 29 February to Python."""
+
+    def of(self, value: Any) -> str | None:
+        text = super().of(value)
+        if text is not None and not _FIRST <= text < _END:
+            raise ValueError(NO_TIME)
+        return text
+
     def in_form(self, value: str) -> str:
         day = "(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31"
         clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}"
-        return f"({value} ~ '^[0-9]{{4}}-(?:{day})T{clock}$' AND {value} >= '0001')"
+        return f"({value} ~ '^[0-9]{{4}}-(?:{day})T{clock}$' AND {value} >= '{_FIRST}' AND {value} < '{_END}')"
 
 
 class _Checksum(_Text):
@@ -235,10 +274,10 @@ class _Filename(_Text):
     def of(self, value: Any) -> str | None:
         if type(value) is str:
             return value
-        plain = value if isinstance(value, os.PathLike) else _plain(value)
-        if plain is not None and not isinstance(plain, str | os.PathLike):
+        found = value if isinstance(value, os.PathLike) else plain(value)
+        if found is not None and not isinstance(found, str | os.PathLike):
             raise ValueError("not a file name")
-        return None if plain is None else os.fsdecode(plain)
+        return None if found is None else os.fsdecode(found)
 
     def in_form(self, value: str) -> str:
         reserved = "'con', 'prn', 'aux', 'nul', 'com', 'lpt'"
@@ -248,14 +287,38 @@ class _Filename(_Text):
         )
 
 
-class _Number(Form):
+class _Valued(Form):
+    """A value that is no text in the end.
+
+    Parameters
+    ----------
+    nulls : tuple of str, optional
+        Words that mean "no value", see `is_wildcard`.
+    unit : str, optional
+        In which a quantity is given.
+    """
+
+    def __init__(self, nulls: tuple[str, ...] | None = None, unit: str | None = None) -> None:
+        self._nulls = nulls
+        self._unit = unit
+
+    def _said(self, value: Any) -> Any:
+        value = plain(value)
+        if is_quantity(value):
+            return in_unit(value, self._unit)
+        if isinstance(value, str):
+            value = value.strip()
+        return None if is_wildcard(value, self._nulls) else value
+
+
+class _Number(_Valued):
     """A number; infinities are some."""
 
     types, cast = (*_DOUBLES, *_INTEGERS), "::float8"
 
     def of(self, value: Any) -> float | None:
         if type(value) is not float:
-            value = _said(value)
+            value = self._said(value)
             if value is None:
                 return None
             if isinstance(value, bool):
@@ -270,26 +333,39 @@ class _Number(Form):
         return f"{value} <> 'NaN'"
 
 
-class _WholeNumber(Form):
+class _Mjd(_Number):
+    """A time of an observation as a Modified Julian Date, in days UTC, see `times.is_observed`."""
+
+    def of(self, value: Any) -> float | None:
+        mjd = super().of(utc_of(value) if is_time(value) and not is_missing(value) else value)
+        if mjd is not None and not FIRST_MJD <= mjd < END_MJD:
+            raise ValueError(NO_TIME)
+        return mjd
+
+    def in_form(self, value: str) -> str:
+        return f"({value} >= {FIRST_MJD} AND {value} < {END_MJD})"
+
+
+class _WholeNumber(_Valued):
     """A whole number of 64 bits."""
 
     types = _INTEGERS
 
     def of(self, value: Any) -> int | None:
-        value = value if type(value) is int else _said(value)
+        value = value if type(value) is int else self._said(value)
         number = None if value is None else _whole(value)
         if number is not None and not -(1 << 63) <= number < 1 << 63:
             raise ValueError("not a number of 64 bits")
         return number
 
 
-class _Truth(Form):
+class _Truth(_Valued):
     """True or false."""
 
     types = ("boolean",)
 
     def of(self, value: Any) -> bool | None:
-        value = value if type(value) is bool else _said(value)
+        value = value if type(value) is bool else self._said(value)
         if value is None or value is True or value is False:
             return value
         word = str(value).lower()
@@ -301,40 +377,31 @@ class _Truth(Form):
 
 
 ANY = Form()
-TEXT, FOLDED_TEXT, STAMP = _Text(), _FoldedText(), _Stamp()
-VERSION, TIME, CHECKSUM, FILENAME = _Version(), _Time(), _Checksum(), _Filename()
-NUMBER, WHOLE_NUMBER, TRUTH = _Number(), _WholeNumber(), _Truth()
+STAMP, VERSION, CHECKSUM, FILENAME = _Stamp(), _Version(), _Checksum(), _Filename()
+TIME, TIME_BOUND = _Time(), _TimeBound()
 
 
-def is_masked(value: Any) -> bool:
-    """Whether a value is one that its array or table masks."""
-    return getattr(value, "ndim", None) == 0 and bool(getattr(value, "mask", False))
+def by_type(column: Column[Any]) -> Form:
+    """Give the form of a column by its type, with its own words that mean "no value" and its unit."""
+    nulls, unit = column.info.get("nulls"), column.info.get("unit")
+    if isinstance(column.type, String):
+        kind = _FoldedText if column.info.get("fold") else _Text
+        return kind() if nulls is None else kind(nulls)
+    if is_mjd(column):
+        return _Mjd(nulls, unit)
+    valued: dict[type, type[_Valued]] = {Boolean: _Truth, Integer: _WholeNumber, Float: _Number, Numeric: _Number}
+    return next((form(nulls, unit) for type_, form in valued.items() if isinstance(column.type, type_)), ANY)
 
 
-def _plain(value: Any) -> Any:
-    """Give a value as Python has it: bytes are text, what is masked or not a number is None, several are no value."""
-    if is_masked(value):
-        return None
-    if getattr(value, "ndim", None) == 0 and hasattr(value, "dtype"):
-        is_time = getattr(value.dtype, "kind", "") == "M"
-        value = value.item() if not is_time else str(value) if value == value else None
-    if isinstance(value, bytes | bytearray | memoryview):
-        value = bytes(value).decode(errors="surrogateescape")
-    if (isinstance(value, Collection) and not isinstance(value, str)) or getattr(value, "ndim", 0) != 0:
-        raise ValueError(f"a {type(value).__name__}, not one value")
-    return value if value == value else None
-
-
-def _said(value: Any) -> Any:
-    """Give a value that isn't text in the end; a text that says nothing is None."""
-    value = _plain(value)
-    if isinstance(value, str):
-        value = value.strip()
-    return None if is_wildcard(value) else value
+def is_mjd(column: Column[Any]) -> bool:
+    """Whether a column holds times in days UTC: one of numbers, named ``mjd`` or ``mjd_...``."""
+    return isinstance(column.type, Float) and (column.key == "mjd" or column.key.startswith("mjd_"))
 
 
 def _whole(value: Any) -> int:
     try:
+        if isinstance(value, str) and "." in value:
+            value = float(value)
         number = int(value)
     except (ValueError, TypeError, ArithmeticError) as error:
         raise ValueError("not a whole number") from error

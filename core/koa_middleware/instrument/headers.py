@@ -1,23 +1,28 @@
-"""FITS headers as one mapping."""
+"""Headers as one mapping, whatever holds them: FITS files and astropy's objects, mappings, metadata of models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..disk.fits import card_value, open_fits, reading_fits
+from ..disk.fits import card_value, open_fits, primary_header, reading_fits
+from .plain import is_missing
 
 if TYPE_CHECKING:
-    from astropy.io.fits import Header
+    from astropy.io.fits import HDUList, Header
+
+#: Where a mapping by extension, or metadata that hold a header, have the primary one.
+_PRIMARY = ("PRIMARY", "HEADER", "HEADERS")
 
 
 class Headers(Mapping[str, Any]):
-    """The headers of one FITS file: ``"KEY"`` in the primary header, ``"EXTNAME:KEY"`` in an extension.
+    """The headers of one file: ``"KEY"`` in the primary header, ``"EXTNAME:KEY"`` in an extension.
 
-    Values are those of FITS, text without its trailing blanks. Of a keyword that occurs twice, the first counts.
-    A keyword without a value is as one that is not there.
+    Text has no trailing blanks. Of a keyword that occurs twice, the first counts. A keyword without a value, or with
+    one that is masked or NaN, is as one that is not there.
 
     Parameters
     ----------
@@ -34,7 +39,7 @@ class Headers(Mapping[str, Any]):
         if header is None or keyword not in header:
             raise KeyError(key)
         value = card_value(header, keyword)
-        if value is None:
+        if is_missing(value):
             raise KeyError(key)
         return value
 
@@ -46,12 +51,73 @@ class Headers(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
+class Held(Mapping[str, Any]):
+    """What a mapping or an object holds, as headers: letter case of keywords does not count.
+
+    ``"KEY"`` is found in the mapping itself, else in its entry ``PRIMARY`` or ``header``; ``"EXTNAME:KEY"`` in the
+    entry of that name; ``"a.b"`` in the entry, or attribute, `a`.
+
+    Parameters
+    ----------
+    holder : mapping or object with attributes
+    """
+
+    def __init__(self, holder: Any) -> None:
+        self._holder = holder
+        self._folded: dict[str, Any] = {}
+        if isinstance(holder, Mapping):
+            for key, value in holder.items():
+                self._folded.setdefault(_fold(key), value)
+
+    def __getitem__(self, key: str) -> Any:
+        for value in self._found(key):
+            if not is_missing(value) and not _holds_more(value):
+                return value.rstrip() if isinstance(value, str) else value
+        raise KeyError(key)
+
+    def _found(self, key: str) -> Iterator[Any]:
+        """Values in the order in which they count."""
+        yield self._entry(key)
+        if "." in key:
+            yield self._entry(f"meta.{key}")
+            first, _, rest = key.partition(".")
+            yield _inside(self._entry(first), rest)
+        extname, _, keyword = key.rpartition(":")
+        for name in [extname] if extname else _PRIMARY:
+            yield _inside(self._entry(name), keyword)
+
+    def _entry(self, name: str) -> Any:
+        if isinstance(self._holder, Mapping):
+            return self._folded.get(_fold(name))
+        return getattr(self._holder, name, getattr(self._holder, name.lower(), None))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._folded)
+
+    def __len__(self) -> int:
+        return len(self._folded)
+
+
 def headers_of(header: Any) -> Mapping[str, Any]:
-    """`Headers` of one `astropy.io.fits.Header`; any other mapping is returned as it is."""
-    if not hasattr(header, "cards"):
-        return header if isinstance(header, Mapping) else dict(header)
-    extname = str(header.get("EXTNAME", "")).strip()
-    return Headers(lambda name: header if name in {"", extname} else None)
+    """Headers as one mapping: of an astropy `Header` or `HDUList`, of a mapping, of an object with attributes."""
+    if isinstance(header, Headers | Held):
+        return header
+    if is_header(header):
+        extname = str(header.get("EXTNAME", "")).strip()
+        return Headers(lambda name: header if name in {"", extname} else None)
+    if is_hdu_list(header):
+        return Headers(cache(lambda name: _header_in(header, name)))
+    return Held(header)
+
+
+def is_header(given: Any) -> bool:
+    """Whether this is a FITS header of astropy."""
+    return hasattr(given, "cards")
+
+
+def is_hdu_list(given: Any) -> bool:
+    """Whether this is an `HDUList` of astropy."""
+    return isinstance(given, list) and hasattr(given, "index_of")
 
 
 @contextmanager
@@ -65,10 +131,30 @@ def open_headers(path: Path) -> Iterator[Headers]:
     """
     with open_fits(path) as hdus:
 
+        @cache
         def find(extname: str) -> Header | None:
             with reading_fits(path):
-                if not extname:
-                    return hdus[0].header
-                return hdus[extname].header if extname in hdus else None
+                return _header_in(hdus, extname)
 
         yield Headers(find)
+
+
+def _header_in(hdus: HDUList, extname: str) -> Header | None:
+    if not extname:
+        return primary_header(hdus)
+    return hdus[extname].header if extname in hdus else None
+
+
+def _fold(key: object) -> str:
+    return str(key).strip().upper().removeprefix("HIERARCH ")
+
+
+def _holds_more(value: Any) -> bool:
+    return isinstance(value, Mapping) or is_header(value)
+
+
+def _inside(holder: Any, key: str) -> Any:
+    """Give what an entry holds under a key; None where it is no mapping, header or object, or has no such key."""
+    if holder is None or isinstance(holder, str | bytes | float | int):
+        return None
+    return headers_of(holder).get(key)

@@ -6,16 +6,14 @@ calibrations and of frames, come in through `ORMCalibration.normalise`.
 
 from __future__ import annotations
 
-import math
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Float, MetaData, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, registry
 from sqlalchemy.types import TypeEngine
 
@@ -23,17 +21,18 @@ from ..disk.fits import is_fits_name
 from ..disk.names import check_filename
 from ..exceptions import HeaderError
 from .declaration import check_body, check_table, mapping, settle_indexes
+from .door import TIMES, columns_of, complete_times, fill, finished, in_forms, overrides, raise_faults
 from .headers import headers_of, open_headers
-from .times import iso_from_mjd, mjd_from_iso
-from .values import ORIGIN_WORDS, default_value, normal_form
+from .keywords import named_by, said_by
+from .values import default_value
 
 _STEM_AND_SUFFIX = re.compile(r"(.+?)(?:\.\d{3})?((?:\.[A-Za-z]\w*)?(?:\.(?:bz2|fz|gz|xz))?)", re.DOTALL)
 
 #: Text that sorts by code point on every database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
 
-#: Length of a date without a time of day.
-_DATE = len("YYYY-MM-DD")
+#: In a table's `info`: the plugin's columns that no keyword fills, where the class derives.
+DERIVED = "derived"
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -47,6 +46,8 @@ def fits_column(
     type_: TypeEngine[Any] | type[TypeEngine[Any]],
     *,
     fold: bool = False,
+    nulls: Iterable[str] | None = None,
+    convert: Callable[[Any], Any] | None = None,
     **mapped_column_arguments: Any,
 ) -> MappedColumn[Any]:
     """Declare a column and the FITS keywords that fill it.
@@ -54,16 +55,22 @@ def fits_column(
     Parameters
     ----------
     keywords : str or iterable of str
-        In order of preference: ``"KEY"`` stands in the primary header, ``"EXTNAME:KEY"`` in an extension.
+        In order of preference: ``"KEY"`` stands in the primary header, ``"EXTNAME:KEY"`` in an extension,
+        ``"exposure.start"`` in the nested metadata of a model.
     type_ : sqlalchemy type
     fold : bool
         Whether letter case is folded, so that ``Bias`` and ``BIAS`` are one.
+    nulls : iterable of str, optional
+        Words that mean "no value", in place of ``N/A`` and ``UNKNOWN``; empty text is never one. With ``()`` every word
+        is a value.
+    convert : callable, optional
+        Gives the column's value for a keyword's; None where that is none. Values by column name are not converted.
     **mapped_column_arguments
         Go to `sqlalchemy.orm.mapped_column`.
     """
     info = dict(mapped_column_arguments.pop("info", {}))
     info["keywords"] = (keywords,) if isinstance(keywords, str) else tuple(keywords)
-    info["fold"] = fold
+    info |= {"fold": fold, "convert": convert, "nulls": None if nulls is None else tuple(nulls)}
     return mapped_column(type_, info=info, **mapped_column_arguments)
 
 
@@ -81,6 +88,11 @@ class ORMCalibration(DeclarativeBase):
         The types that exist; a file of another one is refused. Empty: any.
     version_family : tuple of str
         Columns that tell version families apart, beyond `cal_type`, `datetime_obs` and `origin`.
+    instrume_values : tuple of str
+        The values of ``INSTRUME`` that mean this instrument; letter case, hyphens and blanks don't count. Empty: its
+        name.
+    filename_pattern : str
+        A regular expression of a whole file name. Its groups, named as columns, give what no keyword says.
     selectors : mapping
         The plugin's selectors by cal type; `InstrumentPlugin` sets it.
     is_fallback : bool
@@ -90,6 +102,8 @@ class ORMCalibration(DeclarativeBase):
     instrument_name: ClassVar[str]
     cal_types: ClassVar[tuple[str, ...]] = ()
     version_family: ClassVar[tuple[str, ...]] = ()
+    instrume_values: ClassVar[tuple[str, ...]] = ()
+    filename_pattern: ClassVar[str] = ""
     selectors: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     is_fallback: bool = False
 
@@ -125,6 +139,9 @@ class ORMCalibration(DeclarativeBase):
             super().__init_subclass__(**kwargs)
         settle_indexes(cls.table(), ("cal_type", "mjd_start"), ("datetime_obs", "id"))
         check_table(cls, ORMCalibration)
+        own = (column for column in cls.table().c if column.key not in COMMON_COLUMNS)
+        unfilled = tuple(column.key for column in own if not column.info.get("keywords"))
+        cls.table().info[DERIVED] = unfilled if overrides(cls, "derive") else ()
 
     def __init__(self, **values: Any) -> None:
         check_names(type(self), values, type(self).__name__)
@@ -139,43 +156,50 @@ class ORMCalibration(DeclarativeBase):
     @classmethod
     def column_names(cls) -> tuple[str, ...]:
         """Give the names of all columns, common ones first."""
-        return tuple(cls._columns())
-
-    @classmethod
-    @cache
-    def _columns(cls) -> dict[str, Column[Any]]:
-        return dict(cls.table().c.items())
+        return tuple(columns_of(cls))
 
     @classmethod
     def with_defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """All columns, in order: the given values, else the column's default, else None."""
         return {
             name: default_value(column) if values.get(name) is None else values[name]
-            for name, column in cls._columns().items()
+            for name, column in columns_of(cls).items()
         }
 
     @classmethod
-    def normalise(cls, values: Mapping[str, Any], source: str = "the input") -> dict[str, Any]:
-        """Bring column values into the one form that is stored and compared.
+    def derive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Give columns that follow from others, such as a detector from arm and time; nothing, unless overridden.
 
-        Text loses its trailing blanks, and its letter case where the column folds it. Numbers and booleans written as
-        text become numbers and booleans. Times become UTC, ``YYYY-MM-DDTHH:MM:SS.sss``; of `datetime_obs`
-        and `mjd_start`, one gives the other. Other keys than column names are left out.
+        It is asked at the end of the one door, for calibrations and for frames. What is given is not overwritten, so
+        that it may be returned as it is.
+
+        Parameters
+        ----------
+        values : dict
+            What is known, in normal form, by column; nulls are left out.
+        """
+        return values
+
+    @classmethod
+    def normalise(cls, values: Mapping[str, Any], source: str = "the input") -> dict[str, Any]:
+        """Bring column values into the one form that is stored and compared, and derive what follows from them.
+
+        Text loses the blanks around it, and its letter case where the column folds it. Numbers and booleans written
+        as text become numbers and booleans. Times become UTC, ``YYYY-MM-DDTHH:MM:SS.sss``; of `datetime_obs` and
+        `mjd_start`, one gives the other. Other keys than column names are left out.
 
         Raises
         ------
         HeaderError
-            When a value cannot be one of its column.
+            When a value cannot be one of its column, or the two times are more than a day apart.
         """
-        known = {
-            name: normal_form(column, values[name], source) for name, column in cls._columns().items() if name in values
-        }
-        _complete_times(known, source)
-        return known
+        return finished(cls, in_forms(cls, values, source), source)
 
     @classmethod
-    def in_form(cls, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    def in_form(cls, values: Mapping[str, Any], source: str, *, derive: bool = True) -> dict[str, Any]:
         """All columns of a row, in form: normal forms, defaults, nothing needed missing, and a safe file name.
+
+        Without `derive` nothing is derived.
 
         Raises
         ------
@@ -184,8 +208,8 @@ class ORMCalibration(DeclarativeBase):
         UnsafeFilenameError
             When the file name is not a plain one.
         """
-        row = cls.with_defaults(cls.normalise(values, source))
-        for name, column in cls._columns().items():
+        row = cls.with_defaults(finished(cls, in_forms(cls, values, source), source, derive))
+        for name, column in columns_of(cls).items():
             if row[name] is None and not column.nullable:
                 keywords = column.info.get("keywords", ())
                 said = " or ".join(keywords)
@@ -227,30 +251,31 @@ class ORMCalibration(DeclarativeBase):
     def values_from_header(cls, header: Any, filename: str | None = None) -> dict[str, Any]:
         """Column values that a FITS header holds; columns it says nothing of are left out.
 
+        What overrides it calls it first, and gives `normalise` what it has in the end.
+
         Parameters
         ----------
-        header : astropy.io.fits.Header or mapping
-            A mapping's keys are ``"KEY"`` and, for extensions, ``"EXTNAME:KEY"``.
+        header : astropy.io.fits.Header, HDUList or mapping
+            A mapping's keys are ``"KEY"`` and, for extensions, ``"EXTNAME:KEY"``; or extensions' names, its values
+            being headers.
         filename : str, optional
             The file's name, which becomes the column of that name.
 
         Raises
         ------
         HeaderError
-            When a keyword's value cannot be one of its column.
+            When the header is another instrument's, or a keyword's value cannot be one of its column.
         """
-        cards = headers_of(header)
-        values: dict[str, Any] = {} if filename is None else {"filename": filename}
-        for column in cls.table().c:
-            for keyword in column.info.get("keywords", ()):
-                value = cards.get(keyword)
-                if value is None or (isinstance(value, str) and not value.strip()):
-                    continue
-                if column.key == "origin" and str(value).strip().upper() not in ORIGIN_WORDS:
-                    continue  # FITS uses this keyword for institutions and software too
-                values[column.key] = value
-                break
-        return cls.normalise(values, filename or "the header")
+        source = filename or "the header"
+        said = said_by(cls, headers_of(header), source)
+        complete_times(said.values, source)
+        if filename is not None:
+            said.values["filename"] = filename
+            fill(said.values, named_by(cls, filename), cls, source)
+        if overrides(cls, "values_from_header"):  # whose own values count too, before anything follows from them
+            raise_faults(said, but=TIMES)
+            return said.values
+        return finished(cls, said, source)
 
     @classmethod
     def values_from_file(cls, path: Path) -> dict[str, Any]:
@@ -332,22 +357,3 @@ def check_names(orm_class: type[ORMCalibration], names: Iterable[str], source: s
             keywords=(),
             source=source,
         )
-
-
-def _complete_times(known: dict[str, Any], source: str) -> None:
-    """Fill `datetime_obs` from `mjd_start` where it is missing or a date alone, and the other way from a full time."""
-    time, mjd = known.get("datetime_obs") or "", known.get("mjd_start")
-    has_clock = len(time) > _DATE
-    if mjd is None and has_clock:
-        known["mjd_start"] = mjd_from_iso(time)
-    elif not has_clock and mjd is not None and math.isfinite(mjd):
-        try:
-            known["datetime_obs"] = iso_from_mjd(mjd)
-        except ValueError as error:
-            raise HeaderError(
-                f"The mjd_start of {source} is {mjd!r}, which is not in the years 1 to 9999.",
-                "Give it in days UTC, as a Modified Julian Date.",
-                column="mjd_start",
-                keywords=(),
-                source=source,
-            ) from error

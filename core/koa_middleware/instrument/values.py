@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Float, Integer, Numeric, String
+from sqlalchemy import Column
 
 from ..exceptions import HeaderError
 from . import forms
@@ -28,14 +28,6 @@ _COMMON: dict[str, Form] = {
     "checksum": forms.CHECKSUM,
     "last_updated": forms.STAMP,
 }
-#: Forms of all others, by type.
-_BY_TYPE: dict[type, Form] = {
-    String: forms.TEXT,
-    Boolean: forms.TRUTH,
-    Integer: forms.WHOLE_NUMBER,
-    Float: forms.NUMBER,
-    Numeric: forms.NUMBER,
-}
 
 
 @cache
@@ -43,32 +35,52 @@ def form_of(column: Column[Any]) -> Form:
     """Give the form of a column's values."""
     if column.key in _COMMON:
         return _COMMON[column.key]
-    if isinstance(column.type, String) and column.info.get("fold"):
-        return forms.FOLDED_TEXT
-    return next((form for kind, form in _BY_TYPE.items() if isinstance(column.type, kind)), forms.ANY)
+    return forms.by_type(column)
 
 
-def normal_form(column: Column[Any], value: Any, source: str) -> Any:
+def normal_form(column: Column[Any], value: Any, source: str, keyword: str = "") -> Any:
     """Give the normal form of one column's value.
 
-    Text loses its trailing blanks, and its letter case where the column folds it; empty text and NaN are None. Numbers
-    and booleans written as text become numbers and booleans. Times become UTC, ``YYYY-MM-DDTHH:MM:SS.sss``.
+    Text loses the blanks around it, and its letter case where the column folds it; the column's null words and NaN
+    are None. Numbers and booleans written as text become numbers and booleans. Times become UTC,
+    ``YYYY-MM-DDTHH:MM:SS.sss``.
 
     Raises
     ------
     HeaderError
-        When the value cannot be one of the column; `source` says where it stood.
+        When the value cannot be one of the column; `source` says where it stood, and `keyword`, under which one.
     """
     if value is None:
         return None
     try:
         return form_of(column).of(value)
     except (ValueError, TypeError, ArithmeticError) as error:
+        said = f" (keyword {keyword})" if keyword else ""
         raise HeaderError(
-            f"The {column.key} of {source} is {value!r}, which is {error}.",
+            f"The {column.key}{said} of {source} is {value!r}, which is {error}.",
             "Correct it there, or give it as a column value.",
             column=column.key,
             keywords=column.info.get("keywords", ()),
+            source=source,
+        ) from error
+
+
+def time_bound(column: Column[Any], value: Any, source: str) -> str | None:
+    """Give a bound of a column of times in its form; it may lie beyond the years of observations.
+
+    Raises
+    ------
+    HeaderError
+        When it is no time.
+    """
+    try:
+        return forms.TIME_BOUND.of(value)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise HeaderError(
+            f"The {column.key} of {source} is {value!r}, which is {error}.",
+            "Give an ISO time, a datetime or an astropy Time.",
+            column=column.key,
+            keywords=(),
             source=source,
         ) from error
 

@@ -23,7 +23,6 @@ from ..instrument.orm import COMMON_COLUMNS
 from ..plugins import installed_plugins
 
 
-
 class PluginContract:
     """Subclass this in a plugin's tests and set `plugin`."""
 

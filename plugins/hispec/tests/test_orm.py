@@ -101,3 +101,15 @@ def test_a_new_version_stands_before_the_suffix_in_place_of_the_old_one(store, w
     path, record = store.register_calibration(second, new_version=True)
     assert path.name == "HB.20260212.00000.00.mastercal-dark.002.fits"
     assert record.cal_version == "002"
+
+
+def test_a_mapping_is_told_by_its_name_as_a_header_is(store, add_record):
+    chosen = add_record(cal_type="dark", spectrograph="RSPEC", master_cal=True, mjd_start=61083.0)
+    frame = {"filename": "HR.20260212.43200.00.fits", "instrument_era": "0.0.1"}
+    assert store.select(frame, "dark").id == chosen.id
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".fz"])
+def test_a_packed_files_name_says_the_same(suffix):
+    values = HISPECCalibration.values_from_header({}, f"HR.20260212.03605.43.mastercal-dark.fits{suffix}")
+    assert (values["cal_type"], values["spectrograph"]) == ("dark", "RSPEC")

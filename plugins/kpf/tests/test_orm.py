@@ -133,7 +133,7 @@ def test_a_stack_of_a_day_without_times_is_not_dated_by_an_input_frame():
 
 
 def test_a_stack_of_a_session_without_times_is_dated_by_its_input_frame():
-    cards = {**INPUT_FRAME, "OBJECT": "autocal-lfc-all-morn", "EXPTIME": 60.0}
+    cards = {**INPUT_FRAME, "IMTYPE": "Arclamp", "OBJECT": "autocal-lfc-all-morn", "EXPTIME": 60.0}
     values = KPFCalibration.values_from_header(cards, "kpf_20250122_master_WLS_autocal-lfc-all-morn_L1.fits")
     assert values["mjd_start"] == 60697.7
     assert values["mjd_mid"] == pytest.approx(60697.7 + 30 / 86400, abs=1e-9)
@@ -267,7 +267,8 @@ def test_a_real_bias(store, write_fits, real_header):
 
 def test_a_real_flat(store, write_fits, real_header):
     green = real_header("kpf_20250122_master_flat.GREEN_CCD.hdr.txt")
-    _, record = store.register_calibration(write_fits("kpf_20250122_master_flat.fits", INPUT_FRAME, GREEN_CCD=green))
+    cards = {**INPUT_FRAME, "IMTYPE": "Flatlamp"}
+    _, record = store.register_calibration(write_fits("kpf_20250122_master_flat.fits", cards, GREEN_CCD=green))
     assert (record.cal_type, record.object, record.n_frames) == ("flat", "autocal-flat-all", 140)
     assert record.mjd_mid == pytest.approx(60697.499974, abs=1e-9)
 
@@ -275,7 +276,8 @@ def test_a_real_flat(store, write_fits, real_header):
 def test_a_real_lamp_stack(store, write_fits, real_header):
     name = "kpf_20250122_master_arclamp_autocal-thar-cal-eve"
     green = real_header(f"{name}.GREEN_CCD.hdr.txt")
-    _, record = store.register_calibration(write_fits(f"{name}.fits", INPUT_FRAME, GREEN_CCD=green))
+    cards = {**INPUT_FRAME, "IMTYPE": "Arclamp"}
+    _, record = store.register_calibration(write_fits(f"{name}.fits", cards, GREEN_CCD=green))
     assert (record.cal_type, record.object) == ("arclamp", "autocal-thar-cal-eve")
     assert (record.lamp, record.fiber, record.session) == ("thar", "cal", "eve")
     assert record.mjd_start == 60697.077492
@@ -290,3 +292,128 @@ def test_a_real_frame_of_285_cards(write_fits, real_header):
     assert (values["kpf_era"], values["service_interval"]) == ("1.0", 0)
     assert values["mjd_mid"] == pytest.approx(60253.741571 + 5 / 86400, abs=1e-9)
     assert values["drp_tag"] == "v2.5.3"
+
+
+# -- odd headers, and names that contradict them -----------------------------------------------------------------------
+
+MORNING = "kpf_20250122_master_WLS_autocal-lfc-all-morn_L1.fits"
+LAMP_FRAME = {**INPUT_FRAME, "IMTYPE": "Arclamp", "OBJECT": "autocal-lfc-all-morn"}
+
+
+@pytest.mark.parametrize(
+    ("start", "mid", "inferred"),
+    [
+        (60697.08, 60697 + 17.8 / 24, True),  # that of the evening: 16 hours earlier
+        (60697.7, 60697.7, False),
+        (60697 + 14.9 / 24, 60697 + 14.9 / 24, False),
+        (60697 + 14.7 / 24, 60697 + 17.8 / 24, True),
+        (60697 + 20.9 / 24, 60697 + 17.8 / 24, True),
+        (None, 60697 + 17.8 / 24, True),
+    ],
+)
+def test_a_header_that_contradicts_the_session_of_the_name_does_not_date_a_stack(
+    store, write_fits, start, mid, inferred
+):
+    cards = {key: value for key, value in LAMP_FRAME.items() if not key.startswith(("DATE", "MJD"))}
+    path = write_fits(MORNING, cards if start is None else {**cards, "MJD-OBS": start})
+    _, record = store.register_calibration(path)
+    assert record.mjd_mid == pytest.approx(mid, abs=1e-9)
+    assert record.mjd_start == pytest.approx(mid, abs=1e-9)
+    assert record.time_inferred is inferred
+
+
+def test_times_of_extensions_that_contradict_the_session_are_not_used_either(store, write_fits):
+    evening = {"MINMJD": 60697.077, "MAXMJD": 60697.081, "MIDMJD": 60697.079}
+    name = "kpf_20250122_master_arclamp_autocal-lfc-all-morn.fits"
+    _, record = store.register_calibration(write_fits(name, LAMP_FRAME, GREEN_CCD=evening))
+    assert (record.time_inferred, record.mjd_end) == (True, None)
+    assert record.mjd_mid == pytest.approx(60697 + 17.8 / 24, abs=1e-9)
+
+
+def test_a_stack_of_a_day_is_dated_by_its_name_and_says_so(store, write_fits):
+    _, record = store.register_calibration(write_fits("kpf_20250122_master_bias_autocal-bias_L1.fits", INPUT_FRAME))
+    assert (record.mjd_mid, record.time_inferred) == (60697.5, True)
+    _, record = store.register_calibration(write_fits(BIAS, INPUT_FRAME, GREEN_CCD=BIAS_TIMES))
+    assert record.time_inferred is False
+
+
+@pytest.mark.parametrize(
+    ("name", "image_type"),
+    [
+        ("kpf_20250122_master_bias__x.fits", "bias_"),
+        (BIAS, "Dark"),
+        ("kpf_20250122_master_flat.fits", "Bias"),
+        (MORNING, "Bias"),
+        ("kpf_20250122_smooth_lamp.fits", "Arclamp"),
+    ],
+)
+def test_a_name_and_an_image_type_that_contradict_each_other_are_refused(store, write_fits, name, image_type):
+    path = write_fits(name, {**INPUT_FRAME, "IMTYPE": image_type}, GREEN_CCD=BIAS_TIMES)
+    with pytest.raises(HeaderError, match=rf"{name}.*{image_type.lower()}.*IMTYPE"):
+        store.register_calibration(path)
+    assert len(store.local_db) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "image_type"),
+    [
+        (BIAS, "Bias"),
+        ("kpf_20250122_master_flat.fits", "Flatlamp"),
+        ("kpf_20250122_smooth_lamp.fits", "Flatlamp"),
+        ("kpf_20250122_order_mask.fits", "Flat"),
+        (MORNING, "Arclamp"),
+        ("KP.20240405.03637.74_master_bias_L1.fits", ""),
+    ],
+)
+def test_the_image_type_of_what_was_stacked_fits_the_name(name, image_type):
+    values = KPFCalibration.values_from_header({"IMTYPE": image_type}, name)
+    assert values["cal_type"] in name.replace("_", "").lower()
+
+
+@pytest.mark.parametrize("written", [4, 4.0, "4", "4.0", " 4.0", "4.00", "4."])
+def test_an_era_is_one_however_it_is_written(written):
+    assert KPFCalibration.values_from_header({"KPFERA": written})["kpf_era"] == "4.0"
+
+
+@pytest.mark.parametrize("said", ["N/A", "bogus", "2025-01-22", "", "0001-01-01T00:00:00", 7])
+def test_a_middle_that_is_no_time_is_made_of_start_and_exposure(said):
+    cards = {"MJD-OBS": 60697.5, "EXPTIME": 864.0, "DATE-MID": said}
+    values = KPFCalibration.values_from_header(cards, "KP.20250122.43200.00.fits")
+    assert values["mjd_mid"] == pytest.approx(60697.505, abs=1e-9)
+
+
+def test_a_middle_of_another_day_is_refused():
+    cards = {"MJD-OBS": 60697.5, "DATE-MID": "2024-01-22T12:00:00"}
+    with pytest.raises(HeaderError, match=r"KP\.20250122.*DATE-MID.*60697\.5"):
+        KPFCalibration.values_from_header(cards, "KP.20250122.43200.00.fits")
+
+
+@pytest.mark.parametrize("exposure", [-99.0, 0.0])
+def test_an_exposure_time_that_is_a_placeholder_does_not_move_the_middle(exposure):
+    assert KPFCalibration.values_from_header({"MJD-OBS": 60697.5, "EXPTIME": exposure})["mjd_mid"] == 60697.5
+
+
+@pytest.mark.parametrize("green", [{"MAXMJD": 60697.7}, {"MINMJD": "N/A", "MAXMJD": 60697.7}, {"MIDMJD": 0.0}])
+def test_a_master_without_a_start_is_told_by_keyword(store, write_fits, green):
+    path = write_fits("renamed.fits", {"IMTYPE": "Bias", "READSPED": "regular"}, GREEN_CCD=green)
+    with pytest.raises(HeaderError, match=r"DATE-BEG|MJD"):
+        store.register_calibration(path)
+
+
+@pytest.mark.parametrize("holder", ["header", "headers"])
+def test_an_object_of_the_pipeline_with_a_header_for_each_extension_is_a_frame(store, add_record, holder):
+    bias = {"cal_type": "bias", "object": "autocal-bias", "level": "2D", "read_speed": "regular", "amplifiers": 2}
+    chosen = add_record(**bias, mjd_start=60697.0, mjd_mid=60697.4)
+    headers = {"PRIMARY": {"MJD-OBS": 60697.9, "READSPED": "Regular", "DATE-MID": "2025-01-22T21:36:10"}}
+    headers |= {f"GREEN_AMP{n}": {"NAXIS": 2 if n < 3 else 0} for n in range(1, 5)}
+    frame = type("Level", (), {holder: headers})()
+    assert store.select(frame, "bias").id == chosen.id
+
+
+def test_a_mapping_derives_what_a_header_does(store, add_record):
+    add_record(cal_type="wls", object="autocal-lfc-all-eve", read_speed="regular", mjd_start=60697.08)
+    frame = {"mjd_start": 60697.5, "exposure_time": 864.0, "read_speed": "regular"}
+    read = {"MJD-OBS": 60697.5, "EXPTIME": 864.0, "READSPED": "regular"}
+    assert store.explain(frame, "wls").asked == store.explain(read, "wls").asked
+    assert store.explain(frame, "wls").asked["mjd_mid"] == pytest.approx(60697.505, abs=1e-9)
+    assert store.select(frame, "wls").session == "eve"

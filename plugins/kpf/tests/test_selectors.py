@@ -25,7 +25,7 @@ def master(add_record):
 
     def master(mjd_mid, **values):
         known = {"level": "2D", "read_speed": "regular", "amplifiers": 2, "master_cal": True, "mjd_start": mjd_mid}
-        return add_record(**KPFCalibration.complete({**known, "mjd_mid": mjd_mid, **values}))
+        return add_record(**KPFCalibration.normalise({**known, "mjd_mid": mjd_mid, **values}))
 
     return master
 

@@ -25,7 +25,7 @@ def test_a_date_alone_does_not_become_midnight_where_nanoseconds_stand():
 
 
 def test_a_start_that_is_no_number_is_an_error_that_names_keyword_and_file():
-    with pytest.raises(HeaderError, match=r"TIMEI00 of science\.fits"):
+    with pytest.raises(HeaderError, match=r"TIMEI00\) of science\.fits"):
         values("science.fits", TIMEI00="soon")
 
 
@@ -91,3 +91,28 @@ def test_fibres_and_exposure_times_have_versions_of_their_own(store, write_fits)
     names = ["master_lfc_20260212_fiber1.fits", "master_lfc_20260212_fiber3.fits"]
     records = [store.register_calibration(write_fits(name, {"OBSERVER": name[-11:-5]})).calibration for name in names]
     assert [record.cal_version for record in records] == ["001", "001"]
+
+
+@pytest.mark.parametrize("start", ["9" * 400, "-1", "0", "1", True, "inf"])
+def test_a_start_that_is_none_leaves_the_name_to_tell_it(start):
+    values = PARVICalibration.values_from_header({"TIMEI00": start}, "master_lfc_20260212_fiber3.fits")
+    assert values["datetime_obs"] == "2026-02-12T00:00:00.000"
+    with pytest.raises(HeaderError, match=r"TIMEI00\) of x\.fits|TIMEI00 of x\.fits"):
+        PARVICalibration.values_from_header({"TIMEI00": start}, "x.fits")
+
+
+def test_a_mapping_gets_the_era_of_headers_that_name_none(store, add_record):
+    chosen = add_record(cal_type="fullflat", mjd_start=61083.0)
+    assert store.select({"mjd_start": 61083.5}, "fullflat").id == chosen.id
+
+
+def test_an_exposure_time_with_a_unit_is_in_seconds():
+    from astropy import units
+
+    assert PARVICalibration.normalise({"exptime": 5 * units.min})["exptime"] == 300.0
+
+
+def test_a_frame_of_hispec_is_refused(store, write_fits):
+    path = write_fits("HB.20260212.43200.00.fits", {"INSTRUME": "HISPEC", "MJD-OBS": 61083.5, "EXPTIME": 300.0})
+    with pytest.raises(HeaderError, match=r"HISPEC.*not of parvi"):
+        store.select(path, "dark")

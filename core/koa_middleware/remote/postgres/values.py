@@ -7,10 +7,14 @@ from typing import Any
 
 from sqlalchemy import Column, Table
 
+from ...instrument.door import agree_in_postgres
+from ...instrument.orm import DERIVED
 from ...instrument.values import form_of
 from ..protocol import Batch, Row
 from .identifiers import quote
 from .literals import default_literal
+
+_TIMES = ("datetime_obs", "mjd_start")
 
 #: How the names of PostgreSQL's text types begin.
 TEXT_TYPES = ("text", "character", "name", '"char"')
@@ -35,7 +39,10 @@ def selection(table: Table, columns: Mapping[str, str]) -> str:
         The remote table's columns and the names of their types.
     """
     selected = [_selected(column, columns.get(column.name)) for column in table.c]
-    in_form = " AND ".join(condition for _, condition in selected)
+    times = [form_of(table.c[name]).in_postgres(quote(name), columns.get(name, "")) for name in _TIMES]
+    agree = [agree_in_postgres(*(each.value for each in times))] if all(each.is_typed for each in times) else []
+    whole = [f"{quote(name)} IS NOT NULL" if name in columns else "FALSE" for name in table.info[DERIVED]]
+    in_form = " AND ".join([*(condition for _, condition in selected), *agree, *whole])
     return f"{', '.join(value for value, _ in selected)}, ({in_form}) IS NOT FALSE"
 
 

@@ -21,7 +21,7 @@ SPECTROGRAPHS = {"HB": "BSPEC", "HR": "RSPEC"}
 #: ``HB.20260212.03605.43[.mastercal-dark[.001]].fits``: UTC date and second of the day of the exposure's start.
 _NAME = re.compile(
     r"(?P<prefix>HB|HR)\.(?P<date>\d{8})\.(?P<second>\d{5}(?:\.\d+)?)"
-    r"(?:\.(?P<kind>mastercal|cal)-(?P<cal_type>\w+?)(?:\.(?P<version>\d{3}))?)?\.fits(?:\.(?:gz|fz))?",
+    r"(?:\.(?P<kind>mastercal|cal)-(?P<cal_type>\w+?)(?:\.(?P<version>\d{3}))?)?\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?",
     re.IGNORECASE,
 )
 
@@ -49,7 +49,7 @@ class HISPECCalibration(ORMCalibration):
         Index(None, "cal_type", "instrument_era", "spectrograph", "mjd_start"),
     )
 
-    spectrograph: Mapped[str | None] = fits_column("SPECTROG", String)
+    spectrograph: Mapped[str | None] = fits_column("SPECTROG", String, convert=lambda word: str(word).upper())
     instrument_era: Mapped[str] = fits_column("INSTERA", String, default="0.0.1")
     koa_id: Mapped[str | None] = fits_column("KOAID", String)
     koa_filepath: Mapped[str | None] = fits_column("KOAPATH", String)
@@ -57,15 +57,9 @@ class HISPECCalibration(ORMCalibration):
     last_processed: Mapped[str | None] = fits_column("LASTPROC", String)
 
     @classmethod
-    def values_from_header(cls, header: Any, filename: str | None = None) -> dict[str, Any]:
-        """Column values of a header; where it is silent, those that stand in the file's name."""
-        values = super().values_from_header(header, filename)
-        if "mjd_start" not in values:
-            values.pop("datetime_obs", None)  # a date alone
-        values = cls.normalise({**_values_from_name(filename or ""), **values}, filename or "the header")
-        if values.get("spectrograph"):
-            values["spectrograph"] = values["spectrograph"].strip().upper()
-        return values
+    def derive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Give what stands in the file's name and nowhere else."""
+        return {**_values_from_name(values.get("filename", "")), **values}
 
 
 def _values_from_name(filename: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ CAL_TYPES = ("bias", "dark", "flat", "arclamp", "wls", "smoothlamp", "ordermask"
 _TYPE = r"(?P<cal_type>bias|dark|flat|arclamp|wls)"
 _LEVEL = r"(?:_(?P<level>2D|L1|L2))?"
 _VERSION = r"(?:\.(?P<cal_version>\d{3}))?"
-_FITS = _LEVEL + _VERSION + r"\.fits(?:\.(?:gz|fz))?"
+_FITS = _LEVEL + _VERSION + r"\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?"
 _CSV = _VERSION + r"\.csv"
 _SESSION = r"eve|morn|midnight|midday|night"
 
@@ -68,11 +68,17 @@ class MasterName(NamedTuple):
     begin, mid : float
         MJD, days UTC, inferred from the date: a stack of a day runs from 0 to 24 h, that of a session is taken at its
         usual hour.
+    session : bool
+        Whether the name tells the session.
+    inferred : bool
+        Whether `begin` and `mid` are; not where the name holds the second of the start.
     """
 
     values: dict[str, Any]
     begin: float
     mid: float
+    session: bool = False
+    inferred: bool = True
 
 
 def parse_name(name: str) -> MasterName | None:
@@ -102,13 +108,13 @@ def parse_name(name: str) -> MasterName | None:
             values["object"] = f"{values['object']}_{values['fiber']}"
         if second is not None:
             start = mjd(date) + float(second) / 86400
-            return MasterName(values, start, start)
+            return MasterName(values, start, start, inferred=False)
         values.setdefault("object", _STANDARD_OBJECTS.get(values["cal_type"].lower()))
         session = parse_object(values["object"]).get("session")
         if session is None:
             return MasterName(values, mjd(date), mjd(date) + 0.5)
         time = mjd(date) + _HOURS[session] / 24
-        return MasterName(values, time, time)
+        return MasterName(values, time, time, session=True)
     return None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from koa_middleware import HeaderError, ORMCalibration, fits_column
-from sqlalchemy import Float, Index, Integer, String
+from sqlalchemy import Boolean, Float, Index, Integer, String
 from sqlalchemy.orm import Mapped
 
 from .eras import era_at, service_interval_at
@@ -22,11 +22,54 @@ from .names import CAL_TYPES, MasterName, looks_like_a_master, parse_name, parse
 #: A good etalon mask has 172 kB; one whose fit failed has 9 kB. In bytes.
 SMALLEST_ETALON_MASK = 50_000
 
+#: A header that says a time farther from its session's usual one is not this stack's. In hours.
+LONGEST_SESSION = 3.0
+
 _IMAGE_TYPES = {"flatlamp": "flat"}
+
+#: Image types, besides its own, of the frames that are stacked in a master of a type.
+_STACKED_IN = {
+    "flat": ("flatlamp",),
+    "smoothlamp": ("flat", "flatlamp"),
+    "ordermask": ("flat", "flatlamp"),
+    "ordertrace": ("flat", "flatlamp"),
+    "wls": ("arclamp",),
+    "etalonmask": ("arclamp",),
+}
 
 
 def _ccd(keyword: str) -> tuple[str, str]:
     return f"GREEN_CCD:{keyword}", f"RED_CCD:{keyword}"
+
+
+def _first_word(speed: Any) -> str:
+    return re.split(r"[^a-z]", str(speed).strip().lower())[0]
+
+
+def _era(written: Any) -> str:
+    """``4.0``, whether it is written as text or as a number."""
+    text = str(written).strip()
+    return f"{float(text):.1f}" if re.fullmatch(r"\d+(\.\d?0*)?", text) else text
+
+
+def _middle(values: Mapping[str, Any]) -> float | None:
+    """Middle of the exposures, in days UTC: between the first and the last start, else half an exposure later."""
+    start: float | None = values.get("mjd_start")
+    if start is None:
+        return None
+    exposure = max(values.get("exposure_time") or 0.0, 0.0) / 86400
+    return start + (values["mjd_end"] - start if values.get("mjd_end") is not None else exposure) / 2
+
+
+def _dated(values: dict[str, Any], named: MasterName) -> dict[str, Any]:
+    """Give a master's values with the times of its name, where the header has none or contradicts the session."""
+    has_middle = "mjd_mid" in values or {"mjd_start", "mjd_end"} <= values.keys() or "session" in values
+    found = values.get("mjd_mid") or _middle(values) if has_middle else None
+    contradicts = named.session and found is not None and abs(found - named.mid) > LONGEST_SESSION / 24
+    if found is None or contradicts:
+        values = {name: value for name, value in values.items() if not (contradicts and name == "mjd_end")}
+        values |= {"mjd_start": named.begin, "mjd_mid": named.mid, "time_inferred": named.inferred}
+    return values
 
 
 class KPFCalibration(ORMCalibration):
@@ -54,6 +97,8 @@ class KPFCalibration(ORMCalibration):
         Number of boundaries of service missions before `mjd_mid`: the same for two times when no mission lies between.
     mjd_mid, mjd_end : float or None
         Days UTC: the middle of the exposures, the start of the last one.
+    time_inferred : bool
+        Whether the times are those of the name's session or date, because the header has none or contradicts it.
     exposure_time : float or None
         In s; of a master the shortest of its frames, or that of one of them.
     n_frames, infobits : int or None
@@ -74,35 +119,35 @@ class KPFCalibration(ORMCalibration):
 
     cal_type: Mapped[str] = fits_column("IMTYPE", String, fold=True, sort_order=-98)
     datetime_obs: Mapped[str] = fits_column(("DATE-BEG", "DATE-OBS"), String, sort_order=-97)
-    mjd_start: Mapped[float] = fits_column((*_ccd("MINMJD"), "MJD-OBS"), Float, sort_order=-96)
+    mjd_start: Mapped[float] = fits_column((*_ccd("MINMJD"), "MJD-OBS"), Float, info={"unit": "d"}, sort_order=-96)
     level: Mapped[str | None] = fits_column((), String)
     object: Mapped[str | None] = fits_column((*_ccd("TARGOBJ"), "OBJECT"), String, fold=True)
     lamp: Mapped[str | None] = fits_column((), String)
     fiber: Mapped[str | None] = fits_column((), String, fold=True)
     session: Mapped[str | None] = fits_column((), String)
     chip: Mapped[str | None] = fits_column((), String)
-    read_speed: Mapped[str | None] = fits_column(("READSPED", "GRACFFLN"), String, fold=True)
+    read_speed: Mapped[str | None] = fits_column(("READSPED", "GRACFFLN"), String, fold=True, convert=_first_word)
     amplifiers: Mapped[int | None] = fits_column("GRNAMPS", Integer)
-    kpf_era: Mapped[str | None] = fits_column("KPFERA", String)
+    kpf_era: Mapped[str | None] = fits_column("KPFERA", String, convert=_era)
     service_interval: Mapped[int | None] = fits_column((), Integer)
-    mjd_mid: Mapped[float | None] = fits_column(_ccd("MIDMJD"), Float)
-    mjd_end: Mapped[float | None] = fits_column(_ccd("MAXMJD"), Float)
-    exposure_time: Mapped[float | None] = fits_column((*_ccd("MINEXPTM"), "EXPTIME"), Float)
+    mjd_mid: Mapped[float | None] = fits_column(_ccd("MIDMJD"), Float, info={"unit": "d"})
+    mjd_end: Mapped[float | None] = fits_column(_ccd("MAXMJD"), Float, info={"unit": "d"})
+    time_inferred: Mapped[bool] = fits_column((), Boolean, default=False)
+    exposure_time: Mapped[float | None] = fits_column((*_ccd("MINEXPTM"), "EXPTIME"), Float, info={"unit": "s"})
     n_frames: Mapped[int | None] = fits_column(_ccd("NFRAMES"), Integer)
     infobits: Mapped[int | None] = fits_column(_ccd("INFOBITS"), Integer)
     drp_tag: Mapped[str | None] = fits_column("DRPTAG", String)
 
     @classmethod
-    def complete(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Column values with those that follow from others: `mjd_mid`, `kpf_era`, `service_interval`, `level`."""
-        known = cls.normalise(values)
-        if known.get("mjd_mid") is None and known.get("mjd_start") is not None:
-            known["mjd_mid"] = known["mjd_start"] + (known.get("exposure_time") or 0.0) / 2 / 86400
-        if known.get("mjd_mid") is not None:
-            known["kpf_era"] = known.get("kpf_era") or era_at(known["mjd_mid"])
-            known["service_interval"] = service_interval_at(known["mjd_mid"])
-        known["level"] = known.get("level") or "2D"
-        return known
+    def derive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Give `mjd_mid`, `kpf_era` and `service_interval` by it, `level`, and what the object of a lamp stack says."""
+        derived: dict[str, Any] = {"level": "2D"}
+        if "cal_type" in values:
+            derived |= parse_object(values.get("object"))
+        mid = values.get("mjd_mid", _middle(values))
+        if mid is not None:
+            derived |= {"mjd_mid": mid, "kpf_era": era_at(mid), "service_interval": service_interval_at(mid)}
+        return {**derived, **values}
 
     @classmethod
     def values_from_header(cls, header: Any, filename: str | None = None) -> dict[str, Any]:
@@ -110,14 +155,16 @@ class KPFCalibration(ORMCalibration):
 
         A master is known by its name, or by ``MIDMJD`` in its extensions. Its name decides on type, object and level.
         Without times in its extensions, a stack of one session is taken at the time of the input frame in its primary
-        header, else at the session's usual hour; one of a whole day runs from 0 to 24 h UTC of its date (a real flat's
-        ``MIDMJD`` ends in .49997). All of these are inferred.
+        header; one of a whole day runs from 0 to 24 h UTC of its date (a real flat's ``MIDMJD`` ends in .49997). A
+        session's stack whose header says nothing, or a time more than three hours from it, has the session's usual
+        hour. `time_inferred` is true of what the name alone says.
 
         Raises
         ------
         HeaderError
-            Also for a file named like a master of a kind that is not kept.
+            Also for a file named like a master of a kind that is not kept, or of another type than its header's.
         """
+        source = filename or "the header"
         values = super().values_from_header(header, filename)
         named = parse_name(filename or "")
         if named is None and looks_like_a_master(filename or ""):
@@ -126,37 +173,54 @@ class KPFCalibration(ORMCalibration):
                 f"Register {', '.join(CAL_TYPES)}; leave out norect flats and JSON wavelength solutions.",
                 column="cal_type",
                 keywords=("IMTYPE",),
-                source=filename or "",
+                source=source,
             )
-        if values.get("read_speed"):
-            values["read_speed"] = re.split(r"[^a-z]", values["read_speed"])[0]
         if values.get("amplifiers") is None:
             # A raw frame has an extension for each amplifier; in a reduced one those that are left are empty.
             values["amplifiers"] = sum(header.get(f"GREEN_AMP{n}:NAXIS") == 2 for n in range(1, 5)) or None
         if named is None and not {"mjd_mid", "mjd_end"} & values.keys():
             values.pop("cal_type", None)  # a frame is no calibration, whatever its image type
-            if header.get("DATE-MID"):
-                values["mjd_mid"] = cls.normalise({"datetime_obs": header.get("DATE-MID")})["mjd_start"]
+            values |= cls._middle_of_frame(header.get("DATE-MID"), values.get("mjd_start"), source)
         else:
-            values = cls._master(values, named)
-        return cls.complete({key: value for key, value in values.items() if value is not None})
+            values = cls._master(values, named, source)
+        return cls.normalise(values, source)
 
     @classmethod
-    def _master(cls, values: dict[str, Any], named: MasterName | None) -> dict[str, Any]:
+    def _middle_of_frame(cls, said: Any, start: float | None, source: str) -> dict[str, Any]:
+        try:
+            mid = cls.normalise({"datetime_obs": said}).get("mjd_start")
+        except HeaderError:  # no time: the start and the exposure time give it
+            return {}
+        if mid is not None and start is not None and abs(mid - start) > 1:
+            raise HeaderError(
+                f"The middle of {source} is {said} (keyword DATE-MID), more than a day from its start, MJD {start}.",
+                "Correct the header, or give mjd_mid yourself.",
+                column="mjd_mid",
+                keywords=("DATE-MID",),
+                source=source,
+            )
+        return {} if mid is None else {"mjd_mid": mid}
+
+    @classmethod
+    def _master(cls, values: dict[str, Any], named: MasterName | None, source: str) -> dict[str, Any]:
         values.pop("datetime_obs", None)  # of an input frame
-        if "mjd_end" in values and "mjd_mid" not in values:
-            values["mjd_mid"] = (values["mjd_start"] + values["mjd_end"]) / 2
+        said = values.get("cal_type")
         if named is None:
-            values["cal_type"] = _IMAGE_TYPES.get(values.get("cal_type", ""), values.get("cal_type"))
-            return {**values, "master_cal": True, **parse_object(values.get("object"))}
+            return {**values, "master_cal": True, "cal_type": _IMAGE_TYPES.get(said or "", said)}
+        cal_type = named.values["cal_type"].lower()
+        if said is not None and said not in {cal_type, *_STACKED_IN.get(cal_type, ())}:
+            raise HeaderError(
+                f"{source} is named like a {cal_type} master, but its header says {said!r} (keyword IMTYPE).",
+                "Correct the name or the header.",
+                column="cal_type",
+                keywords=("IMTYPE",),
+                source=source,
+            )
         stacked = values.pop("object", None)
         values |= {key: value for key, value in named.values.items() if value is not None}
         if "object" in named.values:
             values.setdefault("object", stacked)
-        values |= parse_object(values.get("object"))
-        if "mjd_mid" not in values and not ("session" in values and "mjd_start" in values):
-            values |= {"mjd_start": named.begin, "mjd_mid": named.mid}
-        return values
+        return _dated({**values, **parse_object(values.get("object"))}, named)
 
     @classmethod
     def values_from_file(cls, path: Path) -> dict[str, Any]:

@@ -20,10 +20,6 @@ class _KPFSelector(CalibrationSelector):
     max_age = timedelta(days=5)
     time = "mjd_mid"
 
-    def effective_input(self, input: Mapping[str, Any], db: Any) -> Mapping[str, Any]:  # noqa: ARG002
-        """Give the frame's values with those that follow from others, such as the era from the time."""
-        return {**input, **KPFCalibration.complete(input)}
-
 
 class _ImageSelector(_KPFSelector):
     """The standard stack, read as the frame was read; of level 2D, unless the input's `level` says otherwise."""
@@ -109,5 +105,5 @@ class EtalonmaskSelector(_KPFSelector):
 
     def effective_input(self, input: Mapping[str, Any], db: Any) -> Mapping[str, Any]:
         """Give the frame's values with the time of its wavelength solution."""
-        frame = super().effective_input(input, db)
+        frame = {**input, **KPFCalibration.normalise(input)}
         return {**frame, "mjd_mid": WlsSelector().select(frame, db).mjd_mid}

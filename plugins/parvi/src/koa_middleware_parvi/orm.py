@@ -11,7 +11,7 @@ import re
 from datetime import datetime
 from typing import Any, Self
 
-from koa_middleware import HeaderError, ORMCalibration, fits_column
+from koa_middleware import ORMCalibration, fits_column
 from sqlalchemy import Float, Index, Integer, String
 from sqlalchemy.orm import Mapped
 
@@ -22,13 +22,20 @@ DEFAULT_ERA = "0.0.1"
 
 _UNIX_EPOCH = 40587  # MJD of 1970-01-01, by the definition of MJD
 _DAY = 86400 * 10**9  # nanoseconds
+_DIGITS_OF_AN_MJD = 5
 
 _MASTER = re.compile(
     r"master_(?P<cal_type>dark|fullflat|fiberflat|lfc)(?:_(?P<date>\d{8}))?(?:_(?P<exptime>\d+(?:\.\d+)?)s)?"
-    r"(?:_fiber(?P<fiber>[1-4]))?(?:\.(?P<version>\d{3}))?\.fits(?:\.(?:gz|fz))?",
+    r"(?:_fiber(?P<fiber>[1-4]))?(?:\.(?P<version>\d{3}))?\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?",
     re.IGNORECASE,
 )
-_RAW = re.compile(r".*?(?P<stamp>\d{14})\.fits(?:\.(?:gz|fz))?", re.IGNORECASE)
+_RAW = re.compile(r".*?(?P<stamp>\d{14})\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?", re.IGNORECASE)
+
+
+def _mjd(start: Any) -> Any:
+    """Days UTC of a start that is written as text in unix nanoseconds; another one as it is."""
+    digits = str(start).strip()
+    return _UNIX_EPOCH + int(digits) / _DAY if digits.isdecimal() and len(digits) > _DIGITS_OF_AN_MJD else start
 
 
 class PARVICalibration(ORMCalibration):
@@ -54,49 +61,28 @@ class PARVICalibration(ORMCalibration):
     )
 
     instrument_era: Mapped[str] = fits_column("INSTERA", String, default=DEFAULT_ERA)
-    exptime: Mapped[float | None] = fits_column("EXPTIME", Float)
+    mjd_start: Mapped[float] = fits_column(
+        ("EXPMJDST", "MJD-OBS", "TIMEI00"), Float, convert=_mjd, info={"unit": "d"}, sort_order=-96
+    )
+    exptime: Mapped[float | None] = fits_column(
+        "EXPTIME", Float, convert=lambda seconds: round(float(seconds), 3), info={"unit": "s"}
+    )
     fiber: Mapped[int | None] = fits_column("FIBER", Integer)
 
     @classmethod
-    def values_from_header(cls, header: Any, filename: str | None = None) -> dict[str, Any]:
-        """Column values of a header; where it is silent, those that stand in the file's name.
+    def derive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Give what stands in the file's name and nowhere else, and the era of headers that name none.
 
-        The start of the exposure is ``EXPMJDST``, ``MJD-OBS``, a full ``DATE-OBS``, or ``TIMEI00`` (unix nanoseconds,
-        written as text). A master with a date in its name alone is of 00:00 UTC of that date, a raw frame of its
-        14-digit time stamp, taken as UTC (both inferred).
+        A master with a date in its name alone is of 00:00 UTC of that date, a raw frame of its 14-digit time stamp,
+        taken as UTC (both inferred).
         """
-        source = filename or "the header"
-        values = super().values_from_header(header, filename)
-        if "mjd_start" not in values:
-            values.pop("datetime_obs", None)  # a date alone
-            values |= cls.normalise(_start(header, source), source)
-        values = cls.normalise({**_values_from_name(filename or ""), **values}, source)
-        values.setdefault("instrument_era", DEFAULT_ERA)
-        if values.get("exptime") is not None:
-            values["exptime"] = round(values["exptime"], 3)
-        return values
+        return {**_values_from_name(values.get("filename", "")), "instrument_era": DEFAULT_ERA, **values}
 
     @classmethod
     def filename_for(cls, record: Self) -> str:
         """File name of a record's version; a dark's gets its date, since a pipeline names all nights' darks alike."""
         name = super().filename_for(record)
         return re.sub(r"^master_dark_(?!\d{8}_)", f"master_dark_{record.datetime_obs[:10].replace('-', '')}_", name)
-
-
-def _start(header: Any, source: str) -> dict[str, float]:
-    nanoseconds = header.get("TIMEI00")
-    if nanoseconds is None or not str(nanoseconds).strip():
-        return {}
-    try:
-        return {"mjd_start": _UNIX_EPOCH + int(nanoseconds) / _DAY}
-    except ValueError as error:
-        raise HeaderError(
-            f"TIMEI00 of {source} is {nanoseconds!r}, not a whole number of nanoseconds since 1970.",
-            "Correct the header, or write the start of the exposure as MJD-OBS.",
-            column="mjd_start",
-            keywords=("TIMEI00",),
-            source=source,
-        ) from error
 
 
 def _values_from_name(filename: str) -> dict[str, Any]:

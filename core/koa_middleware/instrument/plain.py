@@ -1,0 +1,91 @@
+"""Values as Python has them, whatever package made them: numpy, pandas, astropy; and those that say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from .scales import is_time
+
+#: Words that mean "no value" in a column that declares none of its own.
+NULLS = ("N/A", "UNKNOWN")
+
+_WILDCARDS = frozenset({"", "*", "%"})
+_NOTHING = _WILDCARDS | {"N/A", "NA", "NONE", "NULL", "UNKNOWN"}
+
+
+def is_wildcard(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
+    """Whether a value says nothing: None, empty text, or a word that stands for "any" or "unknown".
+
+    A column's own `nulls` stand in the place of the usual words, but not of the wildcards ``*`` and ``%``.
+    """
+    if not isinstance(value, str):
+        return value is None
+    word = value.strip().upper()
+    if nulls is None:
+        return word in _NOTHING
+    return word in _WILDCARDS or word in map(str.upper, nulls)
+
+
+def is_masked(value: Any) -> bool:
+    """Whether a value is one that its array or table masks."""
+    return getattr(value, "ndim", None) == 0 and bool(getattr(value, "mask", False))
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, masked, or not equal to itself, as NaN, NaT and pandas' NA."""
+    if value is None or is_masked(value):
+        return True
+    if _is_several(value):
+        return False
+    same = value == value
+    try:
+        return not same
+    except TypeError:  # of pandas' NA, which is neither true nor false
+        return True
+
+
+def plain(value: Any) -> Any:
+    """Give a value as Python has it: bytes are text, what is missing is None.
+
+    Raises
+    ------
+    ValueError
+        When it is several.
+    """
+    if is_missing(value):
+        return None
+    if is_time(value):
+        return value
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "dtype") and not hasattr(value, "unit"):
+        value = str(value) if getattr(value.dtype, "kind", "") == "M" else value.item()
+    if isinstance(value, bytes | bytearray | memoryview):
+        value = bytes(value).decode(errors="surrogateescape")
+    if _is_several(value):
+        raise ValueError(f"a {type(value).__name__}, not one value")
+    return None if is_missing(value) else value
+
+
+def _is_several(value: Any) -> bool:
+    dimensions = getattr(value, "ndim", None)
+    if dimensions is not None:
+        return bool(dimensions != 0)
+    return isinstance(value, Collection) and not isinstance(value, str | bytes | bytearray | memoryview)
+
+
+def is_quantity(value: Any) -> bool:
+    """Whether a value is an `astropy.units.Quantity`, told without importing astropy."""
+    return hasattr(value, "unit") and hasattr(value, "to_value")
+
+
+def in_unit(quantity: Any, unit: str | None) -> float:
+    """Give the number of a quantity in a unit.
+
+    Raises
+    ------
+    ValueError
+        When it is none of that unit, or has a unit where there should be none.
+    """
+    if unit is None and str(quantity.unit):
+        raise ValueError(f"in {quantity.unit}, and the column has no unit")
+    return float(quantity.to_value(unit or quantity.unit))
