@@ -10,22 +10,30 @@ import errno
 import os
 import re
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from ..disk.checksums import Signature, digest_of
 from ..disk.names import check_filename
+from ..disk.owners import this_owner
 from ..disk.reading import open_source
-from ..disk.writing import cache_errors, copy_stream, move_into_place, new_file, sync_folder
+from ..disk.writing import (
+    cache_errors,
+    copy_stream,
+    is_left,
+    left_beside,
+    move_into_place,
+    new_file,
+    sync_folder,
+)
 from ..exceptions import CacheError, ConfigurationError, SourceFileError
 
-#: Names of staged files and staging folders, as `uuid.UUID.hex` gives them.
-_STAGED = re.compile("[0-9a-f]{32}")
+#: Names of staged files and staging folders, with their owners.
+_STAGED = re.compile(r"[0-9a-f]{32}(?:\.([0-9a-f]{8}-[0-9]+))?")
 
 
 class Staged(NamedTuple):
@@ -129,7 +137,7 @@ class Cache:
         CacheError
             When it cannot be written, for instance on a full disk.
         """
-        temporary = self.partial / uuid.uuid4().hex
+        temporary = self._temporary()
         with new_file(temporary) as sink:
             checksum = copy_stream(stream, sink)
         return Staged(temporary, checksum, temporary.stat().st_size)
@@ -137,7 +145,7 @@ class Cache:
     @contextmanager
     def staging_folder(self) -> Iterator[Path]:
         """Give an empty folder on the cache's file system, removed at the end."""
-        folder = self.partial / uuid.uuid4().hex
+        folder = self._temporary()
         with cache_errors(folder):
             folder.mkdir()
         try:
@@ -170,15 +178,19 @@ class Cache:
         sync_folder(final.parent)
         return final
 
-    def left_behind(self, after_s: float) -> Iterator[Path]:
-        """Give staged files and staging folders that nothing has been written to for so many seconds."""
+    def _temporary(self) -> Path:
+        return self.partial / f"{uuid.uuid4().hex}.{this_owner()}"
+
+    def left_behind(self, *, of_dead: bool) -> Iterator[Path]:
+        """Give what registrations, imports, moves and new databases left in the folders; see `left_beside`."""
         with cache_errors(self.partial, "read"):
-            staged = [path for path in self.partial.iterdir() if _STAGED.fullmatch(path.name)]
-        for path in staged:
-            with suppress(FileNotFoundError):  # gone in the meantime
-                changed = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
-                if time.time() - changed > after_s:
+            for path in self.partial.iterdir():
+                found = _STAGED.fullmatch(path.name)
+                if found and is_left(path, found[1], of_dead=of_dead):
                     yield path
+        for folder in (self.calibrations, self.database):
+            with cache_errors(folder, "read"):
+                yield from left_beside(folder, of_dead=of_dead)
 
     def quarantine(self, path: Path, judged: Signature | None = None) -> Path | None:
         """Move a file that is not what it should be out of the readers' way.
@@ -207,12 +219,21 @@ class Cache:
             try:
                 if judged not in (None, Signature.of(path)):
                     return None
-                path.rename(aside)
+                _set_aside(path, aside)
             except FileNotFoundError:
                 if folder.is_dir():
                     return None
                 raise
         return aside
+
+
+def _set_aside(path: Path, aside: Path) -> None:
+    try:
+        path.rename(aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV or not path.is_file():
+            raise
+        move_into_place(path, aside)
 
 
 def _make(folder: Path) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, column, delete, select, table
 from ..database.sqlite import quote as quote_name
 from ..database.verified_files import signatures_table
 from ..disk.checksums import Signature
-from ..disk.writing import cache_errors
+from ..disk.writing import LEFTOVER_AFTER_S, cache_errors
 from ..exceptions import CacheError
 from ..fetch.partial import abandoned
 from ..instrument.orm import ORMCalibration
@@ -32,9 +32,6 @@ from .prune_decision import CachedFile, Limits, choose
 R = TypeVar("R", bound=ORMCalibration)
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, -13) = '_calibrations'"
-
-LEFTOVER_AFTER_S = 86400.0
-"""Seconds after which what stands in ``partial/`` without a living owner goes."""
 
 
 @dataclass
@@ -163,7 +160,7 @@ class Pruner(Generic[R]):
     def _sweep(self, report: PruneReport) -> None:
         """Remove what dead processes left in ``partial/``."""
         partial = self._cache.partial
-        for path in sorted({*abandoned(partial, LEFTOVER_AFTER_S), *self._cache.left_behind(LEFTOVER_AFTER_S)}):
+        for path in sorted({*abandoned(partial, LEFTOVER_AFTER_S), *self._cache.left_behind(of_dead=False)}):
             size = _size(path)
             if not report.dry_run:
                 with cache_errors(path, "removed"):

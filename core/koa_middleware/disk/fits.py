@@ -5,15 +5,14 @@ astropy takes a quarter of a second to import, so it is imported when the first 
 
 from __future__ import annotations
 
-import gzip
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..exceptions import HeaderError, SourceFileError
+from .compression import DAMAGE, without_compression
 from .reading import check_readable
 
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 BEGINNING = b"SIMPLE  ="
 """First bytes of each FITS file, the tile-compressed ones too (FITS Standard 4.0, section 4.4.1.1)."""
 
-_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+_SUFFIXES = (".fits", ".fit", ".fts")
 
 
 def is_fits_name(name: str) -> bool:
     """Whether a file of this name should be a FITS file."""
-    return name.lower().endswith(_SUFFIXES)
+    return without_compression(name).removesuffix(".fz").endswith(_SUFFIXES)
 
 
 @contextmanager
@@ -52,13 +51,13 @@ def reading_fits(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             yield
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, VerifyError, zlib.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, VerifyError, *DAMAGE) as error:
         raise SourceFileError(
             f"{path} cannot be read as FITS: {error}.", "Write or download it again.", path=path
         ) from error
 
 
-def read_header(stream: IO[bytes] | gzip.GzipFile) -> Header:
+def read_header(stream: IO[bytes]) -> Header:
     """Read the header that begins where a stream stands."""
     from astropy.io.fits import Header
 

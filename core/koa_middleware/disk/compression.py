@@ -1,0 +1,33 @@
+"""Compressed files, by the suffixes of their names."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, cast
+
+_OPEN: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError)
+"""What reading damaged compressed data raises, besides an `OSError`."""
+
+
+def is_compressed_name(name: str) -> bool:
+    """Whether a file of this name holds compressed data."""
+    return name.lower().endswith(tuple(_OPEN))
+
+
+def without_compression(name: str) -> str:
+    """Give a name without the suffix that says how the file is compressed, in lower case."""
+    lower = name.lower()
+    return lower.rpartition(".")[0] if is_compressed_name(lower) else lower
+
+
+def open_content(path: Path) -> IO[bytes]:
+    """Open a file for its content, uncompressed where its name says that it is compressed."""
+    opening = _OPEN.get(path.suffix.lower())
+    return path.open("rb") if opening is None else cast("IO[bytes]", opening(path, "rb"))
