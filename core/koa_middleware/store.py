@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from numbers import Real
@@ -31,6 +32,7 @@ from .settings import as_age, resolve
 
 if TYPE_CHECKING:
     from .cache.bundle import BundleExport, BundleImport
+    from .cache.copies import Copies
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
     from .cache.verify import VerificationReport
@@ -135,6 +137,12 @@ class CalibrationStore(Generic[R]):
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
         self._holdings = Holdings(self._cache, self.local_db)
         self._files = Provider(self.settings, self._holdings)
+
+    @cached_property
+    def _copies(self) -> Copies[R]:
+        from .cache.copies import Copies
+
+        return Copies(self._holdings, self.settings.calibration_url)
 
     @cached_property
     def _archive(self) -> Archive[R]:
@@ -503,8 +511,10 @@ class CalibrationStore(Generic[R]):
     ) -> PruneReport:
         """Remove files that can be downloaded again, and what dead processes left in ``partial/``.
 
-        LOCAL files, files that another instrument's database names, and files that are open or were used in the last
-        ten minutes stay. The last use is the later one of the file's times of access and change.
+        LOCAL files, files whose copy in the archive was not seen, files that another instrument's database names, and
+        files that are open or were used in the last ten minutes stay. A copy was seen when it was downloaded with the
+        recorded checksum, uploaded by `publish`, or is found now in an archive that is a folder. The last use is the
+        latest one of the file's times of access and change; to be told a file's path counts as use.
 
         Parameters
         ----------
@@ -536,7 +546,7 @@ class CalibrationStore(Generic[R]):
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
         if limits.given:
             self._files.require_url()
-        return Pruner(self._holdings).prune(limits, dry_run)
+        return Pruner(self._holdings, self._copies).prune(limits, dry_run)
 
     # -- the archive's database ----------------------------------------------------------------------------------------
 
@@ -583,12 +593,14 @@ class CalibrationStore(Generic[R]):
         records : record or iterable of records, optional
             All LOCAL ones by default.
         upload_to : path or file URL, optional
-            A folder that the files are copied to first, verified.
+            A folder that the files are copied to first, verified; also those of records that were published before,
+            where the archive was not seen to have them.
 
         Returns
         -------
         PublishResult
-            The counts `published` and `unchanged`.
+            The counts `published` and `unchanged`, and the names of the files that are `not_uploaded`: the archive was
+            not seen to have them, and `prune` leaves them here.
 
         Raises
         ------
@@ -602,10 +614,15 @@ class CalibrationStore(Generic[R]):
         from .cache.upload import Uploader
 
         chosen = None if records is None else records_of(records)
-        files = Uploader(self._cache, self.local_db, upload_to)
+        names = None if chosen is None else [record.filename for record in chosen]
+        files = Uploader(self._cache, self.local_db, self._copies, upload_to)
+        files.complete(names, self._archive.held)
         result = self._archive.publish(chosen, files.upload, files.place)
+        files.note()
         files.forget(result.renamed)
-        return result
+        names = None if names is None else [result.renamed.get(name, name) for name in names]
+        missing = files.missing(names, self._archive.held)
+        return replace(result, not_uploaded=[record.filename for record in missing])
 
     def flag(self, id_or_filename: str, quality: str, reason: str) -> R:
         """Set a record's quality and keep who did it and why; gives the changed record.

@@ -161,6 +161,7 @@ def test_a_file_that_is_being_read_stays(store: Store, kind: str) -> None:
 
 def test_the_file_of_a_withdrawn_record_goes_and_one_of_nobody_stays(store: Store) -> None:
     assert store.verify().ok  # which knows the files by their present times
+    assert store.prune(older_than=EVERYTHING, dry_run=True).unseen == []  # as it looks into the archive
     for path in (store.cache_dir / "calibrations").iterdir():
         os.utime(path, ns=(path.stat().st_mtime_ns,) * 2)
     table = DemoCalibration.table()

@@ -10,9 +10,10 @@ import errno
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -34,6 +35,8 @@ from ..exceptions import CacheError, ConfigurationError, SourceFileError
 
 #: Names of staged files and staging folders, with their owners.
 _STAGED = re.compile(r"[0-9a-f]{32}(?:\.([0-9a-f]{8}-[0-9]+))?")
+
+_NOTED_S = 60.0
 
 
 class Staged(NamedTuple):
@@ -180,6 +183,23 @@ class Cache:
 
     def _temporary(self) -> Path:
         return self.partial / f"{uuid.uuid4().hex}.{this_owner()}"
+
+    def note_use(self, path: Path) -> bool:
+        """Note that a file of the cache is handed out, so that pruning leaves it for a while; false where it is gone.
+
+        The note is the file's time of access: who is told a path has not read the file yet, and not every disk notes
+        when it is read.
+        """
+        try:
+            status = path.stat()
+            if time.time() - status.st_atime > _NOTED_S:
+                os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
+        except FileNotFoundError:
+            return False
+        except OSError:  # another user's file, or a disk that cannot be written: reading is noted there, if anything is
+            with suppress(OSError), path.open("rb") as stream:
+                stream.read(1)
+        return True
 
     def left_behind(self, *, of_dead: bool) -> Iterator[Path]:
         """Give what registrations, imports, moves and new databases left in the folders; see `left_beside`."""

@@ -77,6 +77,7 @@ class Holdings(Generic[R]):
             self.cache.quarantine(path)
         if missing:
             self.cache.place(staged, record.filename)
+        self.cache.note_use(path)
         try:
             verified = Verified(record.filename, record, Signature.of(path))
             remember_signatures(connection, self.orm_class, [verified])

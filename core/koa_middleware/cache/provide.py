@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from ..database.verified_files import Verified, remember_signatures
 from ..disk.checksums import Signature
+from ..disk.reading import path_of_url
 from ..disk.room import check_room
 from ..disk.writing import cache_errors
 from ..exceptions import ConfigurationError, KoaMiddlewareError, QuarantineWarning, RemoteNotConfiguredError, warn
@@ -144,16 +145,19 @@ class Provider(Generic[R]):
         step = self._prepare(record, decision, tell=tell)
         if isinstance(step, Path):
             return step
-        path = self._server.fetch(step, self._cache.partial, fresh=fresh).path
-        self._remember([record])
-        return path
+        fetched = self._server.fetch(step, self._cache.partial, fresh=fresh)
+        self._remember([(record, fetched.transferred and _is_elsewhere(step))])
+        return fetched.path
 
     def _prepare(self, record: R, decision: Decision, *, tell: bool = True) -> Path | Transfer:
         """Do what was decided, up to the transfer where there is to be one; a spoilt file is moved aside."""
         if isinstance(decision, NotToBeHad):
             raise decision.error
         if isinstance(decision, Here):
-            return decision.path
+            if decision.path != self._cache.path(record.filename) or self._cache.note_use(decision.path):
+                return decision.path
+            found = self._looker.look(record)  # pruned just now
+            return self._prepare(record, decide(record, found, self._terms[True]), tell=tell)
         if not isinstance(decision, Spoilt):
             return self._transfer(record)
         step = self._prepare(record, decision.then)
@@ -178,14 +182,16 @@ class Provider(Generic[R]):
         url = self._server.url_for(values)
         return Transfer(url, self._cache.path(record.filename), record.checksum, record.file_size)
 
-    def _remember(self, records: Sequence[R]) -> None:
-        if not records:
+    def _remember(self, came: Sequence[tuple[R, bool]]) -> None:
+        """Note what the files of these records are now; with each, whether it came from the archive just now."""
+        if not came:
             return
-        names = [record.filename for record in records]
         with cache_errors(self._cache.calibrations, "read"):
-            signatures = [Signature.of(self._cache.path(name)) for name in names]
+            verified = [
+                Verified(record.filename, record, Signature.of(self._cache.path(record.filename)), seen)
+                for record, seen in came
+            ]
         with self._database.begin() as connection:
-            verified = map(Verified, names, records, signatures)
             remember_signatures(connection, self._database.orm_class, verified)
 
     # -- many files ----------------------------------------------------------------------------------------------------
@@ -251,7 +257,9 @@ class Provider(Generic[R]):
                 else:
                     transfers[index] = step
         outcomes |= dict(zip(transfers, self._fetch_many(list(transfers.values()), transport, fresh), strict=True))
-        self._remember([records[index] for index in transfers if isinstance(outcomes[index], Provided)])
+        ended = [(records[index], outcomes[index], step) for index, step in transfers.items()]
+        came = [(record, end.came, step) for record, end, step in ended if isinstance(end, Provided)]
+        self._remember([(record, bool(size) and _is_elsewhere(step)) for record, size, step in came])
         return [outcomes[index] for index in range(len(records))]
 
     def _fetch_many(
@@ -299,3 +307,9 @@ class Provider(Generic[R]):
         except KoaMiddlewareError as error:
             return error
         return None
+
+
+def _is_elsewhere(transfer: Transfer) -> bool:
+    """Whether a file came from another place than its own, which a file URL may name."""
+    source = path_of_url(transfer.url) if transfer.url.startswith("file:") else None
+    return source is None or not source.exists() or not source.samefile(transfer.destination)

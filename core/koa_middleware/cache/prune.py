@@ -1,7 +1,7 @@
 """Freeing space: the files of what the archive has, and what dead processes left behind.
 
-A file goes only when this instrument's database names it as REMOTE, or knows it as verified for a REMOTE record that
-was withdrawn since, and when no other table of the cache's databases names it. LOCAL files never go.
+A file goes only when the archive's copy was seen, when this instrument's database names it as REMOTE or knows it for
+one whose record was withdrawn since, and when no other table of the cache's databases names it. LOCAL files never go.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from urllib.parse import quote
 from sqlalchemy import Connection, column, delete, select, table
 
 from ..database.sqlite import quote as quote_name
-from ..database.verified_files import signatures_table
+from ..database.verified_files import select_unseen, signatures_table
 from ..disk.checksums import Signature
 from ..disk.writing import LEFTOVER_AFTER_S, cache_errors
 from ..exceptions import CacheError
 from ..fetch.partial import abandoned
 from ..instrument.orm import ORMCalibration
+from .copies import Copies
 from .placing import Holdings
-from .prune_decision import CachedFile, Limits, choose
+from .prune_decision import IN_USE_S, CachedFile, Limits, choose
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -50,6 +51,8 @@ class PruneReport:
         Bytes.
     in_use : list of str
         File names that would have gone, but are open, or were used in the last ten minutes.
+    unseen : list of str
+        File names that would have gone, but whose copy in the archive was not seen.
     size_left : int
         Of this instrument's files that stay, LOCAL ones included, bytes.
     dry_run : bool
@@ -61,6 +64,7 @@ class PruneReport:
     leftovers: list[str] = field(default_factory=list)
     leftover_size: int = 0
     in_use: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
     size_left: int = 0
     dry_run: bool = False
 
@@ -75,30 +79,42 @@ class Pruner(Generic[R]):
     Parameters
     ----------
     holdings : Holdings
+    copies : Copies
     """
 
-    def __init__(self, holdings: Holdings[R]) -> None:
+    def __init__(self, holdings: Holdings[R], copies: Copies[R]) -> None:
+        self._copies = copies
         self._cache = holdings.cache
         self._database = holdings.database
         self._table = holdings.orm_class.table()
 
     def prune(self, limits: Limits, dry_run: bool) -> PruneReport:
         """Remove what the limits name, and leftovers; see `CalibrationStore.prune`."""
+        if limits.given:
+            self._look_for_copies(limits)
         # The write lock: no record becomes LOCAL, and none is registered, between the decision and the removal.
         with cache_errors(self._cache.calibrations, "read"), self._database.begin() as connection:
             opened = open_files(self._cache.calibrations) if limits.given else set()
             choice = choose(self._files(connection, opened), limits)
-            for file in [] if dry_run else choice.going:
-                self._remove(connection, file.filename)
+            for file in [] if dry_run else list(choice.going):
+                if not self._remove(connection, file.filename):
+                    choice.keep(file)
         report = PruneReport(
             removed=[file.filename for file in choice.going],
             size=sum(file.size for file in choice.going),
             in_use=[file.filename for file in choice.in_use],
+            unseen=[file.filename for file in choice.unseen],
             size_left=choice.size_left,
             dry_run=dry_run,
         )
         self._sweep(report)
         return report
+
+    def _look_for_copies(self, limits: Limits) -> None:
+        """Look, before the lock is taken, for the copies of files that would go if they had been seen."""
+        with cache_errors(self._cache.calibrations, "read"), self._database.connect() as connection:
+            going = {file.filename for file in choose(self._files(connection, set()), limits).unseen}
+        self._copies.look([record for record in self._copies.unseen() if record.filename in going])
 
     def _files(self, connection: Connection, opened: set[str]) -> Iterator[CachedFile]:
         """Give this instrument's files in the cache."""
@@ -108,17 +124,25 @@ class Pruner(Generic[R]):
             for filename, origin, kind in connection.execute(select(columns.filename, columns.origin, columns.cal_type))
         }
         withdrawn = self._withdrawn(connection, named.keys())
+        unseen = {row.filename for row in connection.execute(select_unseen(self._database.orm_class))}
         elsewhere, now = self._named_elsewhere(connection), time.time()
         for path in self._cache.calibrations.iterdir():
             origin, kind = named.get(path.name, ("REMOTE" if path.name in withdrawn else "", None))
             if origin and path.is_file() and not path.is_symlink():
                 state = path.stat()
-                unused_s = now - max(state.st_atime, state.st_mtime)
-                is_open, is_elsewhere = path.name in opened, path.name in elsewhere
-                yield CachedFile(path.name, state.st_size, unused_s, origin, kind, is_elsewhere, is_open)
+                yield CachedFile(
+                    path.name,
+                    state.st_size,
+                    now - max(state.st_atime, state.st_mtime),
+                    origin,
+                    kind,
+                    is_named_elsewhere=path.name in elsewhere,
+                    is_open=path.name in opened,
+                    copy_seen=path.name not in unseen,
+                )
 
     def _withdrawn(self, connection: Connection, named: Iterable[str]) -> set[str]:
-        """Names of files that were verified for a REMOTE record which is gone, and are unchanged since."""
+        """Names of files whose record is gone, whose copy in the archive was seen, and that are unchanged since."""
         columns = signatures_table(self._database.orm_class).c
         known = connection.execute(
             select(columns.filename, columns.size, columns.mtime_ns, columns.inode).where(columns.origin == "REMOTE")
@@ -144,10 +168,15 @@ class Pruner(Generic[R]):
                 names.update(_names_in(path))
         return names
 
-    def _remove(self, connection: Connection, filename: str) -> None:
+    def _remove(self, connection: Connection, filename: str) -> bool:
+        """Remove a file, unless it was handed out while others were looked at."""
         path = self._cache.path(filename)
         try:
-            path.unlink(missing_ok=True)
+            if time.time() - path.stat().st_atime < IN_USE_S:
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            pass
         except OSError as error:
             raise CacheError(
                 f"{path} cannot be removed: {error.strerror}.",
@@ -156,6 +185,7 @@ class Pruner(Generic[R]):
             ) from error
         signatures = signatures_table(self._database.orm_class)
         connection.execute(delete(signatures).where(signatures.c.filename == filename))
+        return True
 
     def _sweep(self, report: PruneReport) -> None:
         """Remove what dead processes left in ``partial/``."""

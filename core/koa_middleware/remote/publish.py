@@ -15,6 +15,7 @@ from sqlalchemy import select
 from ..database.flags import note_flag
 from ..database.local import LocalDatabase
 from ..exceptions import CalibrationNotFoundError
+from ..instrument.orm import ORMCalibration
 from .bookmark import Superseded
 from .chunks import in_chunks
 from .local_copy import LocalCopy, open_copy
@@ -36,11 +37,14 @@ class PublishResult:
         Records that were there already.
     renamed : mapping
         File names that the server's version changed, old to new.
+    not_uploaded : list of str
+        File names of published records whose files the archive was not seen to have.
     """
 
     published: int
     unchanged: int
     renamed: Mapping[str, str] = field(default_factory=dict)
+    not_uploaded: list[str] = field(default_factory=list)
 
 
 def publish(
@@ -82,6 +86,13 @@ def publish(
     new = sum(each.is_new for each in settled)
     names = {each.row["id"]: (own["id"], own["filename"]) for own, each in zip(records, settled, strict=True)}
     return PublishResult(new, len(chosen) - new, _take_back(local, remote, names, place))
+
+
+def held(remote: Remote[Any], orm_class: type[ORMCalibration], ids: Iterable[str]) -> set[str]:
+    """Give those ids that the remote has."""
+    position = orm_class.column_names().index("id")
+    batches = (batch for some in in_chunks(list(ids)) for batch in remote.rows_of(some))
+    return {id_ for batch in batches for id_ in [*(r[position] for r in batch.rows), *(r["id"] for r in batch.odd)]}
 
 
 def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, reason: str, who: str) -> None:
