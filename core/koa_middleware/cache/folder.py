@@ -57,7 +57,11 @@ class Staged(NamedTuple):
 
     def is_content_of(self, path: Path) -> bool:
         """Whether another path is a file of the same content."""
-        return path.is_file() and digest_of(path) == self.checksum
+        return path.is_file() and path.stat().st_size == self.file_size and digest_of(path) == self.checksum
+
+    def digest(self, kind: str) -> str:
+        """Give its checksum of another kind."""
+        return digest_of(self.path, kind)
 
 
 class Cache:

@@ -230,10 +230,11 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
     """
     try:
         status = os.stat(path)  # noqa: PTH116 - the fastest: this is each use of a cached file
-        if not stat.S_ISREG(status.st_mode):
-            return None
         size, checksum = record.file_size, record.checksum
         signature = Signature.of_status(status)
+        if not stat.S_ISREG(status.st_mode):
+            knowledge.spoilt[key] = signature
+            return "it is no file"
         if size is not None and status.st_size != size:
             knowledge.spoilt[key] = signature
             return f"it has {status.st_size} bytes, but {size} are recorded"
