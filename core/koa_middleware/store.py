@@ -10,7 +10,7 @@ from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
 from .cache.folder import Cache
 from .cache.placing import Holdings
@@ -31,7 +31,8 @@ from .remote.servers import check_url, without_password
 from .settings import as_age, resolve
 
 if TYPE_CHECKING:
-    from .cache.bundle import BundleExport, BundleImport
+    from .cache.bundle import BundleImport
+    from .cache.bundle_export import BundleExport
     from .cache.copies import Copies
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
@@ -461,34 +462,46 @@ class CalibrationStore(Generic[R]):
         """
         return self._files.verify(repair)
 
-    def export_bundle(self, path: str | os.PathLike[str], records: Iterable[R] | R) -> BundleExport:
+    def export_bundle(
+        self, path: str | os.PathLike[str] | BinaryIO, records: Iterable[R] | R, overwrite: bool = False
+    ) -> BundleExport:
         """Write records with their files into one tar, for a machine without a network.
 
-        A file that is not in the cache is downloaded. A bundle of that name is replaced.
+        A file that is not in the cache is downloaded.
 
         Parameters
         ----------
-        path : path
+        path : path or binary file
+            An open file, such as ``sys.stdout.buffer``, is written from where it stands.
         records : record or iterable of records
+        overwrite : bool
+            Whether a plain file of that name is replaced; anything else that has the name never is.
 
         Raises
         ------
         ConfigurationError
-            When something else than records is given.
+            When something else than records is given, or there is something of that name that is not to be replaced.
         RemoteError, IntegrityError, SourceFileError
             When a file is not here and does not come, or is not what its record says; no bundle is left then.
         CacheError
             When the bundle cannot be written.
         """
-        from .cache.bundle import export_bundle
+        from .cache.bundle_export import export_bundle
 
-        return export_bundle(user_path(path), self.orm_class.instrument_name, records_of(records), self._files)
+        target = user_path(path) if isinstance(path, str | os.PathLike) else path
+        name, chosen = self.orm_class.instrument_name, records_of(records)
+        return export_bundle(target, name, chosen, self._files, overwrite=overwrite, cache=self._cache)
 
-    def import_bundle(self, path: str | os.PathLike[str]) -> BundleImport:
+    def import_bundle(self, path: str | os.PathLike[str] | BinaryIO) -> BundleImport:
         """Take in the records of a bundle, each with its file or not at all.
 
         A record keeps its id, origin, version and quality. What is here already is unchanged, but for a REMOTE
         record of which the bundle has a newer state. A conflict, or a spoilt file, changes nothing and is reported.
+
+        Parameters
+        ----------
+        path : path or binary file
+            An open file, such as ``sys.stdin.buffer``, is read to its end.
 
         Raises
         ------
@@ -499,7 +512,8 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import BundleImporter
 
-        return BundleImporter(self._files, self._holdings).run(user_path(path))
+        source = user_path(path) if isinstance(path, str | os.PathLike) else path
+        return BundleImporter(self._files, self._holdings).run(source)
 
     def prune(
         self,
