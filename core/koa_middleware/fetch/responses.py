@@ -33,6 +33,8 @@ class Setback:
         Whether another attempt is of no use.
     unreachable : bool
         Whether there was no connection at all.
+    slow : bool
+        Whether the server was cut off because it sends too slowly.
     """
 
     reason: str
@@ -41,6 +43,7 @@ class Setback:
     wait_s: float = 0.0
     permanent: bool = False
     unreachable: bool = False
+    slow: bool = False
 
 
 def validator(headers: Mapping[str, str]) -> str | None:
