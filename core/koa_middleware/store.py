@@ -138,6 +138,15 @@ class CalibrationStore(Generic[R]):
         self.local_db = LocalDatabase(orm_class, self._cache.database / self.settings.local_database_filename)
         self._holdings = Holdings(self._cache, self.local_db)
         self._files = Provider(self.settings, self._holdings)
+        self._is_swept = False
+
+    def _sweep(self) -> None:
+        """Remove, once, what killed processes left a day ago."""
+        if not self._is_swept:
+            from .cache.leftovers import sweep
+
+            sweep(self._cache)
+            self._is_swept = True
 
     @cached_property
     def _copies(self) -> Copies[R]:
@@ -374,6 +383,7 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the cache cannot be written.
         """
+        self._sweep()
         placed = Registration(self._holdings).register(source, origin, new_version)
         return CalibrationResult(placed.path, placed.record)
 
@@ -449,7 +459,7 @@ class CalibrationStore(Generic[R]):
         return report
 
     def verify(self, repair: bool = False) -> VerificationReport:
-        """Hash every cached file and compare it with its record.
+        """Hash every cached file and compare it with its record; list what else there is.
 
         Parameters
         ----------
@@ -460,7 +470,13 @@ class CalibrationStore(Generic[R]):
         -------
         VerificationReport
         """
-        return self._files.verify(repair)
+        from .cache.leftovers import files_without_record, left_in_archive, leftovers
+
+        report = self._files.verify(repair)
+        report.without_record = files_without_record(self._holdings)
+        left = [*leftovers(self._cache, of_dead=True), *left_in_archive(self.settings.calibration_url)]
+        report.leftovers = [str(path) for path in left]
+        return report
 
     def export_bundle(
         self, path: str | os.PathLike[str] | BinaryIO, records: Iterable[R] | R, overwrite: bool = False
@@ -584,6 +600,7 @@ class CalibrationStore(Generic[R]):
         SchemaMismatchError
             When the remote table, or a needed column of it, is missing.
         """
+        self._sweep()
         return self._archive.sync(full=full)
 
     @property

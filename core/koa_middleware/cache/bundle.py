@@ -196,7 +196,8 @@ class BundleImporter(Generic[R]):
 
     def _check_space(self, entries: list[Entry]) -> None:
         coming = sum(entry.size for entry in entries if not (self._cache.calibrations / entry.filename).is_file())
-        check_room(self._cache.root, coming, "this bundle")
+        for folder in self._cache.disks():
+            check_room(folder, coming, "this bundle")
 
 
 def _may_agree(here: Any, there: Any) -> bool:

@@ -75,3 +75,9 @@ def _is_copy(path: Path, record: ORMCalibration, own: Path) -> bool:
         return False
     recorded = Checksum.parse(record.checksum or "")
     return digest_of(path, recorded.kind) == str(recorded)
+
+
+def is_elsewhere(url: str, path: Path) -> bool:
+    """Whether a file came from another place than its own, which a file URL may name."""
+    source = path_of_url(url) if url.startswith("file:") else None
+    return source is None or not source.exists() or not source.samefile(path)

@@ -205,14 +205,21 @@ class Cache:
                 stream.read(1)
         return True
 
-    def left_behind(self, *, of_dead: bool) -> Iterator[Path]:
+    def disks(self) -> list[Path]:
+        """Give a folder of each disk on which a file that comes takes room."""
+        by_device = {path.stat().st_dev: path for path in (self.calibrations, self.partial)}
+        root = self.root.stat().st_dev
+        return [self.root if device == root else path for device, path in by_device.items()]
+
+    def left_behind(self, *, of_dead: bool, quick: bool = False) -> Iterator[Path]:
         """Give what registrations, imports, moves and new databases left in the folders; see `left_beside`."""
         with cache_errors(self.partial, "read"):
             for path in self.partial.iterdir():
                 found = _STAGED.fullmatch(path.name)
                 if found and is_left(path, found[1], of_dead=of_dead):
                     yield path
-        for folder in (self.calibrations, self.database):
+        is_one_disk = self.calibrations.stat().st_dev == self.partial.stat().st_dev
+        for folder in (self.database,) if quick and is_one_disk else (self.calibrations, self.database):
             with cache_errors(folder, "read"):
                 yield from left_beside(folder, of_dead=of_dead)
 

@@ -259,6 +259,14 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
     return ""
 
 
+def fault_in_words(record: R, cache: Cache, knowledge: Knowledge[R]) -> str | None:
+    """Hash a file and say what is wrong with it, also that it cannot be read; see `fault_of`."""
+    try:
+        return fault_of(record, cache.path(record.filename), record.filename, knowledge, rehash=True)
+    except KoaMiddlewareError as error:
+        return error.message.removesuffix(".")
+
+
 def _chunks(values: Sequence[str]) -> Iterable[list[str]]:
     iterator = iter(values)
     while chunk := list(islice(iterator, _AT_ONCE)):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from ..database.verified_files import Verified, remember_signatures
 from ..disk.checksums import Signature
-from ..disk.reading import path_of_url
 from ..disk.room import check_room
 from ..disk.writing import cache_errors
 from ..exceptions import ConfigurationError, KoaMiddlewareError, QuarantineWarning, RemoteNotConfiguredError, warn
@@ -20,8 +19,9 @@ from ..fetch.progress import shown_progress
 from ..fetch.turns import only_one
 from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL, Settings
+from .copies import is_elsewhere
 from .decision import Decision, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
-from .look import Knowledge, Looker, fault_of
+from .look import Knowledge, Looker, fault_in_words, fault_of
 from .placing import Holdings
 from .prefetch import Plan, PrefetchReport, Provided
 from .shared import SharedCache
@@ -146,7 +146,7 @@ class Provider(Generic[R]):
         if isinstance(step, Path):
             return step
         fetched = self._server.fetch(step, self._cache.partial, fresh=fresh)
-        self._remember([(record, fetched.transferred and _is_elsewhere(step))])
+        self._remember([(record, fetched.transferred and is_elsewhere(step.url, step.destination))])
         return fetched.path
 
     def _prepare(self, record: R, decision: Decision, *, tell: bool = True) -> Path | Transfer:
@@ -225,8 +225,9 @@ class Provider(Generic[R]):
         decisions = self._decide_many(wanted, use_cached)
         plan = Plan.of(wanted, decisions)
         if announce is not None:
-            announce(plan.in_words(self._cache.root))
-        check_room(self._cache.root, plan.size, "this download")
+            announce(plan.in_words(self._cache.disks()[0]))
+        for folder in self._cache.disks():
+            check_room(folder, plan.size, "this download")
         outcomes = self._act_on_many(wanted, decisions, transport, fresh=not use_cached)
         for record, outcome in zip(wanted, outcomes, strict=True):
             report.note(record.filename, outcome)
@@ -259,7 +260,9 @@ class Provider(Generic[R]):
         outcomes |= dict(zip(transfers, self._fetch_many(list(transfers.values()), transport, fresh), strict=True))
         ended = [(records[index], outcomes[index], step) for index, step in transfers.items()]
         came = [(record, end.came, step) for record, end, step in ended if isinstance(end, Provided)]
-        self._remember([(record, bool(size) and _is_elsewhere(step)) for record, size, step in came])
+        self._remember(
+            [(record, bool(size) and is_elsewhere(step.url, step.destination)) for record, size, step in came]
+        )
         return [outcomes[index] for index in range(len(records))]
 
     def _fetch_many(
@@ -290,8 +293,7 @@ class Provider(Generic[R]):
         knowledge = Knowledge(self._database)
         try:
             for record in self._database.query():
-                path = self._cache.path(record.filename)
-                fault = fault_of(record, path, record.filename, knowledge, rehash=True)
+                fault = fault_in_words(record, self._cache, knowledge)
                 report.note(record, fault)
                 if fault and repair:
                     report.note_repair(record, self._repair(record, fault, knowledge))
@@ -301,15 +303,9 @@ class Provider(Generic[R]):
 
     def _repair(self, record: R, fault: str, knowledge: Knowledge[R]) -> KoaMiddlewareError | None:
         """Put another file in the place of a spoilt one; gives the error where that fails."""
-        found = self._looker.look_past(record, fault, knowledge)
         try:
+            found = self._looker.look_past(record, fault, knowledge)
             self._act(record, decide(record, found, self._terms[True]), fresh=False, tell=False)
         except KoaMiddlewareError as error:
             return error
         return None
-
-
-def _is_elsewhere(transfer: Transfer) -> bool:
-    """Whether a file came from another place than its own, which a file URL may name."""
-    source = path_of_url(transfer.url) if transfer.url.startswith("file:") else None
-    return source is None or not source.exists() or not source.samefile(transfer.destination)

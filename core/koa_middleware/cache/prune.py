@@ -7,32 +7,27 @@ one whose record was withdrawn since, and when no other table of the cache's dat
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
-from sqlalchemy import Connection, column, delete, select, table
+from sqlalchemy import Connection, delete, select
 
-from ..database.sqlite import quote as quote_name
 from ..database.verified_files import select_unseen, signatures_table
 from ..disk.checksums import Signature
-from ..disk.writing import LEFTOVER_AFTER_S, cache_errors
+from ..disk.writing import cache_errors
 from ..exceptions import CacheError
-from ..fetch.partial import abandoned
 from ..instrument.orm import ORMCalibration
 from .copies import Copies
+from .leftovers import leftovers, remove
+from .named import named_elsewhere
 from .placing import Holdings
 from .prune_decision import IN_USE_S, CachedFile, Limits, choose
 
 R = TypeVar("R", bound=ORMCalibration)
-
-_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, -13) = '_calibrations'"
 
 
 @dataclass
@@ -83,6 +78,7 @@ class Pruner(Generic[R]):
     """
 
     def __init__(self, holdings: Holdings[R], copies: Copies[R]) -> None:
+        self._holdings = holdings
         self._copies = copies
         self._cache = holdings.cache
         self._database = holdings.database
@@ -125,7 +121,7 @@ class Pruner(Generic[R]):
         }
         withdrawn = self._withdrawn(connection, named.keys())
         unseen = {row.filename for row in connection.execute(select_unseen(self._database.orm_class))}
-        elsewhere, now = self._named_elsewhere(connection), time.time()
+        elsewhere, now = named_elsewhere(connection, self._holdings), time.time()
         for path in self._cache.calibrations.iterdir():
             origin, kind = named.get(path.name, ("REMOTE" if path.name in withdrawn else "", None))
             if origin and path.is_file() and not path.is_symlink():
@@ -159,15 +155,6 @@ class Pruner(Generic[R]):
                 found.add(filename)
         return found
 
-    def _named_elsewhere(self, connection: Connection) -> set[str]:
-        """File names in all other tables of calibrations in the cache's databases."""
-        names = set(_tables_beside(connection, self._table.name))
-        for path in sorted(self._cache.database.iterdir()):
-            is_database = path.is_file() and not path.name.endswith(("-journal", "-wal", "-shm"))
-            if is_database and not path.samefile(self._database.path):
-                names.update(_names_in(path))
-        return names
-
     def _remove(self, connection: Connection, filename: str) -> bool:
         """Remove a file, unless it was handed out while others were looked at."""
         path = self._cache.path(filename)
@@ -188,42 +175,14 @@ class Pruner(Generic[R]):
         return True
 
     def _sweep(self, report: PruneReport) -> None:
-        """Remove what dead processes left in ``partial/``."""
-        partial = self._cache.partial
-        for path in sorted({*abandoned(partial, LEFTOVER_AFTER_S), *self._cache.left_behind(of_dead=False)}):
+        """Remove what dead processes left."""
+        for path in leftovers(self._cache):
             size = _size(path)
             if not report.dry_run:
                 with cache_errors(path, "removed"):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                    remove(path)
             report.leftovers.append(path.name)
             report.leftover_size += size
-
-
-def _tables_beside(connection: Connection, own: str) -> Iterator[str]:
-    """Give the file names in the other tables of calibrations of the database itself."""
-    for (name,) in connection.exec_driver_sql(_TABLES).all():
-        if name != own:
-            yield from connection.execute(select(column("filename")).select_from(table(name))).scalars()
-
-
-def _names_in(database: Path) -> Iterator[str]:
-    """Give the file names in the tables of calibrations of another file; none where that is no SQLite database.
-
-    SQLite alone opens it: to close a file by hand drops all locks that this process holds on it
-    (sqlite.org/howtocorrupt.html, 2.2), also those of a store of that database.
-    """
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=60.0)) as connection:
-            for (name,) in connection.execute(_TABLES).fetchall():
-                yield from (filename for (filename,) in connection.execute(f"SELECT filename FROM {quote_name(name)}"))  # noqa: S608
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            return
-        raise CacheError(
-            f"The database {database} cannot be read, so its files in this cache are not known: {error}.",
-            "Move it away if nobody uses it; nothing was removed.",
-            path=database,
-        ) from error
 
 
 def _size(path: Path) -> int:
