@@ -154,12 +154,17 @@ class BundleImporter(Generic[R]):
             if here[name] != row[name]:
                 raise _conflict(row, f"{here.filename} (id {here.id}) is here with another {name}")
         for name in ("checksum", "file_size"):
-            if not _may_agree(here[name], row[name]) or (staged and not self._holdings.has_content(here, staged)):
+            if not _may_agree(here[name], row[name]) or (staged and self._is_other(here, row, staged)):
                 raise _conflict(row, f"{here.filename} (id {here.id}) is here with another {name}")
         differing = _differing(row, here)
         if differing and {row["origin"], here.origin} != {"REMOTE"}:
             raise _conflict(row, f"it is here with another {', '.join(differing)}")
         return here
+
+    def _is_other(self, here: R, row: dict[str, Any], staged: Staged) -> bool:
+        """Whether a file is another one than that of a record whose checksum cannot be compared with the row's."""
+        is_known = here.checksum is not None or self._cache.path(here.filename).is_file()
+        return is_known and here.checksum != row["checksum"] and not self._holdings.has_content(here, staged)
 
     def _stage(self, entry: Entry, row: dict[str, Any], open_file: Opener) -> Staged:
         """Copy a file out of the bundle and compare it with manifest and record."""

@@ -21,7 +21,7 @@ SPECTROGRAPHS = {"HB": "BSPEC", "HR": "RSPEC"}
 #: ``HB.20260212.03605.43[.mastercal-dark[.001]].fits``: UTC date and second of the day of the exposure's start.
 _NAME = re.compile(
     r"(?P<prefix>HB|HR)\.(?P<date>\d{8})\.(?P<second>\d{5}(?:\.\d+)?)"
-    r"(?:\.(?P<kind>mastercal|cal)-(?P<cal_type>\w+?)(?:\.(?P<version>\d{3}))?)?\.fits(?:\.(?:gz|fz))?",
+    r"(?:\.(?P<kind>mastercal|cal)-(?P<cal_type>\w+?)(?:\.(?P<version>\d{3}))?)?\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?",
     re.IGNORECASE,
 )
 

@@ -16,7 +16,7 @@ CAL_TYPES = ("bias", "dark", "flat", "arclamp", "wls", "smoothlamp", "ordermask"
 _TYPE = r"(?P<cal_type>bias|dark|flat|arclamp|wls)"
 _LEVEL = r"(?:_(?P<level>2D|L1|L2))?"
 _VERSION = r"(?:\.(?P<cal_version>\d{3}))?"
-_FITS = _LEVEL + _VERSION + r"\.fits(?:\.(?:gz|fz))?"
+_FITS = _LEVEL + _VERSION + r"\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?"
 _CSV = _VERSION + r"\.csv"
 _SESSION = r"eve|morn|midnight|midday|night"
 

@@ -25,10 +25,10 @@ _DAY = 86400 * 10**9  # nanoseconds
 
 _MASTER = re.compile(
     r"master_(?P<cal_type>dark|fullflat|fiberflat|lfc)(?:_(?P<date>\d{8}))?(?:_(?P<exptime>\d+(?:\.\d+)?)s)?"
-    r"(?:_fiber(?P<fiber>[1-4]))?(?:\.(?P<version>\d{3}))?\.fits(?:\.(?:gz|fz))?",
+    r"(?:_fiber(?P<fiber>[1-4]))?(?:\.(?P<version>\d{3}))?\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?",
     re.IGNORECASE,
 )
-_RAW = re.compile(r".*?(?P<stamp>\d{14})\.fits(?:\.(?:gz|fz))?", re.IGNORECASE)
+_RAW = re.compile(r".*?(?P<stamp>\d{14})\.(?:fits|fit|fts)(?:\.(?:gz|fz|bz2|xz))?", re.IGNORECASE)
 
 
 class PARVICalibration(ORMCalibration):
