@@ -6,7 +6,8 @@ was found in an archive that is a folder. Until then the file here may be the on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -14,12 +15,16 @@ from typing import Generic, TypeVar
 from ..database.verified_files import note_seen, select_unseen
 from ..disk.checksums import Checksum, digest_of
 from ..disk.reading import check_plain, path_of_url
+from ..disk.writing import cache_errors
 from ..exceptions import DownloadError
 from ..fetch.addresses import Address
+from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .placing import Holdings
 
 R = TypeVar("R", bound=ORMCalibration)
+
+_AT_ONCE = 500
 
 
 class Copies(Generic[R]):
@@ -40,32 +45,44 @@ class Copies(Generic[R]):
 
     def unseen(self, names: Iterable[str] | None = None) -> list[R]:
         """REMOTE records, all or those of some file names, whose file is here and whose copy was not seen."""
-        wanted = None if names is None else set(names)
-        found = self._database.fetch(select_unseen(self._orm_class), {})
-        return [
-            record
-            for record in found
-            if (wanted is None or record.filename in wanted) and self._cache.path(record.filename).is_file()
-        ]
+        with cache_errors(self._cache.calibrations, "read"), os.scandir(self._cache.calibrations) as entries:
+            here = {entry.name for entry in entries}
+        asked = sorted(here if names is None else here.intersection(names))
+        statement, filename = select_unseen(self._orm_class), self._orm_class.table().c.filename
+        build = record_builder(self._orm_class)
+        with self._database.connect() as connection:
+            rows = (row for some in _chunks(asked) for row in connection.execute(statement.where(filename.in_(some))))
+            return [build(row) for row in rows]
 
     def note(self, records: Iterable[R]) -> None:
         """Note that the copies of these records were seen."""
         with self._database.begin() as connection:
             note_seen(connection, self._orm_class, records)
 
-    def look(self, records: Sequence[R]) -> None:
-        """Look for the copies of these records, where the archive is a folder of this machine."""
-        if self._url is None or not records:
-            return
+    @property
+    def can_look(self) -> bool:
+        """Whether the archive is a folder of this machine."""
+        return self._url is not None and Address(self._url).scheme == "file"
+
+    def look(self, records: Sequence[R]) -> list[R]:
+        """Look for the copies of these records, where the archive is a folder; gives those that were not seen."""
+        if self._url is None or not self.can_look:
+            return list(records)
         address = Address(self._url)
-        if address.scheme == "file" and (found := [record for record in records if self._is_in(address, record)]):
-            self.note(found)
+        found = {record.id: record for record in records if self._is_in(address, record)}
+        if found:
+            self.note(found.values())
+        return [record for record in records if record.id not in found]
 
     def _is_in(self, address: Address, record: R) -> bool:
         values = {**record.to_dict(), "instrument": self._orm_class.instrument_name}
         with suppress(DownloadError, OSError, ValueError):  # no address, no file, or no checksum to compare with
             return _is_copy(path_of_url(address.fill(values)), record, self._cache.path(record.filename))
         return False
+
+
+def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE))
 
 
 def _is_copy(path: Path, record: ORMCalibration, own: Path) -> bool:

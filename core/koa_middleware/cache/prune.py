@@ -86,7 +86,7 @@ class Pruner(Generic[R]):
 
     def prune(self, limits: Limits, dry_run: bool) -> PruneReport:
         """Remove what the limits name, and leftovers; see `CalibrationStore.prune`."""
-        if limits.given:
+        if limits.given and self._copies.can_look:
             self._look_for_copies(limits)
         # The write lock: no record becomes LOCAL, and none is registered, between the decision and the removal.
         with cache_errors(self._cache.calibrations, "read"), self._database.begin() as connection:
@@ -108,9 +108,11 @@ class Pruner(Generic[R]):
 
     def _look_for_copies(self, limits: Limits) -> None:
         """Look, before the lock is taken, for the copies of files that would go if they had been seen."""
-        with cache_errors(self._cache.calibrations, "read"), self._database.connect() as connection:
-            going = {file.filename for file in choose(self._files(connection, set()), limits).unseen}
-        self._copies.look([record for record in self._copies.unseen() if record.filename in going])
+        unseen = self._copies.unseen()
+        if unseen:
+            with cache_errors(self._cache.calibrations, "read"), self._database.connect() as connection:
+                going = {file.filename for file in choose(self._files(connection, set()), limits).unseen}
+            self._copies.look([record for record in unseen if record.filename in going])
 
     def _files(self, connection: Connection, opened: set[str]) -> Iterator[CachedFile]:
         """Give this instrument's files in the cache."""
@@ -120,7 +122,8 @@ class Pruner(Generic[R]):
             for filename, origin, kind in connection.execute(select(columns.filename, columns.origin, columns.cal_type))
         }
         withdrawn = self._withdrawn(connection, named.keys())
-        unseen = {row.filename for row in connection.execute(select_unseen(self._database.orm_class))}
+        statement = select_unseen(self._database.orm_class).with_only_columns(columns.filename)
+        unseen = set(connection.execute(statement).scalars())
         elsewhere, now = named_elsewhere(connection, self._holdings), time.time()
         for path in self._cache.calibrations.iterdir():
             origin, kind = named.get(path.name, ("REMOTE" if path.name in withdrawn else "", None))

@@ -80,8 +80,7 @@ class Uploader(Generic[R]):
 
     def missing(self, names: Collection[str] | None, held: Callable[[Sequence[str]], Collection[str]]) -> list[R]:
         """Give the published records whose copy was not seen; see `complete`."""
-        self._copies.look(self._copies.unseen(names))
-        records = self._copies.unseen(names)
+        records = self._copies.look(self._copies.unseen(names))
         there = held([record.id for record in records]) if records else ()
         return [record for record in records if record.id in there]
 
