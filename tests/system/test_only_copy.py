@@ -97,6 +97,26 @@ def test_a_later_upload_completes_what_was_published_before(keck: Store, served:
     assert {name: data for name, data in content(keck).items() if name != "late.fits"} == before
 
 
+def test_what_was_seen_is_remembered_where_nobody_can_look(
+    keck: Store, open_demo: Open, server: Server, served: Path, tmp_path: Path
+) -> None:
+    """By an upload, an upload of what was published before, and a download; never by a bundle or by hand."""
+    far = {"remote_database_url": server.url, "calibration_url": "https://archive.invalid/"}
+    publisher = open_demo(keck.cache_dir, **far)
+    publisher.publish(keck.query(filename="0.fits"), upload_to=served)
+    publisher.publish(keck.query(filename="1.fits"))
+    publisher.publish(keck.query(filename="1.fits"), upload_to=served)
+    publisher.publish(keck.query(filename="2.fits"))
+    assert sorted(pruned(publisher).removed) == ["0.fits", "1.fits"]
+    observer = open_demo(tmp_path / "observer", remote_database_url=server.url, calibration_url=served.as_uri())
+    observer.sync_from_remote()
+    for name in ("0.fits", "1.fits"):
+        observer.get_calibration_by_id(observer.query(filename=name)[0].id)
+    shutil.copy(keck.cache_dir / "calibrations" / "2.fits", observer.cache_dir / "calibrations")
+    assert sorted(pruned(open_demo(tmp_path / "observer", **far)).removed) == ["0.fits", "1.fits"]
+    assert list(content(observer)) == ["2.fits"]
+
+
 def test_only_the_chosen_ones_are_completed(keck: Store, served: Path) -> None:
     keck.publish()
     one = keck.query(filename="3.fits")
