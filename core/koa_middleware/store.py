@@ -142,11 +142,11 @@ class CalibrationStore(Generic[R]):
 
     def _sweep(self) -> None:
         """Remove, once, what killed processes left a day ago."""
-        if not self._is_swept:
+        if not self._is_swept and self._cache.has_old_entries():
             from .cache.leftovers import sweep
 
             sweep(self._cache)
-            self._is_swept = True
+        self._is_swept = True
 
     @cached_property
     def _copies(self) -> Copies[R]:

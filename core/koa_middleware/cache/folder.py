@@ -23,6 +23,7 @@ from ..disk.names import check_filename
 from ..disk.owners import this_owner
 from ..disk.reading import open_source
 from ..disk.writing import (
+    LEFTOVER_AFTER_S,
     cache_errors,
     copy_stream,
     is_left,
@@ -32,6 +33,7 @@ from ..disk.writing import (
     sync_folder,
 )
 from ..exceptions import CacheError, ConfigurationError, SourceFileError
+from ..fetch.turns import LOCK_FILE
 
 #: Names of staged files and staging folders, with their owners.
 _STAGED = re.compile(r"[0-9a-f]{32}(?:\.([0-9a-f]{8}-[0-9]+))?")
@@ -210,6 +212,14 @@ class Cache:
         by_device = {path.stat().st_dev: path for path in (self.calibrations, self.partial)}
         root = self.root.stat().st_dev
         return [self.root if device == root else path for device, path in by_device.items()]
+
+    def has_old_entries(self) -> bool:
+        """Whether something in ``partial/`` has not changed for so long that it may be a leftover."""
+        with suppress(OSError), os.scandir(self.partial) as entries:  # what is wrong there, the next writer tells
+            since = time.time() - LEFTOVER_AFTER_S
+            found = (entry.stat(follow_symlinks=False).st_mtime < since for entry in entries if entry.name != LOCK_FILE)
+            return any(found)
+        return False
 
     def left_behind(self, *, of_dead: bool, quick: bool = False) -> Iterator[Path]:
         """Give what registrations, imports, moves and new databases left in the folders; see `left_beside`."""
