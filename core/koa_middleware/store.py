@@ -22,7 +22,7 @@ from .database.flags import check_judgement, this_user, write_flag
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase
 from .disk.reading import user_path
-from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
+from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
 from .given import check_kind, frames_of, records_of
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
@@ -473,7 +473,10 @@ class CalibrationStore(Generic[R]):
         from .cache.leftovers import files_without_record, left_in_archive, leftovers
 
         report = self._files.verify(repair)
-        report.without_record = files_without_record(self._holdings)
+        try:
+            report.without_record = files_without_record(self._holdings)
+        except CacheError as error:  # another instrument's database, say
+            report.bad[str(error.path)] = error.message.removesuffix(".")
         left = [*leftovers(self._cache, of_dead=True), *left_in_archive(self.settings.calibration_url)]
         report.leftovers = [str(path) for path in left]
         return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,18 @@ def test_files_that_no_instrument_names_are_listed_and_no_fault(store: Store, op
         (folder / name).write_bytes(b"content")
     report = store.verify()
     assert (report.without_record, report.ok, report.checked) == (["nobodys.fits"], True, 1)
+
+
+def test_a_neighbours_spoilt_database_is_a_fault_and_ends_no_verification(store: Store, tmp_path: Path) -> None:
+    store.register_calibration(dark(tmp_path))
+    (store.cache_dir / "calibrations" / "nobodys.fits").write_bytes(b"content")
+    other = store.cache_dir / "database" / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE other_calibrations (filename TEXT)")
+    connection.close()
+    other.write_bytes(other.read_bytes()[:100] + bytes(other.stat().st_size - 100))
+    report = store.verify()
+    assert (report.checked, list(report.bad), report.ok) == (1, [str(other)], False)
 
 
 def test_what_dead_processes_left_is_listed_at_once_and_goes_after_a_day(

@@ -209,8 +209,9 @@ class Cache:
 
     def disks(self) -> list[Path]:
         """Give a folder of each disk on which a file that comes takes room."""
-        by_device = {path.stat().st_dev: path for path in (self.calibrations, self.partial)}
-        root = self.root.stat().st_dev
+        with cache_errors(self.root, "read"):
+            by_device = {path.stat().st_dev: path for path in (self.calibrations, self.partial)}
+            root = self.root.stat().st_dev
         return [self.root if device == root else path for device, path in by_device.items()]
 
     def has_old_entries(self) -> bool:
@@ -228,7 +229,7 @@ class Cache:
                 found = _STAGED.fullmatch(path.name)
                 if found and is_left(path, found[1], of_dead=of_dead):
                     yield path
-        is_one_disk = self.calibrations.stat().st_dev == self.partial.stat().st_dev
+        is_one_disk = len(self.disks()) == 1
         for folder in (self.database,) if quick and is_one_disk else (self.calibrations, self.database):
             with cache_errors(folder, "read"):
                 yield from left_beside(folder, of_dead=of_dead)
