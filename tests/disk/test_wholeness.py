@@ -142,3 +142,27 @@ def test_a_database_in_use_is_not_opened_by_hand_under_any_name(tmp_path: Path) 
     for name in (path, tmp_path / "link.fits"):
         with pytest.raises(SourceFileError, match="database of a calibration cache"):
             check_readable(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", b"[" * 100_000),
+        ("a.csv", b"1," + b"2" * 200_000 + b"\n"),
+        ("a.csv.gz", gzip.compress(b'"' * 200_001)),
+    ],
+)
+def test_what_no_reader_takes_is_damaged(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(SourceFileError, match="is damaged"):
+        check_whole(path)
+
+
+def test_axes_longer_than_any_file_are_said(tmp_path: Path) -> None:
+    header = fits.Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 3)])
+    header.extend([(f"NAXIS{axis}", 2**40) for axis in (1, 2, 3)])
+    path = tmp_path / "a.fits"
+    path.write_bytes(header.tostring().encode())
+    with pytest.raises(SourceFileError, match="longer than any file"):
+        check_whole(path)

@@ -19,6 +19,8 @@ _BLOCK = 2880
 _AT_ONCE = 360 * _BLOCK
 _LONGEST_HEADER = 100_000 * _BLOCK
 _ONES = 0xFFFFFFFF
+_MOST_BYTES = 2**63
+"""As many as a file's position can tell."""
 _END = b"END".ljust(8)
 
 
@@ -83,6 +85,8 @@ def _data_bytes(header: Header) -> int:
     data = bits // 8 * (int(header.get("PCOUNT", 0)) + math.prod(sizes)) if axes else 0
     if min(sizes, default=0) < 0 or data < 0:
         raise ValueError("an axis has a negative length")
+    if data >= _MOST_BYTES:
+        raise ValueError("its axes are longer than any file can be")
     return data
 
 

@@ -41,7 +41,9 @@ def check_whole(path: Path) -> None:
                 _read_to_end(stream)
     except (OSError, *DAMAGE) as error:
         raise _damaged(path, f"it cannot be read to its end ({error})") from error
-    except ValueError as error:
+    except RecursionError as error:
+        raise _damaged(path, "it is nested too deep to be read") from error
+    except (ValueError, csv.Error) as error:
         raise _damaged(path, f"its content does not match its name ({error})") from error
 
 

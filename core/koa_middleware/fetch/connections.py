@@ -81,7 +81,7 @@ class Connections:
         self._access = access
         self._timeout = urllib3.Timeout(connect=timeout_s[0], read=timeout_s[1])
         self._read_s = timeout_s[1]
-        self._watch = Watch(timeout_s[1])
+        self._watch = Watch(self._read_s)
         self._lock = threading.Lock()
         self._adapter: _Adapter | None = None
         self._doors: dict[str, _Door] = {}
@@ -130,6 +130,7 @@ class Connections:
         with self._lock:
             if self._adapter is None or self._owner != os.getpid():
                 self._adapter, self._owner = _Adapter(pool_maxsize=32), os.getpid()
+                self._watch = Watch(self._read_s)  # one that came over a fork has no thread, and may be locked
                 self._doors.clear()
                 _LOG.addFilter(self._access.hide_in_log)
             if server not in self._doors:
