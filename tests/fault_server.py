@@ -199,6 +199,23 @@ class Handler(BaseHTTPRequestHandler):
     def do_stallonce(self, limit: str) -> None:
         self.file(content(self.name), limit=None if self.times else int(limit), stall=True)
 
+    def do_drip(self, what: str) -> None:
+        """Byte by byte, without end: the headers, the file, or the page of an error or of a redirect."""
+        status = {"page": "404 Not Found", "redirect": "302 Found", "bodyonce": "200 OK", "body": "200 OK"}
+        head = f"HTTP/1.1 {status.get(what, '200 OK')}\r\nContent-Length: {len(content(self.name))}\r\n"
+        if what == "redirect":
+            head += f"Location: ../../ok/-/{self.name}\r\n"
+        if what == "bodyonce" and self.times:
+            return self.file(content(self.name))
+        slowly = head + "X-Padding: " + "x" * 100_000 if what == "head" else ""
+        if not slowly:
+            self.wfile.write(f"{head}\r\n".encode())
+        for byte in slowly.encode() or content(self.name):
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            time.sleep(0.05)
+        return None
+
     def do_busy(self, argument: str) -> None:
         """``<status>-<times>-<Retry-After>``."""
         status, times, after = argument.split("-")

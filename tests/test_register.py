@@ -21,6 +21,7 @@ from koa_middleware import (
     DuplicateCalibrationError,
     HeaderError,
     HeaderWarning,
+    IntegrityError,
     KoaMiddlewareError,
     ORMCalibration,
     SourceFileError,
@@ -285,6 +286,103 @@ def test_a_name_that_another_family_has_is_a_duplicate_or_gets_its_versions_name
     refused(store, other, DuplicateCalibrationError, r"dark\.fits with other content")
     path, found = store.register_calibration(other, new_version=True)
     assert (path.name, found.cal_version) == ("dark.001.fits", "001")
+
+
+@pytest.mark.parametrize("kind", ["file", "model"])
+def test_a_new_version_passes_names_that_the_archives_records_have(store: Store, tmp_path: Path, kind: str) -> None:
+    taken = [record(name, origin="REMOTE", checksum="sha256:" + 64 * "0") for name in ("dark.fits", "dark.001.fits")]
+    store.local_db.add(taken)
+    source = dark(tmp_path) if kind == "file" else Model(filename="dark.fits")
+    refused(store, source, DuplicateCalibrationError, r"dark\.fits")
+    path, found = store.register_calibration(source, new_version=True)
+    assert (found.filename, found.cal_version, found.origin) == ("dark.002.fits", "002", "LOCAL")
+    assert path.name == "dark.002.fits"
+
+
+@pytest.mark.parametrize("kind", ["md5", "none"])
+@pytest.mark.parametrize("new_version", [False, True])
+def test_a_record_with_another_kind_of_checksum_or_none_is_known_by_its_content(
+    store: Store, tmp_path: Path, kind: str, new_version: bool
+) -> None:
+    source = dark(tmp_path)
+    content = source.read_bytes()
+    said = None if kind == "none" else f"md5:{hashlib.md5(content).hexdigest()}"
+    known = record(checksum=said, file_size=None)
+    store.local_db.add(known)
+    (store.cache_dir / "calibrations" / "dark.fits").write_bytes(content)
+    path, found = store.register_calibration(source, new_version=new_version)
+    assert (found.id, path.name, len(store.local_db)) == (known.id, "dark.fits", 1)
+    assert found.checksum == (said or f"sha256:{hashlib.sha256(content).hexdigest()}")
+    assert store.query()[0].checksum == found.checksum
+    refused(store, dark(tmp_path / "other", EXPTIME=7.0), DuplicateCalibrationError, r"dark\.fits")
+
+
+def test_a_record_without_checksum_and_file_is_not_taken_for_the_same(store: Store, tmp_path: Path) -> None:
+    store.local_db.add(record(checksum=None, file_size=dark(tmp_path).stat().st_size))
+    refused(store, tmp_path / "dark.fits", DuplicateCalibrationError, r"dark\.fits")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("d\u00e9faut.fits", "de\u0301faut.fits"),
+        ("de\u0301faut.fits", "d\u00e9faut.fits"),
+        ("dark.fits", "DARK.fits"),
+        ("DARK.FITS", "dark.fits"),
+        ("\u00c9TOILE.fits", "\u00e9toile.fits"),
+    ],
+)
+def test_names_that_some_disk_takes_for_one_are_one_name(store: Store, tmp_path: Path, first: str, second: str) -> None:
+    _, known = store.register_calibration(dark(tmp_path / "1", first))
+    assert store.register_calibration(dark(tmp_path / "2", second)).calibration.id == known.id
+    other = dark(tmp_path / "3", second, 60001.0)
+    error = refused(store, other, DuplicateCalibrationError, "with other content")
+    assert (error.filename, error.existing) == (second, first)
+    _, found = store.register_calibration(other, new_version=True)
+    assert found.filename not in {first, second}
+    assert len(store.local_db) == 2
+
+
+def test_names_are_found_in_any_letter_case_by_an_index(store: Store, tmp_path: Path) -> None:
+    store.register_calibration(dark(tmp_path))
+    plan = "EXPLAIN QUERY PLAN SELECT id FROM demo_calibrations WHERE filename COLLATE NOCASE = 'DARK.fits'"
+    with store.local_db.session_manager() as session:
+        assert "filename_any_case" in session.execute(text(plan)).one()[3]
+
+
+@pytest.mark.parametrize("place", ["source", "cache"])
+def test_a_pipe_in_the_place_of_a_file_is_said_at_once(store: Store, tmp_path: Path, place: str) -> None:
+    if place == "source":
+        os.mkfifo(tmp_path / "dark.fits")
+        refused_at_once = pytest.raises(SourceFileError, match=r"dark\.fits cannot be read: it is a named pipe")
+        with refused_at_once:
+            store.register_calibration(tmp_path / "dark.fits")
+        return
+    path, found = store.register_calibration(dark(tmp_path))
+    path.unlink()
+    os.mkfifo(path)
+    assert not store.calibration_in_cache(found)
+    assert store.verify().bad == {"dark.fits": "it is no file"}
+    with pytest.raises(IntegrityError, match="it is no file"):
+        store.get_calibration_by_id(found.id)
+    assert store.register_calibration(tmp_path / "dark.fits").path.is_file()
+
+
+def test_a_file_that_contradicts_its_own_checksum_is_refused(store: Store, tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    source = dark(tmp_path)
+    with fits.open(source) as hdus:
+        hdus.writeto(source, overwrite=True, checksum=True)
+    spoilt = bytearray(source.read_bytes())
+    spoilt[-2880] ^= 1
+    source.write_bytes(spoilt)
+    refused(store, source, SourceFileError, "its primary unit is not what its DATASUM says")
+
+
+def test_the_store_own_database_is_no_source(store: Store) -> None:
+    with pytest.raises(SourceFileError, match="it is the database of a calibration cache"):
+        store.register_calibration(store.local_db.path)
 
 
 def test_the_last_version_has_no_next_one(store: Store, tmp_path: Path) -> None:
@@ -602,6 +700,46 @@ def test_what_a_models_save_raises_reaches_the_caller_and_nothing_is_left(store:
             raise RuntimeError("the pipeline's own error")
 
     refused(store, Failing(), RuntimeError, "the pipeline's own error")
+
+
+class HeaderModel(Model):
+    """A model that writes its whole record into its header, and puts folder and name together as text."""
+
+    def save(self, output_dir: str) -> str:  # type: ignore[override]
+        cards = {"CALID": self.meta.id, "ORIGIN": self.meta.origin, "CALVER": self.meta.cal_version}
+        path = output_dir + self.meta.filename
+        write_fits(Path(path), dark_keywords(self.meta.mjd_start, CONTENT=self.content, **cards))
+        return path
+
+
+def test_a_models_file_says_the_id_and_the_origin_that_its_row_has(store: Store) -> None:
+    path, found = store.register_calibration(HeaderModel(id="the-given-id"), origin="REMOTE")
+    assert (found.id, found.origin) == ("the-given-id", "REMOTE")
+    said = DemoCalibration.values_from_file(path)
+    assert {name: said[name] for name in ("id", "origin", "cal_version")} == {
+        "id": "the-given-id",
+        "origin": "REMOTE",
+        "cal_version": "001",
+    }
+
+
+def test_a_models_new_version_has_an_id_of_its_own_in_its_file_too(store: Store) -> None:
+    first = store.register_calibration(HeaderModel(id="the-given-id")).calibration
+    path, second = store.register_calibration(HeaderModel(1, id="the-given-id"), new_version=True)
+    assert (first.id, second.cal_version) == ("the-given-id", "002")
+    assert second.id != first.id
+    assert DemoCalibration.values_from_file(path)["id"] == second.id
+    model = HeaderModel(2, filename="other.fits", mjd_start=60001.0, id="the-given-id")
+    path, other = store.register_calibration(model)
+    assert DemoCalibration.values_from_file(path)["id"] == other.id == model.meta.id
+    assert other.id not in {first.id, second.id}
+
+
+def test_a_model_that_was_registered_is_the_same_when_it_comes_again(store: Store) -> None:
+    model = HeaderModel()
+    _, first = store.register_calibration(model)
+    assert store.register_calibration(model).calibration.id == first.id
+    assert len(store.local_db) == 1
 
 
 def test_a_model_without_a_description_is_refused(store: Store) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, and_
+from sqlalchemy import Connection, and_, update
 
 from .cache.folder import Staged
 from .cache.placing import Holdings, Placed
@@ -25,6 +25,15 @@ from .instrument.door import columns_of
 from .instrument.orm import ORMCalibration, family_of
 
 R = TypeVar("R", bound=ORMCalibration)
+
+
+class _OutputFolder(str):
+    """A folder as text that ends in a separator, to which a name is added; as to a path, it may be added by ``/``."""
+
+    __slots__ = ()
+
+    def __truediv__(self, name: str | os.PathLike[str]) -> Path:
+        return Path(self) / name
 
 
 class Registration(Generic[R]):
@@ -93,14 +102,17 @@ class Registration(Generic[R]):
 
         def save_and_settle(connection: Connection) -> Placed[R]:
             asked, family = row["filename"], self._family(connection, row)
-            settled = bool(family) and new_version
+            is_named = bool(values.get("filename"))
+            is_taken = is_named and not self._holdings.is_free(connection, asked, None)
+            settled = new_version and (bool(family) or is_taken)
             if settled:
                 self._take_next_version(connection, row, family, None)
-            _tell(described, row, ("filename", "cal_version") if values.get("filename") else ("cal_version",))
+            self._settle_id(connection, row, family, settled)
+            _tell(described, row, ("id", "origin", "cal_version", *(("filename",) if is_named else ())))
             saved = _saved(model, folder)
             check_whole(saved)
             staged = self._holdings.cache.adopt(saved, folder)
-            if not values.get("filename"):
+            if not is_named:
                 row["filename"] = asked = check_filename(saved.name)
                 if settled and not self._holdings.is_free(connection, asked, staged):
                     row["filename"] = self._orm_class.filename_for(self._holdings.record(row))
@@ -128,40 +140,59 @@ class Registration(Generic[R]):
         """
         row |= {"checksum": staged.checksum, "file_size": staged.file_size}
         family = self._family(connection, row)
-        known = self._already_there(connection, {**row, "filename": asked or row["filename"]}, family)
+        known = self._already_there(connection, {**row, "filename": asked or row["filename"]}, family, staged)
         if known is not None:
-            return self._holdings.put(connection, known, staged)
-        others = [member for member in family if member.checksum != staged.checksum]
+            return self._holdings.put(connection, self._with_checksum(connection, known, row), staged)
+        others = [member for member in family if not self._holdings.has_content(member, staged)]
         if others and not new_version:
             raise _duplicate(row, others)
-        if others and asked is None:
-            self._take_next_version(connection, row, family, staged)
-        elif new_version and not self._holdings.is_free(connection, row["filename"], staged):
-            row["filename"] = self._orm_class.filename_for(self._holdings.record(row))
-        if not self._holdings.is_free(connection, row["filename"], staged):
-            raise DuplicateCalibrationError(
-                f"The cache already has a file {row['filename']} with other content.",
-                "Register it with new_version=True (koa-cal register --new-version), which names it anew, or rename "
-                "the file; nothing was changed.",
-                filename=row["filename"],
-                existing=row["filename"],
-            )
+        is_free = self._holdings.is_free(connection, row["filename"], staged)
+        if new_version and asked is None and (others or not is_free):
+            self._take_next_version(connection, row, family if others else [], staged)
+        elif not is_free:
+            raise self._taken(connection, row)
         if self._holdings.find(connection, self._orm_class.table().c.id == row["id"]):
             row["id"] = str(uuid.uuid4())
         self._holdings.database.insert(connection, [row])
         return self._holdings.put(connection, self._holdings.record(row), staged)
 
-    def _already_there(self, connection: Connection, row: dict[str, Any], family: list[R]) -> R | None:
+    def _settle_id(self, connection: Connection, row: dict[str, Any], family: list[R], settled: bool) -> None:
+        """Give another id where the one given is another record's, before a model writes it into its file."""
+        own = set() if settled else {member.id for member in family}
+        for holder in self._holdings.find(connection, self._orm_class.table().c.id == row["id"]):
+            if holder.id not in own and (settled or holder.filename != row["filename"]):
+                row["id"] = str(uuid.uuid4())
+
+    def _already_there(self, connection: Connection, row: dict[str, Any], family: list[R], staged: Staged) -> R | None:
         """Give the record of the same content under the same name, or under the name that its version gave it."""
-        columns = self._orm_class.table().c
-        for record in self._holdings.find(connection, columns.filename == row["filename"]):
-            if record.checksum == row["checksum"]:
+        for record in self._holdings.named(connection, row["filename"]):
+            if self._holdings.has_content(record, staged):
                 return record
         for record in family:
             renamed = self._orm_class.filename_for(self._holdings.record({**row, "cal_version": record.cal_version}))
-            if record.checksum == row["checksum"] and record.filename == renamed:
+            if record.filename == renamed and self._holdings.has_content(record, staged):
                 return record
         return None
+
+    def _with_checksum(self, connection: Connection, known: R, row: Mapping[str, Any]) -> R:
+        """Record the checksum of a record that had none."""
+        if known.checksum is not None:
+            return known
+        table = self._orm_class.table()
+        found = {name: row[name] for name in ("checksum", "file_size")}
+        connection.execute(update(table).where(table.c.id == known.id).values(found))
+        return self._holdings.find(connection, table.c.id == known.id)[0]
+
+    def _taken(self, connection: Connection, row: Mapping[str, Any]) -> DuplicateCalibrationError:
+        named = self._holdings.named(connection, row["filename"])
+        existing = named[0].filename if named else row["filename"]
+        return DuplicateCalibrationError(
+            f"{row['filename']} cannot be registered: the cache already has a file {existing} with other content.",
+            "Register it with new_version=True (koa-cal register --new-version), which names it anew, or rename "
+            "the file; nothing was changed.",
+            filename=row["filename"],
+            existing=existing,
+        )
 
     def _family(self, connection: Connection, row: Mapping[str, Any]) -> list[R]:
         columns = self._orm_class.table().c
@@ -171,26 +202,33 @@ class Registration(Generic[R]):
     def _take_next_version(
         self, connection: Connection, row: dict[str, Any], family: list[R], staged: Staged | None
     ) -> None:
-        """Settle the next version whose name is free: a killed registration may have left a file at the first."""
-        asked, newest = row["filename"], max(family, key=lambda member: str(member.cal_version))
-        for version in range(int(newest.cal_version) + 1, 1000):
+        """Settle the next version of a family, or from the row's own on where there is none, whose name is free.
+
+        A killed registration, or a record of the archive, may have the first name.
+        """
+        asked = row["filename"]
+        newest = max(family, key=lambda member: str(member.cal_version), default=None)
+        first = int(row["cal_version"]) if newest is None else int(newest.cal_version) + 1
+        for version in range(first, 1000):
             row |= {"cal_version": f"{version:03d}", "filename": asked}
             if not self._holdings.is_free(connection, asked, staged):
                 row["filename"] = self._orm_class.filename_for(self._holdings.record(row))
             if self._holdings.is_free(connection, row["filename"], staged):
                 return
+        existing = self._holdings.named(connection, asked) if newest is None else [newest]
+        named = existing[0] if existing else self._holdings.record(row)
         raise DuplicateCalibrationError(
-            f"{asked} cannot be a new version of {newest.filename}, which has the version {newest.cal_version}.",
-            "Versions end at 999; nothing was changed.",
+            f"{asked} cannot be a new version of {named.filename}, which has the version {named.cal_version}.",
+            "No free name is left, as versions end at 999; nothing was changed.",
             filename=asked,
-            existing=newest.filename,
-            version=newest.cal_version,
+            existing=named.filename,
+            version=named.cal_version,
         )
 
 
 def _saved(model: Any, folder: Path) -> Path:
     """Let a model save into a folder; gives the file's path."""
-    given = model.save(output_dir=folder)
+    given = model.save(output_dir=_OutputFolder(f"{folder}{os.sep}"))
     if isinstance(given, str | os.PathLike):
         saved = Path(given).resolve()
         if folder.resolve() in saved.parents and saved.is_file():
@@ -213,7 +251,7 @@ def _origin(origin: str | None) -> dict[str, str]:
 
 
 def _tell(described: Any, row: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    """Write the settled version and name into the model's own record, from which its save may take them."""
+    """Write what was settled into the model's own record, from which its save may take it."""
     for name in names:
         if isinstance(described, MutableMapping):
             described[name] = row[name]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, cast, overload
 
 from .cache.folder import Cache
 from .cache.placing import Holdings
@@ -22,7 +23,7 @@ from .database.flags import check_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
-from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
+from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
 from .given import check_callable, check_count, check_kind, frames_of, path_of, record_of, records_of, truth_of
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
@@ -31,7 +32,9 @@ from .remote.servers import check_url, without_password
 from .settings import Settings, as_age, resolve
 
 if TYPE_CHECKING:
-    from .cache.bundle import BundleExport, BundleImport
+    from .cache.bundle import BundleImport
+    from .cache.bundle_export import BundleExport
+    from .cache.copies import Copies
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
     from .cache.verify import VerificationReport
@@ -143,6 +146,7 @@ class CalibrationStore(Generic[R]):
         self.local_db = LocalDatabase(orm_class, self._cache.database / settings.local_database_filename)
         self._holdings = Holdings(self._cache, self.local_db)
         self._files = Provider(settings, self._holdings)
+        self._is_swept = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OPENED}
@@ -151,6 +155,20 @@ class CalibrationStore(Generic[R]):
         """Open a store of its own, with the settings of the one that was pickled, in whatever process."""
         vars(self).update(state)
         self._open(self.orm_class, self.settings, self._sync_if_older_than)
+
+    def _sweep(self) -> None:
+        """Remove, once, what killed processes left a day ago."""
+        if not self._is_swept and self._cache.has_old_entries():
+            from .cache.leftovers import sweep
+
+            sweep(self._cache)
+        self._is_swept = True
+
+    @cached_property
+    def _copies(self) -> Copies[R]:
+        from .cache.copies import Copies
+
+        return Copies(self._holdings, self.settings.calibration_url)
 
     @cached_property
     def _archive(self) -> Archive[R]:
@@ -389,6 +407,7 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the cache cannot be written.
         """
+        self._sweep()
         placed = Registration(self._holdings).register(source, origin, truth_of("new_version", new_version))
         return CalibrationResult(placed.path, placed.record)
 
@@ -466,7 +485,7 @@ class CalibrationStore(Generic[R]):
         return report
 
     def verify(self, repair: bool = False) -> VerificationReport:
-        """Hash every cached file and compare it with its record.
+        """Hash every cached file and compare it with its record; list what else there is.
 
         Parameters
         ----------
@@ -477,37 +496,59 @@ class CalibrationStore(Generic[R]):
         -------
         VerificationReport
         """
-        return self._files.verify(truth_of("repair", repair))
+        from .cache.leftovers import files_without_record, left_in_archive, leftovers
 
-    def export_bundle(self, path: str | os.PathLike[str], records: Iterable[R] | R) -> BundleExport:
+        report = self._files.verify(truth_of("repair", repair))
+        try:
+            report.without_record = files_without_record(self._holdings)
+        except CacheError as error:  # another instrument's database, say
+            report.bad[str(error.path)] = error.message.removesuffix(".")
+        left = [*leftovers(self._cache, of_dead=True), *left_in_archive(self.settings.calibration_url)]
+        report.leftovers = [str(path) for path in left]
+        return report
+
+    def export_bundle(
+        self, path: str | os.PathLike[str] | BinaryIO, records: Iterable[R] | R, overwrite: bool = False
+    ) -> BundleExport:
         """Write records with their files into one tar, for a machine without a network.
 
-        A file that is not in the cache is downloaded. A bundle of that name is replaced.
+        A file that is not in the cache is downloaded.
 
         Parameters
         ----------
-        path : path
+        path : path or binary file
+            An open file, such as ``sys.stdout.buffer``, is written from where it stands.
         records : record or iterable of records
+        overwrite : bool
+            Whether a plain file of that name is replaced; anything else that has the name never is.
 
         Raises
         ------
         ConfigurationError
-            When something else than records is given.
+            When something else than records is given, or there is something of that name that is not to be replaced.
         RemoteError, IntegrityError, SourceFileError
             When a file is not here and does not come, or is not what its record says; no bundle is left then.
         CacheError
             When the bundle cannot be written.
         """
-        from .cache.bundle import export_bundle
+        from .cache.bundle_export import export_bundle
 
-        target = user_path(path_of("path", path))
-        return export_bundle(target, self.orm_class.instrument_name, records_of(records), self._files)
+        target = cast("BinaryIO", path) if hasattr(path, "write") else user_path(path_of("path", path))
+        name, chosen = self.orm_class.instrument_name, records_of(records)
+        return export_bundle(
+            target, name, chosen, self._files, overwrite=truth_of("overwrite", overwrite), cache=self._cache
+        )
 
-    def import_bundle(self, path: str | os.PathLike[str]) -> BundleImport:
+    def import_bundle(self, path: str | os.PathLike[str] | BinaryIO) -> BundleImport:
         """Take in the records of a bundle, each with its file or not at all.
 
         A record keeps its id, origin, version and quality. What is here already is unchanged, but for a REMOTE
         record of which the bundle has a newer state. A conflict, or a spoilt file, changes nothing and is reported.
+
+        Parameters
+        ----------
+        path : path or binary file
+            An open file, such as ``sys.stdin.buffer``, is read to its end.
 
         Raises
         ------
@@ -518,7 +559,8 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import BundleImporter
 
-        return BundleImporter(self._files, self._holdings).run(user_path(path_of("path", path)))
+        source = cast("BinaryIO", path) if hasattr(path, "read") else user_path(path_of("path", path))
+        return BundleImporter(self._files, self._holdings).run(source)
 
     def prune(
         self,
@@ -530,8 +572,10 @@ class CalibrationStore(Generic[R]):
     ) -> PruneReport:
         """Remove files that can be downloaded again, and what dead processes left in ``partial/``.
 
-        LOCAL files, files that another instrument's database names, and files that are open or were used in the last
-        ten minutes stay. The last use is the later one of the file's times of access and change.
+        LOCAL files, files whose copy in the archive was not seen, files that another instrument's database names, and
+        files that are open or were used in the last ten minutes stay. A copy was seen when it was downloaded with the
+        recorded checksum, uploaded by `publish`, or is found now in an archive that is a folder. The last use is the
+        latest one of the file's times of access and change; to be told a file's path counts as use.
 
         Parameters
         ----------
@@ -563,7 +607,7 @@ class CalibrationStore(Generic[R]):
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
         if limits.given:
             self._files.require_url()
-        return Pruner(self._holdings).prune(limits, truth_of("dry_run", dry_run))
+        return Pruner(self._holdings, self._copies).prune(limits, truth_of("dry_run", dry_run))
 
     # -- the archive's database ----------------------------------------------------------------------------------------
 
@@ -587,6 +631,7 @@ class CalibrationStore(Generic[R]):
         SchemaMismatchError
             When the remote table, or a needed column of it, is missing.
         """
+        self._sweep()
         return self._archive.sync(full=truth_of("full", full))
 
     @property
@@ -610,12 +655,14 @@ class CalibrationStore(Generic[R]):
         records : record or iterable of records, optional
             All LOCAL ones by default.
         upload_to : path or file URL, optional
-            A folder that the files are copied to first, verified.
+            A folder that the files are copied to first, verified; also those of records that were published before,
+            where the archive was not seen to have them.
 
         Returns
         -------
         PublishResult
-            The counts `published` and `unchanged`.
+            The counts `published` and `unchanged`, and the names of the files that are `not_uploaded`: the archive was
+            not seen to have them, and `prune` leaves them here.
 
         Raises
         ------
@@ -630,10 +677,15 @@ class CalibrationStore(Generic[R]):
 
         chosen = None if records is None else records_of(records)
         folder = None if upload_to is None else path_of("upload_to", upload_to)
-        files = Uploader(self._cache, self.local_db, folder)
+        names = None if chosen is None else [record.filename for record in chosen]
+        files = Uploader(self._cache, self.local_db, self._copies, folder)
+        files.complete(names, self._archive.held)
         result = self._archive.publish(chosen, files.upload, files.place)
+        files.note()
         files.forget(result.renamed)
-        return result
+        names = None if names is None else [result.renamed.get(name, name) for name in names]
+        missing = files.missing(names, self._archive.held)
+        return replace(result, not_uploaded=[record.filename for record in missing])
 
     def flag(self, id_or_filename: str | R, quality: str, reason: str) -> R:
         """Set a record's quality and keep who did it and why; gives the changed record.

@@ -15,13 +15,14 @@ import signal
 import tarfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import koa_middleware
 import pytest
-from koa_middleware import CalibrationStore, IntegrityError, SourceFileError
+from koa_middleware import CalibrationStore, ConfigurationError, IntegrityError, SourceFileError
 from koa_middleware.cache.bundle_file import MANIFEST
 from koa_middleware.exceptions import CacheError, RemoteNotConfiguredError
 from sqlalchemy import update
@@ -453,9 +454,104 @@ def test_an_export_hashes_what_it_writes(source: Store, tmp_path: Path) -> None:
     earlier = tmp_path / "night.tar"
     earlier.write_bytes(b"an earlier bundle")
     with pytest.raises(SourceFileError, match=r"local\.fits"):
-        source.export_bundle(earlier, source.query())
+        source.export_bundle(earlier, source.query(), overwrite=True)
     assert earlier.read_bytes() == b"an earlier bundle"
     assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".part")] == []
+
+
+def test_an_existing_file_is_replaced_on_request_only(source: Store, tmp_path: Path) -> None:
+    there = tmp_path / "night.tar"
+    there.write_text("a thesis")
+    with pytest.raises(ConfigurationError, match=r"There is a file .*night\.tar already.*overwrite"):
+        source.export_bundle(there, source.query())
+    assert there.read_text() == "a thesis"
+    source.export_bundle(there, source.query(), overwrite=True)
+    assert tarfile.is_tarfile(there)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("kind", ["pipe", "link", "dangling link", "device", "folder"])
+def test_what_is_no_plain_file_is_never_replaced(source: Store, tmp_path: Path, kind: str, overwrite: bool) -> None:
+    path = tmp_path / "night.tar"
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    make: dict[str, Callable[[], object]] = {
+        "pipe": lambda: os.mkfifo(path),
+        "link": lambda: path.symlink_to(precious),
+        "dangling link": lambda: path.symlink_to("nowhere"),
+        "device": lambda: path.symlink_to("/dev/stdout"),
+        "folder": path.mkdir,
+    }
+    make[kind]()
+    before = path.lstat()
+    with pytest.raises(ConfigurationError, match="is not a plain file"):
+        source.export_bundle(path, source.query(), overwrite=overwrite)
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode, precious.read_text()) == (before.st_ino, before.st_mode, "kept")
+
+
+def test_a_file_that_appears_while_a_bundle_is_written_is_not_replaced(
+    source: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "night.tar"
+    write = tarfile.TarFile.addfile
+
+    def appears(*arguments: Any) -> None:
+        path.write_text("a thesis")
+        write(*arguments)
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", appears)
+    with pytest.raises(ConfigurationError, match="already"):
+        source.export_bundle(path, source.query())
+    assert path.read_text() == "a thesis"
+    assert [each.name for each in tmp_path.glob(".koa*")] == []
+
+
+@pytest.mark.parametrize("folder", ["calibrations", "database", "partial"])
+def test_no_bundle_is_written_among_the_caches_own_files(source: Store, folder: str) -> None:
+    target = source.cache_dir / folder / "demo_calibrations.db"
+    before = rows(source)
+    with pytest.raises(ConfigurationError, match="the cache's own files"):
+        source.export_bundle(target, source.query(), overwrite=True)
+    assert rows(source) == before
+
+
+def test_a_bundle_goes_through_a_pipe(source: Store, target: Store, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with ThreadPoolExecutor(1) as pool, os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb") as sink:
+        importing = pool.submit(target.import_bundle, stream)
+        report = source.export_bundle(sink, source.query())
+        sink.close()
+        assert importing.result().added == report.exported == ["local.fits", "remote.fits", "second.fits"]
+    assert str(report.path) == "-"
+    assert check_sound(target) == 3
+    assert [name for name in files_under(target.cache_dir) if name.startswith("partial")] == []
+
+
+def test_a_bundle_that_breaks_off_in_a_pipe_is_refused(source: Store, target: Store) -> None:
+    whole = io.BytesIO()
+    source.export_bundle(whole, source.query())
+    for length in (0, 100, len(whole.getvalue()) // 2, len(whole.getvalue()) - 12_000):
+        with pytest.raises(SourceFileError, match=r"^standard input "):
+            target.import_bundle(io.BytesIO(whole.getvalue()[:length]))
+    assert files_under(target.cache_dir) == []
+
+
+@pytest.mark.parametrize("side", ["here", "there"])
+@pytest.mark.parametrize("kind", ["md5", "none"])
+def test_the_same_content_under_another_kind_of_checksum_is_no_conflict(
+    source: Store, target: Store, tmp_path: Path, kind: str, side: str
+) -> None:
+    older = target if side == "here" else source
+    target.import_bundle(source.export_bundle(tmp_path / "first.tar", source.query()).path)
+    table = DemoCalibration.table()
+    for record in older.query():
+        md5 = hashlib.md5(older.get_local_filepath(record).read_bytes()).hexdigest()
+        said = {"checksum": None, "file_size": None} if kind == "none" else {"checksum": f"md5:{md5}"}
+        with older.local_db.begin() as connection:
+            connection.execute(update(table).where(table.c.id == record.id).values(said))
+    report = target.import_bundle(source.export_bundle(tmp_path / "second.tar", source.query()).path)
+    assert (report.conflicts, len(report.unchanged)) == ({}, 3)
 
 
 def test_an_export_brings_what_is_missing(open_demo: OpenDemo, source: Store, target: Store, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_staged_file_is_whole_and_hashed(cache: Cache, tmp_path: Path, size: i
     assert staged.path.read_bytes() == content
     assert (staged.file_size, staged.checksum) == (size, f"sha256:{hashlib.sha256(content).hexdigest()}")
     assert staged.path.parent == cache.partial
-    assert re.fullmatch(r"[0-9a-f]{32}", staged.path.name)  # matches no pipeline's glob
+    assert re.fullmatch(r"[0-9a-f]{32}\.[0-9a-f]{8}-\d+", staged.path.name)  # matches no pipeline's glob
 
 
 def test_a_placed_file_is_moved_and_never_onto_another(cache: Cache, tmp_path: Path) -> None:

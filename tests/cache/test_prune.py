@@ -161,6 +161,7 @@ def test_a_file_that_is_being_read_stays(store: Store, kind: str) -> None:
 
 def test_the_file_of_a_withdrawn_record_goes_and_one_of_nobody_stays(store: Store) -> None:
     assert store.verify().ok  # which knows the files by their present times
+    assert store.prune(older_than=EVERYTHING, dry_run=True).unseen == []  # as it looks into the archive
     for path in (store.cache_dir / "calibrations").iterdir():
         os.utime(path, ns=(path.stat().st_mtime_ns,) * 2)
     table = DemoCalibration.table()
@@ -198,9 +199,9 @@ def test_a_database_that_cannot_be_read_stops_it(store: Store) -> None:
 def test_what_dead_processes_left_goes_after_a_day(store: Store) -> None:
     partial = store.cache_dir / "partial"
     ended = 2**22 + 1  # above the largest process number
-    from koa_middleware.fetch.partial import _HOST
+    from koa_middleware.disk.owners import HOST
 
-    dead, living = f"{_HOST}-{ended}", f"{_HOST}-{os.getpid()}"
+    dead, living = f"{HOST}-{ended}", f"{HOST}-{os.getpid()}"
     ages = {
         f"key.{dead}.0a0a0a0a..part": 2,
         f"key.{dead}.0b0b0b0b..part": 0.5,

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,27 +80,22 @@ def test_a_terminal_without_the_characters_of_a_table_is_no_error(process: Run, 
     assert found.err == ""
 
 
-def test_an_interrupted_command_says_so_and_leaves_nothing_behind(command: Run, tmp_path: Path, cache: Path) -> None:
-    frame = tmp_path / "frame.fits"
-    os.mkfifo(frame)
+def test_an_interrupted_command_says_so_and_leaves_nothing_behind(command: Run, cache: Path) -> None:
+    pipe, partial = subprocess.PIPE, cache / "partial"
     started = subprocess.Popen(
-        **command("best", frame, "-i", "testspec"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        **command("bundle", "import", "-", "-i", "testspec"), stdin=pipe, stdout=pipe, stderr=pipe, text=True
     )
-    writer = None
     give_up = time.monotonic() + 60
-    while writer is None:  # until the command has opened the frame and waits for what stands in it
+    while not (partial.is_dir() and list(partial.iterdir())):  # until the command waits for a bundle
         assert started.poll() is None, started.communicate()[1]
         assert time.monotonic() < give_up
-        with suppress(OSError):  # nobody reads yet
-            writer = os.open(frame, os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.02)
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=60)
-    os.close(writer)
     assert started.returncode == 130
     assert out == ""
     assert err == "koa-cal: interrupted\n"
-    assert not list((cache / "calibrations").iterdir())
+    assert not [*(cache / "calibrations").iterdir(), *partial.iterdir()]
 
 
 @pytest.mark.usefixtures("night")

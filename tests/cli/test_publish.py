@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 Run = Callable[..., Any]
@@ -16,3 +17,21 @@ def test_a_version_that_is_taken_there_is_told_with_the_new_name(typed: Run, arc
         sent = typed("publish").ended(0)
     assert sent.out.splitlines() == ["1 published, 0 unchanged", "dark.fits is now dark.002.fits"]
     assert [one["cal_version"] for one in typed("list", "--json").json["records"]] == ["002"]
+
+
+def test_what_is_not_uploaded_is_named_until_it_is(
+    typed: Run, archive: Any, write: Run, at: Run, tmp_path: Path
+) -> None:
+    typed("remote", "init").ended(0)
+    at("ann")
+    for number in range(2):
+        typed("register", write(f"{number}.fits", 61083.0 + number, "dark")).ended(0)
+    sent = typed("publish").ended(0)
+    assert sent.out == "2 published, 0 unchanged\n"
+    assert "2 files are not uploaded" in sent.said
+    assert "0.fits, 1.fits" in sent.said
+    assert typed("publish", "--json").ended(0).json["not_uploaded"] == ["0.fits", "1.fits"]
+    done = typed("publish", "--upload", tmp_path / "served").ended(0)
+    assert (done.out, done.err) == ("0 published, 0 unchanged\n", "")
+    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["0.fits", "1.fits"]
+    assert typed("publish", "--json").ended(0).json["not_uploaded"] == []

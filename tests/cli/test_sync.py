@@ -28,6 +28,7 @@ def test_keck_publishes_and_an_observer_syncs_selects_and_sees_a_flag(
         "published": 1,
         "unchanged": 0,
         "renamed": {},
+        "not_uploaded": [],
     }
     assert typed("publish", "--upload", archive.files.as_uri()).ended(0).out == "1 published, 0 unchanged\n"
     assert typed("publish").ended(0).out == "0 published, 0 unchanged\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from koa_middleware.disk.owners import HOST
 
 Run = Callable[..., Any]
 
@@ -16,7 +17,8 @@ Run = Callable[..., Any]
 def test_whole_files_are_verified(koa_cal: Run) -> None:
     assert koa_cal("verify", "-i", "testspec").ended(0).out.startswith("7 files checked")
     found = koa_cal("verify", "-i", "testspec", "--json").ended(0)
-    assert found.json == {"checked": 7, "bad": {}, "missing": [], "repaired": [], "unchecked": []}
+    none: dict[str, Any] = {"bad": {}, "missing": [], "repaired": [], "unchecked": []}
+    assert found.json == {"checked": 7, **none, "without_record": [], "leftovers": []}
     assert found.err == ""
 
 
@@ -53,3 +55,14 @@ def test_spoilt_files_are_repaired(typed: Run, archive: Any, tmp_path: Path) -> 
     assert ", 1 fault\n" in typed("verify").ended(1).out
     assert "repaired" in typed("verify", "--repair").ended(0).out
     assert Path(path).read_bytes() == (archive.files / "dark.fits").read_bytes()
+
+
+@pytest.mark.usefixtures("night")
+def test_what_is_no_fault_is_listed_all_the_same(koa_cal: Run, tmp_path: Path) -> None:
+    cache = Path(os.environ["KOA_CALIBRATION_CACHE"])
+    (cache / "calibrations" / "nobodys.fits").write_bytes(b"put here by hand")
+    left = cache / "partial" / f"{32 * 'a'}.{HOST}-{2**22 + 1}"
+    left.write_bytes(b"left")
+    said = koa_cal("verify", "-i", "testspec").ended(0).out
+    assert "no record names this file: nobodys.fits" in said
+    assert f"goes by itself after a day: {left}" in said

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from koa_middleware import UnsafeFilenameError
 from koa_middleware.cache.folder import Cache
-from koa_middleware.disk.names import LONGEST_NAME, check_filename
+from koa_middleware.disk.names import LONGEST_NAME, check_filename, folded
 
 #: Pieces of which names are made that try to leave a folder.
 PIECES = st.sampled_from(
@@ -77,6 +77,11 @@ def test_an_accepted_name_can_be_made(name: str, tmp_path_factory: pytest.TempPa
         (".hidden.fits", "dot"),
         ("dark.fits\0.txt", "control"),
         ("dark\n.fits", "control"),
+        ("dark\x85.fits", "control"),
+        ("a\u202eb.fits", r"U\+202E"),
+        ("a\u2066b.fits", r"U\+2066"),
+        ("a\u200bb.fits", r"U\+200B"),
+        ("a\u2028b.fits", r"U\+2028"),
         ("dark.fits ", "ends"),
         ("dark.", "ends"),
         ("CON", "reserve"),
@@ -91,7 +96,7 @@ def test_each_kind_of_unsafe_name_is_said(name: str, reason: str) -> None:
     with pytest.raises(UnsafeFilenameError, match=reason) as caught:
         check_filename(name)
     assert caught.value.name == name
-    assert reason in caught.value.reason
+    assert reason.replace("\\", "") in caught.value.reason
 
 
 @pytest.mark.parametrize(
@@ -108,3 +113,17 @@ def test_each_kind_of_unsafe_name_is_said(name: str, reason: str) -> None:
 )
 def test_names_of_the_field_are_accepted(name: str) -> None:
     assert check_filename(name) == name
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("d\u00e9faut.fits", "de\u0301faut.fits"),
+        ("dark.fits", "DARK.FITS"),
+        ("\u00c9.fits", "e\u0301.fits"),
+        ("stra\u00dfe.fits", "STRASSE.fits"),
+    ],
+)
+def test_names_that_some_disk_takes_for_one_are_one(one: str, other: str) -> None:
+    assert folded(one) == folded(other)
+    assert folded(one) != folded(f"x{other}")

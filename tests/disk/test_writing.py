@@ -4,12 +4,24 @@ import errno
 import hashlib
 import io
 import os
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from koa_middleware import CacheError, SourceFileError
-from koa_middleware.disk.writing import cache_errors, copy_stream, move_into_place, new_file, sync_folder, whole_file
+from koa_middleware.disk.owners import HOST, this_owner
+from koa_middleware.disk.writing import (
+    cache_errors,
+    copy_stream,
+    left_beside,
+    move_into_place,
+    new_file,
+    sync_folder,
+    whole_file,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +93,51 @@ def test_without_hard_links_a_name_that_is_taken_is_still_left_alone(
     with pytest.raises(FileExistsError):
         move_into_place(tmp_path / "second", tmp_path / "a")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"1", "second": b"2"}
+
+
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    """Give a folder on another disk than that of ``tmp_path``."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no second disk")
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_file_moves_to_another_disk_whole_and_only_where_it_may(
+    tmp_path: Path, other_disk: Path, replace: bool
+) -> None:
+    assert tmp_path.stat().st_dev != other_disk.stat().st_dev
+    source, final = tmp_path / "first", other_disk / "a.fits"
+    content = os.urandom(300_000)
+    source.write_bytes(content)
+    move_into_place(source, final, replace=replace)
+    assert final.read_bytes() == content
+    assert not source.exists()
+    source.write_bytes(b"second")
+    if replace:
+        move_into_place(source, final, replace=True)
+    else:
+        with pytest.raises(FileExistsError):
+            move_into_place(source, final)
+    assert final.read_bytes() == (b"second" if replace else content)
+    assert source.exists() is not replace
+    assert [path.name for path in other_disk.iterdir()] == ["a.fits"]
+
+
+def test_a_hidden_file_of_a_dead_process_is_known_and_one_of_a_living_or_unknown_one_after_a_day(
+    tmp_path: Path,
+) -> None:
+    ended = 2**22 + 1  # above the largest process number
+    names = {owner: f".koa-{number:032x}.{owner}.part" for number, owner in enumerate((this_owner(), "00000000-1"))}
+    names["dead"] = f".koa-{9:032x}.{HOST}-{ended}.part"
+    for name in (*names.values(), ".nfs0001.part", "mine.part"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in left_beside(tmp_path, of_dead=True)] == [names["dead"]]
+    assert list(left_beside(tmp_path, of_dead=False)) == []
+    for name in names.values():
+        os.utime(tmp_path / name, (0, time.time() - 90_000))
+    assert {path.name for path in left_beside(tmp_path, of_dead=False)} == set(names.values())
 
 
 def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -118,7 +119,7 @@ def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetch:
     (tmp_path / "calibrations").mkdir()
 
     def run(base: str, *names: str, **options: Any) -> list[Any]:
-        with FileServer(base, backoff_s=0.005, timeout_s=(2.0, 2.0), **options) as server:
+        with FileServer(base, **{"backoff_s": 0.005, "timeout_s": (2.0, 2.0), **options}) as server:
             transfers = [
                 Transfer(
                     server.url_for({"filename": name}),
@@ -147,6 +148,18 @@ def test_a_file_comes_over_tls_with_its_credentials(
     (fetched,) = fetch(f"https://localhost:{tls_port}/access/Bearer {TOKEN}", f"tls-{SIZE}.fits", access_token=TOKEN)
     assert isinstance(fetched, Fetched)
     assert fetched.path.read_bytes() == content(f"tls-{SIZE}.fits")
+
+
+@pytest.mark.parametrize("what", ["head", "body", "page"])
+def test_a_server_that_drips_over_tls_is_cut_off_too(
+    fetch: Fetch, tls_port: int, authority: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority / "authority.pem"))
+    begin = time.monotonic()
+    slow = {"slow_after_s": 0.5, "timeout_s": (5.0, 0.5), "backoff_s": 0.01}
+    (error,) = fetch(f"https://localhost:{tls_port}/drip/{what}", f"drip-{SIZE}.fits", **slow)
+    assert isinstance(error, DownloadError)
+    assert time.monotonic() - begin < 20
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(fetch: Fetch, tls_port: int) -> None:

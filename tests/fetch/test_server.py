@@ -310,6 +310,34 @@ def test_a_server_that_never_sends_all_is_given_up(night, fault):
     assert len(night.log(name)) <= 6
 
 
+@pytest.mark.parametrize("what", ["head", "body", "page"])
+def test_a_server_that_drips_is_cut_off(night, what):
+    begin = time.monotonic()
+    with pytest.raises(DownloadError) as caught:
+        night.fetch(f"drip/{what}", "drip-500000.fits", options={"slow_after_s": 0.5, "timeout_s": (2.0, 0.5)})
+    assert time.monotonic() - begin < 15
+    assert {"head": "broke", "body": "less than 1.0 kB in a second", "page": "404"}[what] in str(caught.value)
+    night.check("drip-500000.fits", there=False)
+    assert len(night.log("drip-500000.fits")) <= 20
+
+
+def test_a_server_that_drips_once_is_asked_again(night):
+    assert night.fetch("drip/bodyonce", "once-500000.fits", options={"slow_after_s": 0.5}).transferred
+    night.check("once-500000.fits", there=True)
+
+
+def test_a_redirect_whose_page_drips_is_followed(night):
+    begin = time.monotonic()
+    night.fetch("drip/redirect", "moved-500000.fits", options={"timeout_s": (2.0, 0.5)})
+    night.check("moved-500000.fits", there=True)
+    assert time.monotonic() - begin < 10
+
+
+def test_a_slow_line_is_no_reason_to_cut_off(night):
+    night.fetch("slow/200000", "line-400000.fits", options={"slow_after_s": 0.5})
+    night.check("line-400000.fits", there=True)
+
+
 def test_without_a_checksum_pieces_are_joined_only_by_a_strong_etag(night):
     night.fetch("cut/2500000", "etag-9000000.fits", checksum=None)
     night.check("etag-9000000.fits", there=True)

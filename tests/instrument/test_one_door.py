@@ -262,7 +262,7 @@ def test_a_bundle_gives_the_same_rows_and_refusals(tmp_path: Path) -> None:
         (Entry({**case.values, "filename": name, "id": name}, digest_of(tmp_path / "content"), 3), tmp_path / "content")
         for name, case, _ in tried
     ]
-    write_bundle(tmp_path / "bundle.tar", "demo", entries)
+    write_bundle(tmp_path / "bundle.tar", "demo", entries, overwrite=False)
     with CalibrationStore(DemoCalibration, tmp_path / "cache") as store:
         report = store.import_bundle(tmp_path / "bundle.tar")
         rows = {found.filename: compared(found.to_dict()) for found in store.query()}

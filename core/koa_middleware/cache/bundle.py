@@ -1,51 +1,32 @@
-"""Bundles: records with their files in one tar, for a machine without a network.
+"""Taking in bundles: records with their files in one tar, for a machine without a network.
 
-An export verifies each file and writes a whole bundle or none. An import adds each record with its file, both or
-neither, under the rules of a registration. A conflict with a record that is here is reported, and changes nothing.
+An import adds each record with its file, both or neither, under the rules of a registration. A conflict with a record
+that is here is reported, and changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from sqlalchemy import Connection, update
 
 from ..disk.checksums import Checksum, digest_of
 from ..disk.room import check_room
-from ..exceptions import CacheError, DuplicateCalibrationError, KoaMiddlewareError, SourceFileError, all_in_one
+from ..exceptions import (
+    CacheError,
+    DuplicateCalibrationError,
+    KoaMiddlewareError,
+    SourceFileError,
+)
 from ..instrument.orm import ORMCalibration
-from .bundle_file import DAMAGE, Entry, Opener, entry_of, open_bundle, write_bundle
+from .bundle_file import DAMAGE, Entry, Opener, open_bundle
 from .folder import Staged
 from .placing import Holdings, Placed
 from .provide import Provider
 
 R = TypeVar("R", bound=ORMCalibration)
-
-
-@dataclass
-class BundleExport:
-    """What an export wrote.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-        The bundle.
-    exported : list of str
-        File names.
-    size : int
-        Of their files, bytes.
-    """
-
-    path: Path
-    exported: list[str] = field(default_factory=list)
-    size: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return {**vars(self), "path": str(self.path)}
 
 
 @dataclass
@@ -84,24 +65,6 @@ class BundleImport:
         return not self.conflicts and not self.failed
 
 
-def export_bundle(path: Path, instrument: str, records: Iterable[R], files: Provider[R]) -> BundleExport:
-    """Write a bundle; see `CalibrationStore.export_bundle`."""
-    report = BundleExport(path)
-    entries = []
-    wanted = list({record.id: record for record in records}.values())
-    outcomes = files.provide_many(wanted, True, bar=True)
-    if failures := [outcome for outcome in outcomes if isinstance(outcome, KoaMiddlewareError)]:
-        raise all_in_one(failures)
-    found = [outcome.path for outcome in outcomes if not isinstance(outcome, KoaMiddlewareError)]
-    for record, file in zip(wanted, found, strict=True):
-        entry = entry_of(record.to_dict(), file)
-        entries.append((entry, file))
-        report.exported.append(record.filename)
-        report.size += entry.size
-    write_bundle(path, instrument, entries)
-    return report
-
-
 class BundleImporter(Generic[R]):
     """Takes in bundles.
 
@@ -119,10 +82,19 @@ class BundleImporter(Generic[R]):
         self._database = holdings.database
         self._orm_class = holdings.orm_class
 
-    def run(self, path: Path) -> BundleImport:
+    def run(self, source: Path | BinaryIO) -> BundleImport:
         """Take in a bundle; see `CalibrationStore.import_bundle`."""
+        if isinstance(source, Path):
+            return self._run(source, str(source))
+        staged = self._cache.stage_stream(source)
+        try:
+            return self._run(staged.path, "standard input")
+        finally:
+            staged.path.unlink()
+
+    def _run(self, path: Path, name: str) -> BundleImport:
         report = BundleImport()
-        with open_bundle(path, self._orm_class.instrument_name) as (entries, open_file):
+        with open_bundle(path, self._orm_class.instrument_name, name) as (entries, open_file):
             self._check_space(entries)
             for entry in entries:
                 try:
@@ -139,7 +111,8 @@ class BundleImporter(Generic[R]):
         row = self._row(entry)
         with self._database.connect() as connection:
             here = self._standing(connection, row)
-        if here is not None and not _is_newer(row, here) and self._files.is_whole(here):
+        is_known = here is not None and here.checksum == row["checksum"] and not _is_newer(row, here)
+        if here is not None and is_known and self._files.is_whole(here):
             return "unchanged"
         staged = self._stage(entry, row, open_file)
         outcome: list[str] = []
@@ -149,10 +122,10 @@ class BundleImporter(Generic[R]):
             return self._holdings.put(connection, self._holdings.record(row), staged)
 
         try:
-            self._holdings.commit(settle)
+            placed = self._holdings.commit(settle)
         finally:
             staged.path.unlink(missing_ok=True)
-        return outcome[0]
+        return "unchanged" if outcome == ["completed"] and not placed.is_new else outcome[0]
 
     def _row(self, entry: Entry) -> dict[str, Any]:
         """Complete row of a record, which keeps its nulls."""
@@ -161,8 +134,10 @@ class BundleImporter(Generic[R]):
         given = {name: entry.columns[name] for name in row if name in entry.columns}
         return row | {name: None for name, value in given.items() if value is None and columns[name].nullable}
 
-    def _standing(self, connection: Connection, row: dict[str, Any]) -> R | None:
+    def _standing(self, connection: Connection, row: dict[str, Any], staged: Staged | None = None) -> R | None:
         """Give the record that is here already; None where there is room for one.
+
+        Checksums of two kinds are compared by the file, where it is staged.
 
         Raises
         ------
@@ -170,17 +145,26 @@ class BundleImporter(Generic[R]):
             When something else has its id or file name, or its LOCAL record was changed.
         """
         columns = self._orm_class.table().c
-        found = self._holdings.find(connection, (columns.id == row["id"]) | (columns.filename == row["filename"]))
+        found = self._holdings.find(connection, columns.id == row["id"])
+        found += self._holdings.named(connection, row["filename"])
         if not found:
             return None
         here = found[0]
-        for name in ("id", "filename", "checksum", "file_size"):
+        for name in ("id", "filename"):
             if here[name] != row[name]:
+                raise _conflict(row, f"{here.filename} (id {here.id}) is here with another {name}")
+        for name in ("checksum", "file_size"):
+            if not _may_agree(here[name], row[name]) or (staged and self._is_other(here, row, staged)):
                 raise _conflict(row, f"{here.filename} (id {here.id}) is here with another {name}")
         differing = _differing(row, here)
         if differing and {row["origin"], here.origin} != {"REMOTE"}:
             raise _conflict(row, f"it is here with another {', '.join(differing)}")
         return here
+
+    def _is_other(self, here: R, row: dict[str, Any], staged: Staged) -> bool:
+        """Whether a file is another one than that of a record whose checksum cannot be compared with the row's."""
+        is_known = here.checksum is not None or self._cache.path(here.filename).is_file()
+        return is_known and here.checksum != row["checksum"] and not self._holdings.has_content(here, staged)
 
     def _stage(self, entry: Entry, row: dict[str, Any], open_file: Opener) -> Staged:
         """Copy a file out of the bundle and compare it with manifest and record."""
@@ -200,7 +184,7 @@ class BundleImporter(Generic[R]):
 
     def _settle_row(self, connection: Connection, row: dict[str, Any], staged: Staged) -> str:
         """Insert or update the row; gives the report's list that it belongs to."""
-        here = self._standing(connection, row)
+        here = self._standing(connection, row, staged)
         table, stamp = self._orm_class.table(), row["last_updated"]
         if here is not None:
             if not _is_newer(row, here):
@@ -217,11 +201,18 @@ class BundleImporter(Generic[R]):
 
     def _check_space(self, entries: list[Entry]) -> None:
         coming = sum(entry.size for entry in entries if not (self._cache.calibrations / entry.filename).is_file())
-        check_room(self._cache.root, coming, "this bundle")
+        for folder in self._cache.disks():
+            check_room(folder, coming, "this bundle")
+
+
+def _may_agree(here: Any, there: Any) -> bool:
+    """Whether two checksums or sizes are equal, or cannot be compared: one is not known, or their kinds differ."""
+    return here is None or there is None or here == there or (str(here)[:4] != str(there)[:4] and ":" in str(here))
 
 
 def _differing(row: dict[str, Any], here: ORMCalibration) -> list[str]:
-    return [name for name, value in row.items() if name != "last_updated" and here[name] != value]
+    left_out = {"last_updated", "checksum", "file_size"}  # of the content, which is compared by itself
+    return [name for name, value in row.items() if name not in left_out and here[name] != value]
 
 
 def _is_newer(row: dict[str, Any], here: ORMCalibration) -> bool:

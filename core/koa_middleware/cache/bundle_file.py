@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, BinaryIO, Literal, cast
 
 from ..disk.checksums import Digest, digest_of
 from ..disk.names import check_filename
 from ..disk.reading import open_source
 from ..disk.writing import whole_file
-from ..exceptions import SourceFileError, UnsafeFilenameError
+from ..exceptions import CacheError, KoaMiddlewareError, SourceFileError, UnsafeFilenameError
 
 FORMAT, VERSION = "koa-calibrations", 1
 MANIFEST = "manifest.json"
@@ -71,25 +71,58 @@ def entry_of(columns: dict[str, Any], path: Path) -> Entry:
     return Entry(columns, known if _SHA256.fullmatch(known) else digest_of(path), path.stat().st_size)
 
 
-def write_bundle(path: Path, instrument: str, entries: Sequence[tuple[Entry, Path]]) -> None:
+def write_bundle(path: Path, instrument: str, entries: Sequence[tuple[Entry, Path]], *, overwrite: bool) -> None:
     """Write a bundle under a temporary name, hashing each file once more, and move it to its name.
 
     Raises
     ------
+    FileExistsError
+        When there is a file of this name that is not to be replaced.
     SourceFileError
         When a file cannot be read, or is not what the manifest says; no bundle is left then.
     CacheError
         When the bundle cannot be written.
     """
+    with whole_file(path, replace=overwrite) as sink, _tar(sink, "w") as archive:
+        _fill(archive, instrument, entries)
+
+
+def stream_bundle(sink: BinaryIO, instrument: str, entries: Sequence[tuple[Entry, Path]]) -> None:
+    """Write a bundle to where one cannot go back; what was written before an error is no whole bundle.
+
+    Raises
+    ------
+    SourceFileError
+        As in `write_bundle`.
+    CacheError
+        When the bundle cannot be written.
+    BrokenPipeError
+        When nobody reads it any more.
+    """
+    try:
+        with _tar(sink, "w|") as archive:
+            _fill(archive, instrument, entries)
+        sink.flush()
+    except (KoaMiddlewareError, BrokenPipeError):
+        raise
+    except OSError as error:
+        raise CacheError(
+            f"The bundle cannot be written to standard output: {error.strerror}.",
+            "Free some space where it goes; what came is no whole bundle.",
+            path=Path("-"),
+        ) from error
+
+
+def _tar(sink: IO[bytes], mode: Literal["w", "w|"]) -> tarfile.TarFile:
+    return tarfile.open(fileobj=sink, mode=mode, format=tarfile.PAX_FORMAT)
+
+
+def _fill(archive: tarfile.TarFile, instrument: str, entries: Sequence[tuple[Entry, Path]]) -> None:
     records = [vars(entry) for entry, _ in entries]
     manifest = json.dumps({"format": FORMAT, "version": VERSION, "instrument": instrument, "records": records})
-    with (
-        whole_file(path, replace=True) as sink,
-        tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        _add(archive, MANIFEST, manifest.encode())
-        for entry, source in entries:
-            _add_file(archive, entry, source)
+    _add(archive, MANIFEST, manifest.encode())
+    for entry, source in entries:
+        _add_file(archive, entry, source)
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -148,8 +181,8 @@ Opener = Callable[[Entry], IO[bytes]]
 
 
 @contextmanager
-def open_bundle(path: Path, instrument: str) -> Iterator[tuple[list[Entry], Opener]]:
-    """Open a bundle; gives its entries, and a function that opens the file of one.
+def open_bundle(path: Path, instrument: str, name: str) -> Iterator[tuple[list[Entry], Opener]]:
+    """Open a bundle, which messages call by a name; gives its entries, and a function that opens the file of one.
 
     Everything but the files' content is checked before.
 
@@ -165,10 +198,10 @@ def open_bundle(path: Path, instrument: str) -> Iterator[tuple[list[Entry], Open
             entries = _entries(_manifest(archive, end), instrument)
             members = _members(archive, {entry.member: entry.size for entry in entries}, end)
         except SourceFileError as error:
-            raise SourceFileError(f"{path} {error.message}", error.hint, path=path) from error
+            raise SourceFileError(f"{name} {error.message}", error.hint, path=path) from error
         except DAMAGE as error:
             raise SourceFileError(
-                f"{path} is not a whole bundle: {error}.", "Copy or export it again; nothing was imported.", path=path
+                f"{name} is not a whole bundle: {error}.", "Copy or export it again; nothing was imported.", path=path
             ) from error
 
         def open_file(entry: Entry) -> IO[bytes]:

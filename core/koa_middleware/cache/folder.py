@@ -20,12 +20,25 @@ from typing import IO, NamedTuple
 
 from ..disk.checksums import Signature, digest_of
 from ..disk.names import check_filename
+from ..disk.owners import this_owner
 from ..disk.reading import open_source
-from ..disk.writing import cache_errors, copy_stream, move_into_place, new_file, sync_folder
+from ..disk.writing import (
+    LEFTOVER_AFTER_S,
+    cache_errors,
+    copy_stream,
+    is_left,
+    left_beside,
+    move_into_place,
+    new_file,
+    sync_folder,
+)
 from ..exceptions import CacheError, ConfigurationError, SourceFileError
+from ..fetch.turns import LOCK_FILE
 
-#: Names of staged files and staging folders, as `uuid.UUID.hex` gives them.
-_STAGED = re.compile("[0-9a-f]{32}")
+#: Names of staged files and staging folders, with their owners.
+_STAGED = re.compile(r"[0-9a-f]{32}(?:\.([0-9a-f]{8}-[0-9]+))?")
+
+_NOTED_S = 60.0
 
 
 class Staged(NamedTuple):
@@ -46,7 +59,11 @@ class Staged(NamedTuple):
 
     def is_content_of(self, path: Path) -> bool:
         """Whether another path is a file of the same content."""
-        return path.is_file() and digest_of(path) == self.checksum
+        return path.is_file() and path.stat().st_size == self.file_size and digest_of(path) == self.checksum
+
+    def digest(self, kind: str) -> str:
+        """Give its checksum of another kind."""
+        return digest_of(self.path, kind)
 
 
 class Cache:
@@ -129,7 +146,7 @@ class Cache:
         CacheError
             When it cannot be written, for instance on a full disk.
         """
-        temporary = self.partial / uuid.uuid4().hex
+        temporary = self._temporary()
         with new_file(temporary) as sink:
             checksum = copy_stream(stream, sink)
         return Staged(temporary, checksum, temporary.stat().st_size)
@@ -137,7 +154,7 @@ class Cache:
     @contextmanager
     def staging_folder(self) -> Iterator[Path]:
         """Give an empty folder on the cache's file system, removed at the end."""
-        folder = self.partial / uuid.uuid4().hex
+        folder = self._temporary()
         with cache_errors(folder):
             folder.mkdir()
         try:
@@ -170,15 +187,52 @@ class Cache:
         sync_folder(final.parent)
         return final
 
-    def left_behind(self, after_s: float) -> Iterator[Path]:
-        """Give staged files and staging folders that nothing has been written to for so many seconds."""
+    def _temporary(self) -> Path:
+        return self.partial / f"{uuid.uuid4().hex}.{this_owner()}"
+
+    def note_use(self, path: Path) -> bool:
+        """Note that a file of the cache is handed out, so that pruning leaves it for a while; false where it is gone.
+
+        The note is the file's time of access: who is told a path has not read the file yet, and not every disk notes
+        when it is read.
+        """
+        try:
+            status = path.stat()
+            if time.time() - status.st_atime > _NOTED_S:
+                os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
+        except FileNotFoundError:
+            return False
+        except OSError:  # another user's file, or a disk that cannot be written: reading is noted there, if anything is
+            with suppress(OSError), path.open("rb") as stream:
+                stream.read(1)
+        return True
+
+    def disks(self) -> list[Path]:
+        """Give a folder of each disk on which a file that comes takes room."""
+        with cache_errors(self.root, "read"):
+            by_device = {path.stat().st_dev: path for path in (self.calibrations, self.partial)}
+            root = self.root.stat().st_dev
+        return [self.root if device == root else path for device, path in by_device.items()]
+
+    def has_old_entries(self) -> bool:
+        """Whether something in ``partial/`` has not changed for so long that it may be a leftover."""
+        with suppress(OSError), os.scandir(self.partial) as entries:  # what is wrong there, the next writer tells
+            since = time.time() - LEFTOVER_AFTER_S
+            found = (entry.stat(follow_symlinks=False).st_mtime < since for entry in entries if entry.name != LOCK_FILE)
+            return any(found)
+        return False
+
+    def left_behind(self, *, of_dead: bool, quick: bool = False) -> Iterator[Path]:
+        """Give what registrations, imports, moves and new databases left in the folders; see `left_beside`."""
         with cache_errors(self.partial, "read"):
-            staged = [path for path in self.partial.iterdir() if _STAGED.fullmatch(path.name)]
-        for path in staged:
-            with suppress(FileNotFoundError):  # gone in the meantime
-                changed = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
-                if time.time() - changed > after_s:
+            for path in self.partial.iterdir():
+                found = _STAGED.fullmatch(path.name)
+                if found and is_left(path, found[1], of_dead=of_dead):
                     yield path
+        is_one_disk = len(self.disks()) == 1
+        for folder in (self.database,) if quick and is_one_disk else (self.calibrations, self.database):
+            with cache_errors(folder, "read"):
+                yield from left_beside(folder, of_dead=of_dead)
 
     def quarantine(self, path: Path, judged: Signature | None = None) -> Path | None:
         """Move a file that is not what it should be out of the readers' way.
@@ -207,12 +261,21 @@ class Cache:
             try:
                 if judged not in (None, Signature.of(path)):
                     return None
-                path.rename(aside)
+                _set_aside(path, aside)
             except FileNotFoundError:
                 if folder.is_dir():
                     return None
                 raise
         return aside
+
+
+def _set_aside(path: Path, aside: Path) -> None:
+    try:
+        path.rename(aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV or not path.is_file():
+            raise
+        move_into_place(path, aside)
 
 
 def _make(folder: Path) -> None:

@@ -230,10 +230,11 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
     """
     try:
         status = os.stat(path)  # noqa: PTH116 - the fastest: this is each use of a cached file
-        if not stat.S_ISREG(status.st_mode):
-            return None
         size, checksum = record.file_size, record.checksum
         signature = Signature.of_status(status)
+        if not stat.S_ISREG(status.st_mode):
+            knowledge.spoilt[key] = signature
+            return "it is no file"
         if size is not None and status.st_size != size:
             knowledge.spoilt[key] = signature
             return f"it has {status.st_size} bytes, but {size} are recorded"
@@ -256,6 +257,14 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
         return f"its checksum is {found}, but {checksum} is recorded"
     knowledge.verified.append(Verified(key, record, signature))
     return ""
+
+
+def fault_in_words(record: R, cache: Cache, knowledge: Knowledge[R]) -> str | None:
+    """Hash a file and say what is wrong with it, also that it cannot be read; see `fault_of`."""
+    try:
+        return fault_of(record, cache.path(record.filename), record.filename, knowledge, rehash=True)
+    except KoaMiddlewareError as error:
+        return error.message.removesuffix(".")
 
 
 def _chunks(values: Sequence[str]) -> Iterable[list[str]]:

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, select
 
 from ..database.local import LocalDatabase
+from ..database.sqlite import quote
 from ..database.verified_files import Verified, remember_signatures
-from ..disk.checksums import Signature
+from ..disk.checksums import Checksum, Signature
+from ..disk.names import folded
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .folder import Cache, Staged
 
 R = TypeVar("R", bound=ORMCalibration)
+
+
+@lru_cache(maxsize=64)
+def _index(table: str) -> str:
+    """Give the statement that lets a name be found in any letter case; SQLite knows only that of ASCII."""
+    name = quote(f"ix_{table}_filename_any_case")
+    return f"CREATE INDEX IF NOT EXISTS {name} ON {quote(table)} (filename COLLATE NOCASE)"
 
 
 class Placed(NamedTuple, Generic[R]):
@@ -77,6 +87,7 @@ class Holdings(Generic[R]):
             self.cache.quarantine(path)
         if missing:
             self.cache.place(staged, record.filename)
+        self.cache.note_use(path)
         try:
             verified = Verified(record.filename, record, Signature.of(path))
             remember_signatures(connection, self.orm_class, [verified])
@@ -88,10 +99,28 @@ class Holdings(Generic[R]):
 
     def is_free(self, connection: Connection, filename: str, staged: Staged | None) -> bool:
         """Whether no row has this name, and no file either but one of the same content."""
-        if self.find(connection, self.orm_class.table().c.filename == filename):
+        if self.named(connection, filename):
             return False
         path = self.cache.path(filename)
         return not os.path.lexists(path) or (staged is not None and staged.is_content_of(path))
+
+    def has_content(self, record: R, staged: Staged) -> bool:
+        """Whether a staged file has a record's content: by its checksum, or without one by the file that is here."""
+        try:
+            recorded = Checksum.parse(record.checksum or "")
+        except ValueError:
+            return staged.is_content_of(self.cache.path(record.filename))
+        found = Checksum.parse(staged.checksum)
+        return str(recorded) == (staged.checksum if recorded.kind == found.kind else staged.digest(recorded.kind))
+
+    def named(self, connection: Connection, filename: str) -> list[R]:
+        """Give the records of a file name; names that some disk takes for one are one."""
+        column = self.orm_class.table().c.filename
+        connection.exec_driver_sql(_index(self.orm_class.table().name))
+        clause = column.collate("NOCASE") == filename
+        if not filename.isascii():
+            clause |= column.op("GLOB")("*[^ -~]*")
+        return [record for record in self.find(connection, clause) if folded(record.filename) == folded(filename)]
 
     def find(self, connection: Connection, clause: Any) -> list[R]:
         """Give the records that a clause names."""

@@ -19,8 +19,9 @@ from ..fetch.progress import shown_progress
 from ..fetch.turns import only_one
 from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL, Settings
+from .copies import is_elsewhere
 from .decision import Decision, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
-from .look import Knowledge, Looker, fault_of
+from .look import Knowledge, Looker, fault_in_words, fault_of
 from .placing import Holdings
 from .prefetch import Plan, PrefetchReport, Provided
 from .shared import SharedCache
@@ -144,16 +145,19 @@ class Provider(Generic[R]):
         step = self._prepare(record, decision, tell=tell)
         if isinstance(step, Path):
             return step
-        path = self._server.fetch(step, self._cache.partial, fresh=fresh).path
-        self._remember([record])
-        return path
+        fetched = self._server.fetch(step, self._cache.partial, fresh=fresh)
+        self._remember([(record, fetched.transferred and is_elsewhere(step.url, step.destination))])
+        return fetched.path
 
     def _prepare(self, record: R, decision: Decision, *, tell: bool = True) -> Path | Transfer:
         """Do what was decided, up to the transfer where there is to be one; a spoilt file is moved aside."""
         if isinstance(decision, NotToBeHad):
             raise decision.error
         if isinstance(decision, Here):
-            return decision.path
+            if decision.path != self._cache.path(record.filename) or self._cache.note_use(decision.path):
+                return decision.path
+            found = self._looker.look(record)  # pruned just now
+            return self._prepare(record, decide(record, found, self._terms[True]), tell=tell)
         if not isinstance(decision, Spoilt):
             return self._transfer(record)
         step = self._prepare(record, decision.then)
@@ -178,14 +182,16 @@ class Provider(Generic[R]):
         url = self._server.url_for(values)
         return Transfer(url, self._cache.path(record.filename), record.checksum, record.file_size)
 
-    def _remember(self, records: Sequence[R]) -> None:
-        if not records:
+    def _remember(self, came: Sequence[tuple[R, bool]]) -> None:
+        """Note what the files of these records are now; with each, whether it came from the archive just now."""
+        if not came:
             return
-        names = [record.filename for record in records]
         with cache_errors(self._cache.calibrations, "read"):
-            signatures = [Signature.of(self._cache.path(name)) for name in names]
+            verified = [
+                Verified(record.filename, record, Signature.of(self._cache.path(record.filename)), seen)
+                for record, seen in came
+            ]
         with self._database.begin() as connection:
-            verified = map(Verified, names, records, signatures)
             remember_signatures(connection, self._database.orm_class, verified)
 
     # -- many files ----------------------------------------------------------------------------------------------------
@@ -219,8 +225,9 @@ class Provider(Generic[R]):
         decisions = self._decide_many(wanted, use_cached)
         plan = Plan.of(wanted, decisions)
         if announce is not None:
-            announce(plan.in_words(self._cache.root))
-        check_room(self._cache.root, plan.size, "this download")
+            announce(plan.in_words(self._cache.disks()[0]))
+        for folder in self._cache.disks():
+            check_room(folder, plan.size, "this download")
         outcomes = self._act_on_many(wanted, decisions, transport, fresh=not use_cached)
         for record, outcome in zip(wanted, outcomes, strict=True):
             report.note(record.filename, outcome)
@@ -251,7 +258,11 @@ class Provider(Generic[R]):
                 else:
                     transfers[index] = step
         outcomes |= dict(zip(transfers, self._fetch_many(list(transfers.values()), transport, fresh), strict=True))
-        self._remember([records[index] for index in transfers if isinstance(outcomes[index], Provided)])
+        ended = [(records[index], outcomes[index], step) for index, step in transfers.items()]
+        came = [(record, end.came, step) for record, end, step in ended if isinstance(end, Provided)]
+        self._remember(
+            [(record, bool(size) and is_elsewhere(step.url, step.destination)) for record, size, step in came]
+        )
         return [outcomes[index] for index in range(len(records))]
 
     def _fetch_many(
@@ -282,8 +293,7 @@ class Provider(Generic[R]):
         knowledge = Knowledge(self._database)
         try:
             for record in self._database.query():
-                path = self._cache.path(record.filename)
-                fault = fault_of(record, path, record.filename, knowledge, rehash=True)
+                fault = fault_in_words(record, self._cache, knowledge)
                 report.note(record, fault)
                 if fault and repair:
                     report.note_repair(record, self._repair(record, fault, knowledge))
@@ -293,8 +303,8 @@ class Provider(Generic[R]):
 
     def _repair(self, record: R, fault: str, knowledge: Knowledge[R]) -> KoaMiddlewareError | None:
         """Put another file in the place of a spoilt one; gives the error where that fails."""
-        found = self._looker.look_past(record, fault, knowledge)
         try:
+            found = self._looker.look_past(record, fault, knowledge)
             self._act(record, decide(record, found, self._terms[True]), fresh=False, tell=False)
         except KoaMiddlewareError as error:
             return error

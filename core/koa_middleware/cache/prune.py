@@ -1,40 +1,33 @@
 """Freeing space: the files of what the archive has, and what dead processes left behind.
 
-A file goes only when this instrument's database names it as REMOTE, or knows it as verified for a REMOTE record that
-was withdrawn since, and when no other table of the cache's databases names it. LOCAL files never go.
+A file goes only when the archive's copy was seen, when this instrument's database names it as REMOTE or knows it for
+one whose record was withdrawn since, and when no other table of the cache's databases names it. LOCAL files never go.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
-from sqlalchemy import Connection, column, delete, select, table
+from sqlalchemy import Connection, delete, select
 
-from ..database.sqlite import quote as quote_name
-from ..database.verified_files import signatures_table
+from ..database.verified_files import select_unseen, signatures_table
 from ..disk.checksums import Signature
 from ..disk.writing import cache_errors
 from ..exceptions import CacheError
-from ..fetch.partial import abandoned
 from ..instrument.orm import ORMCalibration
+from .copies import Copies
+from .leftovers import leftovers, remove
+from .named import named_elsewhere
 from .placing import Holdings
-from .prune_decision import CachedFile, Limits, choose
+from .prune_decision import IN_USE_S, CachedFile, Limits, choose
 
 R = TypeVar("R", bound=ORMCalibration)
-
-_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, -13) = '_calibrations'"
-
-LEFTOVER_AFTER_S = 86400.0
-"""Seconds after which what stands in ``partial/`` without a living owner goes."""
 
 
 @dataclass
@@ -53,6 +46,8 @@ class PruneReport:
         Bytes.
     in_use : list of str
         File names that would have gone, but are open, or were used in the last ten minutes.
+    unseen : list of str
+        File names that would have gone, but whose copy in the archive was not seen.
     size_left : int
         Of this instrument's files that stay, LOCAL ones included, bytes.
     dry_run : bool
@@ -64,6 +59,7 @@ class PruneReport:
     leftovers: list[str] = field(default_factory=list)
     leftover_size: int = 0
     in_use: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
     size_left: int = 0
     dry_run: bool = False
 
@@ -78,30 +74,45 @@ class Pruner(Generic[R]):
     Parameters
     ----------
     holdings : Holdings
+    copies : Copies
     """
 
-    def __init__(self, holdings: Holdings[R]) -> None:
+    def __init__(self, holdings: Holdings[R], copies: Copies[R]) -> None:
+        self._holdings = holdings
+        self._copies = copies
         self._cache = holdings.cache
         self._database = holdings.database
         self._table = holdings.orm_class.table()
 
     def prune(self, limits: Limits, dry_run: bool) -> PruneReport:
         """Remove what the limits name, and leftovers; see `CalibrationStore.prune`."""
+        if limits.given and self._copies.can_look:
+            self._look_for_copies(limits)
         # The write lock: no record becomes LOCAL, and none is registered, between the decision and the removal.
         with cache_errors(self._cache.calibrations, "read"), self._database.begin() as connection:
             opened = open_files(self._cache.calibrations) if limits.given else set()
             choice = choose(self._files(connection, opened), limits)
-            for file in [] if dry_run else choice.going:
-                self._remove(connection, file.filename)
+            for file in [] if dry_run else list(choice.going):
+                if not self._remove(connection, file.filename):
+                    choice.keep(file)
         report = PruneReport(
             removed=[file.filename for file in choice.going],
             size=sum(file.size for file in choice.going),
             in_use=[file.filename for file in choice.in_use],
+            unseen=[file.filename for file in choice.unseen],
             size_left=choice.size_left,
             dry_run=dry_run,
         )
         self._sweep(report)
         return report
+
+    def _look_for_copies(self, limits: Limits) -> None:
+        """Look, before the lock is taken, for the copies of files that would go if they had been seen."""
+        unseen = self._copies.unseen()
+        if unseen:
+            with cache_errors(self._cache.calibrations, "read"), self._database.connect() as connection:
+                going = {file.filename for file in choose(self._files(connection, set()), limits).unseen}
+            self._copies.look([record for record in unseen if record.filename in going])
 
     def _files(self, connection: Connection, opened: set[str]) -> Iterator[CachedFile]:
         """Give this instrument's files in the cache."""
@@ -111,17 +122,26 @@ class Pruner(Generic[R]):
             for filename, origin, kind in connection.execute(select(columns.filename, columns.origin, columns.cal_type))
         }
         withdrawn = self._withdrawn(connection, named.keys())
-        elsewhere, now = self._named_elsewhere(connection), time.time()
+        statement = select_unseen(self._database.orm_class).with_only_columns(columns.filename)
+        unseen = set(connection.execute(statement).scalars())
+        elsewhere, now = named_elsewhere(connection, self._holdings), time.time()
         for path in self._cache.calibrations.iterdir():
             origin, kind = named.get(path.name, ("REMOTE" if path.name in withdrawn else "", None))
             if origin and path.is_file() and not path.is_symlink():
                 state = path.stat()
-                unused_s = now - max(state.st_atime, state.st_mtime)
-                is_open, is_elsewhere = path.name in opened, path.name in elsewhere
-                yield CachedFile(path.name, state.st_size, unused_s, origin, kind, is_elsewhere, is_open)
+                yield CachedFile(
+                    path.name,
+                    state.st_size,
+                    now - max(state.st_atime, state.st_mtime),
+                    origin,
+                    kind,
+                    is_named_elsewhere=path.name in elsewhere,
+                    is_open=path.name in opened,
+                    copy_seen=path.name not in unseen,
+                )
 
     def _withdrawn(self, connection: Connection, named: Iterable[str]) -> set[str]:
-        """Names of files that were verified for a REMOTE record which is gone, and are unchanged since."""
+        """Names of files whose record is gone, whose copy in the archive was seen, and that are unchanged since."""
         columns = signatures_table(self._database.orm_class).c
         known = connection.execute(
             select(columns.filename, columns.size, columns.mtime_ns, columns.inode).where(columns.origin == "REMOTE")
@@ -138,19 +158,15 @@ class Pruner(Generic[R]):
                 found.add(filename)
         return found
 
-    def _named_elsewhere(self, connection: Connection) -> set[str]:
-        """File names in all other tables of calibrations in the cache's databases."""
-        names = set(_tables_beside(connection, self._table.name))
-        for path in sorted(self._cache.database.iterdir()):
-            is_database = path.is_file() and not path.name.endswith(("-journal", "-wal", "-shm"))
-            if is_database and not path.samefile(self._database.path):
-                names.update(_names_in(path))
-        return names
-
-    def _remove(self, connection: Connection, filename: str) -> None:
+    def _remove(self, connection: Connection, filename: str) -> bool:
+        """Remove a file, unless it was handed out while others were looked at."""
         path = self._cache.path(filename)
         try:
-            path.unlink(missing_ok=True)
+            if time.time() - path.stat().st_atime < IN_USE_S:
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            pass
         except OSError as error:
             raise CacheError(
                 f"{path} cannot be removed: {error.strerror}.",
@@ -159,44 +175,17 @@ class Pruner(Generic[R]):
             ) from error
         signatures = signatures_table(self._database.orm_class)
         connection.execute(delete(signatures).where(signatures.c.filename == filename))
+        return True
 
     def _sweep(self, report: PruneReport) -> None:
-        """Remove what dead processes left in ``partial/``."""
-        partial = self._cache.partial
-        for path in sorted({*abandoned(partial, LEFTOVER_AFTER_S), *self._cache.left_behind(LEFTOVER_AFTER_S)}):
+        """Remove what dead processes left."""
+        for path in leftovers(self._cache):
             size = _size(path)
             if not report.dry_run:
                 with cache_errors(path, "removed"):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                    remove(path)
             report.leftovers.append(path.name)
             report.leftover_size += size
-
-
-def _tables_beside(connection: Connection, own: str) -> Iterator[str]:
-    """Give the file names in the other tables of calibrations of the database itself."""
-    for (name,) in connection.exec_driver_sql(_TABLES).all():
-        if name != own:
-            yield from connection.execute(select(column("filename")).select_from(table(name))).scalars()
-
-
-def _names_in(database: Path) -> Iterator[str]:
-    """Give the file names in the tables of calibrations of another file; none where that is no SQLite database.
-
-    SQLite alone opens it: to close a file by hand drops all locks that this process holds on it
-    (sqlite.org/howtocorrupt.html, 2.2), also those of a store of that database.
-    """
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=60.0)) as connection:
-            for (name,) in connection.execute(_TABLES).fetchall():
-                yield from (filename for (filename,) in connection.execute(f"SELECT filename FROM {quote_name(name)}"))  # noqa: S608
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            return
-        raise CacheError(
-            f"The database {database} cannot be read, so its files in this cache are not known: {error}.",
-            "Move it away if nobody uses it; nothing was removed.",
-            path=database,
-        ) from error
 
 
 def _size(path: Path) -> int:

@@ -54,6 +54,8 @@ class CachedFile:
         Whether another table of the cache's databases names it.
     is_open : bool
         Whether a process has it open.
+    copy_seen : bool
+        Whether the archive's copy was seen.
     """
 
     filename: str
@@ -63,6 +65,7 @@ class CachedFile:
     cal_type: str | None = None
     is_named_elsewhere: bool = False
     is_open: bool = False
+    copy_seen: bool = True
 
 
 @dataclass
@@ -71,15 +74,23 @@ class Choice:
 
     Attributes
     ----------
-    going, in_use : list of CachedFile
-        Those that go, and those that would go if they were not in use; not used for longest first.
+    going, in_use, unseen : list of CachedFile
+        Those that go, and those that would go if they were not in use, or their copy in the archive had been seen; not
+        used for longest first.
     size_left : int
         Bytes of the files that stay.
     """
 
     going: list[CachedFile] = field(default_factory=list)
     in_use: list[CachedFile] = field(default_factory=list)
+    unseen: list[CachedFile] = field(default_factory=list)
     size_left: int = 0
+
+    def keep(self, file: CachedFile) -> None:
+        """Let a file stay that was to go: it has come into use."""
+        self.going.remove(file)
+        self.in_use.append(file)
+        self.size_left += file.size
 
 
 def reason_to_stay(file: CachedFile, limits: Limits) -> str:
@@ -111,7 +122,9 @@ def choose(files: Iterable[CachedFile], limits: Limits) -> Choice:
     for file in in_turn:
         if reason_to_stay(file, limits) or not reason_to_go(file, limits, choice.size_left):
             continue
-        if file.is_open or file.unused_s < IN_USE_S:
+        if not file.copy_seen:
+            choice.unseen.append(file)
+        elif file.is_open or file.unused_s < IN_USE_S:
             choice.in_use.append(file)
         else:
             choice.going.append(file)

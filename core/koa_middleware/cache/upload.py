@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ..database.local import LocalDatabase
 from ..disk.checksums import Checksum, digest_of
-from ..disk.writing import cache_errors, copy_stream, whole_file
+from ..disk.reading import check_plain, path_of_url
+from ..disk.writing import cache_errors, copy_stream, left_beside, whole_file
 from ..exceptions import ConfigurationError, IntegrityError
 from ..instrument.orm import ORMCalibration
+from .copies import Copies
 from .folder import Cache
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -27,6 +27,7 @@ class Uploader(Generic[R]):
     ----------
     cache : Cache
     local : LocalDatabase
+    copies : Copies
     destination : path or file URL, optional
         The folder that `upload` copies to.
 
@@ -37,11 +38,17 @@ class Uploader(Generic[R]):
     """
 
     def __init__(
-        self, cache: Cache, local: LocalDatabase[R], destination: str | os.PathLike[str] | None = None
+        self,
+        cache: Cache,
+        local: LocalDatabase[R],
+        copies: Copies[R],
+        destination: str | os.PathLike[str] | None = None,
     ) -> None:
         self._cache = cache
         self._local = local
-        self._folder = None if destination is None else _folder(destination)
+        self._copies = copies
+        self._uploaded: list[str] = []
+        self._folder = None if destination is None else self._checked(_folder(destination))
 
     def upload(self, files: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Copy files, each given by its name here and its record there, which names the copy.
@@ -54,12 +61,46 @@ class Uploader(Generic[R]):
         if self._folder is not None:
             for filename, row in files:
                 _copy(self._cache.path(filename), self._folder / self._cache.path(row["filename"]).name, row)
+                self._uploaded.append(row["filename"])
+
+    def complete(self, names: Collection[str] | None, held: Callable[[Sequence[str]], Collection[str]]) -> None:
+        """Copy the files of records that were published before, where no copy of them was seen yet.
+
+        Parameters
+        ----------
+        names : collection of str or None
+            Of files, or all.
+        held : callable
+            Gives those ids that the archive has.
+        """
+        if self._folder is not None:
+            records = self.missing(names, held)
+            self.upload([(record.filename, record.to_dict()) for record in records])
+            self._copies.note(records)
+
+    def missing(self, names: Collection[str] | None, held: Callable[[Sequence[str]], Collection[str]]) -> list[R]:
+        """Give the published records whose copy was not seen; see `complete`."""
+        records = self._copies.look(self._copies.unseen(names))
+        there = held([record.id for record in records]) if records else ()
+        return [record for record in records if record.id in there]
+
+    def note(self) -> None:
+        """Note that the copies of the records which were published just now were seen."""
+        for name in self._uploaded:
+            self._copies.note(self._local.query(filename=name))
 
     def place(self, old: str, new: str) -> None:
-        """Let a file stand under its new name too."""
-        path = self._cache.path(old)
-        if path.is_file() and not self._cache.path(new).exists():
-            self._cache.place(self._cache.stage(path), new)
+        """Let a file stand under its new name too; other content that is there is moved aside."""
+        path, final = self._cache.path(old), self._cache.path(new)
+        if not path.is_file():
+            return
+        staged = self._cache.stage(path)
+        if staged.is_content_of(final):
+            staged.path.unlink()
+            return
+        if os.path.lexists(final):
+            self._cache.quarantine(final)
+        self._cache.place(staged, new)
 
     def forget(self, names: Iterable[str]) -> None:
         """Remove files of names that no record has any more."""
@@ -67,9 +108,22 @@ class Uploader(Generic[R]):
             if not self._local.count(filename=name):
                 self._cache.path(name).unlink(missing_ok=True)
 
+    def _checked(self, folder: Path) -> Path:
+        if folder.samefile(self._cache.calibrations):
+            raise ConfigurationError(
+                f"{folder} is this cache's own folder of calibrations, so nothing can be uploaded to it.",
+                "Name the archive's folder.",
+                setting="upload_to",
+                variable=None,
+            )
+        with cache_errors(folder, "read"):
+            for path in left_beside(folder, of_dead=False):
+                path.unlink(missing_ok=True)
+        return folder
+
 
 def _copy(source: Path, final: Path, row: dict[str, Any]) -> None:
-    """Copy a file, which gets its name when it is whole and verified."""
+    """Copy a file, which gets its name when it is whole and verified, and read it back."""
     if not source.is_file():
         raise IntegrityError(
             f"{source} is missing, so it cannot be uploaded.",
@@ -77,10 +131,11 @@ def _copy(source: Path, final: Path, row: dict[str, Any]) -> None:
             path=source,
         )
     expected = Checksum.parse(row["checksum"] or digest_of(source))
-    if not final.exists():
+    if not os.path.lexists(final):
         with contextlib.suppress(FileExistsError):  # another publisher was faster
             _write(source, final, expected)
-            return
+    with cache_errors(final, "read"):
+        check_plain(final)
     if digest_of(final, expected.kind) != str(expected):
         raise IntegrityError(
             f"{final} exists and has other content than {source}.",
@@ -102,10 +157,8 @@ def _write(source: Path, final: Path, expected: Checksum) -> None:
 
 def _folder(destination: str | os.PathLike[str]) -> Path:
     text = os.fspath(destination)
-    if text.startswith("file://"):
-        text = url2pathname(urlsplit(text).path)
-    folder = Path(text).expanduser()
-    if "://" in text or not folder.is_dir():
+    folder = path_of_url(text) if text.startswith("file://") else Path(text).expanduser()
+    if ("://" in text and not text.startswith("file://")) or not folder.is_dir():
         raise ConfigurationError(
             f"{destination} is not a folder, so nothing can be uploaded to it.",
             "Name a folder that exists, or a file:// URL of one.",

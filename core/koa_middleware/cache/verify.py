@@ -25,14 +25,19 @@ class VerificationReport:
         Bad ones that were replaced.
     unchecked : list of str
         Records without a checksum: their files have the recorded size, more is not known.
+    without_record : list of str
+        Names of files that no record of any instrument names; no fault.
+    leftovers : list of str
+        Paths of what killed processes left, in the cache or where the archive is a folder there; no fault.
     """
 
     checked: int = 0
     bad: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
-
     unchecked: list[str] = field(default_factory=list)
+    without_record: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
 
     def note(self, record: ORMCalibration, fault: str | None) -> None:
         """Take in what is wrong with one record's file: empty where nothing is, None where there is no file."""

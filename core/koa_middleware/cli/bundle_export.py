@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 
 from ..exceptions import ConfigurationError
@@ -15,10 +16,11 @@ ABOUT = "write calibrations and their files into a tar"
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("file", metavar="FILE.tar")
+    command.add_argument("file", metavar="FILE.tar", help="a new file, or - for standard output")
     command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
     command.add_argument("--type", metavar="T", help="all of this cal type")
     add_times(command)
+    command.add_argument("--overwrite", action="store_true", help="replace a file of this name")
     add_instrument(command)
     add_json(command)
 
@@ -33,6 +35,16 @@ def run(options: Namespace) -> int:
             setting="names",
             variable=None,
         )
+    to_stdout = options.file == "-"
+    if to_stdout and (options.json or sys.stdout.isatty()):
+        raise ConfigurationError(
+            "A bundle to standard output leaves no room for JSON there."
+            if options.json
+            else "Standard output is a terminal, which cannot take a bundle.",
+            "Name a file, or pipe it: koa-cal bundle export - ... | ssh HOST koa-cal bundle import -.",
+            setting="file",
+            variable=None,
+        )
     with open_for(options) as store:
         records = [store.local_db.find(name) for name in options.names]
         if bounds != (None, None, None):
@@ -40,9 +52,13 @@ def run(options: Namespace) -> int:
         if not records:
             say("no calibration matches, so no bundle was written")
             return 1
-        report = store.export_bundle(options.file, records)
+        target = sys.stdout.buffer if to_stdout else options.file
+        report = store.export_bundle(target, records, overwrite=options.overwrite)
+    said = f"{counted(len(report.exported), 'calibration')} ({size(report.size)}) written to {report.path}"
     if options.json:
         print_json(report.to_dict())
+    elif to_stdout:
+        say(said)
     else:
-        print_text(f"{counted(len(report.exported), 'calibration')} ({size(report.size)}) written to {report.path}")
+        print_text(said)
     return 0

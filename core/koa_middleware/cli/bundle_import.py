@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
+from typing import BinaryIO
 
+from ..exceptions import ConfigurationError
 from .arguments import add_instrument, add_json
 from .context import open_for
 from .messages import say, say_of
@@ -14,7 +17,7 @@ ABOUT = "read calibrations and their files from a tar"
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("file", metavar="FILE.tar")
+    command.add_argument("file", metavar="FILE.tar", help="- for standard input")
     add_instrument(command)
     add_json(command)
 
@@ -22,7 +25,7 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Import a bundle; says what was not imported."""
     with open_for(options) as store:
-        report = store.import_bundle(options.file)
+        report = store.import_bundle(_standard_input() if options.file == "-" else options.file)
     for name, reason in report.failed.items():
         say_of(name, reason)
     for reason in report.conflicts.values():
@@ -34,3 +37,14 @@ def run(options: Namespace) -> int:
         words = ("added", "completed", "updated", "unchanged")
         print_text(", ".join(f"{len(names)} {word}" for names, word in zip(counts, words, strict=True)))
     return 0 if report.ok else 1
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ConfigurationError(
+            "Standard input is closed or a terminal, so no bundle comes from it.",
+            "Name a file, or pipe one: koa-cal bundle import - < FILE.tar.",
+            setting="file",
+            variable=None,
+        )
+    return sys.stdin.buffer

@@ -43,7 +43,11 @@ def run(options: Namespace) -> int:
     if report.in_use:
         files = "1 file in use" if len(report.in_use) == 1 else f"{len(report.in_use)} files in use, such as"
         say(f"kept {files} {report.in_use[0]}")
+    if report.unseen:
+        files = "1 file" if len(report.unseen) == 1 else f"{len(report.unseen)} files, such as"
+        say(f"kept {files} {report.unseen[0]}: the archive was not seen to have it (koa-cal publish --upload FOLDER)")
     missed = options.max_size is not None and report.size_left > options.max_size
     if missed:
-        say(f"{size(report.size_left)} cannot be removed: those files are LOCAL, in use, or another instrument's too")
+        why = "those files are LOCAL, in use, another instrument's too, or not seen in the archive"
+        say(f"{size(report.size_left)} cannot be removed: {why}")
     return 1 if missed else 0

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from .arguments import add_instrument, add_json
 from .context import open_for
+from .messages import say
 from .output import print_json, print_text
 
 ABOUT = "send LOCAL calibrations to the archive"
@@ -15,7 +16,9 @@ def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME", help="default: all LOCAL ones")
     command.add_argument(
-        "--upload", metavar="FOLDER", help="first copy their files to this folder, a path or a file:// URL"
+        "--upload",
+        metavar="FOLDER",
+        help="first copy the files that the archive was not seen to have to this folder, a path or a file:// URL",
     )
     add_instrument(command)
     add_json(command)
@@ -28,9 +31,12 @@ def run(options: Namespace) -> int:
         result = store.publish(records, upload_to=options.upload)
     if options.json:
         counts = {"published": result.published, "unchanged": result.unchanged}
-        print_json({**counts, "renamed": dict(result.renamed)})
+        print_json({**counts, "renamed": dict(result.renamed), "not_uploaded": result.not_uploaded})
     else:
         print_text(f"{result.published} published, {result.unchanged} unchanged")
         for old, new in result.renamed.items():
             print_text(f"{old} is now {new}")
+    if names := result.not_uploaded:
+        files = "1 file is" if len(names) == 1 else f"{len(names)} files are"
+        say(f"{files} not uploaded; koa-cal publish --upload FOLDER copies what is missing: {', '.join(names)}")
     return 0

@@ -30,4 +30,8 @@ def run(options: Namespace) -> int:
         if rows:
             print_table(("file", "fault", ""), rows)
         print_text(f"{counted(found.checked, 'file')} checked in {store.cache_dir}, {counted(len(rows), 'fault')}")
+        for path in found.leftovers:
+            print_text(f"left by a killed process, goes by itself after a day: {path}")
+        for name in found.without_record:
+            print_text(f"no record names this file: {name}")
     return 0 if found.ok else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
+from ..disk.reading import leave_to_sqlite
+from ..disk.writing import hidden_name
 from ..exceptions import (
     CacheError,
     CalibrationNotFoundError,
@@ -48,8 +51,8 @@ class LocalDatabase(CalibrationDatabase[R]):
         super().__init__(orm_class, sqlite_engine(path), str(path))
         self._readers = ReadConnections(self.engine)
         self.path = path
-        with suppress(OSError):  # which SQLite tells when it opens the file
-            path.touch(exist_ok=False)  # SQLite itself would let no group write, whatever the umask says
+        leave_to_sqlite(path)
+        _make(path)
         try:
             self._prepare()
         except BaseException:
@@ -164,6 +167,23 @@ class LocalDatabase(CalibrationDatabase[R]):
         """Close all connections."""
         self._readers.close()
         super().close()
+
+
+def _make(path: Path) -> None:
+    """Make an empty file where there is none: SQLite itself would let no group write, whatever the umask says.
+
+    It is closed before it has its name, so that nobody but SQLite ever closes a database that is in use. Where links
+    do not work SQLite makes the file, and it tells what is wrong with a folder.
+    """
+    if os.path.lexists(path):
+        return
+    made = hidden_name(path.parent)
+    with suppress(OSError):
+        made.touch(exist_ok=False)
+        try:
+            os.link(made, path)
+        finally:
+            made.unlink()
 
 
 @lru_cache(maxsize=512)

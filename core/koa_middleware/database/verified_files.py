@@ -1,4 +1,4 @@
-"""Which cached files are known to have their records' content.
+"""Which cached files are known to have their records' content, and of which the archive's copy was seen.
 
 Hashing half a gigabyte at each use would take a third of a second. The database keeps, for each file that was hashed,
 its size, time of change and inode; while they stay the same, so does the content.
@@ -10,19 +10,35 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Select, String, Table, bindparam, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Select,
+    String,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    select,
+)
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from ..disk.checksums import Signature
 from ..instrument.orm import ORMCalibration
 
+_OF_NO_FILE = Signature(-1, 0, 0)
+
 
 @lru_cache(maxsize=64)
 def signatures_table(orm_class: type[ORMCalibration]) -> Table:
-    """Table of an instrument's verified files: name, signature, the checksum that was found, the record's origin.
+    """Table of an instrument's verified files: name, signature, the checksum that was found, and whose the file is.
 
-    A file of a shared cache stands there under its full path. The row of a withdrawn record stays: by it, pruning
-    knows its file for one that came from the archive.
+    `origin` is REMOTE where the archive's copy was seen, by a download or an upload, and LOCAL until then. A file of a
+    shared cache stands there under its full path. The row of a withdrawn record stays: by it, pruning knows its file
+    for one that the archive had.
     """
     return Table(
         f"{orm_class.instrument_name}_verified_files",
@@ -38,27 +54,83 @@ def signatures_table(orm_class: type[ORMCalibration]) -> Table:
 
 
 class Verified(NamedTuple):
-    """A file that has its record's content, known by a key: its name, or its full path where it is a shared one."""
+    """A file that has its record's content.
+
+    Attributes
+    ----------
+    key : str
+        Its name, or its full path where it is a shared one.
+    record : record
+    signature : Signature
+    seen : bool
+        Whether the archive's copy was seen, now; what was seen before stays so.
+    """
 
     key: str
     record: ORMCalibration
     signature: Signature
+    seen: bool = False
 
 
 def remember_signatures(connection: Connection, orm_class: type[ORMCalibration], verified: Iterable[Verified]) -> None:
     """Note that the files of these signatures have their records' content, in one bulk statement."""
     rows = [
-        {"filename": key, "checksum": record.checksum or "", "origin": record.origin, **signature._asdict()}
-        for key, record, signature in verified
+        {
+            "filename": key,
+            "checksum": record.checksum or "",
+            "origin": "REMOTE" if seen else "LOCAL",
+            **signature._asdict(),
+        }
+        for key, record, signature, seen in verified
     ]
     if rows:
         connection.execute(_remembering(orm_class), rows)
 
 
+def note_seen(connection: Connection, orm_class: type[ORMCalibration], records: Iterable[ORMCalibration]) -> None:
+    """Note that the archive's copies of these records were seen; of the files here it says nothing new."""
+    rows = [
+        {
+            "filename": record.filename,
+            "checksum": record.checksum or "",
+            "origin": "REMOTE",
+            **_OF_NO_FILE._asdict(),
+        }
+        for record in records
+    ]
+    if rows:
+        connection.execute(_noting(orm_class), rows)
+
+
+@lru_cache(maxsize=64)
+def _noting(orm_class: type[ORMCalibration]) -> Insert:
+    known = signatures_table(orm_class).c
+    statement = insert(signatures_table(orm_class))
+    new = statement.excluded
+    same = known.checksum == new.checksum
+    kept = {name: case((same, known[name]), else_=new[name]) for name in Signature._fields}
+    return statement.on_conflict_do_update(["filename"], set_={"checksum": new.checksum, "origin": new.origin, **kept})
+
+
 @lru_cache(maxsize=64)
 def _remembering(orm_class: type[ORMCalibration]) -> Insert:
+    known = signatures_table(orm_class).c
     statement = insert(signatures_table(orm_class))
-    return statement.on_conflict_do_update(["filename"], set_=dict(statement.excluded))
+    new = statement.excluded
+    origin = case((known.checksum == new.checksum, func.max(known.origin, new.origin)), else_=new.origin)
+    return statement.on_conflict_do_update(["filename"], set_={**dict(new), "origin": origin})
+
+
+@lru_cache(maxsize=64)
+def select_unseen(orm_class: type[ORMCalibration]) -> Select[Any]:
+    """Give the statement that selects the REMOTE records whose copy in the archive was not seen."""
+    table, files = orm_class.table(), signatures_table(orm_class)
+    seen = and_(
+        files.c.filename == table.c.filename,
+        files.c.checksum == func.coalesce(table.c.checksum, ""),
+        files.c.origin == "REMOTE",
+    )
+    return select(table).where(table.c.origin == "REMOTE", ~exists().where(seen)).order_by(table.c.filename)
 
 
 @lru_cache(maxsize=64)

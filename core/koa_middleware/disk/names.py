@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from ..exceptions import UnsafeFilenameError
 
 #: Longest name in bytes on the file systems in use (ext4, XFS, APFS, NTFS: 255); the rest is for temporary suffixes.
 LONGEST_NAME = 240
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: Unicode's general categories of characters that are not seen, or change how others are seen, such as U+202E.
+_INVISIBLE = {"Cf", "Zl", "Zp"}
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
 
@@ -32,6 +34,11 @@ def check_filename(name: str) -> str:
     return name
 
 
+def folded(name: str) -> str:
+    """Give what all names have in common that some file system takes for one: of any letter case, composed or not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def _fault(name: str) -> str:
     if not name or not name.strip():
         return "it is empty"
@@ -41,8 +48,11 @@ def _fault(name: str) -> str:
         return "it begins with a dot"
     if name[-1] in ". ":
         return "it ends with a dot or a blank"
-    if _CONTROL.search(name):
+    categories = {unicodedata.category(character): character for character in name}
+    if "Cc" in categories:
         return "it contains a control character"
+    if unseen := _INVISIBLE & categories.keys():
+        return f"it contains an invisible character, U+{ord(categories[min(unseen)]):04X}"
     if _RESERVED.fullmatch(name):
         return "some systems reserve it"
     try:

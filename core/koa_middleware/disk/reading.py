@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
 from ..exceptions import SourceFileError
+
+_KINDS = {
+    stat.S_IFDIR: "it is a folder",
+    stat.S_IFIFO: "it is a named pipe, not a file",
+    stat.S_IFSOCK: "it is a socket, not a file",
+    stat.S_IFCHR: "it is a device, not a file",
+    stat.S_IFBLK: "it is a device, not a file",
+}
+_DATABASES: set[str] = set()
+
+
+def leave_to_sqlite(path: Path) -> None:
+    """Let nobody but SQLite open this database.
+
+    POSIX cancels all locks that a process holds on a file when the process closes any descriptor of it
+    (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    _DATABASES.add(os.path.realpath(path))
+
+
+def check_plain(path: Path) -> None:
+    """Check that a path is a file that may be opened, without opening it: opening a pipe waits for its writer.
+
+    Raises
+    ------
+    OSError
+        Its ``strerror`` says what the path is.
+    """
+    kind = stat.S_IFMT(path.stat().st_mode)
+    if kind != stat.S_IFREG:
+        raise OSError(errno.EINVAL, _KINDS.get(kind, "it is not a file"), str(path))
+    if os.path.realpath(path) in _DATABASES:
+        raise OSError(errno.EINVAL, "it is the database of a calibration cache", str(path))
+
+
+def path_of_url(url: str) -> Path:
+    """Give the path of a file URL, in which ``#`` and ``?`` are letters as others are."""
+    rest = url.partition("://")[2]
+    return Path(unquote(rest[rest.find("/") :]))
 
 
 def user_path(given: str | os.PathLike[str]) -> Path:
@@ -34,8 +76,10 @@ def check_readable(path: Path) -> None:
     ------
     SourceFileError
     """
-    with _source_errors(path), path.open("rb") as stream:
-        empty = not stream.read(1)
+    with _source_errors(path):
+        check_plain(path)
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
     if empty:
         raise SourceFileError(f"{path} is empty.", "Write the file again.", path=path)
 
@@ -48,6 +92,7 @@ def open_source(path: Path) -> BinaryIO:
     SourceFileError
     """
     with _source_errors(path):
+        check_plain(path)
         return path.open("rb")
 
 
@@ -57,6 +102,6 @@ def _source_errors(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SourceFileError(
-            f"{path} cannot be read: {reason}.", "Check the path and its permissions.", path=path
-        ) from error
+        forbidden = isinstance(error, PermissionError)
+        hint = "Check the permissions of the file and its folder." if forbidden else "Name a file that is there."
+        raise SourceFileError(f"{path} cannot be read: {reason}.", hint, path=path) from error

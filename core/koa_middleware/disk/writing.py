@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import time
 import uuid
 from collections.abc import Iterator
 from io import RawIOBase
@@ -13,6 +15,7 @@ from typing import IO
 
 from ..exceptions import CacheError, KoaMiddlewareError
 from .checksums import Digest
+from .owners import is_dead, this_owner
 
 WRITTEN_AT_ONCE = 1 << 16
 """Bytes. For larger writes some kernels look for larger pieces of memory, which on virtual machines may first have to
@@ -20,6 +23,11 @@ come back from the host: 512 MB in writes of 64 kB take 0.2 s there, in writes o
 
 flush_data = getattr(os, "fdatasync", os.fsync)
 """Brings a file's content to the disk, by its descriptor; macOS has no fdatasync."""
+
+LEFTOVER_AFTER_S = 86400.0
+"""Seconds without a change after which a temporary file counts as left behind, whoever owns it."""
+
+_HIDDEN = re.compile(r"\.koa-[0-9a-f]{32}\.([0-9a-f]{8}-[0-9]+)\.part")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -90,7 +98,7 @@ def whole_file(final: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
     CacheError
         When it cannot be written.
     """
-    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.part")
+    temporary = hidden_name(final.parent)
     with new_file(temporary, final) as sink:
         yield sink
     try:
@@ -121,7 +129,7 @@ def move_into_place(temporary: Path, final: Path, *, replace: bool = False) -> N
     """Give a file its final name in one step; `sync_folder` then makes the name last.
 
     Without `replace` it never takes the place of a file: a hard link fails where one is, on file systems that have
-    links.
+    links. From another disk the file is copied beside its place first.
 
     Raises
     ------
@@ -131,19 +139,67 @@ def move_into_place(temporary: Path, final: Path, *, replace: bool = False) -> N
         When the file cannot be moved.
     """
     with cache_errors(final):
-        if replace:
-            temporary.replace(final)
-            return
         try:
-            os.link(temporary, final)
-        except FileExistsError:
+            _move(temporary, final, replace)
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        beside = hidden_name(final.parent)
+        with temporary.open("rb") as source, new_file(beside, final) as sink:
+            copy_stream(source, sink)
+        try:
+            _move(beside, final, replace)
+        except BaseException:
+            beside.unlink()
             raise
-        except OSError:
-            if os.path.lexists(final):
-                raise FileExistsError(errno.EEXIST, "there is a file of this name", str(final)) from None
-            temporary.rename(final)
-        else:
-            temporary.unlink()
+        temporary.unlink()
+
+
+def _move(temporary: Path, final: Path, replace: bool) -> None:
+    if replace:
+        temporary.replace(final)
+        return
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, "there is a file of this name", str(final)) from None
+        temporary.rename(final)
+    else:
+        temporary.unlink()
+
+
+def hidden_name(folder: Path) -> Path:
+    """Give a name that no pattern of a pipeline matches, and by which a file that is left behind is known."""
+    return folder / f".koa-{uuid.uuid4().hex}.{this_owner()}.part"
+
+
+def left_beside(folder: Path, *, of_dead: bool) -> Iterator[Path]:
+    """Give the hidden files that writers of `whole_file`, or movers from another disk, left in a folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    of_dead : bool
+        Also those of processes of this machine that have just died; else only those of a day ago.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            found = _HIDDEN.fullmatch(entry.name)
+            if found and is_left(Path(entry.path), found[1], of_dead=of_dead):
+                yield Path(entry.path)
+
+
+def is_left(path: Path, owner: str | None, *, of_dead: bool) -> bool:
+    """Whether a temporary file of an owner, None where it is unknown, was left behind; see `left_beside`."""
+    try:
+        changed = max(each.lstat().st_mtime for each in [path, *path.rglob("*")])
+    except FileNotFoundError:  # gone in the meantime
+        return False
+    return time.time() - changed > LEFTOVER_AFTER_S or (of_dead and owner is not None and is_dead(owner))
 
 
 def sync_folder(folder: Path) -> None:

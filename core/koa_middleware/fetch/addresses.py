@@ -58,6 +58,8 @@ class Address:
         user, _, password = login.partition(":")
         self.login = (unquote(user), unquote(password)) if login else None
         self.scheme = scheme.lower()
+        if self.scheme == "file":  # has neither a query nor a fragment: these are letters of names
+            path, query = url.partition(":")[2].removeprefix("//").removeprefix(netloc), ""
         if not fields:
             path = path.replace("{", "{{").replace("}", "}}").rstrip("/") + "/{filename}"
         self.template = urlunsplit((self.scheme, host, path, query, ""))

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -21,6 +22,7 @@ from requests.utils import get_netrc_auth, requote_uri
 from urllib3.connectionpool import HTTPConnectionPool
 
 from .credentials import Access
+from .pace import Pace, TooSlowError, Watch
 from .responses import CHECK_URL, HEAD, Setback
 
 netrc_login = get_netrc_auth
@@ -79,6 +81,8 @@ class Connections:
         self._access = access
         self._timeout = urllib3.Timeout(connect=timeout_s[0], read=timeout_s[1])
         self._locks: dict[int, threading.Lock] = {}  # by process: one that came over a fork may be held for ever
+        self._read_s = timeout_s[1]
+        self._watch = Watch(self._read_s)
         self._adapter: _Adapter | None = None
         self._doors: dict[str, _Door] = {}
         self._owner = 0
@@ -120,7 +124,7 @@ class Connections:
             target = response.get_redirect_location()
             if not target:
                 return Answer(response, url, sent)
-            response.read(HEAD, decode_content=False)  # a connection whose answer was read to its end is kept
+            beginning(response, self._read_s)  # a connection whose answer was read to its end is kept
             response.close()
             url = _redirected(url, target)
         raise requests.TooManyRedirects(f"it redirects more than {_MOST_REDIRECTS} times")
@@ -129,10 +133,11 @@ class Connections:
         with self._lock():
             if self._adapter is None or self._owner != os.getpid():
                 self._adapter, self._owner = _Adapter(pool_maxsize=32), os.getpid()
+                self._watch = Watch(self._read_s)  # one that came over a fork has no thread, and may be locked
                 self._doors.clear()
                 _LOG.addFilter(self._access.hide_in_log)
             if server not in self._doors:
-                self._doors[server] = self._adapter.door(server)
+                self._doors[server] = self._adapter.door(server, self._watch)
             return self._doors[server]
 
 
@@ -155,8 +160,8 @@ def _redirected(url: str, target: str) -> str:
 class _Adapter(HTTPAdapter):
     """What requests knows of the way to a server."""
 
-    def door(self, server: str) -> _Door:
-        """Find the way to a server, ``scheme://host:port``, as the environment has it."""
+    def door(self, server: str, watch: Watch) -> _Door:
+        """Find the way to a server, ``scheme://host:port``, as the environment has it; the headers are watched."""
         with requests.Session() as session:
             session.get_adapter(server)  # or an error that names the scheme
             way: dict[str, Any] = dict(session.merge_environment_settings(server, {}, True, None, None))
@@ -166,8 +171,30 @@ class _Adapter(HTTPAdapter):
             HTTPConnectionPool,
             self.get_connection_with_tls_context(request, way["verify"], way["proxies"], way["cert"]),
         )
+        pool.ConnectionCls = _watched(pool.ConnectionCls, watch)
         self.cert_verify(pool, request.url, way["verify"], way["cert"])  # type: ignore[no-untyped-call]
         return _Door(pool, self.request_url(request, way["proxies"]) == request.url)
+
+
+def _watched(kind: Any, watch: Watch) -> Any:
+    """Give a kind of connection, each of whose answers must have its headers in time."""
+
+    class Watched(kind):  # type: ignore[misc]
+        def getresponse(self) -> Any:
+            with watch.over(self.sock):
+                return super().getresponse()
+
+    return Watched
+
+
+def beginning(response: urllib3.BaseHTTPResponse, over_s: float, *, decode: bool = False) -> bytes:
+    """Read the first bytes of an answer, `HEAD` at most, or those that a slow server has sent after so many seconds."""
+    head = b""
+    read = Pace(over_s).timed(lambda size: response.read1(size, decode_content=decode))
+    with suppress(TooSlowError):
+        while len(head) < HEAD and (piece := read(HEAD - len(head))):
+            head += piece
+    return head
 
 
 def what_broke(error: Exception, received: int) -> Setback:

@@ -10,6 +10,7 @@ from typing import Protocol
 from ..disk.writing import sync_folder
 from ..exceptions import CacheError, ChecksumMismatchError, DownloadError, KoaMiddlewareError
 from .attempt import Attempt, Run, StoppedError
+from .pace import SLOW_TIMES
 from .partial import CHUNK, Partial, TakenOver
 from .responses import Setback
 from .retries import RETRIES, TAKEN_OVER_TIMES, pause_s
@@ -115,7 +116,7 @@ def _fill(source: Source, attempt: Attempt) -> None:
     transfer, partial, run = attempt.transfer, attempt.partial, attempt.run
     partial.take_over(usable=transfer.checksum is not None)
     run.report(partial.size)
-    failures = furthest = mismatches = 0
+    failures = furthest = mismatches = slow = 0
     while True:
         setback = None
         if not attempt.is_complete:
@@ -133,7 +134,8 @@ def _fill(source: Source, attempt: Attempt) -> None:
             continue
         failures = 1 if partial.size > furthest else failures + 1
         furthest = max(furthest, partial.size)
-        if setback.permanent or failures > RETRIES:
+        slow += setback.slow
+        if setback.permanent or failures > RETRIES or slow > SLOW_TIMES:
             run.unreachable = setback if setback.unreachable else None
             raise source.error(transfer, setback)
         if not attempt.can_resume:

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
+import errno
 import os
-import platform
 import secrets
 import time
 from collections.abc import Iterator
@@ -24,7 +23,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ..disk.checksums import Digest
-from ..disk.writing import cache_errors, flush_data, write_all
+from ..disk.owners import is_dead, this_owner
+from ..disk.writing import cache_errors, flush_data, move_into_place, write_all
 
 CHUNK = 1 << 20
 """Bytes that are read and hashed at once, at most."""
@@ -37,7 +37,6 @@ _MINE = ""
 _FLUSH = 32 * CHUNK
 _RELEASED = "released"
 _LONGEST_VALIDATOR = 150
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 class TakenOver(Exception):  # noqa: N818 - no error: its owner starts again
@@ -78,8 +77,9 @@ class Partial:
         self._forget()
 
     def _name(self, owner: str, validator: str = "") -> Path:
-        owner = owner or f"{_HOST}-{os.getpid()}"
-        return self._folder / ".".join([self._key, owner, secrets.token_hex(4), _encode(validator), _SUFFIX])
+        return self._folder / ".".join(
+            [self._key, owner or this_owner(), secrets.token_hex(4), _encode(validator), _SUFFIX]
+        )
 
     def _forget(self) -> None:
         self._digest = Digest(self._algorithm)
@@ -171,7 +171,12 @@ class Partial:
                 self._flushing.result()
             os.fsync(self._file.fileno())
             self._file.close()
-            self._move(destination)
+            try:
+                self._move(destination)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                move_into_place(self.path, destination, replace=True)
         self._placed = True
 
     def _rename(self, owner: str) -> None:
@@ -248,20 +253,7 @@ def _decode(text: str) -> str:
 
 def _is_abandoned(owner: str, changed: float) -> bool:
     """Whether no living process writes into a file, as far as can be known from here."""
-    host, _, process = owner.partition("-")
-    if owner == _RELEASED or (host == _HOST and not _is_running(int(process))):
-        return True
-    return time.time() - changed > ABANDONED_AFTER_S
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return owner == _RELEASED or is_dead(owner) or time.time() - changed > ABANDONED_AFTER_S
 
 
 def _remove(path: Path) -> None:

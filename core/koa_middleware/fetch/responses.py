@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from ..disk.compression import is_compressed_name
 from ..disk.fits import BEGINNING, is_fits_name
 
 CHECK_URL = "Check KOA_CALIBRATION_URL."
@@ -32,6 +33,8 @@ class Setback:
         Whether another attempt is of no use.
     unreachable : bool
         Whether there was no connection at all.
+    slow : bool
+        Whether the server was cut off because it sends too slowly.
     """
 
     reason: str
@@ -40,6 +43,7 @@ class Setback:
     wait_s: float = 0.0
     permanent: bool = False
     unreachable: bool = False
+    slow: bool = False
 
 
 def validator(headers: Mapping[str, str]) -> str | None:
@@ -61,7 +65,7 @@ def continues(headers: Mapping[str, str], size: int, total: int | None, wanted: 
 def plausible(name: str, head: bytes, headers: Mapping[str, str]) -> bool:
     """Whether a file of this name can begin so; servers send error pages with status 200."""
     name, start = name.lower(), head[:HEAD].lstrip().lower()
-    if is_fits_name(name) and not name.endswith(".gz"):
+    if is_fits_name(name) and not is_compressed_name(name):
         return head.startswith(BEGINNING)
     if start.startswith((b"<!doctype html", b"<html")):
         return name.endswith((".html", ".htm"))

@@ -10,14 +10,16 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..disk.room import in_words
 from ..exceptions import DownloadError, KoaMiddlewareError
 from .addresses import Address, hide_secrets
 from .attempt import Attempt, Run
-from .connections import FAILURES, Answer, Connections, netrc_login, what_broke
+from .connections import FAILURES, Answer, Connections, beginning, netrc_login, what_broke
 from .credentials import Access
 from .fetching import fetch, fetch_many
+from .pace import SLOW_AFTER_S, SLOWEST, Pace, TooSlowError
 from .progress import Progress
-from .responses import CHECK_URL, HEAD, Setback, continues, retry_after, validator, words
+from .responses import CHECK_URL, Setback, continues, retry_after, validator, words
 from .retries import BACKOFF_S, LONGEST_WAIT_S, TIMEOUT_S
 from .sources import receive_file, receive_object
 from .transfer import Fetched, Transfer
@@ -40,6 +42,8 @@ class FileServer:
         Seconds to connect, and between two pieces of an answer.
     backoff_s : float
         Seconds before the first repetition of a failed request; doubled at each one, with jitter.
+    slow_after_s : float
+        Seconds of waiting over which a server must have sent `koa_middleware.fetch.pace.SLOWEST`.
 
     Raises
     ------
@@ -55,11 +59,13 @@ class FileServer:
         cookie_file: Path | None = None,
         timeout_s: tuple[float, float] = TIMEOUT_S,
         backoff_s: float = BACKOFF_S,
+        slow_after_s: float = SLOW_AFTER_S,
     ) -> None:
         self._address = Address(calibration_url)
         self._access = Access(self._address, access_token, cookie_file, netrc_login)
         self._connections = Connections(self._access, timeout_s)
         self._backoff_s = backoff_s
+        self._slow_after_s = slow_after_s
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({hide_secrets(self._address.template)!r})"
@@ -157,6 +163,9 @@ class FileServer:
             answer = self._connections.get(attempt.transfer.url, headers)
             with closing(answer.response):
                 return self._take(answer, attempt)
+        except TooSlowError:
+            reason = f"the server sends less than {in_words(SLOWEST)} in a second"
+            return Setback(reason, slow=True)
         except FAILURES as error:
             return what_broke(error, partial.size)
 
@@ -169,7 +178,7 @@ class FileServer:
             partial.validator = validator(headers)
             announced = response.length_remaining or 0
             if wanted is not None and announced > wanted and not headers.get("Content-Encoding"):
-                if setback := attempt.not_the_file(response.read(HEAD, decode_content=False), headers):
+                if setback := attempt.not_the_file(beginning(response, self._slow_after_s), headers):
                     return setback
                 raise transfer.mismatch(announced)
         elif status == 206 and continues(headers, partial.size, wanted, partial.validator):
@@ -183,7 +192,7 @@ class FileServer:
         def read(size: int) -> bytes:
             return response.read1(size, decode_content=False)
 
-        setback = attempt.copy(read, headers)
+        setback = attempt.copy(Pace(self._slow_after_s).timed(read), headers)
         has_end = "Content-Length" in headers or response.chunked
         if setback is None and not has_end and partial.size < (1 if wanted is None else wanted):
             return Setback(f"the connection broke after {partial.size} bytes")
@@ -192,7 +201,7 @@ class FileServer:
     def _refusal(self, answer: Answer) -> Setback:
         """Tell what an answer without a file means."""
         response, status = answer.response, answer.response.status
-        said = words(response.read(HEAD, decode_content=True))
+        said = words(beginning(response, self._slow_after_s, decode=True))
         reason = f"the server answers {status} {response.reason or ''}".rstrip() + (f", {said!r}" if said else "")
         if status in {408, 429} or status >= 500:
             wait_s = retry_after(response.headers)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from ..disk.reading import check_plain, path_of_url
 from ..exceptions import CacheError, ConfigurationError, KoaMiddlewareError
 from .addresses import hide_secrets
 from .attempt import Attempt, StoppedError
@@ -18,7 +16,9 @@ def receive_file(attempt: Attempt) -> Setback | None:
     """Read a file URL; tell what kept it from bringing all bytes."""
     attempt.restart()
     try:
-        with Path(url2pathname(urlsplit(attempt.transfer.url).path)).open("rb") as source:
+        path = path_of_url(attempt.transfer.url)
+        check_plain(path)
+        with path.open("rb") as source:
             return attempt.copy(source.read)
     except CacheError:
         raise

@@ -73,6 +73,8 @@ class Transfer:
         with cache_errors(self.destination, "read"):
             try:
                 size = self.destination.stat().st_size
+                if not self.destination.is_file():
+                    return None
                 if self.file_size not in {None, size}:
                     return None
                 found = digest_of(self.destination, self.algorithm)

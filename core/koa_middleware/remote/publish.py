@@ -16,6 +16,7 @@ from ..database.feed import judgements_made_here, note_flag
 from ..database.flags import this_user
 from ..database.local import LocalDatabase
 from ..exceptions import CalibrationNotFoundError, warn
+from ..instrument.orm import ORMCalibration
 from .bookmark import Superseded
 from .chunks import in_chunks
 from .local_copy import LocalCopy, open_copy
@@ -37,11 +38,14 @@ class PublishResult:
         Records that were there already.
     renamed : mapping
         File names that the server's version changed, old to new.
+    not_uploaded : list of str
+        File names of published records whose files the archive was not seen to have.
     """
 
     published: int
     unchanged: int
     renamed: Mapping[str, str] = field(default_factory=dict)
+    not_uploaded: list[str] = field(default_factory=list)
 
 
 def publish(
@@ -85,6 +89,18 @@ def publish(
     new = sum(each.is_new for each in settled)
     names = {each.row["id"]: (own["id"], own["filename"]) for own, each in zip(records, settled, strict=True)}
     return PublishResult(new, len(chosen) - new, _take_back(local, remote, names, place))
+
+
+def held(remote: Remote[Any], orm_class: type[ORMCalibration], ids: Iterable[str]) -> set[str]:
+    """Give those ids that the remote has."""
+    position = orm_class.column_names().index("id")
+    found: set[str] = set()
+    with remote.connected() as source, source.reading(None, None) as reading:
+        for some in in_chunks(list(ids)):
+            batch = reading.rows_of(some)
+            found.update(row[position] for row in batch.rows)
+            found.update(str(values["id"]) for values in batch.odd)
+    return found
 
 
 def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, reason: str, who: str) -> None:

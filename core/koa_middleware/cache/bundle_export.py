@@ -1,0 +1,100 @@
+"""Writing bundles: each file is verified, and a whole bundle is left or none."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from ..exceptions import ConfigurationError, KoaMiddlewareError, all_in_one
+from ..instrument.orm import ORMCalibration
+from .bundle_file import Entry, entry_of, stream_bundle, write_bundle
+from .folder import Cache
+from .provide import Provider
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+@dataclass
+class BundleExport:
+    """What an export wrote.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The bundle; ``-`` where it went to an open file.
+    exported : list of str
+        File names.
+    size : int
+        Of their files, bytes.
+    """
+
+    path: Path
+    exported: list[str] = field(default_factory=list)
+    size: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {**vars(self), "path": str(self.path)}
+
+
+def export_bundle(
+    target: Path | BinaryIO, instrument: str, records: Iterable[R], files: Provider[R], *, overwrite: bool, cache: Cache
+) -> BundleExport:
+    """Write a bundle; see `CalibrationStore.export_bundle`."""
+    report = BundleExport(target if isinstance(target, Path) else Path("-"))
+    if isinstance(target, Path):
+        _check_target(target, cache, overwrite)
+    entries = []
+    wanted = list({record.id: record for record in records}.values())
+    outcomes = files.provide_many(wanted, True, bar=True)
+    if failures := [outcome for outcome in outcomes if isinstance(outcome, KoaMiddlewareError)]:
+        raise all_in_one(failures)
+    found = [outcome.path for outcome in outcomes if not isinstance(outcome, KoaMiddlewareError)]
+    for record, file in zip(wanted, found, strict=True):
+        entry = entry_of(record.to_dict(), file)
+        entries.append((entry, file))
+        report.exported.append(record.filename)
+        report.size += entry.size
+    if isinstance(target, Path):
+        _write_file(target, instrument, entries, overwrite)
+    else:
+        stream_bundle(target, instrument, entries)
+    return report
+
+
+def _write_file(path: Path, instrument: str, entries: Sequence[tuple[Entry, Path]], overwrite: bool) -> None:
+    try:
+        write_bundle(path, instrument, entries, overwrite=overwrite)
+    except FileExistsError:
+        raise _exists(path) from None
+
+
+def _check_target(path: Path, cache: Cache, overwrite: bool) -> None:
+    """Check that a bundle may be written here: nothing but a plain file is ever replaced, and that only when asked."""
+    if path.parent.resolve() in {folder.resolve() for folder in (cache.calibrations, cache.database, cache.partial)}:
+        raise ConfigurationError(
+            f"{path} is in a folder of the cache's own files.", "Write the bundle elsewhere.", setting="path"
+        )
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # there is none, or what is wrong is told when it is written
+        return
+    if not stat.S_ISREG(mode):
+        raise ConfigurationError(
+            f"{path} is not a plain file, so no bundle is written in its place.",
+            "Name a new file, or - for standard output.",
+            setting="path",
+        )
+    if not overwrite:
+        raise _exists(path)
+
+
+def _exists(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"There is a file {path} already.",
+        "Name another one, or say overwrite=True (koa-cal bundle export --overwrite) to replace it.",
+        setting="path",
+    )

@@ -1,0 +1,75 @@
+"""What killed processes left in a cache, and in an archive that is a folder: it is known by its names.
+
+It goes by itself, at any registration, sync or pruning that is a day later.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from ..disk.reading import path_of_url
+from ..disk.writing import LEFTOVER_AFTER_S, cache_errors, left_beside
+from ..fetch.addresses import Address
+from ..fetch.partial import abandoned
+from .folder import Cache
+from .named import named_elsewhere
+from .placing import Holdings
+
+
+def leftovers(cache: Cache, *, of_dead: bool = False, quick: bool = False) -> list[Path]:
+    """Give what was left a day ago, or also what processes that are dead have left since.
+
+    Parameters
+    ----------
+    cache : Cache
+    of_dead : bool
+    quick : bool
+        Whether ``calibrations/``, which may be large, is passed over where nothing is ever left there.
+    """
+    partial = abandoned(cache.partial, 0.0 if of_dead else LEFTOVER_AFTER_S)
+    return sorted({*partial, *cache.left_behind(of_dead=of_dead, quick=quick)})
+
+
+def remove(path: Path) -> None:
+    """Remove a leftover, a file or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep(cache: Cache) -> None:
+    """Remove what was left a day ago; what is another user's stays until that one comes."""
+    for path in leftovers(cache, quick=True):
+        with suppress(OSError):
+            remove(path)
+
+
+def left_in_archive(calibration_url: str | None) -> list[Path]:
+    """Give what killed uploads left, where the archive is a folder that can be read."""
+    address = None if calibration_url is None else Address(calibration_url)
+    if address is None or address.scheme != "file":
+        return []
+    folder = path_of_url(address.template.partition("{")[0].rpartition("/")[0] + "/")
+    with suppress(OSError):
+        return sorted(left_beside(folder, of_dead=True))
+    return []
+
+
+def files_without_record(holdings: Holdings[Any]) -> list[str]:
+    """Give the names of files that no table of the cache's databases names.
+
+    Raises
+    ------
+    CacheError
+        When the folder, or another database of the cache, cannot be read.
+    """
+    with cache_errors(holdings.cache.calibrations, "read"), holdings.database.connect() as connection:
+        named = set(connection.execute(select(holdings.orm_class.table().c.filename)).scalars())
+        here = {path.name for path in holdings.cache.calibrations.iterdir() if not path.name.startswith(".")}
+        return sorted(here - named - (named_elsewhere(connection, holdings) if here - named else set()))

@@ -1,0 +1,62 @@
+"""Which file names the databases of a cache know: instruments share the folder of files."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, column, select, table
+
+from ..database.sqlite import quote as quote_name
+from ..exceptions import CacheError
+from .placing import Holdings
+
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, -13) = '_calibrations'"
+
+
+def named_elsewhere(connection: Connection, holdings: Holdings[Any]) -> set[str]:
+    """File names in all other tables of calibrations in a cache's databases.
+
+    Raises
+    ------
+    CacheError
+        When another database cannot be read.
+    """
+    own = holdings.database.path
+    names = set(_tables_beside(connection, holdings.orm_class.table().name))
+    for path in sorted(holdings.cache.database.iterdir()):
+        is_database = path.is_file() and not path.name.endswith(("-journal", "-wal", "-shm"))
+        if is_database and not path.samefile(own):
+            names.update(_names_in(path))
+    return names
+
+
+def _tables_beside(connection: Connection, own: str) -> Iterator[str]:
+    """Give the file names in the other tables of calibrations of the database itself."""
+    for (name,) in connection.exec_driver_sql(_TABLES).all():
+        if name != own:
+            yield from connection.execute(select(column("filename")).select_from(table(name))).scalars()
+
+
+def _names_in(database: Path) -> Iterator[str]:
+    """Give the file names in the tables of calibrations of another file; none where that is no SQLite database.
+
+    SQLite alone opens it: to close a file by hand drops all locks that this process holds on it
+    (sqlite.org/howtocorrupt.html, 2.2), also those of a store of that database.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=60.0)) as connection:
+            for (name,) in connection.execute(_TABLES).fetchall():
+                yield from (filename for (filename,) in connection.execute(f"SELECT filename FROM {quote_name(name)}"))  # noqa: S608
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            return
+        raise CacheError(
+            f"The database {database} cannot be read, so its files in this cache are not known: {error}.",
+            "Move it away if nobody uses it; nothing was removed.",
+            path=database,
+        ) from error
