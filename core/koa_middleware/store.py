@@ -607,6 +607,7 @@ class CalibrationStore(Generic[R]):
         files = Uploader(self._cache, self.local_db, upload_to)
         result = self._archive.publish(chosen, files.upload, files.place)
         files.forget(result.renamed)
+        self._archive.settle()
         return result
 
     def flag(self, id_or_filename: str, quality: str, reason: str) -> R:

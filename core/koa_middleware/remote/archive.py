@@ -14,7 +14,7 @@ from ..instrument.orm import ORMCalibration
 from ..settings import Settings
 from .bookmark import is_partial
 from .protocol import Remote, Upload
-from .publish import Place, PublishResult, flag, publish
+from .publish import Place, PublishResult, flag, publish, settle
 from .servers import remote_at, required
 from .staleness import PARTIAL, advice, freshen
 from .sync import SyncResult, synchronise
@@ -79,6 +79,10 @@ class Archive(Generic[R]):
         """Send records to the remote; see `koa_middleware.remote.publish.publish`."""
         ids = None if records is None else [record.id for record in records]
         return publish(self._local, self.require("Publishing"), ids, upload=upload, place=place)
+
+    def settle(self) -> None:
+        """End conflicts whose cause a publication has removed."""
+        settle(self._local)
 
     def flag(self, record: R, quality: str, reason: str) -> None:
         """Set the quality of a REMOTE record, there and here."""
