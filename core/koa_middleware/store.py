@@ -683,6 +683,7 @@ class CalibrationStore(Generic[R]):
         result = self._archive.publish(chosen, files.upload, files.place)
         files.note()
         files.forget(result.renamed)
+        self._archive.settle()
         names = None if names is None else [result.renamed.get(name, name) for name in names]
         missing = files.missing(names, self._archive.held)
         return replace(result, not_uploaded=[record.filename for record in missing])

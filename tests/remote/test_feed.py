@@ -267,7 +267,7 @@ def publish(archive: Archive, name: str, upload: Any = None) -> None:
     """Publish a record."""
     record = Survey(filename=name, cal_type="dark", datetime_obs="2026-01-02T03:04:05.678")
     with closing(archive.remote()) as remote:
-        remote.publish([record.to_dict()], upload, lambda name: False, "ann")
+        remote.publish([record.to_dict()], {}, upload, lambda name: False, "ann")
 
 
 @pytest.fixture

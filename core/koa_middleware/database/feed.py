@@ -59,7 +59,6 @@ def feed_table(orm_class: type[ORMCalibration]) -> Table:
         Column("token", String, nullable=False, server_default=text("(lower(hex(randomblob(16))))")),
         Column("archive_n", Integer, unique=True),
         Column("archive_token", String),
-        sqlite_autoincrement=True,  # a number is never given twice
         keep_existing=True,
     )
 

@@ -14,7 +14,7 @@ from ..instrument.orm import ORMCalibration
 from ..settings import Settings
 from .bookmark import is_partial
 from .protocol import Remote, Upload
-from .publish import Place, PublishResult, flag, held, publish
+from .publish import Place, PublishResult, flag, held, publish, settle
 from .servers import remote_at, required
 from .staleness import PARTIAL, advice, freshen
 from .sync import SyncResult, synchronise
@@ -83,6 +83,10 @@ class Archive(Generic[R]):
     def held(self, ids: Iterable[str]) -> set[str]:
         """Give those ids that the remote has."""
         return held(self.require("Publishing"), self._local.orm_class, ids)
+
+    def settle(self) -> None:
+        """End conflicts whose cause a publication has removed."""
+        settle(self._local)
 
     def flag(self, record: R, quality: str, reason: str) -> None:
         """Set the quality of a REMOTE record, there and here."""

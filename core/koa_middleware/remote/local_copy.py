@@ -128,7 +128,8 @@ class LocalCopy:
 
     def begin_sweep(self, bookmark: str, noticed: Sequence[str]) -> None:
         """Forget how far the copy is, and what it has of the remote's feed."""
-        with self.transaction(bookmark=bookmark, seen=bookmark, sweep_after="", noticed=json.dumps(noticed)):
+        state = {"bookmark": bookmark, "seen": bookmark, "sweep_after": "", "noticed": json.dumps(noticed)}
+        with self.transaction(**state, settled=None):  # since the feed's numbers may be given again
             self._database.execute(f"DELETE FROM {self._feed} WHERE archive_n IS NOT NULL")
         self.sweeps_begun += 1
 

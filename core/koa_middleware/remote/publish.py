@@ -121,6 +121,18 @@ def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, 
             note_flag(connection, local.orm_class, id, quality, reason, who)
 
 
+def settle(local: LocalDatabase[Any]) -> None:
+    """Give rows that were kept apart their place where what stood in their way here has changed since."""
+    with open_copy(local) as copy:
+        while True:
+            copy.load()
+            try:
+                copy.settle()
+            except Superseded:
+                continue
+            return
+
+
 def _local_rows(local: LocalDatabase[Any], ids: Iterable[str] | None) -> list[Values]:
     table = local.orm_class.table()
     with local.connect() as connection:
@@ -183,18 +195,7 @@ def _take_back(
                             place(old, new)
                 seen = there.bookmark if there.continues or known.bookmark is None else known.seen
                 is_taken = _replace(copy, [names[identifier][0] for identifier in held], batch, entries, seen)
-        _settle(copy)
     return renamed
-
-
-def _settle(copy: LocalCopy) -> None:
-    while True:
-        copy.load()
-        try:
-            copy.settle()
-        except Superseded:
-            continue
-        return
 
 
 def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, entries: Sequence[Entry], seen: str | None) -> bool:
