@@ -141,6 +141,17 @@ def test_a_writer_with_an_older_view_is_refused_and_loses_nothing_by_trying_agai
     assert told(archive)[1:] == [(3, "late", "added", "UNKNOWN"), (4, "late", "changed", "UNKNOWN")]
 
 
+def test_a_long_transaction_does_not_read_the_whole_feed_for_each_row(archive):
+    archive.insert("first.fits")
+    archive.execute("ANALYZE")  # which tells the planner that the feed is short
+    archive.fill(3000)
+    archive.engine.dispose()
+    read = f"SELECT coalesce(seq_tup_read, 0) FROM pg_stat_user_tables WHERE relname = '{TABLE}_feed'"
+    time.sleep(1.5)  # until the server has counted
+    with archive.engine.connect() as connection:
+        assert connection.exec_driver_sql(read).scalar_one() < 3000
+
+
 def test_the_clock_going_back_does_not_move_an_entry_before_another(archive):
     archive.execute(f"UPDATE {TABLE}_feed SET at = at + interval '1 day'")
     archive.insert("a.fits", "b.fits")

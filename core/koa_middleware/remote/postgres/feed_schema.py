@@ -114,13 +114,14 @@ def _triggers(table: Table, there: Catalog) -> list[_Trigger]:
 def _mend(table: Table, there: Catalog, trigger: _Trigger) -> Iterator[str]:
     """SQL that a trigger and its function need; a trigger in order is not touched, since clients notice that."""
     name, function = quote(table.name), quote(trigger.function)
-    settings = f"search_path={there.schema}, pg_temp"
+    # A plan that was made when the feed was short would read all of it for each row of a long transaction.
+    settings = (f"search_path={there.schema}, pg_temp", "enable_seqscan=off")
     # The owner's rights: those who write rows need no right on the feed.
     definition = (
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n"
-        f"SET {settings} AS $body${trigger.body}$body$"
+        f"SET {' SET '.join(settings)} AS $body${trigger.body}$body$"
     )
-    if there.functions.get(trigger.function) != Function(trigger.body, (settings,), True):
+    if there.functions.get(trigger.function) != Function(trigger.body, settings, True):
         yield definition
         # Nobody else makes entries by a trigger on a table of their own.
         yield f"REVOKE EXECUTE ON FUNCTION {function}() FROM PUBLIC"
