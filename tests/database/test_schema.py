@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import ORMCalibration, SchemaMismatchError, fits_column
+from koa_middleware import CacheError, ORMCalibration, SchemaMismatchError, fits_column
 from koa_middleware.database.local import LocalDatabase
 from sqlalchemy import Float, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -101,7 +101,7 @@ def test_a_unique_column_that_is_added_is_unique(path: Path) -> None:
     in_database(path, Older, "a.fits", "b.fits")
     database = LocalDatabase(Newer, path)
     database.add(made(Newer, "c.fits", barcode="1"))
-    with pytest.raises(ValueError, match="is already in"):
+    with pytest.raises(CacheError, match=r"UNIQUE.*barcode"):
         database.add(made(Newer, "d.fits", barcode="1"))
     database.close()
 
@@ -221,7 +221,7 @@ LocalDatabase(Newer, Path(sys.argv[1])).close()
 """
 
 
-@pytest.mark.parametrize("statements", [4, 5, 11, 13, 16, 18, 24, 25, 1000])
+@pytest.mark.parametrize("statements", [4, 5, 11, 13, 16, 18, 20, 22, 1000])
 def test_a_kill_at_any_statement_leaves_the_old_or_the_new_database(path: Path, statements: int) -> None:
     in_database(path, Older, *(f"{n}.fits" for n in range(500)))
     as_of_an_older_core(path)

@@ -113,9 +113,9 @@ def test_an_index_that_the_base_brings_or_that_stands_there_twice_is_made_once(t
     )
     with CalibrationStore(orm_class, tmp_path) as store:
         assert indexes_of(store) == [
+            "ix_made_calibrations_cal_type_lamp_mjd_start",
             "ix_made_calibrations_cal_type_mjd_start",
             "ix_made_calibrations_datetime_obs_id",
-            "ix_made_calibrations_cal_type_lamp_mjd_start",
         ]
 
 
@@ -132,6 +132,7 @@ def indexes_of(store: CalibrationStore[Any]) -> list[str]:
     """Names of the table's indexes in the order of their creation."""
     with store.local_db.connect() as connection:
         found = connection.exec_driver_sql(
-            "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_%calibrations_%' ORDER BY rowid"
+            "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_%' AND tbl_name LIKE '%_calibrations'"
+            " ORDER BY rowid"
         )
         return list(found.scalars())

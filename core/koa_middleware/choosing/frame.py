@@ -30,8 +30,13 @@ def own_values(frame: Mapping[str, Any]) -> Mapping[str, str | None]:
     id_, filename = frame.get("id"), frame.get("filename")
     return {
         "own_id": None if is_missing(id_) else str(id_),
-        "own_filename": None if is_missing(filename) else PurePath(str(filename)).name,
+        "own_filename": None if is_missing(filename) else _as_text(PurePath(str(filename)).name),
     }
+
+
+def _as_text(name: str) -> str:
+    """Give a name that every database takes; one that is no text is that of no calibration."""
+    return name.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def frame_name(given: Mapping[str, Any], time: str) -> str:

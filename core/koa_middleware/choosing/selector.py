@@ -191,12 +191,10 @@ class CalibrationSelector:
             with without_collection():
                 candidates = records_by(self, "get_candidates", values, db)
                 admitted = frozenset([each.id for each in candidates]) if self._overrides("get_candidates") else None
+                fit = [each for each in candidates if NotBad.test(each.quality)]
                 own_id, own_name = own_values(compared).values()
-                fit = [
-                    each
-                    for each in candidates
-                    if NotBad.test(each.quality) and each.id != own_id and each.filename != own_name
-                ]
+                if own_id is not None or own_name is not None:
+                    fit = [each for each in fit if each.id != own_id and each.filename != own_name]
                 del candidates
                 best = record_by(self, "select_best", values, fit) if fit else None
                 del fit
