@@ -132,7 +132,7 @@ def indexes_of(store: CalibrationStore[Any]) -> list[str]:
     """Names of the table's indexes in the order of their creation."""
     with store.local_db.connect() as connection:
         found = connection.exec_driver_sql(
-            "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_%' AND tbl_name LIKE '%_calibrations'"
-            " ORDER BY rowid"
+            "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_%'"
+            " AND tbl_name LIKE '%_calibrations' ORDER BY rowid"
         )
         return list(found.scalars())
