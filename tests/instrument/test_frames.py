@@ -13,6 +13,7 @@ from koa_middleware import (
     CalibrationSelector,
     CalibrationStore,
     HeaderError,
+    InvalidPluginError,
     ORMCalibration,
     SourceFileError,
     fits_column,
@@ -299,3 +300,32 @@ def test_frames_and_calibrations_go_through_the_same_door(tmp_path: Path) -> Non
     frame = column_values(DemoCalibration, source)
     assert frame == {name: registered[name] for name in frame}
     assert {"lamp", "exposure_time", "amplifiers", "cooled"} <= set(frame)
+
+
+def test_an_open_file_is_known_by_its_name_as_its_path_is(
+    store: CalibrationStore[DemoCalibration], tmp_path: Path
+) -> None:
+    from astropy.io import fits
+
+    path = dark(tmp_path / "sources", "a.fits", 60000.0, LAMP="thar")
+    store.register_calibration(path)
+    store.register_calibration(dark(tmp_path / "sources", "b.fits", 60001.0, LAMP="thar"))
+    with fits.open(path) as hdus:
+        assert store.select(hdus, DARK).filename == store.select(path, DARK).filename == "b.fits"
+
+
+def test_bytes_under_keywords_are_text(filled: CalibrationStore[DemoCalibration]) -> None:
+    given = {"SPECTROG": b"BSPEC", "LAMP": b"THAR ", "MJD-OBS": 60000.0, "TIMESYS": b"UTC"}
+    assert filled.select(given, DARK).filename == "thar.fits"
+
+
+def test_a_list_without_units_is_no_frame(filled: CalibrationStore[DemoCalibration]) -> None:
+    from astropy.io import fits
+
+    with pytest.raises(HeaderError, match="HDUList is not a frame"):
+        filled.select(fits.HDUList(), DARK)
+
+
+def test_bare_text_as_nulls_is_refused() -> None:
+    with pytest.raises(InvalidPluginError, match="comma"):
+        fits_column("LAMP", String, nulls="N/A")

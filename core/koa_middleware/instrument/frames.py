@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from ..disk.reading import check_readable, user_path
@@ -41,7 +42,7 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     if isinstance(given, ORMCalibration):
         return given.to_dict()
     holder = _holder(given)
-    if holder is None:
+    if holder is None or (is_hdu_list(holder) and not holder):
         raise _no_frame(given)
     named = _named(orm_class, holder)
     filename = named.get("filename")
@@ -92,8 +93,11 @@ def _row(given: Any) -> Any:
 
 def _named(orm_class: type[ORMCalibration], holder: Any) -> dict[str, Any]:
     """Give what stands under the columns' own names, but where such a name is the column's keyword too."""
-    if is_header(holder) or is_hdu_list(holder):
+    if is_header(holder):
         return {}
+    if is_hdu_list(holder):
+        opened = holder.filename()  # of what it was read from, None where it was made
+        return {"filename": PurePath(opened).name} if isinstance(opened, str) and opened else {}
     named = {}
     for name, column in columns_of(orm_class).items():
         value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)

@@ -72,6 +72,8 @@ class Held(Mapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         for value in self._found(key):
             if not is_missing(value) and not _holds_more(value):
+                if isinstance(value, bytes):
+                    value = value.decode(errors="surrogateescape")
                 return value.rstrip() if isinstance(value, str) else value
         raise KeyError(key)
 

@@ -19,7 +19,7 @@ from sqlalchemy.types import TypeEngine
 
 from ..disk.fits import is_fits_name
 from ..disk.names import check_filename
-from ..exceptions import HeaderError
+from ..exceptions import HeaderError, InvalidPluginError
 from .declaration import check_body, check_table, mapping, settle_indexes
 from .door import TIMES, columns_of, complete_times, fill, finished, in_forms, overrides, raise_faults
 from .headers import headers_of, open_headers
@@ -70,6 +70,13 @@ def fits_column(
     """
     info = dict(mapped_column_arguments.pop("info", {}))
     info["keywords"] = (keywords,) if isinstance(keywords, str) else tuple(keywords)
+    if isinstance(nulls, str):
+        raise InvalidPluginError(
+            "A column has text as its nulls.",
+            f"Write ({nulls!r},), with the comma that makes it a tuple.",
+            instrument="",
+            distribution="",
+        )
     info |= {"fold": fold, "convert": convert, "nulls": None if nulls is None else tuple(nulls)}
     return mapped_column(type_, info=info, **mapped_column_arguments)
 
