@@ -127,20 +127,26 @@ class GuardedConnection(sqlite3.Connection):
         for other in list(_connections):
             if other is not self and other._writer == me and other._database == self._database and other.in_transaction:
                 raise sqlite3.OperationalError(HELD_HERE)
-        self.execute("BEGIN IMMEDIATE")
         self._writer = me
+        try:
+            self.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error:
+            self._writer = 0
+            raise
 
     def commit(self) -> None:
         """Commit."""
         self.check_process()
         with _gate, self.telling_reader_from_writer():
             super().commit()
+        self._writer = 0
 
     def rollback(self) -> None:
         """Roll back; of a connection that came over a fork, do nothing."""
         if self._process == os.getpid():
             with _gate:
                 super().rollback()
+            self._writer = 0
 
     def close(self) -> None:
         """Close; of a connection that came over a fork, do nothing."""
