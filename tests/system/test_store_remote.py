@@ -423,9 +423,10 @@ def test_what_is_uploaded_is_verified_and_else_nothing_is_published(
     with pytest.raises(IntegrityError, match="other content"):
         keck.publish(upload_to=served)
     assert (served / "dark.fits").read_bytes() == b"another file of this name"
-    for nowhere in (tmp_path / "missing", "s3://bucket/folder"):
-        with pytest.raises(ConfigurationError, match="is not a folder"):
+    for nowhere in (tmp_path / "missing", "s3://bucket/folder", "https://bob:hunter2/x@h/y"):
+        with pytest.raises(ConfigurationError, match="is not a folder") as caught:
             keck.publish(upload_to=nowhere)
+        assert "hunter2" not in str(caught.value)
     assert server.rows() == {}
     assert [one.origin for one in keck.query()] == ["LOCAL"]
     (served / "dark.fits").write_bytes(right)  # left by one who was killed before the row

@@ -159,8 +159,9 @@ def _folder(destination: str | os.PathLike[str]) -> Path:
     text = os.fspath(destination)
     folder = path_of_url(text) if text.startswith("file://") else Path(text).expanduser()
     if ("://" in text and not text.startswith("file://")) or not folder.is_dir():
+        shown = "The URL of the upload" if "://" in text else text  # in which a password may stand
         raise ConfigurationError(
-            f"{destination} is not a folder, so nothing can be uploaded to it.",
+            f"{shown} is not a folder, so nothing can be uploaded to it.",
             "Name a folder that exists, or a file:// URL of one.",
             setting="upload_to",
             variable=None,
