@@ -13,9 +13,6 @@ from .fits import is_fits_name, reading_fits
 from .fits_units import fault_of_fits
 from .reading import check_readable
 
-#: As many as a file's position can tell.
-_MOST_BYTES = 2**63
-
 
 def check_whole(path: Path) -> None:
     """Check that a file is complete, as far as its kind lets one know.
