@@ -82,9 +82,16 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test of core and plugins, with coverage; kills and random work are short."""
+    """Every test of core and plugins; kills and random work are short."""
     install(session, "test")
-    session.run("pytest", *(session.posargs or [*PARALLEL, *COVERAGE]))
+    session.run("pytest", *(session.posargs or PARALLEL))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Lines that no test runs; takes half as long again as the tests alone."""
+    install(session, "test")
+    session.run("pytest", *PARALLEL, *COVERAGE, *session.posargs)
 
 
 @nox.session
