@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "instrument": "disk",
     "choosing": "instrument display",
     "given": "instrument",
-    "database": "given instrument disk",
+    "database": "given instrument disk hookspecs __init__",
     "remote": "database instrument settings",
     "cache": "database fetch instrument disk settings",
     "register": "cache database choosing instrument disk",

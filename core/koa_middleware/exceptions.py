@@ -21,8 +21,8 @@
         ├── DownloadError                           a file did not arrive
         └── ChecksumMismatchError                   a file arrived, with other content
 
-Warnings, of work that goes on: `FallbackWarning`, `StaleWarning`, `QuarantineWarning`, `SharedCacheWarning`,
-`HeaderWarning`.
+Warnings, of work that goes on: `FallbackWarning`, `StaleWarning`, `QuarantineWarning`, `SchemaWarning`,
+`SharedCacheWarning`, `HeaderWarning`.
 
 A message is one sentence that says what was asked and what was found, and one hint that says what to do.
 """
@@ -58,6 +58,7 @@ __all__ = [
     "RemoteNotConfiguredError",
     "RemoteUnavailableError",
     "SchemaMismatchError",
+    "SchemaWarning",
     "SharedCacheWarning",
     "SourceFileError",
     "StaleWarning",
@@ -253,6 +254,10 @@ class HeaderWarning(UserWarning):
 
 class FallbackWarning(UserWarning):
     """A calibration was chosen by a selector's fallback, because nothing fits its rule."""
+
+
+class SchemaWarning(UserWarning):
+    """A database was brought up to date, and old rows don't obey all that the instrument's class declares now."""
 
 
 class StaleWarning(UserWarning):

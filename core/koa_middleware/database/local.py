@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
+    Connection,
     Select,
     exc,
 )
@@ -22,14 +23,19 @@ from ..exceptions import (
     CacheError,
     CalibrationNotFoundError,
     SchemaMismatchError,
+    SchemaWarning,
+    warn,
 )
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
+from .backup import copies_kept
+from .driver import GuardedConnection
 from .hints import hint
 from .kept_apart import Conflict, select_conflict, select_conflicts
-from .schema import is_up_to_date, upgrade
-from .sqlite import BUSY_TIMEOUT, ReadConnections, sqlite_engine
+from .sqlite import BUSY_TIMEOUT, ReadConnections, driver_of, make_read_only, sqlite_engine
 from .table import CalibrationDatabase, asked_name
+from .upgrade import Standing, upgrade
+from .versions import Version, leading_class
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -50,6 +56,8 @@ class LocalDatabase(CalibrationDatabase[R]):
     def __init__(self, orm_class: type[R], path: Path) -> None:
         super().__init__(orm_class, sqlite_engine(path), str(path))
         self._readers = ReadConnections(self.engine)
+        self._newer_core: Version | None = None
+        self._leading: tuple[str, str] | None = None
         self.path = path
         leave_to_sqlite(path)
         _make(path)
@@ -61,10 +69,45 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def _prepare(self) -> None:
         with self.driver_connection() as connection:
-            if is_up_to_date(connection, self.orm_class):
-                return
-        with self.begin() as writing:
-            upgrade(writing, self.orm_class, str(self.path))
+            standing = Standing.of(connection, self.orm_class)
+            standing.check(str(self.path))
+        self._newer_core, self._leading = standing.newer_core, standing.leading
+        if standing.newer_core is not None:
+            make_read_only(self.engine)
+        elif not standing.is_up_to_date:
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        with copies_kept(self.path) as keep_copy, super().begin() as writing:
+            told = upgrade(writing, self.orm_class, str(self.path), keep_copy)
+            self._leading = Standing.of(driver_of(writing), self.orm_class).leading
+        for sentence in told:
+            warn(f"{sentence} ({self.path})", SchemaWarning)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Give a connection in a writing transaction, committed at the end, rolled back on an error.
+
+        Raises
+        ------
+        SchemaMismatchError
+            When a newer class has changed the database since it was opened, so that this one cannot write to it.
+        """
+        with super().begin() as connection:
+            self.check_unchanged(driver_of(connection))
+            yield connection
+
+    def check_unchanged(self, connection: sqlite3.Connection) -> None:
+        """Check, in a writing transaction, that no newer class has changed what this one knows.
+
+        Raises
+        ------
+        SchemaMismatchError
+        """
+        leading = leading_class(connection, self.orm_class.instrument_name)
+        if leading != self._leading:
+            Standing.of(connection, self.orm_class).check(str(self.path))
+            self._leading = leading
 
     def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:
         """Records of a statement that selects the table's columns.
@@ -150,8 +193,30 @@ class LocalDatabase(CalibrationDatabase[R]):
             if column not in self.orm_class.metadata.tables[table].c:
                 return self._needs_unknown(table, column)
         reason = str(cause)
+        if self._newer_core is not None and "readonly" in reason:
+            return self._of_newer_core(self._newer_core)
+        if reason.startswith(("no such column", "table ")) and (changed := self._changed_meanwhile()) is not None:
+            return changed
         said = hint(reason, self.path, BUSY_TIMEOUT)
         return CacheError(f"The database {self.path} cannot be used: {reason}.", said, path=self.path)
+
+    def _of_newer_core(self, core: Version) -> SchemaMismatchError:
+        return SchemaMismatchError(
+            f"The database {self.path} was made by koa-middleware {core.version}; this older one only reads it.",
+            f"Install koa-middleware {core.version} or newer.",
+            database=str(self.path),
+            table=self.orm_class.table().name,
+            missing=(),
+        )
+
+    def _changed_meanwhile(self) -> SchemaMismatchError | None:
+        """Give what a newer class did to a column since the database was opened, where that is why one is missing."""
+        try:
+            with closing(GuardedConnection(str(self.path))) as connection:
+                Standing.of(connection, self.orm_class).check(str(self.path))
+        except SchemaMismatchError as error:
+            return error
+        return None
 
     def _needs_unknown(self, table: str, column: str) -> SchemaMismatchError:
         return SchemaMismatchError(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import sqlite3
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, DefaultClause, Index, MetaData, Table, UniqueConstraint, literal, update
+from sqlalchemy import Column, Connection, DefaultClause, Index, MetaData, Table, UniqueConstraint, literal
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropIndex
 
@@ -20,7 +20,7 @@ from ..instrument.orm import ORMCalibration
 from .copy_state import copy_table
 from .feed import feed_table, feed_triggers, flags_name, take_over_flags
 from .kept_apart import conflicts_table
-from .sqlite import quote
+from .sqlite import driver_of, quote
 from .verified_files import signatures_table
 
 _DIALECT = dialect()
@@ -79,38 +79,48 @@ def wanted_schema(orm_class: type[ORMCalibration]) -> Wanted:
     return Wanted(columns, indexes, feed_triggers(orm_class), flags_name(orm_class))
 
 
-def is_up_to_date(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> bool:
-    """Whether a database holds all that it must."""
-    found, wanted = read_schema(connection), wanted_schema(orm_class)
+def has_all(found: Found, orm_class: type[ORMCalibration], *, leads: bool) -> bool:
+    """Whether a database holds all that it must; of indexes only a class that leads asks."""
+    wanted = wanted_schema(orm_class)
     return (
         all(columns <= found.columns.get(name, set()) for name, columns in wanted.columns.items())
-        and all(_among(names, found.indexes) == names for names in wanted.indexes.values())
+        and (not leads or all(_among(names, found.indexes) == names for names in wanted.indexes.values()))
         and wanted.triggers.keys() <= found.triggers
         and wanted.outdated not in found.columns
     )
 
 
-def upgrade(connection: Connection, orm_class: type[ORMCalibration], database: str) -> None:
+def complete(connection: Connection, orm_class: type[ORMCalibration], database: str, *, leads: bool) -> None:
     """Add what a database lacks, in the caller's transaction, which holds the write lock.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+    orm_class : type
+    database : str
+        As messages call it.
+    leads : bool
+        Whether no newer class uses the database; indexes of an existing table are its business.
 
     Raises
     ------
     SchemaMismatchError
         Names the columns that cannot be added, because old rows would have no value there.
     """
-    found = read_schema(cast(sqlite3.Connection, connection.connection.driver_connection))
+    found = read_schema(driver_of(connection))
     wanted = wanted_schema(orm_class)
-    tables = _with_server_defaults(orm_class.metadata)
+    tables = tables_to_make(orm_class.metadata)
     for table in tables:
         if table.name in found.columns:
-            _add_columns(connection, table, found.columns[table.name], orm_class, database)
+            _add_missing(connection, table, found.columns[table.name], orm_class, database)
         else:
             connection.execute(CreateTable(table))
     copy = copy_table(orm_class)
     if copy.name in found.columns and not wanted.columns.keys() <= found.columns.keys():
-        connection.execute(update(copy).values(bookmark=None, seen=None, sweep_after=None, settled=None))
+        forget_bookmark(driver_of(connection), orm_class)
     for table in tables:
-        _order_indexes(connection, ordered_indexes(table), _among(wanted.indexes[table.name], found.indexes))
+        if leads or table.name not in found.columns:
+            _order_indexes(connection, ordered_indexes(table), _among(wanted.indexes[table.name], found.indexes))
     if wanted.outdated in found.columns:
         take_over_flags(connection, orm_class)
     for name, sql in wanted.triggers.items():
@@ -118,12 +128,18 @@ def upgrade(connection: Connection, orm_class: type[ORMCalibration], database: s
             connection.exec_driver_sql(sql)
 
 
+def forget_bookmark(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> None:
+    """Let the next sync read the archive anew."""
+    forgotten = "bookmark = NULL, seen = NULL, sweep_after = NULL, settled = NULL"
+    connection.execute(f"UPDATE {quote(copy_table(orm_class).name)} SET {forgotten}")  # noqa: S608
+
+
 def _among(names: list[str], found: list[str]) -> list[str]:
     return [name for name in found if name in names]
 
 
-def _with_server_defaults(metadata: MetaData) -> list[Table]:
-    """Tables in which the database itself knows constant defaults, for those who insert without knowing a column."""
+def tables_to_make(metadata: MetaData) -> list[Table]:
+    """Give the tables as they are made: the database knows constant defaults, for those who don't know a column."""
     copies = MetaData(naming_convention=metadata.naming_convention)
     tables = [table.to_metadata(copies) for table in metadata.sorted_tables]
     for column in (column for table in tables for column in table.c):
@@ -140,7 +156,14 @@ def _constant_default(column: Column[Any]) -> DefaultClause | None:
     return DefaultClause(literal(default.arg, column.type))
 
 
-def _add_columns(
+def add_columns(connection: Connection, orm_class: type[ORMCalibration], database: str) -> None:
+    """Add the columns that the instrument's own table lacks; see `complete`."""
+    found = read_schema(driver_of(connection))
+    table = next(table for table in tables_to_make(orm_class.metadata) if table.name == orm_class.table().name)
+    _add_missing(connection, table, found.columns[table.name], orm_class, database)
+
+
+def _add_missing(
     connection: Connection, table: Table, found: set[str], orm_class: type[ORMCalibration], database: str
 ) -> None:
     missing = [column for column in table.c if column.name.lower() not in found]

@@ -61,7 +61,7 @@ def sqlite_engine(path: Path) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("sqlite_begin") == "IMMEDIATE":
-            _begin_when_free(_driver_connection(connection))
+            _begin_when_free(driver_of(connection))
 
     @event.listens_for(engine, "before_cursor_execute")
     def begin_to_write(
@@ -73,6 +73,20 @@ def sqlite_engine(path: Path) -> Engine:
 
     _engines.add(engine)
     return engine
+
+
+def make_read_only(engine: Engine) -> None:
+    """Let an engine's connections only read from now on; SQLite refuses the rest."""
+    engine.dispose()
+
+    @event.listens_for(engine, "connect")
+    def refuse_writing(connection: GuardedConnection, _record: object) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+
+def driver_of(connection: Connection) -> GuardedConnection:
+    """Give the driver's connection of a connection of SQLAlchemy."""
+    return cast(GuardedConnection, connection.connection.driver_connection)
 
 
 class ReadConnections:
@@ -114,10 +128,6 @@ class ReadConnections:
 
     def _idle(self) -> deque[sqlite3.Connection]:
         return self._idle_by_process.setdefault(os.getpid(), deque())
-
-
-def _driver_connection(connection: Connection) -> GuardedConnection:
-    return cast(GuardedConnection, connection.connection.driver_connection)
 
 
 def _begin_when_free(connection: GuardedConnection) -> None:

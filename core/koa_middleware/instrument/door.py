@@ -109,6 +109,19 @@ def finished(orm_class: type[ORMCalibration], said: Said, source: str, derive: b
     return values
 
 
+def derive_into(orm_class: type[ORMCalibration], values: dict[str, Any], source: str) -> frozenset[str]:
+    """Fill values that are all in form with what the class derives from them; gives the columns that it filled.
+
+    Raises
+    ------
+    HeaderError
+        When `derive` fails, or gives what cannot be of its column.
+    InvalidPluginError
+        When it does not return a mapping of columns.
+    """
+    return fill(values, _derived(orm_class, values, source), orm_class, source)
+
+
 def raise_faults(said: Said, but: Collection[str] = ()) -> None:
     """Raise the first fault of a column that has no value in the end, of some columns none.
 

@@ -48,6 +48,7 @@ def fits_column(
     fold: bool = False,
     nulls: Iterable[str] | None = None,
     convert: Callable[[Any], Any] | None = None,
+    renamed_from: Iterable[str] = (),
     **mapped_column_arguments: Any,
 ) -> MappedColumn[Any]:
     """Declare a column and the FITS keywords that fill it.
@@ -65,6 +66,8 @@ def fits_column(
         is a value.
     convert : callable, optional
         Gives the column's value for a keyword's; None where that is none. Values by column name are not converted.
+    renamed_from : iterable of str
+        Former names of the column; a database that has one of them gives it the new name.
     **mapped_column_arguments
         Go to `sqlalchemy.orm.mapped_column`.
     """
@@ -78,6 +81,7 @@ def fits_column(
             distribution="",
         )
     info |= {"fold": fold, "convert": convert, "nulls": None if nulls is None else tuple(nulls)}
+    info["renamed_from"] = (renamed_from,) if isinstance(renamed_from, str) else tuple(renamed_from)
     return mapped_column(type_, info=info, **mapped_column_arguments)
 
 

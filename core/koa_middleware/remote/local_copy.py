@@ -105,6 +105,7 @@ class LocalCopy:
         counts = replace(self.counts)
         self._database.execute("BEGIN IMMEDIATE")
         try:
+            self._local.check_unchanged(self._database)
             self._states.store(new)
             yield
             self._database.execute("COMMIT")
