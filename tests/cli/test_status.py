@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def test_the_status_tells_folder_database_and_counts(koa_cal: Run, cache: Path) 
     assert found["records"] == found["files_in_cache_dir"] == 7
     assert found["file_bytes"] == sum(path.stat().st_size for path in (cache / "calibrations").iterdir())
     assert found["last_updated"]
+    assert [each["name"] for each in found["versions"]] == ["koa-middleware", "testspec"]
     counts = {(each["cal_type"], each["quality"]): each["records"] for each in found["counts"]}
     assert counts == {("arc", "GOOD"): 1, ("dark", "BAD"): 1, ("dark", "GOOD"): 3, ("flat", "GOOD"): 2}
     assert set(found["counts"][0]) == {"cal_type", "origin", "quality", "records", "newest"}
@@ -38,6 +40,13 @@ def test_the_status_of_an_empty_cache_is_no_error(koa_cal: Run, testspec: Instru
     assert koa_cal("status", "-i", testspec.name).ended(0).err == ""
     found = koa_cal("status", "-i", testspec.name, "--json").ended(0).json
     assert (found["records"], found["files_in_cache_dir"], found["counts"]) == (0, 0, [])
+
+
+def test_what_an_upgrade_could_not_apply_is_said(koa_cal: Run, cache: Path) -> None:
+    koa_cal("status", "-i", "testspec").ended(0)
+    with closing(sqlite3.connect(cache / "database" / "testspec_calibrations.db")) as database, database:
+        database.execute("UPDATE koa_versions SET told = 'The column arm ...' WHERE name = 'testspec'")
+    assert "The column arm ..." in koa_cal("status", "-i", "testspec").ended(0).out
 
 
 def test_a_table_of_the_older_koa_middleware_is_named_and_not_shown_as_nothing(koa_cal: Run, cache: Path) -> None:

@@ -47,17 +47,23 @@ def run(options: Namespace) -> int:
             "last_sync": store.last_sync,
             "offline": store.settings.offline,
         }
+        versions = store.local_db.versions()
         conflicts, older, noticed = store.conflicts(), of_older_table(store.local_db), last_noticed(store.local_db)
+        noticed += versions[-1].told.splitlines()
         if is_partial(store.local_db):
             noticed.append(PARTIAL)
     if options.json:
         names = ("cal_type", "origin", "quality", "records", "newest")
         counted = [dict(zip(names, row, strict=True)) for row in counts]
         apart = [conflict.to_dict() for conflict in conflicts]
-        print_json({**facts, "noticed": noticed, "counts": counted, "conflicts": apart})
+        opened = [{"name": each.name, "version": each.version, "since": each.since} for each in versions]
+        print_json({**facts, "versions": opened, "noticed": noticed, "counts": counted, "conflicts": apart})
     else:
         shown = {**facts, "file_bytes": size(sum(files)), "last_sync": facts["last_sync"] or "never"}
         print_table(("", "value"), [(name.replace("_", " "), value) for name, value in shown.items()])
+        print_table(
+            ("opened by", "version", "since (UTC)"), [(each.name, each.version, each.since) for each in versions]
+        )
         if counts:
             print_table(("type", "origin", "quality", "records", "newest (UTC)"), counts)
         for sentence in noticed:

@@ -158,6 +158,12 @@ class LocalDatabase(CalibrationDatabase[R]):
                 raise
             return record_builder(self.orm_class)([apart[0].record.get(name) for name in self.orm_class.column_names()])
 
+    def versions(self) -> list[Version]:
+        """Versions of core and of the instrument's class that opened the database; the class that leads comes last."""
+        with self.driver_connection() as connection:
+            found = Standing.of(connection, self.orm_class)
+        return [*found.core, *found.plugins]
+
     def conflicts(self, id: str | None = None) -> list[Conflict]:
         """Rows of the archive that are kept apart, by file name; or the one of an id."""
         statement = select_conflicts(self.orm_class) if id is None else select_conflict(self.orm_class)
