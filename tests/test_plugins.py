@@ -260,27 +260,48 @@ def test_a_store_is_opened_by_name(install: Any, tmp_path: Path) -> None:
     assert (tmp_path / "cache" / "database" / "gooddemo_calibrations.db").is_file()
 
 
-def test_the_contract_that_plugins_are_tested_with_passes_a_good_one_and_fails_a_slow_one(
+RESTLESS = """
+    @classmethod
+    def derive(cls, values):
+        return {**values, "lamp": values.get("lamp", "") + "x"}
+
+def demo(folder):
+    from astropy.io import fits
+    cards = fits.Header({"CALTYPE": "dark", "MJD-OBS": 60000.5})
+    dark, frame = folder / "dark.fits", folder / "frame.fits"
+    fits.PrimaryHDU(header=cards).writeto(dark)
+    fits.PrimaryHDU(header=cards).writeto(frame)
+    return [dark], [frame]
+
+class DarkSelector("""
+
+
+def test_the_contract_that_plugins_are_tested_with_passes_a_good_one_and_fails_slow_and_restless_ones(
     install: Any, tmp_path: Path
 ) -> None:
     declared = "CalibrationSelector):\n    "
-    slow = GOOD.replace(f"{declared}cal_type", f"{declared}match = ('lamp',)\n    cal_type")
     install("gooddemo", GOOD)
-    site = install("slowdemo", slow)
+    install("slowdemo", GOOD.replace(f"{declared}cal_type", f"{declared}match = ('lamp',)\n    cal_type"))
+    restless = GOOD.replace("\nclass DarkSelector(", RESTLESS).replace("DarkSelector()]", "DarkSelector()], demo=demo")
+    site = install("restlessdemo", restless)
     tests = tmp_path / "test_contracts.py"
     tests.write_text(
-        "import koa_middleware_gooddemo, koa_middleware_slowdemo\n"
+        "from koa_middleware import get_plugin\n"
         "from koa_middleware.testing import PluginContract as Contract\n"
-        "class TestGood(Contract):\n    plugin = koa_middleware_gooddemo.plugin\n"
-        "class TestSlow(Contract):\n    plugin = koa_middleware_slowdemo.plugin\n"
+        + "".join(
+            f"class Test{name.title()}(Contract):\n    plugin = get_plugin('{name}demo')\n"
+            for name in ("good", "slow", "restless")
+        )
     )
     script = "import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]]))"
     process = run_python(script, tests, path=site, cwd=tmp_path)
     out, _ = process.communicate(timeout=120)
     failed = [line for line in out.splitlines() if line.startswith("FAILED")]
-    assert len(failed) == 1, out
+    assert len(failed) == 2, out
     assert "TestSlow" in failed[0]
     assert "index" in failed[0]
+    assert "TestRestless::test_derive_gives_the_same" in failed[1]
+    assert "asked with its own of dark.fits: {'lamp': 'xx'}" in out
 
 
 # -- what a plugin is --------------------------------------------------------------------------------------------------
