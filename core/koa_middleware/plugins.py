@@ -62,7 +62,9 @@ class InstrumentPlugin:
                 "", "", f"its ORM is {ORM!r}, not a subclass of ORMCalibration", "Give the instrument's class."
             )
         if demo is not None and not callable(demo):
-            raise _invalid(ORM.instrument_name, "", f"its demo is {demo!r}, not a function", "Leave it out.")
+            raise _invalid(
+                ORM.instrument_name, "", f"its demo is {demo!r}, not a function", "Give one, or leave it out."
+            )
         self.name = ORM.instrument_name
         self.ORM = ORM
         self.demo = demo

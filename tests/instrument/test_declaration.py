@@ -110,7 +110,11 @@ def test_a_column_of_a_mixin_is_checked_too() -> None:
             {"values_from_header": classmethod(lambda cls, header: {})},
             r"def values_from_header\(cls, header, filename\)",
         ),
-        ({"values_from_file": 3}, "values_from_file that cannot be called"),
+        ({"values_from_file": 3}, r"has 3 as its values_from_file\. values_from_file is a method"),
+        ({"table": 3}, "has 3 as its table"),
+        ({"cal_types": ("",)}, "'' among its cal_types"),
+        (column("arm", fold=True, default="Red"), "the default 'Red' of arm, which is stored as 'red'. Write 'red'"),
+        (column("order", Integer, default="first"), "the default 'first' of order, which is .*Write a value that"),
         ({"normalise": classmethod(lambda cls, values, source: values)}, "overrides normalise. Override derive"),
     ],
 )

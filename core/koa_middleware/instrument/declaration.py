@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from types import FunctionType
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Float, Index, Integer, String, Table
@@ -15,8 +16,9 @@ from sqlalchemy.orm import DeclarativeBase, MappedColumn, RelationshipProperty
 from sqlalchemy.orm.interfaces import MapperProperty
 from sqlalchemy.util import OrderedSet
 
-from ..exceptions import InvalidPluginError
+from ..exceptions import HeaderError, InvalidPluginError
 from .columns import is_declared
+from .values import normal_form
 
 #: The types of which every value has one form, in Python and in each database.
 TYPES = (String, Integer, BigInteger, Float, Boolean)
@@ -86,7 +88,8 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
     ------
     InvalidPluginError
         For a column of another type than `TYPES`, or than the base's column of its name; for a column with two names;
-        for names of columns or types that are none, also in the pattern of file names.
+        for names of columns or types that are none, also in the pattern of file names; for a default that is not in the
+        form of its column.
     """
     table: Table = cls.__table__
     for column in table.c:
@@ -99,6 +102,8 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
             raise _invalid(
                 cls, f"declares {column.key} anew with the type {column.type!r}", f"It stays of the type {wanted}."
             )
+        if column.default is not None and column.default.is_scalar:
+            _check_default(cls, column)
     for attribute, column in cls.__mapper__.columns.items():
         if attribute != column.key:
             said = f"has the column {column.key!r} under the name {attribute!r}"
@@ -120,10 +125,10 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
         raise _invalid(
             cls, "has a filename_pattern without named groups", "Name a group as its column: (?P<cal_type>[a-z]+)."
         )
-    for odd in (name for name in cls.cal_types if name != name.strip() or _folded(table.c.cal_type, name) != name):
-        raise _invalid(
-            cls, f"has {odd!r} among its cal_types, which no calibration can have", f"Write {odd.strip().lower()!r}."
-        )
+    for odd in (name for name in cls.cal_types if name != _type_form(table, name)):
+        form = _type_form(table, odd)
+        hint = f"Write {form!r}." if form else "Leave it out."
+        raise _invalid(cls, f"has {odd!r} among its cal_types, which no calibration can have", hint)
 
 
 def settle_indexes(table: Table, *brought: tuple[str, ...]) -> None:
@@ -149,6 +154,19 @@ def mapping(cls: type[Any]) -> Iterator[None]:
     except SQLAlchemyError as error:
         said = str(error).split("(Background on", 1)[0].strip().rstrip(".")
         raise _invalid(cls, f"cannot be mapped to a table ({said})", "Correct the class.") from error
+
+
+def _check_default(cls: type[Any], column: Column[Any]) -> None:
+    """Check that a default is in the form in which values are stored and compared."""
+    default: Any = column.default.arg  # type: ignore[union-attr]
+    try:
+        form = normal_form(column, default, "the class")
+    except HeaderError as error:
+        said = f"has the default {default!r} of {column.key}, which is {error.__cause__}"
+        raise _invalid(cls, said, "Write a value that the column can hold.") from None
+    if form != default:
+        said = f"has the default {default!r} of {column.key}, which is stored as {form!r}"
+        raise _invalid(cls, said, f"Write {form!r}.")
 
 
 def _check_names(cls: type[Any], setting: str) -> None:
@@ -185,6 +203,9 @@ def _check_attribute(cls: type[Any], base: type[Any], name: str, value: Any) -> 
         return
     if isinstance(value, tuple) and any(isinstance(each, MappedColumn | Column) for each in value):
         raise _invalid(cls, f"has a tuple as its column {name}", "Remove the comma at the end of the column.")
+    is_method = isinstance(vars(base).get(name), FunctionType | classmethod)
+    if is_method and not (callable(value) or isinstance(value, classmethod | staticmethod)):
+        raise _invalid(cls, f"has {value!r} as its {name}", f"{name} is a method.")
     if isinstance(vars(base).get(name), MappedColumn):
         hint = f"Leave it out; declare it with fits_column where other keywords fill {name}."
         if name == "cal_type" and isinstance(value, str):
@@ -227,8 +248,10 @@ def _check_column(cls: type[Any], base: type[Any], name: str, value: Any) -> Non
         raise _invalid(cls, f"has the column {name}, which is not declared with fits_column", hint)
 
 
-def _folded(column: Column[Any], text: str) -> str:
-    return text.lower() if column.info.get("fold") else text
+def _type_form(table: Table, name: str) -> str | None:
+    """Give the form in which a type's name is stored; None where it is no value."""
+    form: str | None = normal_form(table.c.cal_type, name, "the class")
+    return form
 
 
 def _invalid(cls: type[Any], fault: str, hint: str) -> InvalidPluginError:
