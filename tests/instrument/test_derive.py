@@ -15,6 +15,7 @@ from koa_middleware import (
     ORMCalibration,
     fits_column,
 )
+from koa_middleware.cli.context import frame_values
 from koa_middleware.instrument.frames import column_values
 from koa_middleware.instrument.keywords import any_instrument
 from sqlalchemy import Float, Integer, String
@@ -108,9 +109,13 @@ def test_a_row_of_an_archive_is_asked_for_what_no_keyword_fills_and_is_null(tmp_
 @pytest.mark.parametrize(
     ("hook", "error", "said"),
     [
-        (lambda values: {"detector": values["fiber"]}, HeaderError, r"derive of Faulty failed for a\.fits.*KeyError"),
-        (lambda values: None, InvalidPluginError, r"derive of Faulty returned a NoneType"),
-        (lambda values: {"detectr": "1"}, InvalidPluginError, r"derive of Faulty returned detectr, which is no column"),
+        (
+            lambda values: {"detector": values["fiber"]},
+            HeaderError,
+            r"derive of Faulty failed for a\.fits.*KeyError.*\. Let the plugin faulty expect",
+        ),
+        (lambda values: None, InvalidPluginError, r"derive of Faulty, of the plugin faulty, returned a NoneType"),
+        (lambda values: {"detectr": "1"}, InvalidPluginError, r"plugin faulty, returned detectr, which is no column"),
         (lambda values: {"fiber": "one"}, HeaderError, r"fiber of a\.fits is 'one'"),
     ],
 )
@@ -127,6 +132,15 @@ def test_a_faulty_derive_is_told(hook: Any, error: type[Exception], said: str) -
 
     with pytest.raises(error, match=said):
         Faulty.complete_row({"filename": "a.fits", "cal_type": "dark", "mjd_start": 60000.0}, "a.fits")
+
+
+def test_what_follows_from_a_file_follows_anew_from_what_the_user_sets(
+    store: CalibrationStore[ArmCalibration], tmp_path: Path
+) -> None:
+    path = write_fits(tmp_path / "frame.fits", CARDS)
+    assert frame_values(store, str(path), [])["detector"] == "red 2"
+    assert frame_values(store, str(path), [("arm", "blue")])["detector"] == "blue 1"
+    assert frame_values(store, str(path), [("detector", "spare")])["detector"] == "spare"
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 from koa_middleware.choosing.selector import CalibrationSelector, choose
 from koa_middleware.exceptions import CalibrationNotFoundError, RemoteError, SchemaMismatchError
-from koa_middleware.instrument.orm import TEXT, ORMCalibration, fits_column
+from koa_middleware.instrument.columns import fits_column
+from koa_middleware.instrument.orm import TEXT, ORMCalibration
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise, planned
 from koa_middleware.remote.protocol import UnfitRow

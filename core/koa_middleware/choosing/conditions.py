@@ -148,15 +148,25 @@ class Required(Condition):
             )
             return
         for name, value in found.items():
-            if not all(isinstance(each, Hashable) for each in _several(value)):
+            several = _several(value)
+            if not several:
+                said = f"requires {value!r} of {name}, which no calibration has"
+                yield Fault("require", said, f"Write the values that {name} may have, or leave it out.")
+            elif not all(isinstance(each, Hashable) for each in several):
                 yield Fault("require", f"requires {value!r} of {name}", "Write one value, or a tuple of values.")
+            elif name == "quality" and any(str(each).strip().upper() == "BAD" for each in several):
+                said = f"requires {value!r} of quality, but what is BAD is never chosen"
+                yield Fault("require", said, 'Write "GOOD", "UNKNOWN" or both, or leave quality out.')
 
     def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
         unknown = list(super().faults(orm_class))
         yield from unknown
         for value in () if unknown else self.values:
             try:
-                normal_form(orm_class.table().c[self.column], value, "the selector")
+                form = normal_form(orm_class.table().c[self.column], value, "the selector")
+                if form is None and value is not None:
+                    said = f"requires {value!r} of {self.column}, where it means that there is no value"
+                    yield Fault("require", said, "Write None for that, or a value that the column can hold.")
             except HeaderError as error:
                 said = f"requires {value!r} of {self.column}, which the column cannot hold ({error.__cause__})"
                 yield Fault("require", said, "Write a value that it can hold.")
@@ -169,7 +179,7 @@ class Required(Condition):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         allowed = " or ".join(map(str, self._forms(dict(record.table().c.items()))))
-        return f"its {self.column} is {record[self.column]}, the rule requires {allowed or 'nothing that exists'}"
+        return f"its {self.column} is {record[self.column]}, the rule requires {allowed}"
 
     def _forms(self, columns: Columns) -> list[Any]:
         return [normal_form(columns[self.column], value, "the selector") for value in self.values]

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Column
 
 from ..exceptions import HeaderError
-from ..instrument.door import overrides
+from ..instrument.hooks import overrides
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_missing, is_wildcard
 from ..instrument.values import normal_form

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from ..exceptions import ConfigurationError, InvalidPluginError, KoaMiddlewareError
+from ..exceptions import ConfigurationError, InvalidPluginError, KoaMiddlewareError, described
 from ..instrument.orm import ORMCalibration
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _call(selector: CalibrationSelector, method: str, arguments: tuple[Any, ...]
         raise
     except Exception as error:
         raise InvalidPluginError(
-            f"The {method} of {type(selector).__name__} failed with {type(error).__name__}: {str(error).rstrip('.')}.",
+            f"The {method} of {type(selector).__name__} failed with {described(error)}.",
             "Correct that method.",
             instrument="",
             distribution="",

@@ -67,7 +67,7 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
 def _instrument_of(named: str) -> str:
     """Give the installed instrument that a name, or a value of ``INSTRUME``, means; the name itself where none does."""
     from ..instrument.keywords import means
-    from ..plugins import available_instruments, get_plugin
+    from ..plugins import available_instruments
 
     installed = available_instruments()
     for instrument in installed:
@@ -75,7 +75,7 @@ def _instrument_of(named: str) -> str:
             return instrument
     for instrument in installed:
         with suppress(PluginError):  # one that cannot be used is not the one that is meant
-            if means(named, get_plugin(instrument).ORM.instrume_values):
+            if means(named, load_plugin(instrument).ORM.instrume_values):
                 return instrument
     return named
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Column
 
-from ..exceptions import HeaderError, InvalidPluginError, KoaMiddlewareError
+from ..exceptions import HeaderError, KoaMiddlewareError, described
+from .hooks import misbehaved, overrides
 from .times import END_MJD, FIRST_MJD, iso_from_mjd, mjd_from_iso
 from .values import normal_form
 
@@ -61,12 +62,6 @@ def columns_of(orm_class: type[ORMCalibration]) -> dict[str, Column[Any]]:
     return dict(orm_class.table().c.items())
 
 
-@cache
-def overrides(orm_class: type[ORMCalibration], method: str) -> bool:
-    """Whether a plugin's class has a class method of its own in the place of the base's."""
-    return next(each for each in orm_class.__mro__ if method in vars(each)).__module__ != f"{__package__}.orm"
-
-
 def in_forms(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str) -> Said:
     """Bring values into their normal forms; other keys than column names are left out.
 
@@ -75,7 +70,9 @@ def in_forms(orm_class: type[ORMCalibration], values: Mapping[str, Any], source:
     HeaderError
         When one cannot be of its column.
     """
-    said = Said({}, {})
+    found = Values()
+    found.derived = getattr(values, "derived", frozenset())
+    said = Said(found, {})
     for name, column in columns_of(orm_class).items():
         if name not in values:
             continue
@@ -192,28 +189,26 @@ def agree_in_postgres(time: str, mjd: str) -> str:
 
 
 def _derived(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str) -> Mapping[str, Any]:
-    """Let the class derive; gives all that it returns."""
+    """Let the class derive; gives all that it returns.
+
+    What its own code cannot take is a `HeaderError`, so that one row of an archive stops no other.
+    """
     known = {name: value for name, value in values.items() if not _is_open(values, name)}
     try:
         found: Any = orm_class.derive(known)
-    except KoaMiddlewareError:
+    except (KoaMiddlewareError, Warning):
         raise
     except Exception as error:  # a plugin's own code, on whatever values there are
         raise HeaderError(
-            f"The derive of {orm_class.__name__} failed for {source} with {type(error).__name__}: {error}.",
-            "Correct the values, or let the plugin expect such ones.",
+            f"The derive of {orm_class.__name__} failed for {source} with {described(error)}.",
+            f"Let the plugin {orm_class.instrument_name} expect such values.",
             column="",
             keywords=(),
             source=source,
         ) from error
     fault = f"returned a {type(found).__name__}" if not isinstance(found, Mapping) else _unknown(orm_class, found)
     if fault:
-        raise InvalidPluginError(
-            f"The derive of {orm_class.__name__} {fault}.",
-            "Let it return a dict of column values.",
-            instrument=orm_class.instrument_name,
-            distribution="",
-        )
+        raise misbehaved(orm_class, "derive", fault, "Let it return a dict of column values.")
     return {name: value for name, value in found.items() if value is not None}
 
 

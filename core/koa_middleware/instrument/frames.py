@@ -11,6 +11,7 @@ from ..disk.reading import check_readable, user_path
 from ..exceptions import HeaderError
 from .door import columns_of
 from .headers import headers_of, is_hdu_list, is_header
+from .hooks import values_by
 from .orm import ORMCalibration
 from .plain import is_missing
 
@@ -38,7 +39,7 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     if isinstance(given, str | os.PathLike):
         path = user_path(given)
         check_readable(path)
-        return orm_class.normalise(orm_class.values_from_file(path), path.name)
+        return orm_class.normalise(values_by(orm_class, "values_from_file", path.name, path), path.name)
     if isinstance(given, ORMCalibration):
         return given.to_dict()
     holder = _holder(given)
@@ -47,7 +48,8 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     named = _named(orm_class, holder)
     filename = named.get("filename")
     source = "the header" if filename is None else str(filename)
-    read = orm_class.values_from_header(headers_of(holder), None if filename is None else source)
+    name = None if filename is None else source
+    read = values_by(orm_class, "values_from_header", source, headers_of(holder), name)
     return orm_class.normalise({**read, **named}, source if named.keys() <= {"filename"} else filename or "the input")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Column
 
-from ..exceptions import HeaderError, KoaMiddlewareError
+from ..exceptions import HeaderError, KoaMiddlewareError, described
 from .door import Said, columns_of
 from .forms import is_mjd
 from .scales import scale_of, utc_of_mjd
@@ -157,7 +157,7 @@ def _converted(convert: Callable[[Any], Any], raw: Any, column: Column[Any], key
     except KoaMiddlewareError:
         raise
     except Exception as error:  # a plugin's own function, on whatever a header holds
-        said = f"The {keyword} of {source} is {raw!r}, which cannot be converted ({type(error).__name__}: {error})."
+        said = f"The {keyword} of {source} is {raw!r}, which cannot be converted ({described(error)})."
         raise _fault(column, keyword, source, said) from error
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Column, Connection, Table, func, insert, select, text, up
 from ...database.feed import Judgement, unsent
 from ...exceptions import DuplicateCalibrationError, HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
+from ...instrument.hooks import filename_of
 from ...instrument.orm import ORMCalibration, family_of
 from ...instrument.values import default_value, normal_form
 from ..chunks import in_chunks
@@ -174,7 +175,7 @@ class _There:
         if int(row["cal_version"]) in versions:
             row["cal_version"] = f"{max(versions) + 1:03d}"
         if row["cal_version"] != own["cal_version"] or known is not None:
-            row["filename"] = self._orm_class.filename_for(self._build(list(row.values())))
+            row["filename"] = filename_of(self._build(list(row.values())))
             self._read(self._orm_class.table().c.filename, [row["filename"]])
             if row["filename"] in self._by_name or len(row["cal_version"]) > 3 or is_taken_here(row["filename"]):
                 raise self._duplicate(row, self._by_name.get(row["filename"], row))
