@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "disk": "",
     "fetch": "disk",
     "instrument": "disk",
-    "choosing": "instrument display",
+    "choosing": "instrument disk display",
     "given": "instrument",
     "database": "given instrument disk",
     "remote": "database instrument settings",

@@ -12,6 +12,9 @@ from typing import IO, Any, cast
 
 _OPEN: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
+#: Endings of compressed files, that of fpack among them, which astropy reads.
+_ENDINGS = (*_OPEN, ".fz")
+
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError)
 """What reading damaged compressed data raises, besides an `OSError`."""
 
@@ -25,6 +28,13 @@ def without_compression(name: str) -> str:
     """Give a name without the suffix that says how the file is compressed, in lower case."""
     lower = name.lower()
     return lower.rpartition(".")[0] if is_compressed_name(lower) else lower
+
+
+def names_of_content(name: str) -> tuple[str, ...]:
+    """Give the names that a file may have whose content is that of `name`: uncompressed, and compressed in each way."""
+    own = next((ending for ending in _ENDINGS if name.lower().endswith(ending)), "")
+    stem = name.removesuffix(name[len(name) - len(own) :])
+    return tuple(name if ending == own else f"{stem}{ending}" for ending in ("", *_ENDINGS))
 
 
 def open_content(path: Path) -> IO[bytes]:
