@@ -45,9 +45,21 @@ def open_fits(path: Path) -> Iterator[HDUList]:
 
     with ExitStack() as stack:
         with reading_fits(path):
-            source = stack.enter_context(open_content(path)) if is_compressed_name(path.name) else path
+            source = stack.enter_context(_unpacked(path)) if is_compressed_name(path.name) else path
             hdus = stack.enter_context(fits.open(source, mode="readonly", memmap=False, lazy_load_hdus=True))
         yield hdus
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """Open a compressed file whose beginning can be read; astropy would only say that it is empty or corrupt."""
+    stream = open_content(path)
+    try:
+        stream.read(len(BEGINNING))
+        stream.seek(0)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
 
 
 @contextmanager
