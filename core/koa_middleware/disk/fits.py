@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..exceptions import HeaderError, SourceFileError
+from ..importing import importing
 from .compression import DAMAGE, is_compressed_name, open_content, without_compression
 from .reading import check_readable
 
@@ -41,7 +42,8 @@ def is_fits_name(name: str) -> bool:
 def open_fits(path: Path) -> Iterator[HDUList]:
     """Open a FITS file; its units are read when they are asked for."""
     check_readable(path)
-    from astropy.io import fits
+    with importing:
+        from astropy.io import fits
 
     with ExitStack() as stack:
         with reading_fits(path):
@@ -65,8 +67,9 @@ def _unpacked(path: Path) -> IO[bytes]:
 @contextmanager
 def reading_fits(path: Path) -> Iterator[None]:
     """Turn what astropy says of a bad file, as an error or as a warning, into ours."""
-    from astropy.io.fits import VerifyError
-    from astropy.utils.exceptions import AstropyWarning
+    with importing:
+        from astropy.io.fits import VerifyError
+        from astropy.utils.exceptions import AstropyWarning
 
     try:
         with warnings.catch_warnings():
@@ -80,7 +83,8 @@ def reading_fits(path: Path) -> Iterator[None]:
 
 def read_header(stream: IO[bytes]) -> Header:
     """Read the header that begins where a stream stands."""
-    from astropy.io.fits import Header
+    with importing:
+        from astropy.io.fits import Header
 
     return Header.fromfile(stream)
 
