@@ -128,7 +128,7 @@ def test_a_cause_that_several_types_share_is_one_line(koa_cal: Run, frame: Path)
 def test_an_empty_path_and_one_of_an_unknown_user_are_said_to_be(koa_cal: Run) -> None:
     for given in ("", " "):
         for command in (("best",), ("explain", "--type", "dark"), ("register",)):
-            assert "The path of the file is empty." in koa_cal(*command, given).ended(1).said
+            assert "the path is empty." in koa_cal(*command, given).ended(1).said
     assert "~no-such-user/frame.fits cannot be read" in koa_cal("best", "~no-such-user/frame.fits").ended(1).said
 
 
