@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from .importing import importing
+
 if TYPE_CHECKING:
     from astropy.table import Table
 
@@ -59,8 +61,9 @@ def _aligned(row: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[st
 
 def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibration]) -> Table:
     """Give records as an `astropy.table.Table`: one row each, units on the columns, nulls masked."""
-    import numpy as np
-    from astropy.table import MaskedColumn, Table
+    with importing:
+        import numpy as np
+        from astropy.table import MaskedColumn, Table
 
     columns = []
     for column in orm_class.table().c:

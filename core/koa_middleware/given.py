@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from numbers import Integral
 from typing import Any, TypeVar
 
 from .exceptions import ConfigurationError
@@ -72,17 +73,31 @@ def path_of(name: str, given: Any) -> str:
     return text
 
 
-def check_count(name: str, value: Any) -> None:
-    """Check that an argument is a whole number that a database can hold, 0 or more.
+def count_of(name: str, value: Any, least: int = 0) -> int:
+    """Give an argument that is a whole number that a database can hold, `least` or more.
 
     Raises
     ------
     ConfigurationError
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        shown = value if isinstance(value, float) else f"of the type {type(value).__name__}"
-        said = "out of range" if isinstance(value, int) else shown
-        raise ConfigurationError(f"{name} is {said}.", "Give a whole number, 0 or more.", setting=name)
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if is_whole and least <= value < 2**63:
+        return int(value)
+    shown = value if isinstance(value, float) else f"of the type {type(value).__name__}"
+    said = "out of range" if is_whole else shown
+    raise ConfigurationError(f"{name} is {said}.", f"Give a whole number, {least} or more.", setting=name)
+
+
+def check_limit(name: str, value: Any, kind: type, wanted: str) -> None:
+    """Check that an argument, where it is given, is of its kind, and 0 or more.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    check_kind(name, value, kind, wanted)
+    if value is not None and not value >= type(value)():  # nor is NaN
+        raise ConfigurationError(f"{name} is {value}.", f"Give {wanted}, 0 or more.", setting=name)
 
 
 def truth_of(name: str, value: Any) -> bool:

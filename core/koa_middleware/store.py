@@ -24,7 +24,17 @@ from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
 from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
-from .given import check_callable, check_count, check_kind, frames_of, path_of, record_of, records_of, truth_of
+from .given import (
+    check_callable,
+    check_kind,
+    check_limit,
+    count_of,
+    frames_of,
+    path_of,
+    record_of,
+    records_of,
+    truth_of,
+)
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
@@ -267,9 +277,8 @@ class CalibrationStore(Generic[R]):
         nearest : int
             How many records, nearest in time first, are told one by one; the others are counted.
         """
-        check_count("nearest", nearest)
-        values = column_values(self.orm_class, input)
-        return selector_for(self.orm_class, selector).explain(values, self.local_db, nearest)
+        number, values = count_of("nearest", nearest), column_values(self.orm_class, input)
+        return selector_for(self.orm_class, selector).explain(values, self.local_db, number)
 
     def get_calibration(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> CalibrationResult:
         """Give the calibration that fits a frame best, as a verified file on disk and its record.
@@ -472,14 +481,14 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the files do not fit on the disk; then none is downloaded.
         ConfigurationError
-            When a setting, such as the calibration URL or the cookie file, is unusable, or `records` are none.
+            When a setting, such as the calibration URL or the cookie file, or an argument is unusable.
         """
         check_callable("progress", progress)
         check_callable("announce", announce)
+        transport = Transport(count_of("workers", workers, least=1), progress)
         besides = [] if records is None else records_of(records)
         frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
         wanted = wanted_for(self.orm_class, frames, cal_types, self.select)
-        transport = Transport(workers, progress)
         report = self._files.prefetch([*besides, *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
         return report
@@ -600,8 +609,8 @@ class CalibrationStore(Generic[R]):
         from .cache.prune import Pruner
         from .cache.prune_decision import Limits
 
-        check_kind("max_size", max_size, Real, "a number of bytes")
-        check_kind("older_than", older_than, timedelta, "a datetime.timedelta, such as timedelta(days=30)")
+        check_limit("max_size", max_size, Real, "a number of bytes")
+        check_limit("older_than", older_than, timedelta, "a datetime.timedelta, such as timedelta(days=30)")
         check_kind("cal_type", cal_type, str, "the name of a cal type")
         days = None if older_than is None else older_than / timedelta(days=1)
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())

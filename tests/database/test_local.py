@@ -197,6 +197,14 @@ def test_an_unknown_column_or_value_is_an_error(filled: Database) -> None:
             call(date_time_start="yesterday")
 
 
+@pytest.mark.parametrize("asked", ["a\udc80.fits", b"\xff.fits", "a\0.fits", ["near.fits", "a\udc80"]], ids=ascii)
+@pytest.mark.parametrize("column", ["filename", "spectrograph", "cal_type"])
+def test_what_is_no_text_is_said_and_not_asked_for(filled: Database, column: str, asked: Any) -> None:
+    for call in (filled.query, filled.count):
+        with pytest.raises(HeaderError, match=f"^The {column} of the query is .* not valid text"):
+            call(**{column: asked})
+
+
 def test_the_newest_are_the_last_of_all(filled: Database) -> None:
     everything = names(filled.query())
     for newest in (0, 1, 3, 100):

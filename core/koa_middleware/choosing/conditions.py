@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 
+from ..disk.compression import names_of_content
 from ..exceptions import HeaderError
 from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
@@ -18,6 +19,10 @@ from .criterion import Columns, Condition, Fault, Parameters, frozen, not_names,
 if TYPE_CHECKING:
     from .frame import Frame
     from .selector import CalibrationSelector
+
+
+#: Parameters that hold the names of the frame's own file.
+_OWN_NAMES = tuple(f"own_filename{number}" for number in range(len(names_of_content(""))))
 
 
 @dataclass(frozen=True)
@@ -215,7 +220,7 @@ class NotBad(Condition):
 
 @dataclass(frozen=True)
 class NotItself(Condition):
-    """Another calibration than the frame, which is known by its id and its file name."""
+    """Another calibration than the frame, which is known by its id and its file's name, compressed or not."""
 
     setting = ""
     binds_all = True
@@ -233,14 +238,27 @@ class NotItself(Condition):
         return (cls(),)
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
-        bound = {name: bindparam(f"own_{name}", None, type_=columns[name].type) for name in self.columns}
-        return and_(*(columns[name].is_distinct_from(own) for name, own in bound.items()))
+        id_, filename = (columns[name] for name in self.columns)
+        own_id, *names = (bindparam(name, None, type_=filename.type) for name in ("own_id", *_OWN_NAMES))
+        return and_(id_.is_distinct_from(own_id), *(filename != name for name in names))
 
     def parameters(self, frame: Frame) -> Parameters:
-        return frame.itself
+        own = frame.itself
+        return {"own_id": own["own_id"], **_named(own["own_filename"])}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return "it is the frame itself"
+
+
+@lru_cache(maxsize=64)  # a frame is asked for each type
+def names_of(own_filename: str | None) -> tuple[str, ...]:
+    """Give the names that a frame's file may have, compressed or not; empty ones where it has none."""
+    return ("",) * len(_OWN_NAMES) if own_filename is None else names_of_content(own_filename)
+
+
+@lru_cache(maxsize=64)
+def _named(own_filename: str | None) -> Parameters:
+    return dict(zip(_OWN_NAMES, names_of(own_filename), strict=True))
 
 
 def _several(value: Any) -> tuple[Any, ...]:

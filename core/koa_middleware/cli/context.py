@@ -6,7 +6,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable
 from contextlib import redirect_stdout, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..exceptions import ConfigurationError, HeaderError, PluginError
@@ -89,10 +88,10 @@ def instrument_in_header(file: str) -> str:
         When the file cannot be read.
     """
     from ..disk.fits import is_fits_name
-    from ..disk.reading import check_readable
+    from ..disk.reading import check_readable, user_path
     from ..instrument.headers import open_headers
 
-    path = Path(file).expanduser()
+    path = user_path(file)
     check_readable(path)
     if not is_fits_name(path.name):
         return ""

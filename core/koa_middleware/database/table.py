@@ -28,8 +28,9 @@ from sqlalchemy.orm import Session
 from ..exceptions import (
     CalibrationNotFoundError,
     DuplicateCalibrationError,
+    HeaderError,
 )
-from ..given import check_count, records_of
+from ..given import count_of, records_of
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, check_names
 from ..instrument.times import now_iso
@@ -180,8 +181,8 @@ class CalibrationDatabase(Generic[R]):
         time, id_ = self.orm_class.table().c.datetime_obs, self.orm_class.table().c.id
         if newest is None:
             return self.fetch(statement.order_by(time, id_), {})
-        check_count("newest", newest)
-        return self.fetch(statement.order_by(time.desc(), id_.desc()).limit(newest), {})[::-1]
+        statement = statement.order_by(time.desc(), id_.desc()).limit(count_of("newest", newest))
+        return self.fetch(statement, {})[::-1]
 
     def count(
         self,
@@ -284,7 +285,13 @@ def _is_any_of(column: Column[Any], value: Any) -> ColumnElement[bool]:
     """Clause of a column that holds a value; of several, in a list or another collection, any of them."""
     if isinstance(value, list | tuple | set | frozenset) or getattr(value, "ndim", 0) == 1:
         return or_(false(), *(_is_any_of(column, each) for each in value))
-    is_equal: ColumnElement[bool] = column == normal_form(column, value, "the query")
+    asked = normal_form(column, value, "the query")
+    if isinstance(asked, str) and asked != asked_name(asked):
+        said = f"The {column.key} of the query is {value!r}, which is not valid text."
+        raise HeaderError(
+            said, "Write it without these characters.", column=column.key, keywords=(), source="the query"
+        )
+    is_equal: ColumnElement[bool] = column == asked
     return is_equal
 
 

@@ -10,7 +10,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
-_OPEN: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+class _NotCutShort:
+    """Says of data that end too early that they are damaged: astropy takes an EOFError for the end of the file."""
+
+    def read(self, size: int | None = -1) -> Any:
+        return _whole(super().read, size)  # type: ignore[misc]
+
+    def seek(self, offset: int, whence: int = 0) -> Any:
+        return _whole(super().seek, offset, whence)  # type: ignore[misc]
+
+
+class _Gzip(_NotCutShort, gzip.GzipFile): ...
+
+
+class _Bzip2(_NotCutShort, bz2.BZ2File): ...
+
+
+class _Xz(_NotCutShort, lzma.LZMAFile): ...
+
+
+_OPEN: dict[str, Callable[..., Any]] = {".gz": _Gzip, ".bz2": _Bzip2, ".xz": _Xz}
+
+#: Endings of compressed files, that of fpack among them, which astropy reads.
+_ENDINGS = (*_OPEN, ".fz")
 
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError)
 """What reading damaged compressed data raises, besides an `OSError`."""
@@ -25,6 +48,20 @@ def without_compression(name: str) -> str:
     """Give a name without the suffix that says how the file is compressed, in lower case."""
     lower = name.lower()
     return lower.rpartition(".")[0] if is_compressed_name(lower) else lower
+
+
+def names_of_content(name: str) -> tuple[str, ...]:
+    """Give the names that a file may have whose content is that of `name`: uncompressed, and compressed in each way."""
+    own = next((ending for ending in _ENDINGS if name.lower().endswith(ending)), "")
+    stem = name.removesuffix(name[len(name) - len(own) :])
+    return tuple(name if ending == own else f"{stem}{ending}" for ending in ("", *_ENDINGS))
+
+
+def _whole(take: Callable[..., Any], *arguments: int | None) -> Any:
+    try:
+        return take(*arguments)
+    except EOFError as error:
+        raise OSError(f"its compressed data are cut short ({error})") from error
 
 
 def open_content(path: Path) -> IO[bytes]:

@@ -59,8 +59,10 @@ def user_path(given: str | os.PathLike[str]) -> Path:
     Raises
     ------
     SourceFileError
-        When there is no such user.
+        When it is empty, or there is no such user.
     """
+    if isinstance(given, str) and not given.strip():
+        raise SourceFileError(f"{given!r} cannot be read: the path is empty.", "Name a file that is there.", path=None)
     try:
         return Path(given).expanduser()
     except RuntimeError as error:

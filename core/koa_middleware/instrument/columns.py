@@ -78,11 +78,6 @@ def fits_column(
         raise _misdeclared(said, _meaning(mapped_column_arguments)) from error
 
 
-def is_declared(value: Any) -> bool:
-    """Whether this was made by `fits_column`."""
-    return isinstance(value, MappedColumn) and "keywords" in value.column.info
-
-
 def _texts(given: Any) -> tuple[str, ...] | None:
     """Give words as a tuple; None where they are none."""
     if isinstance(given, bytes) or not isinstance(given, Iterable):

@@ -17,7 +17,6 @@ from sqlalchemy.orm.interfaces import MapperProperty
 from sqlalchemy.util import OrderedSet
 
 from ..exceptions import HeaderError, InvalidPluginError
-from .columns import is_declared
 from .values import normal_form
 
 #: The types of which every value has one form, in Python and in each database.
@@ -243,9 +242,6 @@ def _check_column(cls: type[Any], base: type[Any], name: str, value: Any) -> Non
         raise _invalid(cls, f"has a column named {name}, as an argument of query() is", "Give it another name.")
     if name.startswith("_"):
         raise _invalid(cls, f"has a column named {name}", "Begin its name with a letter.")
-    if not is_declared(value):
-        hint = f'Write {name} = fits_column("KEYWORD", TYPE), with () in the place of the keyword where none fills it.'
-        raise _invalid(cls, f"has the column {name}, which is not declared with fits_column", hint)
 
 
 def _type_form(table: Table, name: str) -> str | None:
