@@ -97,6 +97,7 @@ def test_a_value_is_brought_into_the_form_that_is_stored(column: str, value: Any
         ("exposure_time", [1.0]),
         ("exposure_time", True),
         ("exposure_time", np.bool_(False)),
+        ("amplifiers", np.float64(2.5)),
         ("exposure_time", Time("2025-01-22T09:04:14.621")),
         ("exposure_time", 5 * units.m),
         ("amplifiers", 5 * units.s),
@@ -119,7 +120,7 @@ def test_an_unusable_value_is_an_error_that_names_value_column_keyword_and_sourc
     with pytest.raises(HeaderError) as caught:
         form(column, value)
     error = caught.value
-    assert repr(value) in str(error)
+    assert (repr(value.item()) if isinstance(value, np.generic) else repr(value)) in str(error)
     assert column in str(error)
     assert "dark.fits" in str(error)
     assert (error.column, error.source) == (column, "dark.fits")

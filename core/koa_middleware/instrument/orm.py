@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, cast
 
 from sqlalchemy import BigInteger, Boolean, Float, MetaData, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, registry
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, to_instance
 
 from ..disk.fits import is_fits_name
 from ..disk.names import check_filename
@@ -23,7 +23,8 @@ from ..exceptions import HeaderError, InvalidPluginError
 from .declaration import check_body, check_table, mapping, settle_indexes
 from .door import TIMES, columns_of, complete_times, fill, finished, in_forms, overrides, raise_faults
 from .headers import headers_of, open_headers
-from .keywords import named_by, said_by
+from .keywords import date_alone, named_by, said_by
+from .plain import NOTHING
 from .values import default_value
 
 _STEM_AND_SUFFIX = re.compile(r"(.+?)(?:\.\d{3})?((?:\.[A-Za-z]\w*)?(?:\.(?:bz2|fz|gz|xz))?)", re.DOTALL)
@@ -62,9 +63,11 @@ def fits_column(
         Whether letter case is folded, so that ``Bias`` and ``BIAS`` are one.
     nulls : iterable of str, optional
         Words that mean "no value", in place of ``N/A`` and ``UNKNOWN``; empty text is never one. With ``()`` every word
-        is a value.
+        is a value. Of a column that holds no text, such words as ``N/A`` are never values.
     convert : callable, optional
-        Gives the column's value for a keyword's; None where that is none. Values by column name are not converted.
+        Gives the column's value for a keyword's; None where that is none. It is asked for each of the keywords, so that
+        where these differ in unit or origin it must tell by the value. A number that is written as text comes as a
+        number where the column holds numbers. Null words, and values by column name, are not converted.
     **mapped_column_arguments
         Go to `sqlalchemy.orm.mapped_column`.
     """
@@ -77,7 +80,10 @@ def fits_column(
             instrument="",
             distribution="",
         )
-    info |= {"fold": fold, "convert": convert, "nulls": None if nulls is None else tuple(nulls)}
+    words = None if nulls is None else tuple(nulls)
+    if words is not None and not isinstance(to_instance(type_), String):
+        words = (*words, *NOTHING)
+    info |= {"fold": fold, "convert": convert, "nulls": words}
     return mapped_column(type_, info=info, **mapped_column_arguments)
 
 
@@ -221,7 +227,8 @@ class ORMCalibration(DeclarativeBase):
                 keywords = column.info.get("keywords", ())
                 said = " or ".join(keywords)
                 raise HeaderError(
-                    f"There is no {column.key}{f' (keyword {said})' if said else ''} in {source}.",
+                    f"There is no {column.key}{f' (keyword {said})' if said else ''} in {source}"
+                    f"{date_alone(column, row)}.",
                     "Write it into the header, or name the file as the instrument's pipeline does.",
                     column=column.key,
                     keywords=keywords,
@@ -275,12 +282,13 @@ class ORMCalibration(DeclarativeBase):
         """
         source = filename or "the header"
         said = said_by(cls, headers_of(header), source)
-        complete_times(said.values, source)
+        complete_times(said.values, source, said.keywords)
         if filename is not None:
             said.values["filename"] = filename
             fill(said.values, named_by(cls, filename), cls, source)
         if overrides(cls, "values_from_header"):  # whose own values count too, before anything follows from them
             raise_faults(said, but=TIMES)
+            said.values.faults = said.faults
             return said.values
         return finished(cls, said, source)
 
