@@ -362,6 +362,21 @@ def test_a_model_that_tells_its_file_never_gets_this_file(
     assert filled.select(Asking(), DARK).filename == "a.fits"
 
 
+class Failing:
+    """A model whose file name fails."""
+
+    header = property(lambda _: header())
+
+    @property
+    def filename(self) -> str:
+        raise KeyError("path")
+
+
+def test_a_model_whose_file_name_fails_is_told(filled: CalibrationStore[DemoCalibration]) -> None:
+    with pytest.raises(HeaderError, match="The filename of a Failing failed with KeyError"):
+        filled.select(Failing(), DARK)
+
+
 def test_the_metadata_of_a_model_name_its_file_before_the_model_does() -> None:
     model = SimpleNamespace(meta={"filename": "first.fits"}, filename="second.fits")
     assert column_values(DemoCalibration, model)["filename"] == "first.fits"

@@ -143,11 +143,19 @@ def _row(given: Any) -> Any:
 
 def _name_of_file(given: Any) -> dict[str, Any]:
     """Give the file name that an object has, as an attribute or by a method, as a column value."""
-    name = getattr(given, "filename", None)
     try:
+        name = getattr(given, "filename", None)
         name = name() if callable(name) else name
     except TypeError:  # a method that asks for something
         return {}
+    except Exception as error:  # a model's own code
+        raise HeaderError(
+            f"The filename of a {type(given).__name__} failed with {type(error).__name__}: {error}.",
+            "Correct it, or give the path of its file.",
+            column="filename",
+            keywords=(),
+            source=type(given).__name__,
+        ) from error
     base = PurePath(name).name if isinstance(name, str | os.PathLike) else ""
     return {"filename": base} if base else {}
 
@@ -174,7 +182,7 @@ def _column_keys(orm_class: type[ORMCalibration], holder: Mapping[Any, Any]) -> 
         name = folded.get(str(key).strip().lower())
         if key in columns:
             keys[key] = key
-        elif name is not None and not _KEYWORD.fullmatch(key):
+        elif name is not None and not _KEYWORD.fullmatch(str(key)):
             keys.setdefault(name, key)
     return keys
 

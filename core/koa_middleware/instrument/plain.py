@@ -59,7 +59,7 @@ def plain(value: Any) -> Any:
     if is_time(value):
         return value
     if _is_scalar(value):
-        value = str(value) if getattr(value.dtype, "kind", "") == "M" else value.item()
+        value = _as_python(value)
     if isinstance(value, bytes | bytearray | memoryview):
         value = bytes(value).decode(errors="surrogateescape")
     if _is_several(value):
@@ -69,7 +69,12 @@ def plain(value: Any) -> Any:
 
 def shown(value: Any) -> str:
     """Give a value as messages show it: one of numpy as Python's own, ``3`` and not ``np.int64(3)``."""
-    return repr(value.item() if _is_scalar(value) else value)
+    return repr(_as_python(value) if _is_scalar(value) else value)
+
+
+def _as_python(value: Any) -> Any:
+    """Give a value of numpy's as Python's; a time as text, since the ones in ns would be numbers."""
+    return str(value) if getattr(value.dtype, "kind", "") == "M" else value.item()
 
 
 def _is_scalar(value: Any) -> bool:
