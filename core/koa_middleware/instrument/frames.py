@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from ..disk.reading import check_readable, user_path
 from ..exceptions import HeaderError
 from .door import Said, Values, columns_of, finished, in_forms
-from .headers import headers_of, is_hdu_list, is_header
+from .headers import Held, headers_of, is_hdu_list, is_header
 from .keywords import unasked, without
 from .orm import ORMCalibration
 from .plain import is_missing
@@ -19,8 +19,8 @@ from .plain import is_missing
 #: Where a model holds its metadata, in the order in which they count.
 _METADATA = ("header", "headers", "meta")
 
-#: What a keyword looks like (FITS Standard 4.0, section 4.1.2.1).
-_KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
+#: Characters of a keyword, which are capitals (FITS Standard 4.0, section 4.1.2.1).
+_LONGEST_KEYWORD = 8
 
 
 def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, Any]:
@@ -48,7 +48,8 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     holder = _holder(given)
     if holder is None or (is_hdu_list(holder) and not holder):
         raise _no_frame(given)
-    named = {**_name_of_file(given), **_named(orm_class, holder)}
+    headers = headers_of(holder)
+    named = {**_name_of_file(given), **_named(orm_class, holder, headers)}
     filename = named.get("filename")
     source = "the header" if filename is None else str(filename)
     given_by = source if named.keys() <= {"filename"} else filename or "the input"
@@ -57,7 +58,7 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     return _with_given(
         orm_class,
         own._replace(values=Values(said)),
-        lambda: orm_class.values_from_header(headers_of(holder), None if filename is None else source),
+        lambda: orm_class.values_from_header(headers, None if filename is None else source),
         given_by,
     )
 
@@ -82,14 +83,15 @@ def _with_given(
 
     What the class derived from the header's alone, it derives anew from all.
     """
+    if not own.values:
+        found = in_forms(orm_class, read(), source)
+        return finished(orm_class, found._replace(faults={**found.faults, **own.faults}), source)
     given = without(orm_class, own.values)
     with unasked(given):
         found = in_forms(orm_class, read(), source)
-    follows = found.values.derived if given else frozenset()
-    kept = {name: value for name, value in found.values.items() if name not in given and name not in follows}
-    values = Values({**kept, **own.values})
-    values.derived = found.values.derived - follows
-    return finished(orm_class, Said(values, {**found.faults, **own.faults}, {}), source)
+    put_aside = given | found.values.derived
+    kept = {name: value for name, value in found.values.items() if name not in put_aside}
+    return finished(orm_class, Said(Values({**kept, **own.values}), {**found.faults, **own.faults}, {}), source)
 
 
 def is_frame(given: Any) -> bool:
@@ -160,31 +162,32 @@ def _name_of_file(given: Any) -> dict[str, Any]:
     return {"filename": base} if base else {}
 
 
-def _named(orm_class: type[ORMCalibration], holder: Any) -> dict[str, Any]:
+def _named(orm_class: type[ORMCalibration], holder: Any, headers: Mapping[str, Any]) -> dict[str, Any]:
     """Give what stands under the columns' own names, but where such a name is the column's keyword too."""
-    if is_header(holder) or is_hdu_list(holder):
+    if not isinstance(headers, Held):
         return {}
+    get = _by_column(holder, headers) if isinstance(holder, Mapping) else partial(getattr, holder)
     named = {}
-    keys = _column_keys(orm_class, holder) if isinstance(holder, Mapping) else None
     for name, column in columns_of(orm_class).items():
-        value = getattr(holder, name, None) if keys is None else holder[keys[name]] if name in keys else None
+        value = get(name, None)
         is_keyword = name.upper() in column.info.get("keywords", ())
         if not is_missing(value) and not (is_keyword and _is_alone(name, holder)):
             named[name] = value
     return named
 
 
-def _column_keys(orm_class: type[ORMCalibration], holder: Mapping[Any, Any]) -> dict[str, Any]:
-    """Give the key under which a column's value stands: its name in any letter case, unless that is a FITS keyword."""
-    columns, keys = columns_of(orm_class), {}
-    folded = {name.lower(): name for name in columns}
-    for key in holder:
-        name = folded.get(str(key).strip().lower())
-        if key in columns:
-            keys[key] = key
-        elif name is not None and not _KEYWORD.fullmatch(str(key)):
-            keys.setdefault(name, key)
-    return keys
+def _by_column(holder: Mapping[Any, Any], headers: Held) -> Callable[[str, Any], Any]:
+    """Find a column's value: by its name, in any letter case unless that is a FITS keyword."""
+
+    def find(name: str, default: Any) -> Any:
+        if name in holder:
+            return holder[name]
+        key = headers.spelling(name)
+        text = str(key)
+        is_keyword = len(text) <= _LONGEST_KEYWORD and text.isupper()
+        return default if key is None or is_keyword else holder[key]
+
+    return find
 
 
 def _is_alone(name: str, holder: Any) -> bool:
