@@ -83,10 +83,10 @@ def said_by(orm_class: type[ORMCalibration], cards: Mapping[str, Any], source: s
         When the header is another instrument's, or a value cannot be one of its column.
     """
     check_instrument(orm_class, cards, source)
-    said, without = Said(Values(), {}, {}), _unasked.get()
+    said, put_aside = Said(Values(), {}, {}), _unasked.get()
     for filled in _filled(orm_class):
         name = filled.column.key
-        for keyword in () if name in without else filled.keywords:
+        for keyword in () if name in put_aside else filled.keywords:
             try:
                 value = _value(filled, keyword, cards, source)
             except HeaderError as error:
