@@ -39,6 +39,7 @@ class ArmCalibration(ORMCalibration):
     )
     filt: Mapped[str | None] = fits_column("FILTER", String, nulls=())
     slit: Mapped[str | None] = fits_column("SLIT", String, nulls=("none", "-99"))
+    order: Mapped[int | None] = fits_column("ORDER", Integer, nulls=("none", "-99"), convert=lambda raw: raw + 1)
 
     @classmethod
     def derive(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -202,10 +203,20 @@ def test_a_filter_that_is_called_none_is_matched(store: CalibrationStore[ArmCali
         store.select({"mjd_start": 60002.0, "arm": "NONE"}, by_arm)
 
 
+@pytest.mark.parametrize("word", ["N/A", "none", "-99", "UNKNOWN", " "])
+def test_a_column_of_numbers_has_the_usual_words_beside_its_own(word: str) -> None:
+    assert ArmCalibration.normalise({"order": word})["order"] is None
+
+
+@pytest.mark.parametrize(("raw", "expected"), [("N/A", None), ("-99", None), ("7", 8), (7, 8)])
+def test_what_is_converted_is_a_number_where_the_column_holds_numbers_and_no_null_word(raw: Any, expected: Any) -> None:
+    assert ArmCalibration.values_from_header({"ORDER": raw}).get("order") == expected
+
+
 # -- whose header ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("instrume", ["ARMS", "arms", "Arms-Blue", "arms blue", "ARMSBLUE  ", "", None])
+@pytest.mark.parametrize("instrume", ["ARMS", "arms", "Arms-Blue", "arms blue", "ARMSBLUE  ", "", "N/A", "-", None])
 def test_a_header_of_this_instrument_or_of_none_is_read(instrume: Any) -> None:
     assert column_values(ArmCalibration, {**CARDS, "INSTRUME": instrume})["arm"] == "red"
 

@@ -90,13 +90,14 @@ def instrument_in_header(file: str) -> str:
     from ..disk.fits import is_fits_name
     from ..disk.reading import check_readable, user_path
     from ..instrument.headers import open_headers
+    from ..instrument.keywords import instrument_in
 
     path = user_path(file)
     check_readable(path)
     if not is_fits_name(path.name):
         return ""
     with open_headers(path) as headers:
-        return str(headers.get("INSTRUME") or "").strip()
+        return instrument_in(headers)
 
 
 def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
@@ -109,9 +110,8 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
     HeaderError, SourceFileError
         When the frame's own are unusable, or it cannot be read.
     """
-    from ..instrument.door import TIMES, in_forms
-    from ..instrument.forms import is_mjd
-    from ..instrument.frames import column_values
+    from ..instrument.door import in_forms
+    from ..instrument.frames import file_values
     from ..instrument.orm import check_names
 
     given = dict(overrides)
@@ -122,10 +122,4 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
             raise fault
     except HeaderError as error:
         raise ConfigurationError(error.message, error.hint, setting="--set", variable=None) from error
-    values = column_values(store.orm_class, frame)
-    dropped = set(getattr(values, "derived", ()))  # what followed from the header's values follows from these now
-    if given.keys() & TIMES:
-        dropped |= {name for name, column in store.orm_class.table().c.items() if name in TIMES or is_mjd(column)}
-    kept = {name: value for name, value in values.items() if name not in dropped}
-    found: dict[str, Any] = store.orm_class.normalise({**kept, **own.values}, frame)
-    return found
+    return file_values(store.orm_class, frame, own.values)

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import MappedColumn, mapped_column
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import String, TypeEngine, to_instance
 
 from ..exceptions import InvalidPluginError
+from .plain import NOTHING
 
 #: SQLAlchemy's types for those of Python, which are none.
 _MEANT = {str: "String", int: "Integer", float: "Float", bool: "Boolean"}
@@ -38,9 +39,11 @@ def fits_column(
         Whether letter case is folded, so that ``Bias`` and ``BIAS`` are one.
     nulls : iterable of str, optional
         Words that mean "no value", in place of ``N/A`` and ``UNKNOWN``; empty text is never one. With ``()`` every word
-        is a value.
+        is a value. Of a column that holds no text, such words as ``N/A`` are never values.
     convert : callable, optional
-        Gives the column's value for a keyword's; None where that is none. Values by column name are not converted.
+        Gives the column's value for a keyword's; None where that is none. It is asked for each of the keywords, so that
+        where these differ in unit or origin it must tell by the value. A number that is written as text comes as a
+        number where the column holds numbers. Null words, and values by column name, are not converted.
     **mapped_column_arguments
         Go to `sqlalchemy.orm.mapped_column`.
 
@@ -69,6 +72,8 @@ def fits_column(
         raise _misdeclared(f"{column} has the nulls {nulls!r}", "Write a tuple of words; None is never a value.")
     if convert is not None and not callable(convert):
         raise _misdeclared(f"{column} has the convert {convert!r}", "Write a function of a keyword's value.")
+    if words is not None and not isinstance(to_instance(type_), String):
+        words = (*words, *NOTHING)
     info = {**mapped_column_arguments.pop("info", {}), "keywords": filled}
     info |= {"fold": fold, "convert": convert, "nulls": words}
     try:

@@ -24,7 +24,7 @@ from .declaration import check_body, check_table, mapping, settle_indexes
 from .door import TIMES, columns_of, complete_times, fill, finished, in_forms, raise_faults
 from .headers import headers_of, open_headers
 from .hooks import overrides, values_by
-from .keywords import named_by, said_by
+from .keywords import date_alone, named_by, said_by
 from .values import default_value
 
 _STEM_AND_SUFFIX = re.compile(r"(.+?)(?:\.\d{3})?((?:\.[A-Za-z]\w*)?(?:\.(?:bz2|fz|gz|xz))?)", re.DOTALL)
@@ -182,7 +182,8 @@ class ORMCalibration(DeclarativeBase):
                 keywords = column.info.get("keywords", ())
                 said = " or ".join(keywords)
                 raise HeaderError(
-                    f"There is no {column.key}{f' (keyword {said})' if said else ''} in {source}.",
+                    f"There is no {column.key}{f' (keyword {said})' if said else ''} in {source}"
+                    f"{date_alone(column, row)}.",
                     "Write it into the header, or name the file as the instrument's pipeline does.",
                     column=column.key,
                     keywords=keywords,
@@ -236,12 +237,13 @@ class ORMCalibration(DeclarativeBase):
         """
         source = filename or "the header"
         said = said_by(cls, headers_of(header), source)
-        complete_times(said.values, source)
+        complete_times(said.values, source, said.keywords)
         if filename is not None:
             said.values["filename"] = filename
             fill(said.values, named_by(cls, filename), cls, source)
         if overrides(cls, "values_from_header"):  # whose own values count too, before anything follows from them
             raise_faults(said, but=TIMES)
+            said.values.faults = said.faults
             return said.values
         return finished(cls, said, source)
 
