@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "choosing": "instrument display",
     "given": "instrument",
     "database": "given instrument disk",
-    "remote": "database instrument settings",
+    "remote": "database instrument disk settings",
     "cache": "database fetch instrument disk settings",
     "register": "cache database choosing instrument disk",
     "store": "register cache remote database choosing given instrument disk settings display",
