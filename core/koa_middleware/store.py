@@ -24,7 +24,17 @@ from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
 from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
-from .given import check_callable, check_count, check_kind, frames_of, path_of, record_of, records_of, truth_of
+from .given import (
+    check_callable,
+    check_count,
+    check_kind,
+    file_path_of,
+    frames_of,
+    path_of,
+    record_of,
+    records_of,
+    truth_of,
+)
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
@@ -520,7 +530,7 @@ class CalibrationStore(Generic[R]):
             An open file, such as ``sys.stdout.buffer``, is written from where it stands.
         records : record or iterable of records
         overwrite : bool
-            Whether a plain file of that name is replaced; anything else that has the name never is.
+            Whether a bundle of that name, or an empty file, is replaced; anything else that has the name never is.
 
         Raises
         ------
@@ -533,7 +543,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle_export import export_bundle
 
-        target = cast("BinaryIO", path) if hasattr(path, "write") else user_path(path_of("path", path))
+        target = cast("BinaryIO", path) if hasattr(path, "write") else user_path(file_path_of("path", path))
         name, chosen = self.orm_class.instrument_name, records_of(records)
         return export_bundle(
             target, name, chosen, self._files, overwrite=truth_of("overwrite", overwrite), cache=self._cache
