@@ -88,13 +88,13 @@ def instrument_in_header(file: str) -> str:
     SourceFileError
         When the file cannot be read.
     """
-    from ..disk.fits import is_fits_name
+    from ..disk.fits import is_fits
     from ..disk.reading import check_readable
     from ..instrument.headers import open_headers
 
     path = Path(file).expanduser()
     check_readable(path)
-    if not is_fits_name(path.name):
+    if not is_fits(path):
         return ""
     with open_headers(path) as headers:
         return str(headers.get("INSTRUME") or "").strip()

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Boolean, Float, MetaData, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, registry
 from sqlalchemy.types import TypeEngine
 
-from ..disk.fits import is_fits_name
+from ..disk.fits import is_fits
 from ..disk.names import check_filename
 from ..exceptions import HeaderError, InvalidPluginError
 from .declaration import check_body, check_table, mapping, settle_indexes
@@ -295,7 +295,7 @@ class ORMCalibration(DeclarativeBase):
         HeaderError
             When a value cannot be one of its column.
         """
-        if not is_fits_name(path.name):
+        if not is_fits(path):
             return cls.values_from_header({}, path.name)
         with open_headers(path) as cards:
             return cls.values_from_header(cards, path.name)
