@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -305,6 +306,15 @@ def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> No
         LocalDatabase(DemoCalibration, path)
     assert caught.value.path == path
     assert path.read_bytes() == content
+
+
+def test_what_is_no_file_in_the_place_of_a_database_is_said_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "null.db").symlink_to("/dev/null")
+    (tmp_path / "folder.db").mkdir()
+    for name, said in (("pipe", "a named pipe"), ("null", "a device"), ("folder", "a folder")):
+        with pytest.raises(CacheError, match=rf"{name}\.db cannot be used: it is {said}"):
+            LocalDatabase(DemoCalibration, tmp_path / f"{name}.db")
 
 
 def test_a_damaged_database_is_a_cache_error_whatever_is_asked(filled: Database) -> None:

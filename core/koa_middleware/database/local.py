@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from ..disk.names import folded
-from ..disk.reading import leave_to_sqlite
+from ..disk.reading import fault_of_kind, leave_to_sqlite
 from ..disk.writing import hidden_name
 from ..exceptions import (
     CacheError,
@@ -221,6 +221,7 @@ def _make(path: Path) -> None:
     do not work SQLite makes the file, and it tells what is wrong with a folder.
     """
     if os.path.lexists(path):
+        _check_file(path)
         return
     made = hidden_name(path.parent)
     with suppress(OSError):
@@ -229,6 +230,15 @@ def _make(path: Path) -> None:
             os.link(made, path)
         finally:
             made.unlink()
+
+
+def _check_file(path: Path) -> None:
+    fault = ""
+    with suppress(OSError):  # a link to nothing, where SQLite makes a file, or what SQLite tells
+        fault = fault_of_kind(path)
+    if fault:
+        said = "Move it away, or choose another cache folder."
+        raise CacheError(f"The database {path} cannot be used: {fault}.", said, path=path)
 
 
 @lru_cache(maxsize=512)
