@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "choosing": "instrument disk display",
     "given": "instrument",
     "database": "given instrument disk",
-    "remote": "database instrument settings importing",
+    "remote": "database instrument disk settings importing",
     "cache": "database fetch instrument disk settings importing",
     "models": "instrument",
     "register": "models cache database choosing instrument disk",

@@ -30,6 +30,7 @@ from koa_middleware import (
     UnsafeFilenameError,
     fits_column,
 )
+from koa_middleware.database.file_names import stored_names
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped
 
@@ -332,6 +333,11 @@ def test_a_record_without_checksum_and_file_is_not_taken_for_the_same(store: Sto
         ("dark.fits", "DARK.fits"),
         ("DARK.FITS", "dark.fits"),
         ("\u00c9TOILE.fits", "\u00e9toile.fits"),
+        ("\u212aPF.fits", "kpf.fits"),
+        ("kpf.fits", "\u212aPF.fits"),
+        ("stra\u00dfe.fits", "STRASSE.fits"),
+        ("strasse.fits", "STRA\u00dfE.fits"),
+        ("pro\ufb01le.fits", "PROFILE.fits"),
     ],
 )
 def test_names_that_some_disk_takes_for_one_are_one_name(store: Store, tmp_path: Path, first: str, second: str) -> None:
@@ -347,9 +353,13 @@ def test_names_that_some_disk_takes_for_one_are_one_name(store: Store, tmp_path:
 
 def test_names_are_found_in_any_letter_case_by_an_index(store: Store, tmp_path: Path) -> None:
     store.register_calibration(dark(tmp_path))
-    plan = "EXPLAIN QUERY PLAN SELECT id FROM demo_calibrations WHERE filename COLLATE NOCASE = 'DARK.fits'"
+    names = stored_names("demo_calibrations", ":key")
     with store.local_db.session_manager() as session:
-        assert "filename_any_case" in session.execute(text(plan)).one()[3]
+        plan = [step for *_, step in session.execute(text(f"EXPLAIN QUERY PLAN {names}"), {"key": "dark.fits"})]
+    assert [step.split(" ix_demo_calibrations_")[-1] for step in plan if " INDEX " in step] == [
+        "filename_any_case (filename=?)",
+        "filename_not_ascii",
+    ]
 
 
 @pytest.mark.parametrize("place", ["source", "cache"])

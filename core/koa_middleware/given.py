@@ -65,11 +65,25 @@ def path_of(name: str, given: Any) -> str:
         text = os.fsdecode(given)
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             os.stat(text)  # noqa: PTH116 - a URL is no Path
-        if not text.strip():
-            raise ValueError
     except (TypeError, ValueError, OSError):
         said = "no path" if isinstance(given, str | bytes | os.PathLike) else f"of the type {type(given).__name__}"
         raise ConfigurationError(f"{name} is {said}.", "Give a path.", setting=name) from None
+    if not text.strip():
+        raise ConfigurationError(f"{name} is empty.", "Give a path.", setting=name)
+    return text
+
+
+def file_path_of(name: str, given: Any) -> str:
+    """Give the path of a file that is to be written, as text.
+
+    Raises
+    ------
+    ConfigurationError
+        As in `path_of`; also when only a folder can have that path.
+    """
+    text = path_of(name, given)
+    if os.path.basename(text) in {"", ".", ".."}:  # noqa: PTH119 - a Path drops a separator at the end
+        raise ConfigurationError(f"{text} is the path of a folder.", "Name a file in it.", setting=name)
     return text
 
 

@@ -29,6 +29,7 @@ from .given import (
     check_kind,
     check_limit,
     count_of,
+    file_path_of,
     frames_of,
     path_of,
     record_of,
@@ -529,7 +530,7 @@ class CalibrationStore(Generic[R]):
             An open file, such as ``sys.stdout.buffer``, is written from where it stands.
         records : record or iterable of records
         overwrite : bool
-            Whether a plain file of that name is replaced; anything else that has the name never is.
+            Whether a bundle of that name, or an empty file, is replaced; anything else that has the name never is.
 
         Raises
         ------
@@ -542,7 +543,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle_export import export_bundle
 
-        target = cast("BinaryIO", path) if hasattr(path, "write") else user_path(path_of("path", path))
+        target = cast("BinaryIO", path) if hasattr(path, "write") else user_path(file_path_of("path", path))
         name, chosen = self.orm_class.instrument_name, records_of(records)
         return export_bundle(
             target, name, chosen, self._files, overwrite=truth_of("overwrite", overwrite), cache=self._cache
@@ -582,9 +583,10 @@ class CalibrationStore(Generic[R]):
         """Remove files that can be downloaded again, and what dead processes left in ``partial/``.
 
         LOCAL files, files whose copy in the archive was not seen, files that another instrument's database names, and
-        files that are open or were used in the last ten minutes stay. A copy was seen when it was downloaded with the
-        recorded checksum, uploaded by `publish`, or is found now in an archive that is a folder. The last use is the
-        latest one of the file's times of access and change; to be told a file's path counts as use.
+        files that are open or were used in the last ten minutes stay; without a calibration URL, all do. A copy was
+        seen when it was downloaded with the recorded checksum, uploaded by `publish`, or is found now in an archive
+        that is a folder. The last use is the latest one of the file's times of access and change; to be told a file's
+        path counts as use.
 
         Parameters
         ----------
@@ -601,8 +603,6 @@ class CalibrationStore(Generic[R]):
         ------
         ConfigurationError
             When a limit is not what it must be.
-        RemoteNotConfiguredError
-            When no calibration URL is set, from which the files could come again.
         CacheError
             When a file cannot be removed, or another database of the cache cannot be read.
         """
@@ -614,7 +614,7 @@ class CalibrationStore(Generic[R]):
         check_kind("cal_type", cal_type, str, "the name of a cal type")
         days = None if older_than is None else older_than / timedelta(days=1)
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
-        if limits.given:
+        if limits.given and self.settings.calibration_url is not None:
             self._files.require_url()
         return Pruner(self._holdings, self._copies).prune(limits, truth_of("dry_run", dry_run))
 

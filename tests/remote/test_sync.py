@@ -244,6 +244,32 @@ def test_of_two_rows_with_one_file_name_one_is_kept_apart(archive, client, monke
             assert sorted(row["id"] for row in client.rows().values()) == ["1", "2"]
 
 
+def test_of_names_that_some_disk_takes_for_one_the_first_comes_and_the_rest_is_kept_apart(archive, client, new_client):
+    archive.insert("d\u00e9faut.fits", id="1")
+    archive.insert("dark.fits", id="3")
+    client.sync()
+    client.add_local("mine.fits", id="mine")
+    archive.insert("DE\u0301FAUT.fits", id="4")
+    archive.insert("Dark.fits", id="2")
+    archive.insert("MINE.fits", id="5")
+    archive.insert("other.fits", id="6")
+    told = {conflict.id: conflict.reason for conflict in client.sync().conflicts}
+    assert told == {
+        "2": "another row of the archive has this file name, written dark.fits",
+        "4": "another row of the archive has this file name, written d\u00e9faut.fits",
+        "5": "a LOCAL record has this file name, written mine.fits",
+    }
+    assert client.rows().keys() == {"d\u00e9faut.fits", "dark.fits", "other.fits"}
+    archive.execute(f"UPDATE {TABLE} SET filename = 'new.fits' WHERE id = '3'", f"DELETE FROM {TABLE} WHERE id = '1'")
+    (conflict,) = client.sync().conflicts
+    assert (conflict.id, client.rows().keys()) == ("5", {"DE\u0301FAUT.fits", "Dark.fits", "new.fits", "other.fits"})
+    archive.insert("NEW.fits", id="7")
+    fresh = new_client()
+    for full in (False, True):
+        (conflict,) = fresh.sync(full=full).conflicts
+        assert (conflict.id, conflict.reason[-18:]) == ("7", ", written new.fits")
+
+
 def test_a_table_that_was_lost_here_is_filled_again(archive, client, tmp_path):
     archive.insert("a.fits", "b.fits")
     client.sync()

@@ -89,17 +89,23 @@ class Cache:
         ConfigurationError
             When that cannot be done or a folder is not writable.
         """
+        folders = (self.calibrations, self.database, self.partial)
         try:
-            for folder in (self.calibrations, self.database, self.partial):
+            for folder in folders:
                 if not folder.is_dir():
                     folder.mkdir(parents=True, exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, "it is not writable", str(folder))
         except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
             reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            mended = "correct its permissions"
+            if isinstance(error, FileExistsError | NotADirectoryError):
+                paths = (*reversed(self.root.parents), self.root, *folders)
+                for path in [path for path in paths if os.path.lexists(path) and not path.is_dir()][:1]:
+                    reason, mended = f"{path} is not a folder", "move that away"
             raise ConfigurationError(
                 f"The folder {self.root} cannot be the calibration cache: {reason}.",
-                "Choose another one with KOA_CALIBRATION_CACHE or cache_dir, or correct its permissions.",
+                f"Choose another one with KOA_CALIBRATION_CACHE or cache_dir, or {mended}.",
                 setting="cache_dir",
                 variable="KOA_CALIBRATION_CACHE",
             ) from error

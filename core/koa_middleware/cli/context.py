@@ -87,14 +87,14 @@ def instrument_in_header(file: str) -> str:
     SourceFileError
         When the file cannot be read.
     """
-    from ..disk.fits import is_fits_name
+    from ..disk.fits import is_fits
     from ..disk.reading import check_readable, user_path
     from ..instrument.headers import open_headers
     from ..instrument.keywords import instrument_in
 
     path = user_path(file)
     check_readable(path)
-    if not is_fits_name(path.name):
+    if not is_fits(path):
         return ""
     with open_headers(path) as headers:
         return instrument_in(headers)

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..exceptions import HeaderError, SourceFileError
 from ..importing import importing
-from .compression import DAMAGE, is_compressed_name, open_content, without_compression
+from .compression import DAMAGE, NOT_READ, is_compressed_name, open_content, without_compression
 from .reading import check_readable
 
 if TYPE_CHECKING:
@@ -36,6 +36,23 @@ _STRUCTURE = frozenset({"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATA
 def is_fits_name(name: str) -> bool:
     """Whether a file of this name should be a FITS file."""
     return without_compression(name).removesuffix(".fz").endswith(_SUFFIXES)
+
+
+def is_fits(path: Path) -> bool:
+    """Whether a file should be a FITS file, by its name.
+
+    Raises
+    ------
+    SourceFileError
+        When it is one that is compressed in a way that is not read here.
+    """
+    if path.suffix.lower() in NOT_READ and is_fits_name(path.stem):
+        raise SourceFileError(
+            f"{path} is compressed in a way that is not read here ({path.suffix}).",
+            "Uncompress it, or compress it with gzip, bzip2 or xz.",
+            path=path,
+        )
+    return is_fits_name(path.name)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, cast
 from sqlalchemy import BigInteger, Boolean, Float, MetaData, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, registry
 
-from ..disk.fits import is_fits_name
+from ..disk.fits import is_fits
 from ..disk.names import check_filename
 from ..exceptions import HeaderError
 from .columns import fits_column
@@ -258,7 +258,7 @@ class ORMCalibration(DeclarativeBase):
         HeaderError
             When a value cannot be one of its column.
         """
-        if not is_fits_name(path.name):
+        if not is_fits(path):
             return cast("dict[str, Any]", values_by(cls, "values_from_header", path.name, {}, path.name))
         with open_headers(path) as cards:
             return cast("dict[str, Any]", values_by(cls, "values_from_header", path.name, cards, path.name))

@@ -13,15 +13,19 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ..database.feed import Judgement, feed_paused, feed_table, unsent
+from ..database.file_names import stored_names
 from ..database.kept_apart import conflicts_table
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
+from ..disk.names import folded
 from ..exceptions import HeaderError, UnsafeFilenameError
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
 from .bookmark import CopyState, StateTable
 from .protocol import Batch, Entry, Mark, Page, Row
 from .rows import in_form
+
+_ANOTHER_ROW = "another row of the archive has this file name"
 
 
 @dataclass
@@ -40,6 +44,13 @@ class _Known(NamedTuple):
     origin: str
     checksum: str | None
     quality: str
+
+
+class _Holder(NamedTuple):
+    """A record that is here, and has the name of a remote's row."""
+
+    id: str
+    filename: str
 
 
 class LocalCopy:
@@ -68,6 +79,7 @@ class LocalCopy:
         self._required = [i for i, column in enumerate(table.c) if not column.nullable]
         self._evicted: set[str] = set()
         self._name, self._conflicts = quote(table.name), quote(conflicts_table(orm_class).name)
+        self._stored_names = stored_names(table.name, "SELECT value FROM json_each(?1)")
         self._feed = quote(feed_table(orm_class).name)
         names = self._names = ", ".join(map(quote, self._columns))
         marks = ", ".join("?" * len(self._columns))
@@ -184,6 +196,13 @@ class LocalCopy:
 
     def take_new(self, batch: Batch) -> None:
         """Take in rows that are probably all new."""
+        names = {folded(str(row[self._filename])) for row in batch.rows}
+        if (
+            len(names) < len(batch.rows)
+            or self._database.execute(self._stored_names, (json.dumps(list(names)),)).fetchone()
+        ):
+            self.take(batch)
+            return
         # File names begin with the time, as most indexes do: in their order, each page of an index is met once.
         rows = sorted(batch.rows, key=lambda row: str(row[self._filename]))
         taken = self._database.executemany(f"INSERT OR IGNORE {self._insert}", rows).rowcount
@@ -208,10 +227,10 @@ class LocalCopy:
         clean: list[Row] = []
         for row in rows:
             identifier, filename = row[self._id], row[self._filename]
-            rival = local_names.get(filename)
+            rival = local_names.get(folded(filename))
             own = known.get(identifier)
             if own is not None and own.origin == "LOCAL":
-                if not (self._is_same(own, row) and rival in (None, identifier)):
+                if not (self._is_same(own, row) and (rival is None or rival.id == identifier)):
                     self._keep_row_apart(row, "a LOCAL record has this id", identifier)
                 elif self._is_judged_otherwise(identifier, own, row):
                     said = f"it is {row[self._quality]} there, and was judged {own.quality} here; publish sends that"
@@ -220,7 +239,7 @@ class LocalCopy:
                     self._database.execute(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", (identifier,))
                     clean.append(row)
             elif rival is not None:
-                self._keep_row_apart(row, "a LOCAL record has this file name", rival)
+                self._keep_row_apart(row, f"a LOCAL record has this file name{_as(rival, filename)}", rival.id)
             else:
                 clean.append(row)
         clean = self._with_names_of_their_own(clean, holders)
@@ -252,19 +271,21 @@ class LocalCopy:
             except (HeaderError, UnsafeFilenameError) as error:
                 self._keep_apart(identifier, filename, error.message, None, values)
 
-    def _neighbours(self, rows: Sequence[Row]) -> tuple[dict[str, _Known], dict[str, str], dict[str, str]]:
-        """Give what is here under the rows' ids, and the LOCAL and the remote records that have their file names."""
+    def _neighbours(self, rows: Sequence[Row]) -> tuple[dict[str, _Known], dict[str, _Holder], dict[str, _Holder]]:
+        """Give what is here under the rows' ids, and, by folded names, the LOCAL and the remote records with these."""
         ids = json.dumps([row[self._id] for row in rows])
-        names = json.dumps([row[self._filename] for row in rows])
+        names = json.dumps([folded(row[self._filename]) for row in rows])
         select = f"SELECT id, filename, origin, checksum, quality FROM {self._name} WHERE"
         by_id = self._database.execute(f"{select} id IN (SELECT value FROM json_each(?))", (ids,))
         known = {identifier: _Known(*values) for identifier, *values in by_id}
-        local_names: dict[str, str] = {}
-        holders: dict[str, str] = {}
-        for identifier, filename, origin, *_ in self._database.execute(
-            f"{select} filename IN (SELECT value FROM json_each(?))", (names,)
-        ):
-            (local_names if origin == "LOCAL" else holders)[filename] = identifier
+        local_names: dict[str, _Holder] = {}
+        holders: dict[str, _Holder] = {}
+        by_name = self._database.execute(f"{select} filename IN ({self._stored_names}) ORDER BY id", (names,))
+        for identifier, filename, origin, *_ in by_name.fetchall():
+            holder = _Holder(identifier, filename)
+            first = (local_names if origin == "LOCAL" else holders).setdefault(folded(filename), holder)
+            if first.id != identifier:  # an older release took them for two
+                self._evict([(holder, first)])
         return known, local_names, holders
 
     def _is_same(self, own: _Known, row: Row) -> bool:
@@ -294,32 +315,43 @@ class LocalCopy:
             (identifier, filename, reason, local_id, json.dumps(values, default=_as_text)),
         )
 
-    def _with_names_of_their_own(self, rows: Sequence[Row], holders: dict[str, str]) -> list[Row]:
+    def _with_names_of_their_own(self, rows: Sequence[Row], holders: dict[str, _Holder]) -> list[Row]:
         """Let each file name belong to one row.
 
         A row that holds the name of another one here has lost it, and its present state comes in the same sync; until
         then it is kept apart, and for good where the remote has two rows of one name. While all rows are read, those
-        that were read already have their names for good.
+        that were read already have their names for good. Of names that only some disks take for one, the row that was
+        here first keeps its own, unless it gives it up in the same batch.
         """
-        read_to = self.state.sweep_after or ""
-        named = {name: holder for name, holder in holders.items() if holder <= read_to}
+        read_to = self.state.sweep_after
+        names = {row[self._id]: folded(row[self._filename]) for row in rows}
+        ids = {row[self._filename]: row[self._id] for row in rows}
+
+        def keeps(key: str, holder: _Holder) -> bool:
+            if read_to is not None:
+                return holder.id <= read_to
+            return names.get(holder.id, key) == key and ids.get(holder.filename, holder.id) == holder.id
+
+        named = {key: holder for key, holder in holders.items() if keeps(key, holder)}
         own: list[Row] = []
         for row in rows:
             identifier, filename = row[self._id], row[self._filename]
-            if named.setdefault(filename, identifier) == identifier:
+            holder = named.setdefault(folded(filename), _Holder(identifier, filename))
+            if holder.id == identifier:
                 own.append(row)
             else:
-                self._keep_row_apart(row, "another row of the archive has this file name", None)
-        lost = [holder for name, holder in holders.items() if named.get(name, holder) != holder]
-        self._evict(lost)
+                waits_for = None if holder.filename == filename else holder.id
+                self._keep_row_apart(row, _ANOTHER_ROW + _as(holder, filename), waits_for)
+        self._evict([(holder, named[key]) for key, holder in holders.items() if named.get(key, holder).id != holder.id])
         return own
 
-    def _evict(self, ids: Sequence[str]) -> None:
-        where = "origin <> 'LOCAL' AND id IN (SELECT value FROM json_each(?))"
-        lost = f"SELECT {self._names} FROM {self._name} WHERE {where}"
-        for row in self._database.execute(lost, (json.dumps(ids),)).fetchall():
-            self._keep_row_apart(row, "another row of the archive has this file name", None)
-        self._evicted.update(ids)
+    def _evict(self, lost: Sequence[tuple[_Holder, _Holder]]) -> None:
+        where = "origin <> 'LOCAL' AND id = ?"
+        for loser, winner in lost:
+            found = self._database.execute(f"SELECT {self._names} FROM {self._name} WHERE {where}", (loser.id,))
+            for row in found.fetchall():
+                self._keep_row_apart(row, _ANOTHER_ROW + _as(winner, loser.filename), None)
+            self._evicted.add(loser.id)
 
     def settle(self) -> int:
         """Give rows that were kept apart their place where what stood in their way here has changed since.
@@ -361,6 +393,11 @@ def open_copy(local: LocalDatabase[Any]) -> Iterator[LocalCopy]:
     """
     with local.driver_connection() as connection:
         yield LocalCopy(local, connection)
+
+
+def _as(holder: _Holder, filename: str) -> str:
+    """Say how a holder writes a file name that another row writes otherwise; empty where both are the same."""
+    return "" if holder.filename == filename else f", written {holder.filename}"
 
 
 def _as_text(value: Any) -> str:
