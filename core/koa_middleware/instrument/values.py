@@ -15,17 +15,22 @@ from ..exceptions import HeaderError
 from . import forms
 from .forms import Form
 
+#: Characters of a value that stand in a message.
+_SHOWN = 200
+
 QUALITIES = ("GOOD", "BAD", "UNKNOWN")
 ORIGIN_WORDS = {"LOCAL": "LOCAL", "REMOTE": "REMOTE", "KECK": "REMOTE"}
 
 #: Forms of common columns, by name.
 _COMMON: dict[str, Form] = {
+    "id": forms.ID,
     "filename": forms.FILENAME,
     "datetime_obs": forms.TIME,
     "origin": forms.Words(ORIGIN_WORDS),
     "cal_version": forms.VERSION,
     "quality": forms.Words({word: word for word in QUALITIES}),
     "checksum": forms.CHECKSUM,
+    "file_size": forms.FILE_SIZE,
     "last_updated": forms.STAMP,
 }
 
@@ -57,12 +62,17 @@ def normal_form(column: Column[Any], value: Any, source: str, keyword: str = "")
     except (ValueError, TypeError, ArithmeticError) as error:
         said = f" (keyword {keyword})" if keyword else ""
         raise HeaderError(
-            f"The {column.key}{said} of {source} is {value!r}, which is {error}.",
+            f"The {column.key}{said} of {source} is {_shown(value)}, which is {error}.",
             "Correct it there, or give it as a column value.",
             column=column.key,
             keywords=column.info.get("keywords", ()),
             source=source,
         ) from error
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 
 def time_bound(column: Column[Any], value: Any, source: str) -> str | None:

@@ -247,7 +247,7 @@ class LocalCopy:
         for values in odd:
             identifier, filename = str(values["id"]), str(values["filename"] or "")
             try:
-                row = in_form(self._local.orm_class, values, f"the archive's row {filename}")
+                row = in_form(self._local.orm_class, values)
                 yield tuple(row[name] for name in self._columns)
             except (HeaderError, UnsafeFilenameError) as error:
                 self._keep_apart(identifier, filename, error.message, None, values)

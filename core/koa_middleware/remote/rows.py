@@ -8,8 +8,22 @@ from typing import Any
 from ..exceptions import HeaderError
 from ..instrument.orm import DERIVED, ORMCalibration
 
+#: Characters of a file name that stand in a message.
+_SHOWN = 100
 
-def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str) -> dict[str, Any]:
+
+def name_of(values: Mapping[str, Any]) -> str:
+    """Give a row's file name as messages show it, whatever stands there."""
+    name = str(values["filename"] or "")
+    return name if name.isprintable() and len(name) <= _SHOWN else ascii(name[:_SHOWN])
+
+
+def source_of(values: Mapping[str, Any]) -> str:
+    """Call a row as the messages of the one door do."""
+    return f"the archive's row {name_of(values)}"
+
+
+def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[str, Any]:
     """Bring a row of the archive into form; its origin is REMOTE.
 
     The class derives only where a column is null that no keyword fills: all else is as the archive has it.
@@ -20,6 +34,7 @@ def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: 
         When a value cannot be one of its column, or a needed one is missing.
     UnsafeFilenameError
     """
+    source = source_of(values)
     derive = any(values.get(name) is None for name in orm_class.table().info[DERIVED])
     row = orm_class.in_form({**values, "origin": "REMOTE"}, source, derive=derive)
     for name in ("id", "filename"):  # what a row is followed by

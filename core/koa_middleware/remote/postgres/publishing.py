@@ -19,6 +19,7 @@ from ...instrument.orm import ORMCalibration, family_of
 from ...instrument.values import default_value, normal_form
 from ..chunks import in_chunks
 from ..protocol import Settled, Upload, Values
+from ..rows import source_of
 from .checks import unfit_values
 from .database import RemoteDatabase
 from .identifiers import feed_name, quote
@@ -150,7 +151,7 @@ class _There:
 
     def _add(self, row: Values) -> None:
         try:
-            known = self._orm_class.in_form(row, f"the archive's row {row['filename']}")
+            known = self._orm_class.in_form(row, source_of(row))
             self._versions.setdefault(self._family(known), set()).add(int(known["cal_version"]))
         except (HeaderError, UnsafeFilenameError):  # a row that is not in form has no version
             known = row
