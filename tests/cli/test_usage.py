@@ -189,7 +189,7 @@ def test_an_unknown_type_is_wrong_usage_and_the_known_ones_are_said(koa_cal: Run
     assert "dark, flat, arc, bias" in found.said
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/masters", "nowhere"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/masters", "nowhere", "http://127.0.0.1:9/{zzZ}"])
 @pytest.mark.parametrize("command", ["get", "best", "prefetch"])
 def test_an_unusable_url_is_wrong_configuration_and_said_once(
     koa_cal: Run, write: Run, cache: Path, monkeypatch: pytest.MonkeyPatch, command: str, url: str
