@@ -8,19 +8,19 @@ from typing import Any
 from ..exceptions import HeaderError
 from ..instrument.orm import DERIVED, ORMCalibration
 
-#: Characters of a file name that stand in a message.
+#: Characters of a file name or an id that stand in a message.
 _SHOWN = 100
 
 
-def name_of(values: Mapping[str, Any]) -> str:
-    """Give a row's file name as messages show it, whatever stands there."""
-    name = str(values["filename"] or "")
-    return name if name.isprintable() and len(name) <= _SHOWN else ascii(name[:_SHOWN])
+def shown(name: object) -> str:
+    """Give a row's file name or id as messages show it, whatever stands there."""
+    text = str(name or "")
+    return text if text.isprintable() and len(text) <= _SHOWN else ascii(text[:_SHOWN])
 
 
 def source_of(values: Mapping[str, Any]) -> str:
     """Call a row as the messages of the one door do."""
-    return f"the archive's row {name_of(values)}"
+    return f"the archive's row {shown(values['filename'])}"
 
 
 def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[str, Any]:

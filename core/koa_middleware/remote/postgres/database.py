@@ -13,7 +13,7 @@ from ...database.table import CalibrationDatabase
 from ...exceptions import HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
 from ...instrument.orm import ORMCalibration
-from ..rows import in_form, name_of
+from ..rows import in_form, shown
 from .engine import postgresql_engine
 from .errors import host_of, remote_errors
 from .url import shown_url
@@ -69,8 +69,9 @@ class RemoteDatabase(CalibrationDatabase[R]):
         try:
             return in_form(self.orm_class, {**row, "id": str(row["id"])})
         except (HeaderError, UnsafeFilenameError) as error:
+            filename, identifier = shown(row["filename"]), shown(row["id"])
             raise RemoteError(
-                f"The row {name_of(row)} of {self.name} cannot be used: {error.message}",
+                f"The row {filename} (id {identifier}) of {self.name} cannot be used: {error.message}",
                 "Sync and choose from the local copy, which keeps such rows apart.",
             ) from error
 
