@@ -39,6 +39,18 @@ def test_wrong_usage_exits_with_2_and_says_how_it_is_used(koa_cal: Run, argument
     assert found.err.startswith("usage: koa-cal")
 
 
+@pytest.mark.parametrize("command", ["register", "get", "publish", "prefetch", "bundle export f.tar"])
+def test_options_may_stand_between_names(command: str) -> None:
+    words = [*command.split(), "a.fits", "-i", "kpf", "b.fits", "--json", "c.fits"]
+    found = vars(build_parser().parse_args(words))
+    assert ["a.fits", "b.fits", "c.fits"] in found.values()
+    assert (found["instrument"], found["json"]) == ("kpf", True)
+
+
+def test_what_is_no_option_is_refused_between_names_too(koa_cal: Run) -> None:
+    assert "--nosuch" in koa_cal("get", "a.fits", "--nosuch", "b.fits").ended(2).err
+
+
 def test_an_error_is_one_line_and_has_a_traceback_when_that_is_wanted(koa_cal: Run) -> None:
     said = koa_cal("show", "nosuch.fits", "-i", "testspec").ended(1).said
     found = koa_cal("--debug", "show", "nosuch.fits", "-i", "testspec")
