@@ -13,6 +13,8 @@ from koa_middleware.exceptions import (
     RemoteUnavailableError,
     SchemaMismatchError,
 )
+from koa_middleware.remote.local_copy import holds_nothing
+from koa_middleware.remote.protocol import Here
 from koa_middleware.remote.publish import PublishResult, flag
 from koa_middleware.remote.sync import SyncResult
 from survey import COLUMNS, KINDS, Survey
@@ -449,7 +451,7 @@ def calls(remote):
     return {
         "state": state,
         "reading": reading,
-        "publish": lambda: remote.publish([record], {}, None, lambda name: False, "ann"),
+        "publish": lambda: remote.publish([record], {}, None, Here(lambda name: False, holds_nothing), "ann"),
         "flag": lambda: remote.flag("x", "BAD", "why", "ann"),
         "query": remote.database.query,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..exceptions import HeaderError
 from ..instrument.orm import DERIVED, ORMCalibration
+from .protocol import Holds
 
 #: Characters of a file name or an id that stand in a message.
 _SHOWN = 100
@@ -21,6 +22,12 @@ def shown(name: object) -> str:
 def source_of(values: Mapping[str, Any]) -> str:
     """Call a row as the messages of the one door do."""
     return f"the archive's row {shown(values['filename'])}"
+
+
+def is_same_content(filename: str, own: str | None, theirs: str | None, holds: Holds) -> bool:
+    """Whether two recorded checksums are of one content; where they are of two kinds, the file here decides."""
+    kinds = {str(each).partition(":")[0] for each in (own, theirs)}
+    return own == theirs if theirs is None or len(kinds) == 1 else holds(filename, str(theirs))
 
 
 def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[str, Any]:
