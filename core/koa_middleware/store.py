@@ -186,7 +186,7 @@ class CalibrationStore(Generic[R]):
         """The archive, whose modules a store that stays local does not load."""
         from .remote.archive import Archive
 
-        return Archive(self.settings, self.local_db, self._sync_if_older_than)
+        return Archive(self.settings, self.local_db, self._sync_if_older_than, self._cache.holds)
 
     @property
     def cache_dir(self) -> Path:

@@ -103,8 +103,8 @@ def test_a_row_of_an_archive_is_asked_for_what_no_keyword_fills_and_is_null(tmp_
     from koa_middleware.remote.rows import in_form
 
     row = {"id": "1", "filename": "a.fits", "cal_type": "dark", "arm": "red", "mjd_start": 60000.5}
-    assert in_form(ArmCalibration, {**row, "detector": None}, "row 1")["detector"] == "red 2"
-    assert in_form(ArmCalibration, {**row, "detector": "spare"}, "row 1")["detector"] == "spare"
+    assert in_form(ArmCalibration, {**row, "detector": None})["detector"] == "red 2"
+    assert in_form(ArmCalibration, {**row, "detector": "spare"})["detector"] == "spare"
 
 
 @pytest.mark.parametrize(

@@ -556,6 +556,10 @@ def test_an_odd_row_comes_in_form_or_is_kept_apart_with_the_reason_until_its_cau
         {**good, "id": "3", "filename": "../above.fits"},
         {**good, "id": "4", "filename": "empty.fits", "datetime_obs": "", "mjd_start": float("nan")},
         {**good, "id": "5 ", "filename": "blank.fits"},
+        {**good, "id": "6\n\u202e", "filename": "unseen.fits"},
+        {**good, "id": "7" * 3000, "filename": "long.fits"},
+        {**good, "id": "8", "filename": "large.fits", "file_size": 2**63 - 1},
+        {**good, "id": "9", "filename": "negative.fits", "file_size": -5},
     ]
     with open_copy(client.database) as copy:
         copy.load()
@@ -567,12 +571,16 @@ def test_an_odd_row_comes_in_form_or_is_kept_apart_with_the_reason_until_its_cau
         assert copy.counts.added == 2
         with copy.transaction():
             copy.take(Batch([tuple({**odd[1], "quality": "GOOD"}.values())]))
-            copy.withdraw(["3", "4", "5 "])
+            copy.withdraw([values["id"] for values in odd[2:]])
         assert client.database.conflicts() == []
     assert "MEDIOCRE" in reasons["2"]
     assert "../above.fits" in reasons["3"]
     assert "datetime_obs" in reasons["4"]
     assert "'5 '" in reasons["5 "]
+    assert "invisible" in reasons["6\n\u202e"]
+    assert len(reasons["7" * 3000]) < 400
+    assert "9223372036854775807" in reasons["8"]
+    assert "-5" in reasons["9"]
     mended = client.rows()["mended.fits"]
     assert (mended["quality"], mended["cal_version"], mended["origin"]) == ("GOOD", "002", "REMOTE")
     assert client.rows()["word.fits"]["quality"] == "GOOD"

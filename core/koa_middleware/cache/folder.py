@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ..disk.checksums import Signature, digest_of
+from ..disk.checksums import Signature, digest_of, is_of
 from ..disk.names import check_filename
 from ..disk.owners import this_owner
 from ..disk.reading import open_source
@@ -118,6 +118,12 @@ class Cache:
         UnsafeFilenameError
         """
         return self.calibrations / check_filename(filename)
+
+    def holds(self, filename: str, checksum: str) -> bool:
+        """Whether the file of a name is here and has a checksum, of whatever kind."""
+        path = self.path(filename)
+        with cache_errors(path, "read"):
+            return path.is_file() and is_of(path, checksum)
 
     def stage(self, source: Path, seen: Signature | None = None) -> Staged:
         """Copy a file under a temporary name, hashing it on the way; memory does not grow with its size.

@@ -19,6 +19,7 @@ from sqlalchemy import Boolean, Column, Float, Integer, Numeric, String
 
 from ..disk.checksums import KINDS, Checksum
 from ..disk.names import LONGEST_NAME
+from ..disk.room import LARGEST_FILE
 from .plain import NULLS, in_unit, is_missing, is_quantity, is_wildcard, plain
 from .scales import is_time, utc_of
 from .times import END_MJD, FIRST_MJD, FIRST_YEAR, LAST_YEAR, iso_from_mjd, parse_iso
@@ -172,6 +173,21 @@ class _FoldedText(_Text):
 
     def in_form(self, value: str) -> str:
         return f"({super().in_form(value)} AND {value} !~ '[^ -@[-~]')"
+
+
+class _Id(_Text):
+    """A record's id: printable, and no longer than a file's name, which may stand in its place; SQL judges ASCII."""
+
+    def _said(self, written: str) -> str | None:
+        text = super()._said(written)
+        if text is not None and not text.isprintable():
+            raise ValueError("no id, as it contains an invisible character")
+        if text is not None and len(text) > LONGEST_NAME:
+            raise ValueError(f"no id, as it is longer than {LONGEST_NAME} characters")
+        return text
+
+    def in_form(self, value: str) -> str:
+        return f"({super().in_form(value)} AND {value} !~ '[^ -~]' AND length({value}) <= {LONGEST_NAME})"
 
 
 class _Stamp(_Text):
@@ -381,6 +397,19 @@ class _WholeNumber(_Valued):
         return number
 
 
+class _FileSize(_WholeNumber):
+    """A file's size in bytes, which some file system can hold."""
+
+    def of(self, value: Any) -> int | None:
+        size = super().of(value)
+        if size is not None and not 0 <= size <= LARGEST_FILE:
+            raise ValueError(f"no size of a file, from 0 to {LARGEST_FILE} bytes")
+        return size
+
+    def in_form(self, value: str) -> str:
+        return f"({value} BETWEEN 0 AND {LARGEST_FILE})"
+
+
 class _Truth(_Valued):
     """True or false."""
 
@@ -399,7 +428,8 @@ class _Truth(_Valued):
 
 
 ANY = Form()
-STAMP, VERSION, CHECKSUM, FILENAME = _Stamp(), _Version(), _Checksum(), _Filename()
+ID, STAMP, VERSION, CHECKSUM = _Id(), _Stamp(), _Version(), _Checksum()
+FILENAME, FILE_SIZE = _Filename(), _FileSize()
 TIME, TIME_BOUND = _Time(), _TimeBound()
 
 

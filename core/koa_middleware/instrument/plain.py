@@ -10,6 +10,9 @@ from .scales import is_time
 #: Words that mean "no value" in a column that declares none of its own.
 NULLS = ("N/A", "UNKNOWN")
 
+#: Characters of a value that a message shows.
+_SHOWN = 200
+
 _WILDCARDS = frozenset({"", "*", "%"})
 #: Words that no number can be, whatever words a column declares.
 NOTHING = _WILDCARDS | {"N/A", "NA", "NONE", "NULL", "UNKNOWN"}
@@ -68,8 +71,9 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Give a value as messages show it: one of numpy as Python's own, ``3`` and not ``np.int64(3)``."""
-    return repr(_as_python(value) if _is_scalar(value) else value)
+    """Give a value as messages show it: one of numpy as Python's own, ``3`` and not ``np.int64(3)``; a long one cut."""
+    written = repr(_as_python(value) if _is_scalar(value) else value)
+    return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}..."
 
 
 def _as_python(value: Any) -> Any:

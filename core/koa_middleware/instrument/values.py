@@ -21,12 +21,14 @@ ORIGIN_WORDS = {"LOCAL": "LOCAL", "REMOTE": "REMOTE", "KECK": "REMOTE"}
 
 #: Forms of common columns, by name.
 _COMMON: dict[str, Form] = {
+    "id": forms.ID,
     "filename": forms.FILENAME,
     "datetime_obs": forms.TIME,
     "origin": forms.Words(ORIGIN_WORDS),
     "cal_version": forms.VERSION,
     "quality": forms.Words({word: word for word in QUALITIES}),
     "checksum": forms.CHECKSUM,
+    "file_size": forms.FILE_SIZE,
     "last_updated": forms.STAMP,
 }
 

@@ -22,8 +22,8 @@ from ..exceptions import HeaderError, UnsafeFilenameError
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
 from .bookmark import CopyState, StateTable
-from .protocol import Batch, Entry, Mark, Page, Row
-from .rows import in_form
+from .protocol import Batch, Entry, Holds, Mark, Page, Row
+from .rows import in_form, is_same_content
 
 _ANOTHER_ROW = "another row of the archive has this file name"
 
@@ -44,6 +44,7 @@ class _Known(NamedTuple):
     origin: str
     checksum: str | None
     quality: str
+    file_size: int | None
 
 
 class _Holder(NamedTuple):
@@ -61,9 +62,11 @@ class LocalCopy:
     local : LocalDatabase
     connection : sqlite3.Connection
         Of that database; used by this object alone while it works.
+    holds : callable
+        Whether the file of a name here has a checksum.
     """
 
-    def __init__(self, local: LocalDatabase[Any], connection: sqlite3.Connection) -> None:
+    def __init__(self, local: LocalDatabase[Any], connection: sqlite3.Connection, holds: Holds) -> None:
         orm_class: type[ORMCalibration] = local.orm_class
         table = orm_class.table()
         self.counts = Counts()
@@ -71,11 +74,13 @@ class LocalCopy:
         self.sweeps_begun = 0
         self.table_name = table.name
         self._local = local
+        self._holds = holds
         self._database = connection
         self._states = StateTable(connection, table.name)
         self._columns = table.c.keys()
         self._id, self._filename = self._columns.index("id"), self._columns.index("filename")
         self._checksum, self._quality = self._columns.index("checksum"), self._columns.index("quality")
+        self._size = self._columns.index("file_size")
         self._required = [i for i, column in enumerate(table.c) if not column.nullable]
         self._evicted: set[str] = set()
         self._name, self._conflicts = quote(table.name), quote(conflicts_table(orm_class).name)
@@ -241,7 +246,7 @@ class LocalCopy:
             elif rival is not None:
                 self._keep_row_apart(row, f"a LOCAL record has this file name{_as(rival, filename)}", rival.id)
             else:
-                clean.append(row)
+                clean.append(row if own is None or row[self._checksum] else self._with_recorded(row, own))
         clean = self._with_names_of_their_own(clean, holders)
         written = self._database.executemany(self._upsert, clean).rowcount if clean else 0
         added = sum(1 for row in clean if row[self._id] not in known and row[self._id] not in self._evicted)
@@ -266,7 +271,7 @@ class LocalCopy:
         for values in odd:
             identifier, filename = str(values["id"]), str(values["filename"] or "")
             try:
-                row = in_form(self._local.orm_class, values, f"the archive's row {filename}")
+                row = in_form(self._local.orm_class, values)
                 yield tuple(row[name] for name in self._columns)
             except (HeaderError, UnsafeFilenameError) as error:
                 self._keep_apart(identifier, filename, error.message, None, values)
@@ -275,7 +280,7 @@ class LocalCopy:
         """Give what is here under the rows' ids, and, by folded names, the LOCAL and the remote records with these."""
         ids = json.dumps([row[self._id] for row in rows])
         names = json.dumps([folded(row[self._filename]) for row in rows])
-        select = f"SELECT id, filename, origin, checksum, quality FROM {self._name} WHERE"
+        select = f"SELECT id, filename, origin, checksum, quality, file_size FROM {self._name} WHERE"
         by_id = self._database.execute(f"{select} id IN (SELECT value FROM json_each(?))", (ids,))
         known = {identifier: _Known(*values) for identifier, *values in by_id}
         local_names: dict[str, _Holder] = {}
@@ -289,7 +294,19 @@ class LocalCopy:
         return known, local_names, holders
 
     def _is_same(self, own: _Known, row: Row) -> bool:
-        return own.checksum is not None and (own.checksum, own.filename) == (row[self._checksum], row[self._filename])
+        filename, theirs = row[self._filename], row[self._checksum]
+        if own.filename != filename or theirs is None:
+            return False
+        return is_same_content(filename, own.checksum, theirs, self._holds)
+
+    def _with_recorded(self, row: Row, own: _Known) -> Row:
+        """Keep checksum and size that were recorded here, where the archive has none and says nothing else."""
+        is_other = own.checksum is None or own.filename != row[self._filename]
+        if is_other or row[self._size] not in (None, own.file_size):
+            return row
+        kept = list(row)
+        kept[self._checksum], kept[self._size] = own.checksum, own.file_size
+        return tuple(kept)
 
     def _is_judged_otherwise(self, identifier: str, own: _Known, row: Row) -> bool:
         """Whether someone here set another quality which the remote does not know of, and would be lost."""
@@ -382,9 +399,20 @@ class LocalCopy:
         return bool(self._database.execute(sql, {"after": after, "last": last}).fetchone()[0])
 
 
+def holds_nothing(filename: str, checksum: str) -> bool:  # noqa: ARG001 - it is a `Holds`
+    """Say of a database without files that none has a checksum."""
+    return False
+
+
 @contextmanager
-def open_copy(local: LocalDatabase[Any]) -> Iterator[LocalCopy]:
+def open_copy(local: LocalDatabase[Any], holds: Holds = holds_nothing) -> Iterator[LocalCopy]:
     """Open the local copy, over a connection of its own.
+
+    Parameters
+    ----------
+    local : LocalDatabase
+    holds : callable
+        Whether the file of a name here has a checksum.
 
     Raises
     ------
@@ -392,7 +420,7 @@ def open_copy(local: LocalDatabase[Any]) -> Iterator[LocalCopy]:
         When the database cannot be read or written.
     """
     with local.driver_connection() as connection:
-        yield LocalCopy(local, connection)
+        yield LocalCopy(local, connection, holds)
 
 
 def _as(holder: _Holder, filename: str) -> str:
