@@ -56,7 +56,7 @@ def test_a_cut_before_the_end_of_the_header_is_said(tmp_path: Path, content: byt
         pass
     path.write_bytes(content)
     with (
-        pytest.raises(SourceFileError, match=r"(?i)not a gzipped|invalid data|format not supported"),
+        pytest.raises(SourceFileError, match=r"its name says \w+, but it begins with b'SIMPLE"),
         open_headers(path),
     ):
         pass
