@@ -15,6 +15,13 @@ def test_a_table_shows_each_cell_as_it_is() -> None:
     assert "\x1b" not in text
 
 
+def test_what_is_not_seen_is_written_out() -> None:
+    text = render(("name", "reason"), [("a\x1b[2Jb\rc", "\u202eyz\nnext")], title="\x07two")
+    assert text.splitlines()[0] == r"\x07two"
+    assert r"a\x1b[2Jb\rc   \u202eyz" in text
+    assert text.splitlines()[-1].strip() == "next"
+
+
 def test_a_table_is_no_wider_than_asked_and_loses_no_letter() -> None:
     name = "HB.20260212.00000.00.mastercal-dark.001.fits" * 3
     wide = render(("name", "reason"), [(name, "x" * 300)])

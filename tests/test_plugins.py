@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,30 +53,44 @@ BROKEN = {
     "raises in its hook": (GOOD.replace("return plugin", "return 1 / 0"), "ZeroDivisionError"),
     "returns no plugin": (GOOD.replace("return plugin", "return Calibration"), "not an InstrumentPlugin"),
     "returns nothing": (GOOD.replace("return plugin", "return None"), "its hook returned nothing"),
-    "has another name": (GOOD.replace("{name}", "elsewhere"), "entry point is named brokendemo.*elsewhere"),
+    "has another name": (GOOD.replace("{name}", "elsewhere"), r"entry point is named broken\d+demo.*elsewhere"),
     "has a bad class": (GOOD.replace('"{name}"', '"Bad Name"'), "Bad Name"),
-    "has a selector twice": (GOOD.replace("[DarkSelector()]", "[DarkSelector()] * 2"), "two selectors for dark. Fix"),
+    "has a selector twice": (
+        GOOD.replace("[DarkSelector()]", "[DarkSelector()] * 2"),
+        "two selectors for dark. Leave one of them out",
+    ),
+    "has no words": (
+        "class Mute(Exception):\n    def __str__(self):\n        raise ValueError\nraise Mute",
+        "failed with Mute. Fix, update or uninstall",
+    ),
+    "misdeclares its class": (
+        GOOD.replace('instrument_name = "{name}"', 'instrument_name = "{name}"; cal_types = "bias"'),
+        r"text as its cal_types. Write \('bias',\), with the comma",
+    ),
     "ends its words with a full stop": ("raise RuntimeError('no licence.')", "no licence. Fix"),
-    "has a selector of an unknown column": (GOOD.replace('"dark"', '"dark"; match = ("lampe",)'), "lampe"),
+    "has a selector of an unknown column": (
+        GOOD.replace('"dark"', '"dark"; match = ("lampe",)'),
+        "lampe.* Its columns are id, filename",
+    ),
 }
+
+
+def put(site: Path, name: str, module: str, *, package: str | None = None, version: str = "1.2.3") -> Path:
+    """Install a distribution with one entry point into a folder."""
+    package = package or f"koa-middleware-{name}"
+    imported = package.replace("-", "_")
+    info = site / f"{imported}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (site / f"{imported}.py").write_text(module.replace("{name}", name))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[koa_middleware]\n{name} = {imported}\n")
+    return site
 
 
 @pytest.fixture
 def install(tmp_path: Path) -> Callable[..., Path]:
     """Give a function that installs a distribution with one entry point into a folder of this test."""
-    site = tmp_path / "site"
-
-    def installing(name: str, module: str, *, package: str | None = None, version: str = "1.2.3") -> Path:
-        package = package or f"koa-middleware-{name}"
-        imported = package.replace("-", "_")
-        info = site / f"{imported}-{version}.dist-info"
-        info.mkdir(parents=True)
-        (site / f"{imported}.py").write_text(module.replace("{name}", name))
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[koa_middleware]\n{name} = {imported}\n")
-        return site
-
-    return installing
+    return partial(put, tmp_path / "site")
 
 
 def ask(site: Path, script: str) -> Any:
@@ -126,33 +142,37 @@ def test_listing_imports_no_plugin_and_getting_one_imports_that_one(install: Any
     ]
 
 
-@pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_plugin_is_named_with_its_package_and_hinders_no_other(install: Any, fault: str) -> None:
-    module, reason = BROKEN[fault]
-    install("gooddemo", GOOD)
-    site = install("brokendemo", module, version="0.0.7")
-    said = ask(
+@pytest.fixture(scope="module")
+def said_of_broken(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What is said of each broken plugin, twice, by one Python that then gets a good one; and the names it lists."""
+    site = put(tmp_path_factory.mktemp("site"), "gooddemo", GOOD)
+    for number, (module, _) in enumerate(BROKEN.values()):
+        put(site, f"broken{number}demo", module, version="0.0.7")
+    return ask(
         site,
         """
-        found = []
-        for name in ("brokendemo", "gooddemo", "brokendemo"):
+        def said(name):
             try:
-                found.append(get_plugin(name).name)
+                return get_plugin(name).name
             except InvalidPluginError as error:
-                found.append([str(error), error.instrument, error.distribution])
-        print(json.dumps([found, [name for name in available_instruments() if name.endswith("demo")]]))
+                return [str(error), error.instrument, error.distribution]
+        names = [name for name in available_instruments() if name.endswith("demo")]
+        print(json.dumps([{name: [said(name), said(name)] for name in names}, said("gooddemo")]))
         """,
     )
-    (first, good, again), names = said
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_plugin_is_named_with_its_package_and_hinders_no_other(said_of_broken: Any, fault: str) -> None:
+    said, good = said_of_broken
+    name = f"broken{list(BROKEN).index(fault)}demo"
     assert good == "gooddemo"
-    assert names == ["brokendemo", "gooddemo"]
+    first, again = said[name]
     assert first == again
     message, instrument, distribution = first
-    assert (instrument, distribution) == ("brokendemo", "koa-middleware-brokendemo==0.0.7")
-    assert "koa-middleware-brokendemo==0.0.7" in message
-    import re
-
-    assert re.search(reason, message), message
+    assert (instrument, distribution) == (name, f"koa-middleware-{name}==0.0.7")
+    assert distribution in message
+    assert re.search(BROKEN[fault][1], message), message
     assert ".." not in message
     assert "Fix the plugin" not in message
 
@@ -240,27 +260,48 @@ def test_a_store_is_opened_by_name(install: Any, tmp_path: Path) -> None:
     assert (tmp_path / "cache" / "database" / "gooddemo_calibrations.db").is_file()
 
 
-def test_the_contract_that_plugins_are_tested_with_passes_a_good_one_and_fails_a_slow_one(
+RESTLESS = """
+    @classmethod
+    def derive(cls, values):
+        return {**values, "lamp": values.get("lamp", "") + "x"}
+
+def demo(folder):
+    from astropy.io import fits
+    cards = fits.Header({"CALTYPE": "dark", "MJD-OBS": 60000.5})
+    dark, frame = folder / "dark.fits", folder / "frame.fits"
+    fits.PrimaryHDU(header=cards).writeto(dark)
+    fits.PrimaryHDU(header=cards).writeto(frame)
+    return [dark], [frame]
+
+class DarkSelector("""
+
+
+def test_the_contract_that_plugins_are_tested_with_passes_a_good_one_and_fails_slow_and_restless_ones(
     install: Any, tmp_path: Path
 ) -> None:
     declared = "CalibrationSelector):\n    "
-    slow = GOOD.replace(f"{declared}cal_type", f"{declared}match = ('lamp',)\n    cal_type")
     install("gooddemo", GOOD)
-    site = install("slowdemo", slow)
+    install("slowdemo", GOOD.replace(f"{declared}cal_type", f"{declared}match = ('lamp',)\n    cal_type"))
+    restless = GOOD.replace("\nclass DarkSelector(", RESTLESS).replace("DarkSelector()]", "DarkSelector()], demo=demo")
+    site = install("restlessdemo", restless)
     tests = tmp_path / "test_contracts.py"
     tests.write_text(
-        "import koa_middleware_gooddemo, koa_middleware_slowdemo\n"
+        "from koa_middleware import get_plugin\n"
         "from koa_middleware.testing import PluginContract as Contract\n"
-        "class TestGood(Contract):\n    plugin = koa_middleware_gooddemo.plugin\n"
-        "class TestSlow(Contract):\n    plugin = koa_middleware_slowdemo.plugin\n"
+        + "".join(
+            f"class Test{name.title()}(Contract):\n    plugin = get_plugin('{name}demo')\n"
+            for name in ("good", "slow", "restless")
+        )
     )
     script = "import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]]))"
     process = run_python(script, tests, path=site, cwd=tmp_path)
     out, _ = process.communicate(timeout=120)
     failed = [line for line in out.splitlines() if line.startswith("FAILED")]
-    assert len(failed) == 1, out
+    assert len(failed) == 2, out
     assert "TestSlow" in failed[0]
     assert "index" in failed[0]
+    assert "TestRestless::test_derive_gives_the_same" in failed[1]
+    assert "asked with its own of dark.fits: {'lamp': 'xx'}" in out
 
 
 # -- what a plugin is --------------------------------------------------------------------------------------------------

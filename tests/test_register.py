@@ -8,7 +8,9 @@ import os
 import stat
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from koa_middleware import (
     UnsafeFilenameError,
     fits_column,
 )
+from koa_middleware.database.file_names import stored_names
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped
 
@@ -330,6 +333,11 @@ def test_a_record_without_checksum_and_file_is_not_taken_for_the_same(store: Sto
         ("dark.fits", "DARK.fits"),
         ("DARK.FITS", "dark.fits"),
         ("\u00c9TOILE.fits", "\u00e9toile.fits"),
+        ("\u212aPF.fits", "kpf.fits"),
+        ("kpf.fits", "\u212aPF.fits"),
+        ("stra\u00dfe.fits", "STRASSE.fits"),
+        ("strasse.fits", "STRA\u00dfE.fits"),
+        ("pro\ufb01le.fits", "PROFILE.fits"),
     ],
 )
 def test_names_that_some_disk_takes_for_one_are_one_name(store: Store, tmp_path: Path, first: str, second: str) -> None:
@@ -345,9 +353,13 @@ def test_names_that_some_disk_takes_for_one_are_one_name(store: Store, tmp_path:
 
 def test_names_are_found_in_any_letter_case_by_an_index(store: Store, tmp_path: Path) -> None:
     store.register_calibration(dark(tmp_path))
-    plan = "EXPLAIN QUERY PLAN SELECT id FROM demo_calibrations WHERE filename COLLATE NOCASE = 'DARK.fits'"
+    names = stored_names("demo_calibrations", ":key")
     with store.local_db.session_manager() as session:
-        assert "filename_any_case" in session.execute(text(plan)).one()[3]
+        plan = [step for *_, step in session.execute(text(f"EXPLAIN QUERY PLAN {names}"), {"key": "dark.fits"})]
+    assert [step.split(" ix_demo_calibrations_")[-1] for step in plan if " INDEX " in step] == [
+        "filename_any_case (filename=?)",
+        "filename_not_ascii",
+    ]
 
 
 @pytest.mark.parametrize("place", ["source", "cache"])
@@ -680,10 +692,12 @@ def test_a_models_name_may_be_a_path_object_and_not_leave_the_folder(store: Stor
         lambda folder: folder / "never-written.fits",
         lambda folder: folder,
         lambda folder: None,
+        lambda folder: "a\0b.fits",
+        lambda folder: "x" * 5000,
         lambda folder: (folder / "a.fits").write_bytes(b"not FITS") and folder / "a.fits",
         lambda folder: (folder / "a.fits").write_bytes(b"") or folder / "a.fits",
     ],
-    ids=["elsewhere", "nothing", "folder", "None", "not FITS", "empty"],
+    ids=["elsewhere", "nothing", "folder", "None", "NUL", "long", "not FITS", "empty"],
 )
 def test_a_save_that_gives_no_whole_file_in_its_folder_is_refused(store: Store, save: Any) -> None:
     class BadModel(Model):
@@ -691,6 +705,68 @@ def test_a_save_that_gives_no_whole_file_in_its_folder_is_refused(store: Store, 
             return save(Path(output_dir))
 
     refused(store, BadModel(), SourceFileError, r"BadModel|a\.fits")
+
+
+def test_a_save_may_give_its_file_as_text_or_by_its_name_in_the_folder(store: Store) -> None:
+    class Named(MappingModel):
+        def save(self, output_dir: Path) -> Any:
+            return super().save(output_dir).name
+
+    class Text(MappingModel):
+        def save(self, output_dir: Path) -> Any:
+            return str(super().save(output_dir))
+
+    assert store.register_calibration(Named(1)).path.name == "model.fits"
+    assert store.register_calibration(Text(2, filename="text.fits"), new_version=True).path.name == "text.fits"
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A record of a pipeline's own class, which nobody changes."""
+
+    cal_type: str = "dark"
+    mjd_start: float = 60000.0
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        Frozen(),
+        SimpleNamespace(cal_type="dark", mjd_start=60000.0),
+        MappingProxyType({"cal_type": "dark", "mjd_start": 60000.0}),
+        SimpleNamespace(to_dict=lambda: {"cal_type": "dark", "mjd_start": 60000.0}),
+    ],
+    ids=["frozen", "attributes", "read-only", "to_dict"],
+)
+def test_a_models_record_may_be_of_any_class_that_has_column_values(store: Store, described: Any) -> None:
+    class Own(MappingModel):
+        def to_record(self) -> Any:
+            return described
+
+    assert store.register_calibration(Own()).calibration.mjd_start == 60000.0
+
+
+@pytest.mark.parametrize("described", [None, "dark", [("cal_type", "dark")], 3], ids=repr)
+def test_a_models_record_without_column_values_is_refused(store: Store, described: Any) -> None:
+    class Own(MappingModel):
+        def to_record(self) -> Any:
+            return described
+
+    refused(store, Own(), SourceFileError, f"describes itself by a {type(described).__name__}, which has no column")
+
+
+def test_a_model_whose_methods_take_other_arguments_is_refused(store: Store) -> None:
+    class Saver(MappingModel):
+        def save(self, path: Path) -> Path:  # type: ignore[override]
+            return super().save(path)
+
+    class Describer(MappingModel):
+        def to_record(self, full: bool) -> dict[str, Any]:  # type: ignore[override]
+            return super().to_record()
+
+    refused(store, Saver(), SourceFileError, r"save\(\) that does not take output_dir alone. Pass a path, or a model")
+    refused(store, Describer(), SourceFileError, r"to_record\(\) that asks for arguments")
+    refused(store, MappingModel, SourceFileError, "asks for arguments")
 
 
 def test_what_a_models_save_raises_reaches_the_caller_and_nothing_is_left(store: Store) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sqlite3
 import threading
@@ -329,13 +330,28 @@ def test_a_single_record_is_taken_for_a_list_of_it(filled: Store, tmp_path: Path
 
 @pytest.mark.parametrize(
     "limits",
-    [{"older_than": 30}, {"older_than": "30"}, {"cal_type": 0}, {"max_size": "20GB"}, {"max_size": True}],
+    [
+        {"older_than": 30},
+        {"older_than": "30"},
+        {"older_than": timedelta(days=-1)},
+        {"cal_type": 0},
+        {"max_size": "20GB"},
+        {"max_size": True},
+        {"max_size": -1},
+        {"max_size": math.nan},
+    ],
     ids=repr,
 )
 def test_a_limit_of_another_kind_is_said_and_nothing_goes(filled: Store, limits: Any) -> None:
     (name,) = limits
     with pytest.raises(ConfigurationError, match=f"^{name} is "):
         filled.prune(**limits)
+
+
+@pytest.mark.parametrize("workers", [-1, 0, None, "2", math.nan, 2.5, True, 2**63], ids=repr)
+def test_a_number_of_workers_that_is_none_is_said(filled: Store, workers: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^workers is .*\. Give a whole number, 1 or more\.$"):
+        filled.prefetch(records=filled.query(), workers=workers)
 
 
 @pytest.mark.parametrize(

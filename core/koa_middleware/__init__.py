@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .choosing.explanation import Explanation
     from .choosing.selector import CalibrationSelector
     from .hookspecs import hookimpl
-    from .instrument.orm import ORMCalibration, fits_column
+    from .instrument.columns import fits_column
+    from .instrument.orm import ORMCalibration
     from .opening import open_store
     from .plugins import InstrumentPlugin, available_instruments, get_plugin
     from .store import CalibrationResult, CalibrationStore
@@ -31,7 +32,7 @@ _HOME_OF = {
     "CalibrationResult": "store",
     "Explanation": "choosing.explanation",
     "ORMCalibration": "instrument.orm",
-    "fits_column": "instrument.orm",
+    "fits_column": "instrument.columns",
     "CalibrationSelector": "choosing.selector",
     "InstrumentPlugin": "plugins",
     "hookimpl": "hookspecs",

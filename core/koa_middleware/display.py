@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from .importing import importing
+
 if TYPE_CHECKING:
     from astropy.table import Table
 
@@ -19,6 +21,13 @@ _NARROW = 16
 _GAP = 3
 
 
+def printable(text: str) -> str:
+    """Give text in which what is not seen is written out, such as what clears a terminal or turns a line around."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def render(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", width: int | None = None
 ) -> str:
@@ -26,14 +35,14 @@ def render(
 
     Written here, since ``koa-cal list`` would spend a tenth of its time on importing and calling a library for it.
     """
-    lines = [[str(cell).splitlines() or [""] for cell in row] for row in (columns, *rows)]
+    lines = [[list(map(printable, str(cell).split("\n"))) for cell in row] for row in (columns, *rows)]
     widths = [max(len(line) for row in lines for line in row[i]) for i in range(len(columns))]
     if width is not None:
         widths = _shared(widths, width)
         lines = [[_folded(cell, room) for cell, room in zip(row, widths, strict=True)] for row in lines]
     head, *body = [line for row in lines for line in _aligned(row, widths)]
     rule = "─" * (sum(widths) + _GAP * len(widths) + 1)
-    return "\n".join([*title.splitlines(), head, rule, *body])
+    return "\n".join([*map(printable, title.splitlines()), head, rule, *body])
 
 
 def _shared(widths: Sequence[int], width: int) -> list[int]:
@@ -59,8 +68,9 @@ def _aligned(row: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[st
 
 def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibration]) -> Table:
     """Give records as an `astropy.table.Table`: one row each, units on the columns, nulls masked."""
-    import numpy as np
-    from astropy.table import MaskedColumn, Table
+    with importing:
+        import numpy as np
+        from astropy.table import MaskedColumn, Table
 
     columns = []
     for column in orm_class.table().c:

@@ -272,6 +272,15 @@ class SharedCacheWarning(UserWarning):
     """The shared cache, or a file of it, cannot be used; the work goes on without it."""
 
 
+def described(error: BaseException) -> str:
+    """Give an error's class and sentence, without a hint and a full stop; the error may be of any code."""
+    try:
+        sentence = error.message if isinstance(error, KoaMiddlewareError) else str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot say itself still has a class
+        sentence = ""
+    return f"{type(error).__name__}: {sentence}".rstrip(": .")
+
+
 def logger() -> Logger:
     """Give this package's logger, ``koa_middleware``.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from numbers import Integral
 from typing import Any, TypeVar
 
 from .exceptions import ConfigurationError
@@ -64,25 +65,53 @@ def path_of(name: str, given: Any) -> str:
         text = os.fsdecode(given)
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             os.stat(text)  # noqa: PTH116 - a URL is no Path
-        if not text.strip():
-            raise ValueError
     except (TypeError, ValueError, OSError):
         said = "no path" if isinstance(given, str | bytes | os.PathLike) else f"of the type {type(given).__name__}"
         raise ConfigurationError(f"{name} is {said}.", "Give a path.", setting=name) from None
+    if not text.strip():
+        raise ConfigurationError(f"{name} is empty.", "Give a path.", setting=name)
     return text
 
 
-def check_count(name: str, value: Any) -> None:
-    """Check that an argument is a whole number that a database can hold, 0 or more.
+def file_path_of(name: str, given: Any) -> str:
+    """Give the path of a file that is to be written, as text.
+
+    Raises
+    ------
+    ConfigurationError
+        As in `path_of`; also when only a folder can have that path.
+    """
+    text = path_of(name, given)
+    if os.path.basename(text) in {"", ".", ".."}:  # noqa: PTH119 - a Path drops a separator at the end
+        raise ConfigurationError(f"{text} is the path of a folder.", "Name a file in it.", setting=name)
+    return text
+
+
+def count_of(name: str, value: Any, least: int = 0) -> int:
+    """Give an argument that is a whole number that a database can hold, `least` or more.
 
     Raises
     ------
     ConfigurationError
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        shown = value if isinstance(value, float) else f"of the type {type(value).__name__}"
-        said = "out of range" if isinstance(value, int) else shown
-        raise ConfigurationError(f"{name} is {said}.", "Give a whole number, 0 or more.", setting=name)
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if is_whole and least <= value < 2**63:
+        return int(value)
+    shown = value if isinstance(value, float) else f"of the type {type(value).__name__}"
+    said = "out of range" if is_whole else shown
+    raise ConfigurationError(f"{name} is {said}.", f"Give a whole number, {least} or more.", setting=name)
+
+
+def check_limit(name: str, value: Any, kind: type, wanted: str) -> None:
+    """Check that an argument, where it is given, is of its kind, and 0 or more.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    check_kind(name, value, kind, wanted)
+    if value is not None and not value >= type(value)():  # nor is NaN
+        raise ConfigurationError(f"{name} is {value}.", f"Give {wanted}, 0 or more.", setting=name)
 
 
 def truth_of(name: str, value: Any) -> bool:

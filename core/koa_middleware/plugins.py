@@ -18,7 +18,7 @@ import pluggy
 from . import hookspecs
 from .choosing.criteria import faults
 from .choosing.selector import CalibrationSelector
-from .exceptions import InvalidPluginError, KoaMiddlewareError, UnknownInstrumentError
+from .exceptions import InvalidPluginError, KoaMiddlewareError, UnknownInstrumentError, described
 from .instrument.orm import ORMCalibration
 
 #: Writes a small night into a folder; gives the paths of its calibrations and of its frames.
@@ -58,9 +58,13 @@ class InstrumentPlugin:
         demo: Demo | None = None,
     ) -> None:
         if not (isinstance(ORM, type) and issubclass(ORM, ORMCalibration) and ORM is not ORMCalibration):
-            raise _invalid("", "", f"its ORM is {ORM!r}, not a subclass of ORMCalibration")
+            raise _invalid(
+                "", "", f"its ORM is {ORM!r}, not a subclass of ORMCalibration", "Give the instrument's class."
+            )
         if demo is not None and not callable(demo):
-            raise _invalid(ORM.instrument_name, "", f"its demo is {demo!r}, not a function")
+            raise _invalid(
+                ORM.instrument_name, "", f"its demo is {demo!r}, not a function", "Give one, or leave it out."
+            )
         self.name = ORM.instrument_name
         self.ORM = ORM
         self.demo = demo
@@ -69,7 +73,7 @@ class InstrumentPlugin:
         for selector in self._listed(selectors):
             cal_type = self._check(selector)
             if cal_type in by_type:
-                raise _invalid(self.name, "", f"it has two selectors for {cal_type}")
+                raise _invalid(self.name, "", f"it has two selectors for {cal_type}", "Leave one of them out.")
             by_type[cal_type] = selector
         self.selectors: Mapping[str, CalibrationSelector] = MappingProxyType(by_type)
         ORM.selectors = self.selectors
@@ -78,20 +82,23 @@ class InstrumentPlugin:
         try:
             return list(selectors)
         except TypeError:
-            raise _invalid(self.name, "", f"its selectors are {selectors!r}, not a list of them") from None
+            hint = "Give a list of selectors."
+            raise _invalid(self.name, "", f"its selectors are {selectors!r}, not a list of them", hint) from None
 
     def _check(self, selector: Any) -> str:
         """Check one selector; give its type."""
         if not isinstance(selector, CalibrationSelector):
-            raise _invalid(self.name, "", f"its selector {selector!r} is not an instance of CalibrationSelector")
+            said = f"its selector {selector!r} is not an instance of CalibrationSelector"
+            raise _invalid(self.name, "", said, "Give instances, such as DarkSelector().")
         name = f"its selector {type(selector).__name__}"
         for fault in faults(selector, self.ORM):
-            raise _invalid(self.name, "", f"{name} {fault.said}")
+            raise _invalid(self.name, "", f"{name} {fault.said}", fault.hint)
         cal_type = selector.cal_type.strip().lower()
         if not cal_type:
-            raise _invalid(self.name, "", f"{name} has no cal_type")
+            raise _invalid(self.name, "", f"{name} has no cal_type", "Set it to the type that it chooses.")
         if self.ORM.cal_types and cal_type not in self.ORM.cal_types:
-            raise _invalid(self.name, "", f"{name} is for {cal_type}, which is not in {self.ORM.__name__}.cal_types")
+            said = f"{name} is for {cal_type}, which is not in {self.ORM.__name__}.cal_types"
+            raise _invalid(self.name, "", said, f"Its types are {', '.join(self.ORM.cal_types)}.")
         return cal_type
 
     def __repr__(self) -> str:
@@ -156,7 +163,7 @@ class PluginRegistry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may call sys.exit()
-            raise _invalid(entry.name, package, f"importing {entry.value} failed with {_said(error)}") from error
+            raise _failed(entry, f"importing {entry.value}", error) from error
         try:
             manager.check_pending()
             hook = manager.hook.koa_register_instrument
@@ -164,14 +171,15 @@ class PluginRegistry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise _invalid(entry.name, package, f"its hook failed with {_said(error)}") from error
+            raise _failed(entry, "its hook", error) from error
         if not has_hook:
             raise _invalid(entry.name, package, f"{entry.value} has no hook koa_register_instrument")
         if not plugins:
             raise _invalid(entry.name, package, "its hook returned nothing")
         plugin = plugins[0]
         if not isinstance(plugin, InstrumentPlugin):
-            raise _invalid(entry.name, package, f"its hook returned {plugin!r}, not an InstrumentPlugin")
+            returned = plugin.__name__ if isinstance(plugin, type) else f"a {type(plugin).__name__}"
+            raise _invalid(entry.name, package, f"its hook returned {returned}, not an InstrumentPlugin")
         if plugin.name != entry.name:
             raise _invalid(
                 entry.name, package, f"its entry point is named {entry.name}, but its instrument is {plugin.name}"
@@ -226,22 +234,22 @@ def _package(entry: EntryPoint) -> str:
     return f"{described.distribution}=={described.version}"
 
 
+def _failed(entry: EntryPoint, what: str, error: BaseException) -> InvalidPluginError:
+    """Give the error for a plugin that raised one while it was loaded; the hint of one of ours stays."""
+    hint = error.hint if isinstance(error, KoaMiddlewareError) else ""
+    return _invalid(entry.name, _package(entry), f"{what} failed with {described(error)}", hint)
+
+
 def _shown(given: object) -> str:
     """Give what stands in the place of a name; of a URL, in which a password may stand, only that it is one."""
     return "that a URL names" if "://" in str(given) else repr(given)
 
 
-def _said(error: BaseException) -> str:
-    """Give an error's class and sentence, without a hint and without its full stop."""
-    sentence = error.message if isinstance(error, KoaMiddlewareError) else str(error)
-    return f"{type(error).__name__}: {sentence}".rstrip(". ")
-
-
-def _invalid(instrument: str, package: str, fault: str) -> InvalidPluginError:
+def _invalid(instrument: str, package: str, fault: str, hint: str = "") -> InvalidPluginError:
     name = " ".join(filter(None, ["The plugin", instrument, package and f"of {package}"]))
     return InvalidPluginError(
         f"{name} cannot be used: {fault}.",
-        "Fix, update or uninstall that package." if package else "Fix the plugin.",
+        hint or "Fix, update or uninstall that package.",
         instrument=instrument,
         distribution=package,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -20,20 +20,13 @@ from .disk.checksums import Signature
 from .disk.names import check_filename
 from .disk.reading import check_readable, user_path
 from .disk.wholeness import check_whole
-from .exceptions import DuplicateCalibrationError, HeaderWarning, SourceFileError, warn
+from .exceptions import DuplicateCalibrationError, HeaderWarning, warn
 from .instrument.door import columns_of
+from .instrument.hooks import filename_of, values_by
 from .instrument.orm import ORMCalibration, family_of
+from .models import described_by, saved_by, tell, unusable, values_of
 
 R = TypeVar("R", bound=ORMCalibration)
-
-
-class _OutputFolder(str):
-    """A folder as text that ends in a separator, to which a name is added; as to a path, it may be added by ``/``."""
-
-    __slots__ = ()
-
-    def __truediv__(self, name: str | os.PathLike[str]) -> Path:
-        return Path(self) / name
 
 
 class Registration(Generic[R]):
@@ -76,14 +69,14 @@ class Registration(Generic[R]):
         if callable(getattr(source, "save", None)):
             return self._model(source, origin, new_version)
         if not isinstance(source, str | os.PathLike):
-            raise _unusable(source, "is neither a path nor a model with save() and to_orm() or to_record()")
+            raise unusable(source, "is neither a path nor a model with save() and to_orm() or to_record()")
         return self._file(user_path(source), origin, new_version)
 
     def _file(self, path: Path, origin: str | None, new_version: bool) -> Placed[R]:
         check_readable(path)
         seen = Signature.of(path)
         check_whole(path)
-        values = self._orm_class.values_from_file(path)
+        values = values_by(self._orm_class, "values_from_file", str(path), path)
         row = self._orm_class.complete_row({**values, **_origin(origin)}, str(path))
         staged = self._holdings.cache.stage(path, seen)
         try:
@@ -92,11 +85,8 @@ class Registration(Generic[R]):
             staged.path.unlink(missing_ok=True)
 
     def _model(self, model: Any, origin: str | None, new_version: bool) -> Placed[R]:
-        describe = getattr(model, "to_orm", None) or getattr(model, "to_record", None)
-        if describe is None:
-            raise _unusable(model, "has save() but neither to_orm() nor to_record()")
-        described = describe()
-        values = dict(described) if isinstance(described, Mapping) else described.to_dict()
+        described = described_by(model)
+        values = values_of(self._orm_class, model, described)
         named = {"filename": "unnamed", **{k: v for k, v in values.items() if v is not None}, **_origin(origin)}
         row = self._orm_class.complete_row(named, f"the record of {type(model).__name__}")
 
@@ -108,14 +98,14 @@ class Registration(Generic[R]):
             if settled:
                 self._take_next_version(connection, row, family, None)
             self._settle_id(connection, row, family, settled)
-            _tell(described, row, ("id", "origin", "cal_version", *(("filename",) if is_named else ())))
-            saved = _saved(model, folder)
+            tell(described, row, ("id", "origin", "cal_version", *(("filename",) if is_named else ())))
+            saved = saved_by(model, folder)
             check_whole(saved)
             staged = self._holdings.cache.adopt(saved, folder)
             if not is_named:
                 row["filename"] = asked = check_filename(saved.name)
                 if settled and not self._holdings.is_free(connection, asked, staged):
-                    row["filename"] = self._orm_class.filename_for(self._holdings.record(row))
+                    row["filename"] = filename_of(self._holdings.record(row))
             if settled:  # a killed registration may have left this very content under a name that was passed over
                 left = {**row, "filename": asked}
                 self._take_next_version(connection, left, family, staged)
@@ -169,7 +159,7 @@ class Registration(Generic[R]):
             if self._holdings.has_content(record, staged):
                 return record
         for record in family:
-            renamed = self._orm_class.filename_for(self._holdings.record({**row, "cal_version": record.cal_version}))
+            renamed = filename_of(self._holdings.record({**row, "cal_version": record.cal_version}))
             if record.filename == renamed and self._holdings.has_content(record, staged):
                 return record
         return None
@@ -212,7 +202,7 @@ class Registration(Generic[R]):
         for version in range(first, 1000):
             row |= {"cal_version": f"{version:03d}", "filename": asked}
             if not self._holdings.is_free(connection, asked, staged):
-                row["filename"] = self._orm_class.filename_for(self._holdings.record(row))
+                row["filename"] = filename_of(self._holdings.record(row))
             if self._holdings.is_free(connection, row["filename"], staged):
                 return
         existing = self._holdings.named(connection, asked) if newest is None else [newest]
@@ -226,37 +216,8 @@ class Registration(Generic[R]):
         )
 
 
-def _saved(model: Any, folder: Path) -> Path:
-    """Let a model save into a folder; gives the file's path."""
-    given = model.save(output_dir=_OutputFolder(f"{folder}{os.sep}"))
-    if isinstance(given, str | os.PathLike):
-        saved = Path(given).resolve()
-        if folder.resolve() in saved.parents and saved.is_file():
-            return saved
-    raise SourceFileError(
-        f"{type(model).__name__}.save returned {given}, which is not a file in the folder that it was given.",
-        "Let save(output_dir=...) write there and return the path.",
-        path=folder,
-    )
-
-
-def _unusable(source: Any, fault: str) -> SourceFileError:
-    return SourceFileError(
-        f"A {type(source).__name__} cannot be registered: it {fault}.", "Pass a path or such a model.", path=None
-    )
-
-
 def _origin(origin: str | None) -> dict[str, str]:
     return {} if origin is None else {"origin": origin}
-
-
-def _tell(described: Any, row: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    """Write what was settled into the model's own record, from which its save may take it."""
-    for name in names:
-        if isinstance(described, MutableMapping):
-            described[name] = row[name]
-        else:
-            setattr(described, name, row[name])
 
 
 def _duplicate(row: Mapping[str, Any], others: list[Any]) -> DuplicateCalibrationError:

@@ -6,6 +6,7 @@ The only reader of ``os.environ``. Nothing is read at import; a store reads its 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -39,6 +40,9 @@ VARIABLES = (
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
+
+#: What stands in URLs and logins, and hardly ever in names.
+_OF_URLS = re.compile(r"[@:?=]|^//")
 
 T = TypeVar("T")
 
@@ -195,6 +199,8 @@ def _plain_name(text: str, name: str) -> str:
     if text in {".", ".."} or any(character in text for character in "/\\\0"):
         hint = "Give a file name only; the file is kept in the database folder of the cache."
         raise _unusable(name, "is a path", hint)
+    if _OF_URLS.search(text):
+        raise _unusable(name, "may be a URL or a login, not a file name", "Give a file name without @, :, ? and =.")
     return text
 
 
@@ -209,11 +215,21 @@ def _folder(text: str, name: str) -> Path:
     except ValueError:
         raise _unusable(name, "holds characters that no path can have", "Give an absolute path.") from None
     try:
-        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() would follow links
+        path = Path(text).expanduser()
+        if _OF_URLS.search(text) and not _is_plainly_a_path(text, path):
+            raise _unusable(name, "may be a URL or a login, not a path", "Give an absolute path.")
+        return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     except (RuntimeError, OSError) as error:
         raise _unusable(
             name, "begins with the home of a user whom this machine does not know", "Give an absolute path."
         ) from error
+
+
+def _is_plainly_a_path(text: str, path: Path) -> bool:
+    """Whether text that may be a URL is a path: it begins as one does, or with something that is on this machine."""
+    if text.startswith(("./", "../")) or (path.is_absolute() and not text.startswith("//")):
+        return True
+    return os.path.lexists(Path(*path.parts[: 1 + path.is_absolute()]))
 
 
 def _shown(value: object) -> str:

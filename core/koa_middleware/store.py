@@ -24,7 +24,18 @@ from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
 from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
-from .given import check_callable, check_count, check_kind, frames_of, path_of, record_of, records_of, truth_of
+from .given import (
+    check_callable,
+    check_kind,
+    check_limit,
+    count_of,
+    file_path_of,
+    frames_of,
+    path_of,
+    record_of,
+    records_of,
+    truth_of,
+)
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .register import Registration
@@ -175,7 +186,7 @@ class CalibrationStore(Generic[R]):
         """The archive, whose modules a store that stays local does not load."""
         from .remote.archive import Archive
 
-        return Archive(self.settings, self.local_db, self._sync_if_older_than)
+        return Archive(self.settings, self.local_db, self._sync_if_older_than, self._cache.holds)
 
     @property
     def cache_dir(self) -> Path:
@@ -267,9 +278,8 @@ class CalibrationStore(Generic[R]):
         nearest : int
             How many records, nearest in time first, are told one by one; the others are counted.
         """
-        check_count("nearest", nearest)
-        values = column_values(self.orm_class, input)
-        return selector_for(self.orm_class, selector).explain(values, self.local_db, nearest)
+        number, values = count_of("nearest", nearest), column_values(self.orm_class, input)
+        return selector_for(self.orm_class, selector).explain(values, self.local_db, number)
 
     def get_calibration(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> CalibrationResult:
         """Give the calibration that fits a frame best, as a verified file on disk and its record.
@@ -472,14 +482,14 @@ class CalibrationStore(Generic[R]):
         CacheError
             When the files do not fit on the disk; then none is downloaded.
         ConfigurationError
-            When a setting, such as the calibration URL or the cookie file, is unusable, or `records` are none.
+            When a setting, such as the calibration URL or the cookie file, or an argument is unusable.
         """
         check_callable("progress", progress)
         check_callable("announce", announce)
+        transport = Transport(count_of("workers", workers, least=1), progress)
         besides = [] if records is None else records_of(records)
         frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
         wanted = wanted_for(self.orm_class, frames, cal_types, self.select)
-        transport = Transport(workers, progress)
         report = self._files.prefetch([*besides, *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
         return report
@@ -520,7 +530,7 @@ class CalibrationStore(Generic[R]):
             An open file, such as ``sys.stdout.buffer``, is written from where it stands.
         records : record or iterable of records
         overwrite : bool
-            Whether a plain file of that name is replaced; anything else that has the name never is.
+            Whether a bundle of that name, or an empty file, is replaced; anything else that has the name never is.
 
         Raises
         ------
@@ -533,7 +543,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle_export import export_bundle
 
-        target = cast("BinaryIO", path) if hasattr(path, "write") else user_path(path_of("path", path))
+        target = cast("BinaryIO", path) if hasattr(path, "write") else user_path(file_path_of("path", path))
         name, chosen = self.orm_class.instrument_name, records_of(records)
         return export_bundle(
             target, name, chosen, self._files, overwrite=truth_of("overwrite", overwrite), cache=self._cache
@@ -573,9 +583,10 @@ class CalibrationStore(Generic[R]):
         """Remove files that can be downloaded again, and what dead processes left in ``partial/``.
 
         LOCAL files, files whose copy in the archive was not seen, files that another instrument's database names, and
-        files that are open or were used in the last ten minutes stay. A copy was seen when it was downloaded with the
-        recorded checksum, uploaded by `publish`, or is found now in an archive that is a folder. The last use is the
-        latest one of the file's times of access and change; to be told a file's path counts as use.
+        files that are open or were used in the last ten minutes stay; without a calibration URL, all do. A copy was
+        seen when it was downloaded with the recorded checksum, uploaded by `publish`, or is found now in an archive
+        that is a folder. The last use is the latest one of the file's times of access and change; to be told a file's
+        path counts as use.
 
         Parameters
         ----------
@@ -592,20 +603,18 @@ class CalibrationStore(Generic[R]):
         ------
         ConfigurationError
             When a limit is not what it must be.
-        RemoteNotConfiguredError
-            When no calibration URL is set, from which the files could come again.
         CacheError
             When a file cannot be removed, or another database of the cache cannot be read.
         """
         from .cache.prune import Pruner
         from .cache.prune_decision import Limits
 
-        check_kind("max_size", max_size, Real, "a number of bytes")
-        check_kind("older_than", older_than, timedelta, "a datetime.timedelta, such as timedelta(days=30)")
+        check_limit("max_size", max_size, Real, "a number of bytes")
+        check_limit("older_than", older_than, timedelta, "a datetime.timedelta, such as timedelta(days=30)")
         check_kind("cal_type", cal_type, str, "the name of a cal type")
         days = None if older_than is None else older_than / timedelta(days=1)
         limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
-        if limits.given:
+        if limits.given and self.settings.calibration_url is not None:
             self._files.require_url()
         return Pruner(self._holdings, self._copies).prune(limits, truth_of("dry_run", dry_run))
 

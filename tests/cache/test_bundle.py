@@ -445,28 +445,51 @@ def test_an_export_of_a_spoilt_file_leaves_no_bundle(source: Store, tmp_path: Pa
 
 def test_an_export_hashes_what_it_writes(source: Store, tmp_path: Path) -> None:
     """A file that was changed behind the remembered signature is found all the same."""
+    earlier = tmp_path / "night.tar"
+    source.export_bundle(earlier, source.query())
+    content = earlier.read_bytes()
     path = source.cache_dir / "calibrations" / "local.fits"
     state = path.stat()
     with path.open("r+b") as stream:
         stream.seek(2880)
         stream.write(b"\xff")
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    earlier = tmp_path / "night.tar"
-    earlier.write_bytes(b"an earlier bundle")
     with pytest.raises(SourceFileError, match=r"local\.fits"):
         source.export_bundle(earlier, source.query(), overwrite=True)
-    assert earlier.read_bytes() == b"an earlier bundle"
+    assert earlier.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".part")] == []
 
 
 def test_an_existing_file_is_replaced_on_request_only(source: Store, tmp_path: Path) -> None:
     there = tmp_path / "night.tar"
+    there.touch()
+    for _ in ("an empty file", "a bundle"):
+        before = there.read_bytes()
+        with pytest.raises(ConfigurationError, match=r"There is a file .*night\.tar already.*overwrite"):
+            source.export_bundle(there, source.query())
+        assert there.read_bytes() == before
+        source.export_bundle(there, source.query(), overwrite=True)
+        assert tarfile.is_tarfile(there)
+
+
+def test_a_file_that_is_no_bundle_is_never_replaced(source: Store, tmp_path: Path) -> None:
+    there = tmp_path / "thesis.tar"
     there.write_text("a thesis")
-    with pytest.raises(ConfigurationError, match=r"There is a file .*night\.tar already.*overwrite"):
-        source.export_bundle(there, source.query())
-    assert there.read_text() == "a thesis"
-    source.export_bundle(there, source.query(), overwrite=True)
-    assert tarfile.is_tarfile(there)
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.add(there, "manifest.json")
+    for path in (there, tmp_path / "photos.tar"):
+        before = path.read_bytes()
+        with pytest.raises(ConfigurationError, match=rf"{path.name} is no bundle"):
+            source.export_bundle(path, source.query(), overwrite=True)
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("end", ["new/", "new/.", "there/"])
+def test_a_bundle_is_not_written_where_a_folder_is_named(source: Store, tmp_path: Path, end: str) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ConfigurationError, match="is the path of a folder"):
+        source.export_bundle(f"{tmp_path}/{end}", source.query())
+    assert [path.name for path in tmp_path.iterdir() if path.name == "new" or path.is_file()] == []
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

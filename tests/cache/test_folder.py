@@ -128,3 +128,13 @@ def test_a_folder_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"file.*KOA_CALIBRATION_CACHE or cache_dir") as caught:
         Cache(tmp_path / "file").create()
     assert (caught.value.setting, caught.value.variable) == ("cache_dir", "KOA_CALIBRATION_CACHE")
+
+
+@pytest.mark.parametrize("place", ["", "calibrations", "database", "partial"])
+@pytest.mark.parametrize("kind", ["pipe", "file"])
+def test_what_stands_in_the_place_of_a_folder_is_named(tmp_path: Path, place: str, kind: str) -> None:
+    path = tmp_path / "cache" / place
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path) if kind == "pipe" else path.touch()
+    with pytest.raises(ConfigurationError, match=rf": {path} is not a folder\."):
+        Cache(tmp_path / "cache").create()

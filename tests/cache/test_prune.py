@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from koa_middleware import CalibrationStore, ORMCalibration
-from koa_middleware.exceptions import CacheError, RemoteNotConfiguredError
+from koa_middleware.exceptions import CacheError
 from sqlalchemy import delete, event
 
 from tests.conftest import DemoCalibration, dark, files_under, output_of, run_python
@@ -131,9 +131,10 @@ def test_without_limits_only_leftovers_go(store: Store) -> None:
 
 def test_nothing_goes_that_could_not_come_again(store: Store, open_demo: Callable[..., Any]) -> None:
     local = open_demo(store.cache_dir)
-    with pytest.raises(RemoteNotConfiguredError, match="KOA_CALIBRATION_URL"):
-        local.prune(older_than=EVERYTHING)
-    assert local.prune().removed == []
+    report = local.prune(older_than=EVERYTHING)
+    assert report.removed == local.prune().removed == []
+    assert report.unseen
+    assert set(report.unseen) == set(store.prune(older_than=EVERYTHING, dry_run=True).removed)
     assert len(here(store)) == 4
 
 

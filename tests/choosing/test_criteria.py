@@ -266,7 +266,7 @@ def test_a_bad_one_is_never_chosen_whatever_is_programmed(
     filled: Store, selector: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BadBest, "_db", filled.local_db)
-    with pytest.raises(CalibrationNotFoundError):
+    with pytest.raises(ConfigurationError if selector is BadBest else CalibrationNotFoundError):
         filled.select(FRAME, selector)
     assert isinstance(filled.select_many([FRAME], selector, return_exceptions=True)[0], KoaMiddlewareError)
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import CalibrationNotFoundError, CalibrationSelector, CalibrationStore
+from koa_middleware import (
+    CalibrationNotFoundError,
+    CalibrationSelector,
+    CalibrationStore,
+    ConfigurationError,
+    FallbackWarning,
+    InvalidPluginError,
+)
 
 from tests.conftest import DemoCalibration, output_of, record, run_python
 
@@ -108,6 +117,71 @@ def test_a_methods_candidates_are_asked_for_once(filled: Store) -> None:
     with pytest.raises(CalibrationNotFoundError):
         filled.select(FRAME, Counting)
     assert len(asked) == 2
+
+
+def choosing(method: str, give: Callable[..., Any]) -> CalibrationSelector:
+    """Give a selector of one method that is programmed; a fallback has nothing before it."""
+    made = type("Odd", (CalibrationSelector,), {"cal_type": "dark", method: lambda *_: give()})
+    return made(require={"cal_version": "999"} if method == "select_fallback" else {})
+
+
+METHODS = ["get_candidates", "select_best", "select_fallback", "select"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_record_of_another_type_or_made_up_is_refused_with_the_method_that_gave_it(
+    filled: Store, method: str
+) -> None:
+    filled.local_db.add(record("flat.fits", cal_type="flat"))
+    found = {"flat.fits": filled.query("flat")[0], "made-up.fits": record("made-up.fits", master_cal=True)}
+    for name, given in found.items():
+        rule = choosing(method, lambda given=given: [given] if method == "get_candidates" else given)
+        for ask in (filled.select, filled.explain):
+            with pytest.raises(ConfigurationError, match=f"^The {method} of Odd returned {name}, wh"):
+                ask(FRAME, rule)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_record_that_was_read_anew_is_chosen_and_counted(filled: Store, method: str) -> None:
+    rule = choosing(method, lambda: filled.query("dark")[:1] if method == "get_candidates" else filled.query("dark")[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FallbackWarning)
+        explained, chosen = filled.explain(FRAME, rule), filled.select(FRAME, rule)
+    assert explained.winner is not None
+    assert explained.winner.filename == chosen.filename == filled.query("dark")[0].filename
+    assert explained.counts["chosen"] == 1
+
+
+def leave(*_: Any) -> Any:
+    sys.exit("no darks today")
+
+
+def fail_midway() -> Any:
+    yield from ()
+    raise KeyError("lamp")
+
+
+@pytest.mark.parametrize("method", [*METHODS, "effective_input"])
+def test_a_method_that_ends_the_program_is_an_error_of_its_plugin(filled: Store, method: str) -> None:
+    with pytest.raises(InvalidPluginError, match=f"^The {method} of Odd failed with SystemExit: no darks today"):
+        filled.select(FRAME, choosing(method, leave))
+
+
+def test_candidates_that_fail_while_they_are_gone_through_are_an_error_of_their_plugin(filled: Store) -> None:
+    with pytest.raises(InvalidPluginError, match=r"^The get_candidates of Odd failed with KeyError: 'lamp'"):
+        filled.select(FRAME, choosing("get_candidates", fail_midway))
+
+
+def test_one_record_in_the_place_of_a_list_is_said(filled: Store) -> None:
+    one = filled.query("dark")[0]
+    with pytest.raises(ConfigurationError, match=r"^The get_candidates of Odd returned Demo.*It should return a list"):
+        filled.select(FRAME, choosing("get_candidates", lambda: one))
+
+
+def test_a_programmed_selector_that_names_an_unknown_column_is_told_so(filled: Store) -> None:
+    rule = type("Odd", (CalibrationSelector,), {"cal_type": "dark", "time": "mjd_end", "get_candidates": lambda *_: []})
+    with pytest.raises(InvalidPluginError, match="names the column mjd_end"):
+        filled.select(FRAME, rule)
 
 
 LARGE = """

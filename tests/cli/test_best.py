@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,21 @@ def test_a_cause_that_several_types_share_is_one_line(koa_cal: Run, frame: Path)
     (line,) = [line for line in found.err.splitlines() if "its arm is" in line]
     assert line.startswith("koa-cal: No dark, flat, arc fits arm GREEN, mjd_start 61083.5: the nearest were refused (")
     assert line.count("dark") == 1
+
+
+def test_an_empty_path_and_one_of_an_unknown_user_are_said_to_be(koa_cal: Run) -> None:
+    for given in ("", " "):
+        for command in (("best",), ("explain", "--type", "dark"), ("register",)):
+            assert "the path is empty." in koa_cal(*command, given).ended(1).said
+    assert "~no-such-user/frame.fits cannot be read" in koa_cal("best", "~no-such-user/frame.fits").ended(1).said
+
+
+def test_a_frames_own_file_is_not_chosen_for_it_in_another_compression(
+    koa_cal: Run, write: Run, tmp_path: Path
+) -> None:
+    twin = write("dark-own.fits", 61083.5, "dark")
+    packed = twin.with_name("dark-own.fits.gz")
+    packed.write_bytes(gzip.compress(twin.read_bytes()))
+    koa_cal("register", packed).ended(0)
+    found = koa_cal("best", twin, "--type", "dark", "--json").ended(0).json["calibrations"]["dark"]
+    assert found["filename"] == "dark-near.fits"

@@ -53,6 +53,20 @@ def test_conflicts_and_damage_are_told_line_by_line(
     assert found.out.startswith("0 added")
 
 
+def test_a_bundle_says_which_instrument_it_is_of(
+    koa_cal: Run, night: None, tmp_path: Path, elsewhere: Callable[[], None]
+) -> None:
+    bundle = tmp_path / "some.tar"
+    koa_cal("bundle", "export", bundle, "arc-red.fits", *HERE).ended(0)
+    elsewhere()
+    assert koa_cal("bundle", "import", bundle).ended(0).out.startswith("1 added")
+    content = bundle.read_bytes()
+    bundle.write_bytes(content.replace(b'"instrument": "testspec"', b'"instrument": "nonesuch"', 1))
+    assert "nonesuch" in koa_cal("bundle", "import", bundle).ended(2).said
+    bundle.write_bytes(content.replace(b'"instrument": "testspec"', b'"instrument": "../specs"', 1))
+    assert "names no instrument" in koa_cal("bundle", "import", bundle).ended(1).said
+
+
 def test_what_is_no_bundle_is_one_line(koa_cal: Run, tmp_path: Path) -> None:
     (tmp_path / "some.tar").write_text("no tar")
     assert "some.tar" in koa_cal("bundle", "import", tmp_path / "some.tar", *HERE).ended(1).said

@@ -97,6 +97,16 @@ def test_a_time_that_is_set_decides_by_either_of_its_two_columns(koa_cal: Run, f
 
 
 @pytest.mark.usefixtures("night")
+@pytest.mark.parametrize("cards", [{"TIMESYS": "LOCAL"}, {"DATE-OBS": "soon"}, {"DATE-OBS": "2020-01-01T00:00:00"}])
+def test_a_time_that_is_set_is_not_hindered_by_the_headers(
+    koa_cal: Run, write: Callable[..., Path], cards: dict[str, Any]
+) -> None:
+    frame = write("odd.fits", 61083.5, **cards)
+    found = koa_cal("best", frame, "--type", "dark", "--set", "mjd_start=61087", "--json").ended(0)
+    assert found.json["calibrations"]["dark"]["filename"] == "dark-next.fits"
+
+
+@pytest.mark.usefixtures("night")
 def test_a_date_that_is_set_is_not_read_as_the_headers_time_of_that_day(koa_cal: Run, frame: Path) -> None:
     found = koa_cal("best", frame, "--type", "dark", "--set", "datetime_obs=2026-02-16").ended(1)
     assert "mjd_start" in found.said

@@ -45,6 +45,16 @@ def test_a_size_that_cannot_be_reached_is_said(koa_cal: Run, served: Path, cache
     assert [path.name for path in (cache / "calibrations").iterdir()] == ["mine.fits"]
 
 
+def test_what_could_not_come_again_is_said_to_stay(
+    koa_cal: Run, served: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KOA_CALIBRATION_URL")
+    kept, missed = koa_cal("prune", *HERE, "--max-size", "0").ended(1).err.splitlines()
+    assert "kept 2 files, such as dark2.fits: no calibration URL is set" in kept
+    assert "cannot be removed" in missed
+    assert len(list((cache / "calibrations").iterdir())) == 3
+
+
 def test_what_was_just_used_is_said_to_stay(koa_cal: Run, served: Path, cache: Path) -> None:
     shutil.copy(served / "dark1.fits", cache / "calibrations")
     assert "dark1.fits" in koa_cal("prune", *HERE, "--older-than", "0").ended(0).said

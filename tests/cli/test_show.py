@@ -25,6 +25,13 @@ def test_a_record_is_shown_by_file_name_and_by_id(koa_cal: Run, testspec: Instru
         assert [column, *str(by_name[column]).split()] in [line.split() for line in shown.out.splitlines()]
 
 
+@pytest.mark.usefixtures("night")
+def test_what_is_not_seen_in_a_reason_is_written_out(koa_cal: Run) -> None:
+    koa_cal("flag", "dark-near.fits", "bad", "--reason", "leak\x1b[2J\nGOOD by keck", "-i", "testspec").ended(0)
+    shown = koa_cal("show", "dark-near.fits", "-i", "testspec").ended(0).out
+    assert shown.splitlines()[-1].endswith(r": leak\x1b[2J\nGOOD by keck")
+
+
 def test_a_record_whose_file_is_not_here_is_shown_as_such(koa_cal: Run, add_records: Run) -> None:
     add_records(1)
     assert "not in the cache" in koa_cal("show", "dark-0000.fits", "-i", "testspec").ended(0).out

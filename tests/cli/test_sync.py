@@ -68,11 +68,17 @@ def test_conflicts_are_named_by_sync_and_status_and_shown_by_their_id(
     typed("register", write("dark.fits", 61083.0, "dark")).ended(0)
     theirs = testspec.ORM(filename="dark.fits", cal_type="dark", mjd_start=61090.0, checksum="sha256:" + 64 * "0")
     row = {name: value for name, value in theirs.to_dict().items() if name != "last_updated"}
-    archive.execute(insert(testspec.ORM.table()).values(row))
+    odd = {**row, "filename": "arc.fits", "id": "\x1b[2J\n\u202e" + 2000 * "7", "file_size": 2**63 - 1}
+    for values in (row, odd):
+        archive.execute(insert(testspec.ORM.table()).values(values))
     for command in ("sync", "status"):
         shown = typed(command).ended(0).out
+        assert r"\x1b[2J\n\u202e777" in shown
+        assert "\x1b" not in shown
+        assert max(map(len, shown.splitlines())) < 1000
         assert re.search(rf"dark\.fits +{theirs.id} +a LOCAL record has this file name", shown)
-        (conflict,) = typed(command, "--json").json["conflicts"]
+        apart, conflict = typed(command, "--json").json["conflicts"]
+        assert apart["id"] == odd["id"]
         assert (conflict["id"], conflict["record"]["mjd_start"]) == (theirs.id, 61090.0)
     shown = typed("show", theirs.id, "--json").ended(0).json
     assert (shown["mjd_start"], shown["path"]) == (61090.0, None)

@@ -39,6 +39,18 @@ def test_wrong_usage_exits_with_2_and_says_how_it_is_used(koa_cal: Run, argument
     assert found.err.startswith("usage: koa-cal")
 
 
+@pytest.mark.parametrize("command", ["register", "get", "publish", "prefetch", "bundle export f.tar"])
+def test_options_may_stand_between_names(command: str) -> None:
+    words = [*command.split(), "a.fits", "-i", "kpf", "b.fits", "--json", "c.fits"]
+    found = vars(build_parser().parse_args(words))
+    assert ["a.fits", "b.fits", "c.fits"] in found.values()
+    assert (found["instrument"], found["json"]) == ("kpf", True)
+
+
+def test_what_is_no_option_is_refused_between_names_too(koa_cal: Run) -> None:
+    assert "--nosuch" in koa_cal("get", "a.fits", "--nosuch", "b.fits").ended(2).err
+
+
 def test_an_error_is_one_line_and_has_a_traceback_when_that_is_wanted(koa_cal: Run) -> None:
     said = koa_cal("show", "nosuch.fits", "-i", "testspec").ended(1).said
     found = koa_cal("--debug", "show", "nosuch.fits", "-i", "testspec")
@@ -189,7 +201,7 @@ def test_an_unknown_type_is_wrong_usage_and_the_known_ones_are_said(koa_cal: Run
     assert "dark, flat, arc, bias" in found.said
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/masters", "nowhere"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/masters", "nowhere", "http://127.0.0.1:9/{zzZ}"])
 @pytest.mark.parametrize("command", ["get", "best", "prefetch"])
 def test_an_unusable_url_is_wrong_configuration_and_said_once(
     koa_cal: Run, write: Run, cache: Path, monkeypatch: pytest.MonkeyPatch, command: str, url: str

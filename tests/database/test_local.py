@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -197,6 +198,14 @@ def test_an_unknown_column_or_value_is_an_error(filled: Database) -> None:
             call(date_time_start="yesterday")
 
 
+@pytest.mark.parametrize("asked", ["a\udc80.fits", b"\xff.fits", "a\0.fits", ["near.fits", "a\udc80"]], ids=ascii)
+@pytest.mark.parametrize("column", ["filename", "spectrograph", "cal_type"])
+def test_what_is_no_text_is_said_and_not_asked_for(filled: Database, column: str, asked: Any) -> None:
+    for call in (filled.query, filled.count):
+        with pytest.raises(HeaderError, match=f"^The {column} of the query is .* not valid text"):
+            call(**{column: asked})
+
+
 def test_the_newest_are_the_last_of_all(filled: Database) -> None:
     everything = names(filled.query())
     for newest in (0, 1, 3, 100):
@@ -274,6 +283,26 @@ def test_conflicts_are_listed_by_file_name_and_one_is_found_by_its_id(database: 
     assert database.query_by_id("2").to_dict() == rows[0].to_dict()
 
 
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [("d\u00e9faut.fits", "de\u0301faut.fits"), ("Dark.fits", "dARK.fits"), ("\u212aPF.fits", "kpf.FITS")],
+)
+def test_a_file_name_is_found_however_it_is_written(database: Database, stored: str, asked: str) -> None:
+    database.add([record(stored, id="1"), record("other.fits")])
+    assert database.query_by_filename(asked).id == database.find(asked).id == "1"
+    assert names(database.query(filename=asked)) == names(database.query(filename=[asked, "none.fits"])) == [stored]
+    assert database.count(filename=["OTHER.fits", asked]) == 2
+
+
+def test_a_record_whose_name_some_disk_takes_for_one_that_is_there_is_refused(database: Database) -> None:
+    database.add(record("d\u00e9faut.fits"))
+    for added in ([record("DE\u0301FAUT.fits")], [record("a.fits"), record("A.fits")]):
+        with pytest.raises(DuplicateCalibrationError, match=r" as ") as caught:
+            database.add(added)
+        assert caught.value.filename == added[-1].filename
+    assert len(database) == 1
+
+
 # -- bad databases -----------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +314,15 @@ def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> No
         LocalDatabase(DemoCalibration, path)
     assert caught.value.path == path
     assert path.read_bytes() == content
+
+
+def test_what_is_no_file_in_the_place_of_a_database_is_said_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "null.db").symlink_to("/dev/null")
+    (tmp_path / "folder.db").mkdir()
+    for name, said in (("pipe", "a named pipe"), ("null", "a device"), ("folder", "a folder")):
+        with pytest.raises(CacheError, match=rf"{name}\.db cannot be used: it is {said}"):
+            LocalDatabase(DemoCalibration, tmp_path / f"{name}.db")
 
 
 def test_a_damaged_database_is_a_cache_error_whatever_is_asked(filled: Database) -> None:

@@ -13,7 +13,7 @@ import pytest
 from koa_middleware import CacheError, ORMCalibration, SchemaMismatchError, fits_column
 from koa_middleware.database.local import LocalDatabase
 from sqlalchemy import Float, Index, Integer, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped
 
 from tests.conftest import output_of, run_python
 
@@ -31,10 +31,10 @@ class Newer(ORMCalibration):
     arm: Mapped[str | None] = fits_column("ARM", String)
     lamp: Mapped[str | None] = fits_column("LAMP", String)
     stacked: Mapped[int] = fits_column("STACKED", Integer, default=1)
-    offset: Mapped[float] = mapped_column(Float, default=-1.5)
-    reader: Mapped[str] = mapped_column(String, default='it\'s; "fast" 100%')
-    night: Mapped[str | None] = mapped_column(String, index=True)
-    barcode: Mapped[str | None] = mapped_column(String, unique=True)
+    offset: Mapped[float] = fits_column((), Float, default=-1.5)
+    reader: Mapped[str] = fits_column((), String, default='it\'s; "fast" 100%')
+    night: Mapped[str | None] = fits_column((), String, index=True)
+    barcode: Mapped[str | None] = fits_column((), String, unique=True)
 
 
 class Strict(ORMCalibration):
@@ -43,8 +43,8 @@ class Strict(ORMCalibration):
     instrument_name = "demo"
     arm: Mapped[str | None] = fits_column("ARM", String)
     lamp: Mapped[str | None] = fits_column("LAMP", String)
-    night: Mapped[str] = mapped_column(String)
-    run: Mapped[str] = mapped_column(String, default=lambda: "made")
+    night: Mapped[str] = fits_column((), String)
+    run: Mapped[str] = fits_column((), String, default=lambda: "made")
 
 
 def made(orm_class: type[ORMCalibration], name: str, **more: Any) -> Any:

@@ -134,6 +134,33 @@ def test_what_is_no_file_is_said_at_once(
         check(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "compression", "said"),
+    [
+        ("a.fits.gz", ".bz2", "its name says gzip, but it is compressed with bzip2"),
+        ("a.fits.bz2", ".xz", "its name says bzip2, but it is compressed with xz"),
+        ("a.fits.xz", ".gz", "its name says xz, but it is compressed with gzip"),
+        ("a.csv.gz", "", "its name says gzip, but it begins with b'a,b"),
+        ("a.fits", ".gz", "it is compressed with gzip"),
+    ],
+)
+def test_a_file_that_is_not_compressed_as_its_name_says_is_told_what_it_is(
+    tmp_path: Path, name: str, compression: str, said: str
+) -> None:
+    (tmp_path / name).write_bytes(COMPRESS[compression](b"a,b\n1,2\n" * 1000))
+    with pytest.raises(SourceFileError, match=said):
+        check_whole(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".Z", ".zip", ".zst"])
+def test_a_compression_that_is_not_read_is_named(tmp_path: Path, summed: bytes, suffix: str) -> None:
+    path = tmp_path / f"a.fits{suffix}"
+    path.write_bytes(b"\x1f\x9d" + summed)
+    with pytest.raises(SourceFileError, match=rf"not read here \({suffix}\).*gzip"):
+        check_whole(path)
+    check_whole(path.rename(tmp_path / f"notes{suffix}"))
+
+
 def test_a_database_in_use_is_not_opened_by_hand_under_any_name(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     path.write_bytes(b"SQLite format 3\0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -110,7 +110,7 @@ def test_a_missing_value_is_named(value):
     with pytest.raises(DownloadError, match=r"a\.fits needs its koa_filepath"):
         Address("https://koa.test/{koa_filepath}").fill({"filename": "a.fits", "koa_filepath": value})
     with pytest.raises(DownloadError, match="needs its filename"):
-        Address("https://koa.test/").fill({})
+        Address("https://koa.test/").fill({"filename": None})
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", ".."])
@@ -148,6 +148,26 @@ def test_secrets_are_hidden(text):
 
 def test_known_secrets_are_hidden_wherever_they_stand():
     assert hide_secrets("got a/b and a%2Fb", {"a/b"}) == "got *** and ***"
+
+
+@pytest.mark.parametrize(
+    "token", ["SECRET {koa_filepath}", "{koa_filepath} SECRET", "a 'SECRET", "a)SECRET", 'a"SECRET']
+)
+def test_no_part_of_a_token_is_shown_whatever_stands_in_it(token):
+    address = Address(f"https://koa.test/x?file={{koa_id}}&token={token}")
+    assert repr(address) == "Address('https://koa.test/x?***')"
+    with pytest.raises(DownloadError, match="needs its koa_id") as caught:
+        address.fill({"filename": "a.fits", "koa_id": None, "koa_filepath": "x"})
+    assert "SECRET" not in f"{caught.value} {caught.value.url}"
+    if "{" not in token:
+        for sent in (token, quote(token), quote(token, safe="'()")):
+            assert "SECRET" not in hide_secrets(f"GET /x?token={sent} failed", address.secrets())
+
+
+def test_a_placeholder_that_is_no_column_is_not_repeated():
+    with pytest.raises(ConfigurationError, match="placeholder that is not a column's name") as caught:
+        Address("https://koa.test/x?file={filename}&token=ab{SECRET}").fill({"filename": "a.fits"})
+    assert "SECRET" not in str(caught.value)
 
 
 def test_the_repr_shows_no_secret():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ def test_each_type_whose_values_have_one_form_is_taken(kind: Any) -> None:
     assert made(**column("mode", kind)).column_names()[-1] == "mode"
 
 
-def test_an_annotation_alone_is_enough_for_a_column() -> None:
-    assert made({"mode": Mapped[str | None], "gain": Mapped[float], "n": Mapped[int]}).column_names()[-3:] == (
-        "mode",
-        "gain",
-        "n",
-    )
+@pytest.mark.parametrize(
+    "body",
+    [{"annotations": {"mode": Mapped[str | None]}}, {"mode": Column(String)}, {"mode": mapped_column(String)}],
+    ids=["annotation", "Column", "mapped_column"],
+)
+def test_a_column_that_no_keyword_fills_may_be_declared_as_sqlalchemy_does(body: dict[str, Any]) -> None:
+    assert made(**body).column_names()[-1] == "mode"
 
 
 @pytest.mark.parametrize("kind", [Enum(Mode), Enum("a", "b"), DateTime, JSON, Text])
@@ -52,7 +54,7 @@ def test_another_type_is_refused(kind: Any) -> None:
 @pytest.mark.parametrize("kind", [dt.datetime, dict, Mode])
 def test_another_python_type_is_refused(kind: Any) -> None:
     with pytest.raises(InvalidPluginError, match="mode"):
-        made({"mode": Mapped[kind]})
+        made(annotations={"mode": Mapped[kind]})
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_a_column_of_a_mixin_is_checked_too() -> None:
     [
         ({"annotations": {"raw": Mapped["Made"]}, "raw": relationship()}, "has the relationship raw"),
         ({"twice": column_property(Column("once", Integer))}, "has the .* twice"),
-        ({"mode": mapped_column("mod", String)}, "the column 'mod' under the name 'mode'"),
+        ({"mode": fits_column((), String, name="mod")}, "the column 'mod' under the name 'mode'"),
         (column("mjd_start"), "declares mjd_start anew .* stays of the type Float"),
         ({"cal_types": "bias"}, r"text as its cal_types. Write \('bias',\)"),
         ({"version_family": "id"}, "text as its version_family"),
@@ -93,6 +95,32 @@ def test_a_column_of_a_mixin_is_checked_too() -> None:
         ({"version_family": ("lamp",)}, "names lamp in its version_family"),
         ({"instrument_name": "Made"}, "instrument_name 'Made'"),
         ({"__table_args__": (Index(None, "cal_type", "lamp"),)}, "lamp"),
+        ({"caltypes": ("bias",)}, "has caltypes, which is no setting .*Did you mean cal_types?"),
+        ({"instrume_value": ("MADE",)}, "Did you mean instrume_values?"),
+        ({"version_famly": ("id",)}, "Did you mean version_family?"),
+        ({"file_name_pattern": "x"}, "Did you mean filename_pattern?"),
+        ({"Filename_For": classmethod(lambda cls, record: "x")}, "Did you mean filename_for?"),
+        ({"filename_pattern": "("}, "filename_pattern that is no regular expression .missing"),
+        ({"filename_pattern": re.compile("x")}, "filename_pattern that is of the type Pattern. Write one as text"),
+        ({"filename_pattern": "[a-z]+"}, "filename_pattern without named groups"),
+        (
+            {"filename_pattern": "(?P<typ>[a-z]+)"},
+            "the group typ in its filename_pattern, .*Name groups as columns: id,",
+        ),
+        ({"lamp": (fits_column("LAMP", String),)}, "a tuple as its column lamp. Remove the comma"),
+        ({"cal_type": "bias"}, r"'bias' in the place of its column cal_type. Write cal_types = \('bias',\)"),
+        ({"mjd_start": 3}, "3 in the place of its column mjd_start. Leave it out"),
+        ({"derive": lambda cls, values: values}, r"derive that cannot be called with \(values\). Define it as a class"),
+        ({"filename_for": classmethod(lambda cls: "x")}, r"filename_for that cannot be called with \(record\)"),
+        (
+            {"values_from_header": classmethod(lambda cls, header: {})},
+            r"def values_from_header\(cls, header, filename\)",
+        ),
+        ({"values_from_file": 3}, r"has 3 as its values_from_file\. values_from_file is a method"),
+        ({"table": 3}, "has 3 as its table"),
+        ({"cal_types": ("",)}, "'' among its cal_types"),
+        (column("arm", fold=True, default="Red"), "the default 'Red' of arm, which is stored as 'red'. Write 'red'"),
+        (column("order", Integer, default="first"), "the default 'first' of order, which is .*Write a value that"),
         ({"normalise": classmethod(lambda cls, values, source: values)}, "overrides normalise. Override derive"),
     ],
 )
@@ -104,7 +132,7 @@ def test_what_no_class_may_declare_is_refused_when_it_is_made(body: dict[str, An
 
 def test_an_index_that_the_base_brings_or_that_stands_there_twice_is_made_once(tmp_path: Path) -> None:
     orm_class = made(
-        {"lamp": Mapped[str | None]},
+        **column("lamp"),
         __table_args__=(
             Index(None, "cal_type", "mjd_start"),
             Index(None, "cal_type", "lamp", "mjd_start"),
@@ -129,10 +157,31 @@ def test_indexes_are_made_in_the_same_order_in_every_database(
 
 
 def indexes_of(store: CalibrationStore[Any]) -> list[str]:
-    """Names of the table's indexes in the order of their creation."""
+    """Names of the table's indexes, but those of file names, in the order of their creation."""
     with store.local_db.connect() as connection:
         found = connection.exec_driver_sql(
             "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'ix_%'"
-            " AND tbl_name LIKE '%_calibrations' ORDER BY rowid"
+            " AND tbl_name LIKE '%_calibrations' AND name NOT LIKE '%_filename_%' ORDER BY rowid"
         )
         return list(found.scalars())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more", "said"),
+    [
+        (((3,), String), {}, r"has the keywords \(3,\). Write \"KEY\""),
+        ((3, String), {}, "has the keywords 3"),
+        (("", String), {}, "has the keywords ''"),
+        (("LAMP", str), {}, "The column of LAMP has the type <class 'str'>. Write String"),
+        (("LAMP", None), {}, "type None. Write String, Integer"),
+        (("LAMP", String), {"folds": True}, "The column of LAMP cannot be declared with folds .*Did you mean fold?"),
+        (("LAMP", String), {"convert": 3}, "has the convert 3. Write a function"),
+        (("LAMP", String), {"fold": "yes"}, "has the fold 'yes'"),
+        (("LAMP", String), {"nulls": (None,)}, r"has the nulls \(None,\). Write a tuple of words"),
+        (("LAMP", String), {"nulls": 3}, "has the nulls 3"),
+        (("LAMP", String), {"nulls": "NONE"}, r"text as its nulls. Write \('NONE',\)"),
+    ],
+)
+def test_an_argument_of_a_column_that_cannot_be_is_refused(arguments: Any, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidPluginError, match=said):
+        fits_column(*arguments, **more)

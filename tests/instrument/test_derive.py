@@ -15,6 +15,7 @@ from koa_middleware import (
     ORMCalibration,
     fits_column,
 )
+from koa_middleware.cli.context import frame_values
 from koa_middleware.instrument.frames import column_values
 from koa_middleware.instrument.keywords import any_instrument
 from sqlalchemy import Float, Integer, String
@@ -38,6 +39,7 @@ class ArmCalibration(ORMCalibration):
     )
     filt: Mapped[str | None] = fits_column("FILTER", String, nulls=())
     slit: Mapped[str | None] = fits_column("SLIT", String, nulls=("none", "-99"))
+    order: Mapped[int | None] = fits_column("ORDER", Integer, nulls=("none", "-99"), convert=lambda raw: raw + 1)
 
     @classmethod
     def derive(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -101,16 +103,20 @@ def test_a_row_of_an_archive_is_asked_for_what_no_keyword_fills_and_is_null(tmp_
     from koa_middleware.remote.rows import in_form
 
     row = {"id": "1", "filename": "a.fits", "cal_type": "dark", "arm": "red", "mjd_start": 60000.5}
-    assert in_form(ArmCalibration, {**row, "detector": None}, "row 1")["detector"] == "red 2"
-    assert in_form(ArmCalibration, {**row, "detector": "spare"}, "row 1")["detector"] == "spare"
+    assert in_form(ArmCalibration, {**row, "detector": None})["detector"] == "red 2"
+    assert in_form(ArmCalibration, {**row, "detector": "spare"})["detector"] == "spare"
 
 
 @pytest.mark.parametrize(
     ("hook", "error", "said"),
     [
-        (lambda values: {"detector": values["fiber"]}, HeaderError, r"derive of Faulty failed for a\.fits.*KeyError"),
-        (lambda values: None, InvalidPluginError, r"derive of Faulty returned a NoneType"),
-        (lambda values: {"detectr": "1"}, InvalidPluginError, r"derive of Faulty returned detectr, which is no column"),
+        (
+            lambda values: {"detector": values["fiber"]},
+            HeaderError,
+            r"derive of Faulty failed for a\.fits.*KeyError.*\. Let the plugin faulty expect",
+        ),
+        (lambda values: None, InvalidPluginError, r"derive of Faulty, of the plugin faulty, returned a NoneType"),
+        (lambda values: {"detectr": "1"}, InvalidPluginError, r"plugin faulty, returned detectr, which is no column"),
         (lambda values: {"fiber": "one"}, HeaderError, r"fiber of a\.fits is 'one'"),
     ],
 )
@@ -127,6 +133,15 @@ def test_a_faulty_derive_is_told(hook: Any, error: type[Exception], said: str) -
 
     with pytest.raises(error, match=said):
         Faulty.complete_row({"filename": "a.fits", "cal_type": "dark", "mjd_start": 60000.0}, "a.fits")
+
+
+def test_what_follows_from_a_file_follows_anew_from_what_the_user_sets(
+    store: CalibrationStore[ArmCalibration], tmp_path: Path
+) -> None:
+    path = write_fits(tmp_path / "frame.fits", CARDS)
+    assert frame_values(store, str(path), [])["detector"] == "red 2"
+    assert frame_values(store, str(path), [("arm", "blue")])["detector"] == "blue 1"
+    assert frame_values(store, str(path), [("detector", "spare")])["detector"] == "spare"
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -188,10 +203,20 @@ def test_a_filter_that_is_called_none_is_matched(store: CalibrationStore[ArmCali
         store.select({"mjd_start": 60002.0, "arm": "NONE"}, by_arm)
 
 
+@pytest.mark.parametrize("word", ["N/A", "none", "-99", "UNKNOWN", " "])
+def test_a_column_of_numbers_has_the_usual_words_beside_its_own(word: str) -> None:
+    assert ArmCalibration.normalise({"order": word})["order"] is None
+
+
+@pytest.mark.parametrize(("raw", "expected"), [("N/A", None), ("-99", None), ("7", 8), (7, 8)])
+def test_what_is_converted_is_a_number_where_the_column_holds_numbers_and_no_null_word(raw: Any, expected: Any) -> None:
+    assert ArmCalibration.values_from_header({"ORDER": raw}).get("order") == expected
+
+
 # -- whose header ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("instrume", ["ARMS", "arms", "Arms-Blue", "arms blue", "ARMSBLUE  ", "", None])
+@pytest.mark.parametrize("instrume", ["ARMS", "arms", "Arms-Blue", "arms blue", "ARMSBLUE  ", "", "N/A", "-", None])
 def test_a_header_of_this_instrument_or_of_none_is_read(instrume: Any) -> None:
     assert column_values(ArmCalibration, {**CARDS, "INSTRUME": instrume})["arm"] == "red"
 

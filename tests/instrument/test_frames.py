@@ -329,3 +329,72 @@ def test_a_list_without_units_is_no_frame(filled: CalibrationStore[DemoCalibrati
 def test_bare_text_as_nulls_is_refused() -> None:
     with pytest.raises(InvalidPluginError, match="comma"):
         fits_column("LAMP", String, nulls="N/A")
+
+
+class Opened:
+    """A pipeline's model that tells by a method from which file it was read."""
+
+    def __init__(self, path: Path) -> None:
+        self.header = header()
+        self._path = path
+
+    def filename(self) -> Path:
+        return self._path
+
+
+class Asking:
+    """A model with a method of that name that asks for something."""
+
+    header = property(lambda _: header())
+
+    def filename(self, level: str) -> str:
+        return f"{level}.fits"
+
+
+@pytest.mark.parametrize("name", ["a.fits", "/data/night/a.fits", Path("/data/night/a.fits")])
+def test_a_model_that_tells_its_file_never_gets_this_file(
+    filled: CalibrationStore[DemoCalibration], tmp_path: Path, name: Any
+) -> None:
+    filled.register_calibration(dark(tmp_path / "sources", "a.fits", 60000.1, LAMP="thar"))
+    assert filled.select(SimpleNamespace(header=header()), DARK).filename == "a.fits"
+    for model in (SimpleNamespace(header=header(), filename=name), Opened(Path(name))):
+        assert filled.select(model, DARK).filename == "thar.fits"
+    assert filled.select(Asking(), DARK).filename == "a.fits"
+
+
+class Failing:
+    """A model whose file name fails."""
+
+    header = property(lambda _: header())
+
+    @property
+    def filename(self) -> str:
+        raise KeyError("path")
+
+
+def test_a_model_whose_file_name_fails_is_told(filled: CalibrationStore[DemoCalibration]) -> None:
+    with pytest.raises(HeaderError, match="The filename of a Failing failed with KeyError"):
+        filled.select(Failing(), DARK)
+
+
+def test_the_metadata_of_a_model_name_its_file_before_the_model_does() -> None:
+    model = SimpleNamespace(meta={"filename": "first.fits"}, filename="second.fits")
+    assert column_values(DemoCalibration, model)["filename"] == "first.fits"
+    assert "filename" not in column_values(DemoCalibration, SimpleNamespace(header=header(), filename=None))
+
+
+def tables() -> Any:
+    import numpy as np
+    from astropy.io import fits
+    from astropy.table import Table
+
+    rows = np.zeros(2, [("mjd_start", "f8")])
+    return [Table(rows, meta={"mjd_start": 60000.0}), rows, fits.FITS_rec(rows)]
+
+
+@pytest.mark.parametrize("table", tables(), ids=lambda table: type(table).__name__)
+def test_a_whole_table_is_no_frame_and_its_row_is_asked_for(
+    filled: CalibrationStore[DemoCalibration], table: Any
+) -> None:
+    with pytest.raises(HeaderError, match=r"is not a frame.*table\[0\]; select_many"):
+        filled.select(table, DARK)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from koa_middleware import HeaderError
+from koa_middleware.choosing.frame import Frame
+from koa_middleware.instrument.door import columns_of
 
 from tests.conftest import DemoCalibration, dark_keywords, write_fits
 
@@ -72,8 +74,10 @@ def _is_refused(header: dict[str, Any]) -> bool:
     ],
 )
 def test_two_times_more_than_a_day_apart_are_refused_and_both_named(header: dict[str, Any]) -> None:
-    with pytest.raises(HeaderError, match=r"datetime_obs of a\.fits is 2026-02-1.*mjd_start 61083\.5.*more than a day"):
+    said = r"datetime_obs \(keyword DATE-OBS\) of a\.fits is 2026-02-1.*mjd_start \(keyword MJD-OBS\) 61083\.5"
+    with pytest.raises(HeaderError, match=f"{said}.*more than a day") as caught:
         values(header, "a.fits")
+    assert caught.value.keywords == ("DATE-OBS", "MJD-OBS")
     given = {"mjd_start": header["MJD-OBS"], "datetime_obs": header["DATE-OBS"]}
     with pytest.raises(HeaderError, match="more than a day"):
         DemoCalibration.complete_row({"filename": "a.fits", "cal_type": "dark", **given}, "a.fits")
@@ -133,6 +137,22 @@ def test_an_unknown_scale_is_refused_where_a_time_is_read(keyword: str) -> None:
 )
 def test_a_date_alone_is_joined_with_its_time_of_day(cards: dict[str, Any], expected: str) -> None:
     assert values({"DATE-OBS": "2026-02-12", **cards})["datetime_obs"] == expected
+
+
+@pytest.mark.parametrize("cards", [{}, {"UT": "25:99:00"}])
+def test_a_date_without_a_time_of_day_is_named_where_the_time_is_missed(cards: dict[str, Any]) -> None:
+    dated = {"CALTYPE": "dark", "DATE-OBS": "2026-02-12", **cards}
+    said = r"no mjd_start.*MJD-OBS.*DATE-OBS\) is the date 2026-02-12 alone.*UTC or UT or TIME-OBS"
+    with pytest.raises(HeaderError, match=said):
+        DemoCalibration.complete_row(values(dated, "dark.fits"), "dark.fits")
+    columns = columns_of(DemoCalibration)
+    with pytest.raises(HeaderError, match=said):
+        Frame(DemoCalibration, columns, values(dated), "dark").needed("mjd_start")
+
+
+@pytest.mark.parametrize("word", ["N/A", "  ", "unknown", ""])
+def test_a_scale_that_is_no_word_is_none(word: str) -> None:
+    assert times({"TIMESYS": word, "MJD-OBS": MJD_OF_NOON}) == (NOON, MJD_OF_NOON)
 
 
 def test_a_leap_second_is_the_second_after_it_wherever_it_stands() -> None:

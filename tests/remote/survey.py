@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from koa_middleware.database.feed import judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
-from koa_middleware.instrument.orm import TEXT, ORMCalibration, fits_column
+from koa_middleware.instrument.columns import fits_column
+from koa_middleware.instrument.orm import TEXT, ORMCalibration
 from koa_middleware.remote.postgres import table as postgres_table
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise

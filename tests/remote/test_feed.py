@@ -13,7 +13,9 @@ from typing import Any
 import psycopg2
 import pytest
 from koa_middleware.exceptions import RemoteUnavailableError
+from koa_middleware.remote.local_copy import holds_nothing
 from koa_middleware.remote.postgres import publishing
+from koa_middleware.remote.protocol import Here
 from sqlalchemy import Engine, exc
 from survey import Archive, Survey
 
@@ -278,7 +280,7 @@ def publish(archive: Archive, name: str, upload: Any = None) -> None:
     """Publish a record."""
     record = Survey(filename=name, cal_type="dark", datetime_obs="2026-01-02T03:04:05.678")
     with closing(archive.remote()) as remote:
-        remote.publish([record.to_dict()], {}, upload, lambda name: False, "ann")
+        remote.publish([record.to_dict()], {}, upload, Here(lambda name: False, holds_nothing), "ann")
 
 
 @pytest.fixture

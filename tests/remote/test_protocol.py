@@ -13,6 +13,8 @@ from koa_middleware.exceptions import (
     RemoteUnavailableError,
     SchemaMismatchError,
 )
+from koa_middleware.remote.local_copy import holds_nothing
+from koa_middleware.remote.protocol import Here
 from koa_middleware.remote.publish import PublishResult, flag
 from koa_middleware.remote.sync import SyncResult
 from survey import COLUMNS, KINDS, Survey
@@ -215,11 +217,17 @@ def test_the_feed_comes_in_pages_each_with_the_present_rows_of_its_records(archi
 def test_rows_come_in_form(archive):
     (identifier,) = archive.insert("a.fits", exptime=1 / 3, nframes=7, master_cal=True, file_size=1 << 40)
     archive.insert("b.fits")
+    odd = ["negative", "large", "one\ntwo\x1b[2J", "7" * 2000]
+    archive.insert("c.fits", "d.fits", "e.fits", "f.fits")
+    archive.change("c.fits", id=odd[0], file_size=-5)
+    archive.change("d.fits", id=odd[1], file_size=2**63 - 1)
+    archive.change("e.fits", id=odd[2])
+    archive.change("f.fits", id=odd[3])
     with archive.remote().connected() as source, source.reading(None, None) as reading:
-        batch = reading.rows_of([identifier])
+        batch = reading.rows_of([identifier, *odd])
     (row,) = batch.rows
     assert dict(zip(COLUMNS, row, strict=True)) == archive.rows()["a.fits"]
-    assert batch.odd == []
+    assert {values["id"] for values in batch.odd} == set(odd)
 
 
 # -- publishing ----------------------------------------------------------------------------------------------------
@@ -443,7 +451,7 @@ def calls(remote):
     return {
         "state": state,
         "reading": reading,
-        "publish": lambda: remote.publish([record], {}, None, lambda name: False, "ann"),
+        "publish": lambda: remote.publish([record], {}, None, Here(lambda name: False, holds_nothing), "ann"),
         "flag": lambda: remote.flag("x", "BAD", "why", "ann"),
         "query": remote.database.query,
     }

@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 from koa_middleware.choosing.selector import CalibrationSelector, choose
 from koa_middleware.exceptions import CalibrationNotFoundError, RemoteError, SchemaMismatchError
-from koa_middleware.instrument.orm import TEXT, ORMCalibration, fits_column
+from koa_middleware.instrument.columns import fits_column
+from koa_middleware.instrument.orm import TEXT, ORMCalibration
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise, planned
 from koa_middleware.remote.protocol import UnfitRow
@@ -356,8 +357,21 @@ def test_a_question_to_the_archive_is_answered_in_form_or_names_the_row_that_has
         with pytest.raises(RemoteError, match=rf"bad\.fits \(id {bad}\) .*'MEDIOCRE'.* Sync and choose"):
             remote.database.query("dark")
     archive.execute(f"ALTER TABLE {TABLE} ALTER COLUMN mjd_start TYPE date USING '2026-01-02'")
-    with closing(archive.remote()) as remote, pytest.raises(SchemaMismatchError, match="another type"):
+    with closing(archive.remote()) as remote, pytest.raises(SchemaMismatchError, match=r"another type.*Sync and"):
         remote.database.query("dark")
+
+
+@pytest.mark.parametrize("column", ["mjd_start", "master_cal", "file_size"])
+def test_a_question_to_an_archive_whose_numbers_are_text_says_that_a_sync_reads_them(archive, client, column):
+    archive.insert("a.fits")
+    archive.execute(f"ALTER TABLE {TABLE} ALTER {column} DROP DEFAULT, ALTER {column} TYPE text")
+    asked = {"mjd_start": 61042.5, "master_cal": True, "file_size": 3}
+    with closing(archive.remote()) as remote, pytest.raises(SchemaMismatchError) as caught:
+        remote.database.query(**{column: asked[column]})
+    assert "of another type than the plugin's: operator does not exist: text = " in caught.value.message
+    assert "Sync and choose from the local copy" in caught.value.hint
+    client.sync()
+    assert list(client.rows()) == ["a.fits"]
 
 
 @pytest.mark.parametrize("column", ["datetime_obs", "nframes", "last_updated"])

@@ -244,6 +244,32 @@ def test_of_two_rows_with_one_file_name_one_is_kept_apart(archive, client, monke
             assert sorted(row["id"] for row in client.rows().values()) == ["1", "2"]
 
 
+def test_of_names_that_some_disk_takes_for_one_the_first_comes_and_the_rest_is_kept_apart(archive, client, new_client):
+    archive.insert("d\u00e9faut.fits", id="1")
+    archive.insert("dark.fits", id="3")
+    client.sync()
+    client.add_local("mine.fits", id="mine")
+    archive.insert("DE\u0301FAUT.fits", id="4")
+    archive.insert("Dark.fits", id="2")
+    archive.insert("MINE.fits", id="5")
+    archive.insert("other.fits", id="6")
+    told = {conflict.id: conflict.reason for conflict in client.sync().conflicts}
+    assert told == {
+        "2": "another row of the archive has this file name, written dark.fits",
+        "4": "another row of the archive has this file name, written d\u00e9faut.fits",
+        "5": "a LOCAL record has this file name, written mine.fits",
+    }
+    assert client.rows().keys() == {"d\u00e9faut.fits", "dark.fits", "other.fits"}
+    archive.execute(f"UPDATE {TABLE} SET filename = 'new.fits' WHERE id = '3'", f"DELETE FROM {TABLE} WHERE id = '1'")
+    (conflict,) = client.sync().conflicts
+    assert (conflict.id, client.rows().keys()) == ("5", {"DE\u0301FAUT.fits", "Dark.fits", "new.fits", "other.fits"})
+    archive.insert("NEW.fits", id="7")
+    fresh = new_client()
+    for full in (False, True):
+        (conflict,) = fresh.sync(full=full).conflicts
+        assert (conflict.id, conflict.reason[-18:]) == ("7", ", written new.fits")
+
+
 def test_a_table_that_was_lost_here_is_filled_again(archive, client, tmp_path):
     archive.insert("a.fits", "b.fits")
     client.sync()
@@ -530,6 +556,10 @@ def test_an_odd_row_comes_in_form_or_is_kept_apart_with_the_reason_until_its_cau
         {**good, "id": "3", "filename": "../above.fits"},
         {**good, "id": "4", "filename": "empty.fits", "datetime_obs": "", "mjd_start": float("nan")},
         {**good, "id": "5 ", "filename": "blank.fits"},
+        {**good, "id": "6\n\u202e", "filename": "unseen.fits"},
+        {**good, "id": "7" * 3000, "filename": "long.fits"},
+        {**good, "id": "8", "filename": "large.fits", "file_size": 2**63 - 1},
+        {**good, "id": "9", "filename": "negative.fits", "file_size": -5},
     ]
     with open_copy(client.database) as copy:
         copy.load()
@@ -541,12 +571,16 @@ def test_an_odd_row_comes_in_form_or_is_kept_apart_with_the_reason_until_its_cau
         assert copy.counts.added == 2
         with copy.transaction():
             copy.take(Batch([tuple({**odd[1], "quality": "GOOD"}.values())]))
-            copy.withdraw(["3", "4", "5 "])
+            copy.withdraw([values["id"] for values in odd[2:]])
         assert client.database.conflicts() == []
     assert "MEDIOCRE" in reasons["2"]
     assert "../above.fits" in reasons["3"]
     assert "datetime_obs" in reasons["4"]
     assert "'5 '" in reasons["5 "]
+    assert "invisible" in reasons["6\n\u202e"]
+    assert len(reasons["7" * 3000]) < 400
+    assert "9223372036854775807" in reasons["8"]
+    assert "-5" in reasons["9"]
     mended = client.rows()["mended.fits"]
     assert (mended["quality"], mended["cal_version"], mended["origin"]) == ("GOOD", "002", "REMOTE")
     assert client.rows()["word.fits"]["quality"] == "GOOD"

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from koa_middleware import CacheError, CalibrationSelector, CalibrationStore
+from koa_middleware import importing as modules
 from koa_middleware.database import driver, local, sqlite
 from sqlalchemy import select, text
 
@@ -281,6 +282,58 @@ def test_a_child_forked_while_a_thread_does_not_leave_sqlite_is_told_so(
     assert said.startswith("CacheError")
     assert "forked while another thread was inside SQLite. Start processes with spawn or forkserver" in said
     assert in_a_fork(lambda: chosen(filled)) == "dark.fits"
+
+
+IMPORTING = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from koa_middleware.disk.fits import open_fits
+
+def read():
+    with open_fits(Path(sys.argv[1])) as hdus:
+        return hdus[0].header["SPECTROG"]
+
+thread = threading.Thread(target=read)
+thread.start()
+while "astropy.io" not in sys.modules:
+    time.sleep(0.001)
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    os._exit(read() != "BSPEC")
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_child_forked_while_a_thread_imports_astropy_reads_fits_files(tmp_path: Path) -> None:
+    assert output_of(run_python(IMPORTING, dark(tmp_path))) == "0\n"
+
+
+def test_a_fork_does_not_wait_for_ever_for_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules, "FORK_PATIENCE", 0.1)
+    inside, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with modules.importing:
+            inside.set()
+            leave.wait(60)
+
+    def enter() -> str:
+        with modules.importing:
+            return "the lock is free"
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    inside.wait(60)
+    try:
+        assert in_a_fork(enter, 20) == "the lock is free"
+    finally:
+        leave.set()
+        thread.join()
+    with modules.importing:
+        assert in_a_fork(enter, 20) == "the lock is free"
+    assert enter() == "the lock is free"
 
 
 def test_a_fork_in_the_middle_of_a_transaction_leaves_it_to_the_parent(filled: Store) -> None:

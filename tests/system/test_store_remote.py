@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import socket
 import subprocess
 import threading
@@ -441,6 +442,46 @@ def test_an_id_that_is_taken_there_publishes_nothing(client: Open, server: Serve
     with pytest.raises(DuplicateCalibrationError, match=r"dark\.fits"):
         keck.publish()
     assert keck.local_db.query_by_id(mine.id).origin == "LOCAL"
+
+
+@pytest.mark.parametrize("brings", [CalibrationStore.publish, CalibrationStore.sync_from_remote])
+def test_the_same_content_under_another_kind_of_checksum_is_one_record(
+    client: Open, server: Server, tmp_path: Path, brings: Callable[..., object]
+) -> None:
+    store = client()
+    _, same = store.register_calibration(dark(tmp_path / "made", "same.fits"))
+    _, other = store.register_calibration(dark(tmp_path / "made", "other.fits", 60001.0))
+    md5 = digest_of(store.get_local_filepath(same), "md5")
+    server.insert(*(DemoCalibration(**{**one.to_dict(), "checksum": md5}) for one in (same, other)))
+    if brings is CalibrationStore.publish:
+        with pytest.raises(DuplicateCalibrationError, match=r"other\.fits"):
+            store.publish()
+        assert store.publish([same]).unchanged == 1
+    else:
+        store.sync_from_remote()
+        assert [conflict.id for conflict in store.conflicts()] == [other.id]
+    origins = {one.filename: (one.origin, one.checksum) for one in store.query()}
+    assert origins == {"same.fits": ("REMOTE", md5), "other.fits": ("LOCAL", other.checksum)}
+    assert store.get_local_filepath(same).is_file()
+
+
+def test_a_checksum_that_was_recorded_here_stays_where_the_archive_has_none(
+    client: Open, server: Server, tmp_path: Path
+) -> None:
+    store, path = client(), dark(tmp_path / "made", "dark.fits")
+    server.insert(record("dark.fits"))
+    store.sync_from_remote()
+    shutil.copy(path, store.cache_dir / "calibrations")
+    recorded = store.register_calibration(path).calibration
+    assert (recorded.origin, recorded.checksum) == ("REMOTE", digest_of(path))
+    server.execute(f"UPDATE {TABLE} SET quality = 'BAD'")
+    assert store.sync_from_remote().changed == 1
+    (found,) = store.query()
+    assert (found.quality, found.checksum, found.file_size) == ("BAD", digest_of(path), path.stat().st_size)
+    server.execute(f"UPDATE {TABLE} SET file_size = 7")
+    store.sync_from_remote(full=True)
+    (found,) = store.query()
+    assert (found.checksum, found.file_size) == (None, 7)
 
 
 def test_a_flag_reaches_the_other_clients_at_their_next_sync(client: Open, server: Server, tmp_path: Path) -> None:

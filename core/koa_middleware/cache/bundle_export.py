@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from ..exceptions import ConfigurationError, KoaMiddlewareError, all_in_one
+from ..exceptions import ConfigurationError, KoaMiddlewareError, SourceFileError, all_in_one
 from ..instrument.orm import ORMCalibration
-from .bundle_file import Entry, entry_of, stream_bundle, write_bundle
+from .bundle_file import Entry, entry_of, instrument_of, stream_bundle, write_bundle
 from .folder import Cache
 from .provide import Provider
 
@@ -73,16 +73,16 @@ def _write_file(path: Path, instrument: str, entries: Sequence[tuple[Entry, Path
 
 
 def _check_target(path: Path, cache: Cache, overwrite: bool) -> None:
-    """Check that a bundle may be written here: nothing but a plain file is ever replaced, and that only when asked."""
+    """Check that a bundle may be written here: only a bundle or an empty file is replaced, and that only when asked."""
     if path.parent.resolve() in {folder.resolve() for folder in (cache.calibrations, cache.database, cache.partial)}:
         raise ConfigurationError(
             f"{path} is in a folder of the cache's own files.", "Write the bundle elsewhere.", setting="path"
         )
     try:
-        mode = path.lstat().st_mode
+        status = path.lstat()
     except OSError:  # there is none, or what is wrong is told when it is written
         return
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError(
             f"{path} is not a plain file, so no bundle is written in its place.",
             "Name a new file, or - for standard output.",
@@ -90,6 +90,15 @@ def _check_target(path: Path, cache: Cache, overwrite: bool) -> None:
         )
     if not overwrite:
         raise _exists(path)
+    if status.st_size:
+        try:
+            instrument_of(path)
+        except SourceFileError as error:
+            raise ConfigurationError(
+                f"{path} is no bundle, so no bundle is written in its place.",
+                "Name a new file; only a bundle or an empty file is overwritten.",
+                setting="path",
+            ) from error
 
 
 def _exists(path: Path) -> ConfigurationError:

@@ -192,23 +192,50 @@ def open_bundle(path: Path, instrument: str, name: str) -> Iterator[tuple[list[E
         When it is no bundle, a damaged or a hostile one, or one of another version or instrument.
     """
     with open_source(path) as stream:
-        try:
-            archive = tarfile.open(fileobj=cast("IO[bytes]", _Bounded(stream)), mode="r:")  # noqa: SIM115
-            end = os.fstat(stream.fileno()).st_size
+        with _faults_of(path, name):
+            archive, end = _opened(stream)
             entries = _entries(_manifest(archive, end), instrument)
             members = _members(archive, {entry.member: entry.size for entry in entries}, end)
-        except SourceFileError as error:
-            raise SourceFileError(f"{name} {error.message}", error.hint, path=path) from error
-        except DAMAGE as error:
-            raise SourceFileError(
-                f"{name} is not a whole bundle: {error}.", "Copy or export it again; nothing was imported.", path=path
-            ) from error
 
         def open_file(entry: Entry) -> IO[bytes]:
             return cast("IO[bytes]", archive.extractfile(members[entry.member]))
 
         with archive:
             yield entries, open_file
+
+
+def instrument_of(path: Path) -> str:
+    """Give the instrument of a bundle, as its manifest says it.
+
+    Raises
+    ------
+    SourceFileError
+        When it is no bundle of this package.
+    """
+    with open_source(path) as stream, _faults_of(path, str(path)):
+        instrument = _manifest(*_opened(stream)).get("instrument")
+        if not isinstance(instrument, str) or not instrument.isidentifier():
+            raise _refusal("names no instrument in its manifest.")
+    return instrument
+
+
+def _opened(stream: IO[bytes]) -> tuple[tarfile.TarFile, int]:
+    """Give the archive in a file, and the file's size."""
+    archive = tarfile.open(fileobj=cast("IO[bytes]", _Bounded(stream)), mode="r:")  # noqa: SIM115
+    return archive, os.fstat(stream.fileno()).st_size
+
+
+@contextmanager
+def _faults_of(path: Path, name: str) -> Iterator[None]:
+    """Turn what is wrong with a bundle into errors that call it by a name."""
+    try:
+        yield
+    except SourceFileError as error:
+        raise SourceFileError(f"{name} {error.message}", error.hint, path=path) from error
+    except DAMAGE as error:
+        raise SourceFileError(
+            f"{name} is not a whole bundle: {error}.", "Copy or export it again; nothing was imported.", path=path
+        ) from error
 
 
 def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
@@ -222,16 +249,16 @@ def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
     manifest = json.loads(b"".join(iter(lambda: reading.read(1 << 20), b"")))
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise _refusal("is not a bundle: its manifest is of another kind.")
+    return manifest
+
+
+def _entries(manifest: dict[str, Any], instrument: str) -> list[Entry]:
     if manifest.get("version") != VERSION:
         raise SourceFileError(
             f"is a bundle of format {manifest.get('version')}; this release reads format {VERSION}.",
             "Use the release that wrote it, or a newer one; nothing was imported.",
             path=None,
         )
-    return manifest
-
-
-def _entries(manifest: dict[str, Any], instrument: str) -> list[Entry]:
     if manifest.get("instrument") != instrument:
         raise SourceFileError(
             f"is a bundle of {manifest.get('instrument')!r}, not of {instrument}.",

@@ -60,6 +60,11 @@ class Copies(Generic[R]):
             note_seen(connection, self._orm_class, records)
 
     @property
+    def can_come(self) -> bool:
+        """Whether the archive's files can be downloaded at all: its address is set."""
+        return self._url is not None
+
+    @property
     def can_look(self) -> bool:
         """Whether the archive is a folder of this machine."""
         return self._url is not None and Address(self._url).scheme == "file"

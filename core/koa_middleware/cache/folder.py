@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ..disk.checksums import Signature, digest_of
+from ..disk.checksums import Signature, digest_of, is_of
 from ..disk.names import check_filename
 from ..disk.owners import this_owner
 from ..disk.reading import open_source
@@ -89,17 +89,23 @@ class Cache:
         ConfigurationError
             When that cannot be done or a folder is not writable.
         """
+        folders = (self.calibrations, self.database, self.partial)
         try:
-            for folder in (self.calibrations, self.database, self.partial):
+            for folder in folders:
                 if not folder.is_dir():
                     folder.mkdir(parents=True, exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, "it is not writable", str(folder))
         except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
             reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            mended = "correct its permissions"
+            if isinstance(error, FileExistsError | NotADirectoryError):
+                paths = (*reversed(self.root.parents), self.root, *folders)
+                for path in [path for path in paths if os.path.lexists(path) and not path.is_dir()][:1]:
+                    reason, mended = f"{path} is not a folder", "move that away"
             raise ConfigurationError(
                 f"The folder {self.root} cannot be the calibration cache: {reason}.",
-                "Choose another one with KOA_CALIBRATION_CACHE or cache_dir, or correct its permissions.",
+                f"Choose another one with KOA_CALIBRATION_CACHE or cache_dir, or {mended}.",
                 setting="cache_dir",
                 variable="KOA_CALIBRATION_CACHE",
             ) from error
@@ -112,6 +118,12 @@ class Cache:
         UnsafeFilenameError
         """
         return self.calibrations / check_filename(filename)
+
+    def holds(self, filename: str, checksum: str) -> bool:
+        """Whether the file of a name is here and has a checksum, of whatever kind."""
+        path = self.path(filename)
+        with cache_errors(path, "read"):
+            return path.is_file() and is_of(path, checksum)
 
     def stage(self, source: Path, seen: Signature | None = None) -> Staged:
         """Copy a file under a temporary name, hashing it on the way; memory does not grow with its size.

@@ -64,7 +64,6 @@ class Knowledge(Generic[R]):
             signatures.filename, signatures.checksum, signatures.size, signatures.mtime_ns, signatures.inode
         )
         self._known.update(dict.fromkeys(keys))
-        self._owners.update(dict.fromkeys(filenames))
         with self._database.connect() as connection:
             for some in _chunks(keys):
                 for key, checksum, *signature in connection.execute(reading.where(signatures.filename.in_(some))):

@@ -9,29 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, select
 
+from ..database.file_names import has_name
 from ..database.local import LocalDatabase
-from ..database.sqlite import quote
 from ..database.verified_files import Verified, remember_signatures
 from ..disk.checksums import Checksum, Signature
-from ..disk.names import folded
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .folder import Cache, Staged
 
 R = TypeVar("R", bound=ORMCalibration)
-
-
-@lru_cache(maxsize=64)
-def _index(table: str) -> str:
-    """Give the statement that lets a name be found in any letter case; SQLite knows only that of ASCII."""
-    name = quote(f"ix_{table}_filename_any_case")
-    return f"CREATE INDEX IF NOT EXISTS {name} ON {quote(table)} (filename COLLATE NOCASE)"
 
 
 class Placed(NamedTuple, Generic[R]):
@@ -115,12 +106,7 @@ class Holdings(Generic[R]):
 
     def named(self, connection: Connection, filename: str) -> list[R]:
         """Give the records of a file name; names that some disk takes for one are one."""
-        column = self.orm_class.table().c.filename
-        connection.exec_driver_sql(_index(self.orm_class.table().name))
-        clause = column.collate("NOCASE") == filename
-        if not filename.isascii():
-            clause |= column.op("GLOB")("*[^ -~]*")
-        return [record for record in self.find(connection, clause) if folded(record.filename) == folded(filename)]
+        return self.find(connection, has_name(self.orm_class.table(), filename))
 
     def find(self, connection: Connection, clause: Any) -> list[R]:
         """Give the records that a clause names."""

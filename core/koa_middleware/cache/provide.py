@@ -17,6 +17,7 @@ from ..exceptions import ConfigurationError, KoaMiddlewareError, QuarantineWarni
 from ..fetch.addresses import Address
 from ..fetch.progress import shown_progress
 from ..fetch.turns import only_one
+from ..importing import importing
 from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL, Settings
 from .copies import is_elsewhere
@@ -76,7 +77,8 @@ class Provider(Generic[R]):
 
     @cached_property
     def _server(self) -> FileServer:
-        from ..fetch.server import FileServer
+        with importing:
+            from ..fetch.server import FileServer
 
         return FileServer(
             self.require_url(),

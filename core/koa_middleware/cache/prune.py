@@ -47,7 +47,8 @@ class PruneReport:
     in_use : list of str
         File names that would have gone, but are open, or were used in the last ten minutes.
     unseen : list of str
-        File names that would have gone, but whose copy in the archive was not seen.
+        File names that would have gone, but whose copy in the archive was not seen, or could not come for want of a
+        calibration URL.
     size_left : int
         Of this instrument's files that stay, LOCAL ones included, bytes.
     dry_run : bool
@@ -137,7 +138,7 @@ class Pruner(Generic[R]):
                     kind,
                     is_named_elsewhere=path.name in elsewhere,
                     is_open=path.name in opened,
-                    copy_seen=path.name not in unseen,
+                    copy_seen=self._copies.can_come and path.name not in unseen,
                 )
 
     def _withdrawn(self, connection: Connection, named: Iterable[str]) -> set[str]:

@@ -55,7 +55,7 @@ class CachedFile:
     is_open : bool
         Whether a process has it open.
     copy_seen : bool
-        Whether the archive's copy was seen.
+        Whether the archive's copy was seen, and can come again.
     """
 
     filename: str

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 
+from ..disk.compression import names_of_content
 from ..exceptions import HeaderError
 from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
@@ -18,6 +19,10 @@ from .criterion import Columns, Condition, Fault, Parameters, frozen, not_names,
 if TYPE_CHECKING:
     from .frame import Frame
     from .selector import CalibrationSelector
+
+
+#: Parameters that hold the names of the frame's own file.
+_OWN_NAMES = tuple(f"own_filename{number}" for number in range(len(names_of_content(""))))
 
 
 @dataclass(frozen=True)
@@ -148,15 +153,25 @@ class Required(Condition):
             )
             return
         for name, value in found.items():
-            if not all(isinstance(each, Hashable) for each in _several(value)):
+            several = _several(value)
+            if not several:
+                said = f"requires {value!r} of {name}, which no calibration has"
+                yield Fault("require", said, f"Write the values that {name} may have, or leave it out.")
+            elif not all(isinstance(each, Hashable) for each in several):
                 yield Fault("require", f"requires {value!r} of {name}", "Write one value, or a tuple of values.")
+            elif name == "quality" and any(str(each).strip().upper() == "BAD" for each in several):
+                said = f"requires {value!r} of quality, but what is BAD is never chosen"
+                yield Fault("require", said, 'Write "GOOD", "UNKNOWN" or both, or leave quality out.')
 
     def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
         unknown = list(super().faults(orm_class))
         yield from unknown
         for value in () if unknown else self.values:
             try:
-                normal_form(orm_class.table().c[self.column], value, "the selector")
+                form = normal_form(orm_class.table().c[self.column], value, "the selector")
+                if form is None and value is not None:
+                    said = f"requires {value!r} of {self.column}, where it means that there is no value"
+                    yield Fault("require", said, "Write None for that, or a value that the column can hold.")
             except HeaderError as error:
                 said = f"requires {value!r} of {self.column}, which the column cannot hold ({error.__cause__})"
                 yield Fault("require", said, "Write a value that it can hold.")
@@ -169,7 +184,7 @@ class Required(Condition):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         allowed = " or ".join(map(str, self._forms(dict(record.table().c.items()))))
-        return f"its {self.column} is {record[self.column]}, the rule requires {allowed or 'nothing that exists'}"
+        return f"its {self.column} is {record[self.column]}, the rule requires {allowed}"
 
     def _forms(self, columns: Columns) -> list[Any]:
         return [normal_form(columns[self.column], value, "the selector") for value in self.values]
@@ -205,7 +220,7 @@ class NotBad(Condition):
 
 @dataclass(frozen=True)
 class NotItself(Condition):
-    """Another calibration than the frame, which is known by its id and its file name."""
+    """Another calibration than the frame, which is known by its id and its file's name, compressed or not."""
 
     setting = ""
     binds_all = True
@@ -223,14 +238,27 @@ class NotItself(Condition):
         return (cls(),)
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
-        bound = {name: bindparam(f"own_{name}", None, type_=columns[name].type) for name in self.columns}
-        return and_(*(columns[name].is_distinct_from(own) for name, own in bound.items()))
+        id_, filename = (columns[name] for name in self.columns)
+        own_id, *names = (bindparam(name, None, type_=filename.type) for name in ("own_id", *_OWN_NAMES))
+        return and_(id_.is_distinct_from(own_id), *(filename != name for name in names))
 
     def parameters(self, frame: Frame) -> Parameters:
-        return frame.itself
+        own = frame.itself
+        return {"own_id": own["own_id"], **_named(own["own_filename"])}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return "it is the frame itself"
+
+
+@lru_cache(maxsize=64)  # a frame is asked for each type
+def names_of(own_filename: str | None) -> tuple[str, ...]:
+    """Give the names that a frame's file may have, compressed or not; empty ones where it has none."""
+    return ("",) * len(_OWN_NAMES) if own_filename is None else names_of_content(own_filename)
+
+
+@lru_cache(maxsize=64)
+def _named(own_filename: str | None) -> Parameters:
+    return dict(zip(_OWN_NAMES, names_of(own_filename), strict=True))
 
 
 def _several(value: Any) -> tuple[Any, ...]:

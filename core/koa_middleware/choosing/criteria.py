@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..instrument.orm import ORMCalibration
-from .conditions import Equal, EqualIfKnown, NotBad, NotItself, OfType, Required
+from .conditions import Equal, EqualIfKnown, NotBad, NotItself, OfType, Required, names_of
 from .criterion import Criterion, Fault
 from .frame import own_values
 from .limits import Direction, Finite, MaxAge
@@ -56,4 +56,4 @@ def may_be_chosen(record: Any, frame: Mapping[str, Any] = MappingProxyType({})) 
 def is_itself(record: ORMCalibration, frame: Mapping[str, Any]) -> bool:
     """Whether a record is that of a frame."""
     own = own_values(frame)
-    return record.id == own["own_id"] or record.filename == own["own_filename"]
+    return record.id == own["own_id"] or record.filename in names_of(own["own_filename"])

@@ -12,6 +12,9 @@ from ..exceptions import InvalidPluginError
 from .criteria import misdeclared
 from .criterion import Fault
 
+#: How alike a capitalised name, such as that of a class in the body, is to the one that it was meant to be.
+_ALIKE = 0.87
+
 
 def check_class(cls: type[Any], base: type[Any], settings: tuple[str, ...]) -> None:
     """Check the body of a selector's class and of those between it and the base.
@@ -19,8 +22,8 @@ def check_class(cls: type[Any], base: type[Any], settings: tuple[str, ...]) -> N
     Raises
     ------
     InvalidPluginError
-        For a public lower-case name that the base lacks, a method that is none or takes other arguments than the
-        base's, and a setting that is misdeclared.
+        For a public lower-case name that the base lacks, a name of the base in another letter case, a method that is
+        none or takes other arguments than the base's, and a setting that is misdeclared.
     """
     for fault in (*_unknown(cls, base), *_methods(cls, base), *_settings(cls, base, settings)):
         raise not_usable(cls, fault)
@@ -37,8 +40,10 @@ def _unknown(cls: type[Any], base: type[Any]) -> Iterator[Fault]:
     known = [name for name in {*vars(base), *base.__annotations__} if not name.startswith("_")]
     for body in _bodies(cls, base):
         for name in {**vars(body), **vars(body).get("__annotations__", {})}:
-            if name[0].islower() and name not in known:
-                meant = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+            if name in known or name.startswith("_") or name.isupper():
+                continue
+            meant = get_close_matches(name.lower(), known, n=1, cutoff=0.5 if name[0].islower() else _ALIKE)
+            if meant or name[0].islower():
                 meaning = f"Did you mean {meant[0]}? " if meant else ""
                 hint = f"{meaning}Begin the name of a helper with an underscore, and write a constant in capitals."
                 yield Fault(name, f"has {name}, which is no setting and no method of a selector", hint)

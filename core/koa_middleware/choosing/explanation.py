@@ -230,7 +230,7 @@ def _read(
     neighbours = [
         select(plan.orm_class.table(), outcome).where(clause).order_by(*order).limit(nearest)
         for clause, order in (
-            (outcomes[0].is_true, ()),  # a fallback may be of another type
+            (outcomes[0].is_true, ()),  # which may not be among the nearest
             (of_type & (time <= asked), (time.desc(), *equals)),
             (of_type & (time > asked), (time, *equals)),
             (of_type & time.is_(None), equals),

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Column
 
 from ..exceptions import HeaderError
-from ..instrument.door import overrides
+from ..instrument.hooks import overrides
+from ..instrument.keywords import date_alone
 from ..instrument.orm import ORMCalibration
-from ..instrument.plain import is_missing, is_wildcard
+from ..instrument.plain import is_missing, is_wildcard, shown
 from ..instrument.values import normal_form
 
 _NOBODY: Mapping[str, str | None] = {"own_id": None, "own_filename": None}
@@ -139,10 +140,11 @@ class Frame:
 
     def _lacks(self, name: str) -> HeaderError:
         value, keywords = self._given.get(name), self._columns[name].info.get("keywords", ())
-        found = "has no" if value is None else f"has {value!r} as its"
+        found = "has no" if value is None else f"has {shown(value)} as its"
         said = f" (keyword {' or '.join(keywords)})" if keywords else ""
         return HeaderError(
-            f"{self._source} {found} {name}{said}, which is needed to choose a {self._cal_type or 'calibration'}.",
+            f"{self._source} {found} {name}{said}, which is needed to choose a {self._cal_type or 'calibration'}"
+            f"{date_alone(self._columns[name], self._given)}.",
             "Correct the header, or give the value yourself.",
             column=name,
             keywords=keywords,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from ..exceptions import ConfigurationError, InvalidPluginError, KoaMiddlewareError
+from sqlalchemy import Select, bindparam, select
+
+from ..exceptions import ConfigurationError, InvalidPluginError, KoaMiddlewareError, described
 from ..instrument.orm import ORMCalibration
+from .statement import fetch
 
 if TYPE_CHECKING:
-    from .selector import CalibrationSelector
+    from .selector import CalibrationSelector, Database
 
 
 def values_by(selector: CalibrationSelector, method: str, *arguments: Any) -> Mapping[str, Any]:
@@ -22,63 +26,103 @@ def values_by(selector: CalibrationSelector, method: str, *arguments: Any) -> Ma
     ConfigurationError
         When it returns something else.
     InvalidPluginError
-        When it fails with an error that is none of this package.
+        When it fails with an error that is none of this package, or ends the program.
     """
-    values: Any = _call(selector, method, arguments)
+    with _its_errors(selector, method):
+        values: Any = getattr(selector, method)(*arguments)
     if values is arguments[0] or isinstance(values, Mapping | ORMCalibration):
         return cast("Mapping[str, Any]", values)
-    raise _returned(selector, method, values, "It should return a mapping of column values.")
+    raise _returned(selector, method, repr(values), "It should return a mapping of column values.")
 
 
-def records_by(selector: CalibrationSelector, method: str, *arguments: Any) -> list[ORMCalibration]:
-    """Call a method that gives records; see `values_by` for its errors."""
-    records = _call(selector, method, arguments)
+def records_by(
+    selector: CalibrationSelector, method: str, orm_class: type[ORMCalibration], *arguments: Any
+) -> list[ORMCalibration]:
+    """Call a method that gives records of a class; see `values_by` for its errors."""
+    with _its_errors(selector, method):
+        found = getattr(selector, method)(*arguments)
+        if isinstance(found, Iterable) and not isinstance(found, list | str | ORMCalibration):
+            found = list(found)
     hint = "It should return a list of records."
-    if not isinstance(records, Iterable):
-        raise _returned(selector, method, records, hint)
-    found = records if isinstance(records, list) else list(records)
+    if not isinstance(found, list):
+        raise _returned(selector, method, repr(found), hint)
     for each in found:
-        if not isinstance(each, ORMCalibration):
-            raise _returned(selector, method, each, hint, "among its records")
+        if not isinstance(each, orm_class):
+            raise _returned(selector, method, f"{each!r} among its records", hint)
     return found
 
 
 def record_by(selector: CalibrationSelector, method: str, *arguments: Any) -> ORMCalibration | None:
     """Call a method that gives a record or None; see `values_by` for its errors."""
-    record = _call(selector, method, arguments)
+    with _its_errors(selector, method):
+        record = getattr(selector, method)(*arguments)
     if record is None or isinstance(record, ORMCalibration):
         return record
-    raise _returned(selector, method, record, "It should return a record, or None.")
+    raise _returned(selector, method, repr(record), "It should return a record, or None.")
 
 
-def any_by(selector: CalibrationSelector, method: str, *arguments: Any) -> Any:
-    """Call a method that may give anything; see `values_by` for its errors."""
-    return _call(selector, method, arguments)
+def check_candidate(
+    selector: CalibrationSelector, record: ORMCalibration, candidates: Sequence[ORMCalibration]
+) -> None:
+    """Check that what `select_best` took is one of its candidates.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if not any(each is record for each in candidates) and record.id not in {each.id for each in candidates}:
+        found = f"{record.filename}, which is none of its candidates"
+        raise _returned(selector, "select_best", found, "It should return one of them, or None.")
 
 
-def _call(selector: CalibrationSelector, method: str, arguments: tuple[Any, ...]) -> Any:
-    if not selector._overrides(method):
-        return getattr(selector, method)(*arguments)
+def check_known(selector: CalibrationSelector, method: str, record: ORMCalibration, db: Database) -> None:
+    """Check that a record that a method gave is one of the database's, of the selector's type.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    cal_type, fault = selector.cal_type.strip().lower(), ""
+    if record.cal_type != cal_type:
+        fault = f"whose cal_type is {record.cal_type}"
+    elif not fetch(db, _itself(db.orm_class), {"id": record.id, "filename": record.filename}):
+        fault = "which the database does not hold"
+    if fault:
+        raise _returned(
+            selector,
+            method,
+            f"{record.filename}, {fault}",
+            f"It should return what the database holds of the type {cal_type}.",
+        )
+
+
+@lru_cache(maxsize=64)
+def _itself(orm_class: type[ORMCalibration]) -> Select[Any]:
+    table = orm_class.table()
+    return select(table).where(table.c.id == bindparam("id", None), table.c.filename == bindparam("filename", None))
+
+
+@contextmanager
+def _its_errors(selector: CalibrationSelector, method: str) -> Iterator[None]:
+    """Say of an error that is none of this package in which method of a plugin it arose."""
     try:
-        return getattr(selector, method)(*arguments)
+        yield
     except (KoaMiddlewareError, Warning):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if not selector._overrides(method):
+            raise
         raise InvalidPluginError(
-            f"The {method} of {type(selector).__name__} failed with {type(error).__name__}: {str(error).rstrip('.')}.",
+            f"The {method} of {type(selector).__name__} failed with {described(error)}.",
             "Correct that method.",
             instrument="",
             distribution="",
         ) from error
 
 
-def _returned(selector: CalibrationSelector, method: str, found: Any, hint: str, where: str = "") -> ConfigurationError:
-    return ConfigurationError(
-        f"The {method} of {type(selector).__name__} returned {found!r}{where and f' {where}'}.",
-        hint,
-        setting=method,
-        variable=None,
-    )
+def _returned(selector: CalibrationSelector, method: str, found: str, hint: str) -> ConfigurationError:
+    said = f"The {method} of {type(selector).__name__} returned {found}."
+    return ConfigurationError(said, hint, setting=method, variable=None)
 
 
 @contextmanager

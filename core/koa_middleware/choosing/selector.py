@@ -12,13 +12,11 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self, cast
 
-from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackWarning, InvalidPluginError, logger, warn
-from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from .conditions import NotBad
+from .conditions import NotBad, names_of
 from .criteria import criteria_of, faults, is_itself, may_be_chosen, misdeclared
 from .criterion import Fault, frozen
 from .declaration import check_class, not_usable
@@ -27,8 +25,8 @@ from .frame import frame_name, own_values
 from .limits import Finite
 from .misses import not_found
 from .order import best_of
-from .programmed import any_by, record_by, records_by, values_by, without_collection
-from .statement import Plan
+from .programmed import check_candidate, check_known, record_by, records_by, values_by, without_collection
+from .statement import Plan, fetch
 
 
 class Database(Protocol):
@@ -103,7 +101,7 @@ class CalibrationSelector:
     def get_candidates(self, input: Mapping[str, Any], db: Database) -> list[Any]:
         """All records that the rule admits, best first."""
         prepared = self._plan(db.orm_class)
-        return _fetch(db, prepared.candidates, prepared.parameters(input))
+        return fetch(db, prepared.candidates, prepared.parameters(input))
 
     def select_best(self, input: Mapping[str, Any], candidates: Iterable[Any]) -> Any:
         """Give the nearest candidate; of equally near ones the earlier, then the newest version, then the lowest id."""
@@ -165,7 +163,7 @@ class CalibrationSelector:
         if not self.cal_type.strip():
             said = f"{type(self).__name__} has no cal_type."
             raise ConfigurationError(said, "Say of which type the calibration is.", setting="cal_type", variable=None)
-        return values_by(self, "effective_input", input, db)
+        return values_by(self, "effective_input", input, db) if self._overrides("effective_input") else input
 
     def _consider(self, input: Mapping[str, Any], db: Database) -> _Considered:
         """Choose by the rule, else by the fallback."""
@@ -175,6 +173,8 @@ class CalibrationSelector:
         if not self._overrides("select_fallback"):
             return considered._replace(record=None)
         record = record_by(self, "select_fallback", _normal(input, db), db)
+        if record is not None:
+            check_known(self, "select_fallback", record, db)
         if record is None or not may_be_chosen(record, considered.compared):
             return considered._replace(record=None)
         record.is_fallback = True
@@ -186,21 +186,10 @@ class CalibrationSelector:
         return considered._replace(record=record)
 
     def _choose(self, compared: Mapping[str, Any], db: Database) -> _Considered:
-        if self._overrides("get_candidates") or self._overrides("select_best"):
-            values = _normal(compared, db)
-            with without_collection():
-                candidates = records_by(self, "get_candidates", values, db)
-                admitted = frozenset([each.id for each in candidates]) if self._overrides("get_candidates") else None
-                fit = [each for each in candidates if NotBad.test(each.quality)]
-                own_id, own_name = own_values(compared).values()
-                if own_id is not None or own_name is not None:
-                    fit = [each for each in fit if each.id != own_id and each.filename != own_name]
-                del candidates
-                best = record_by(self, "select_best", values, fit) if fit else None
-                del fit
-            return _Considered(compared, best, admitted)
         prepared = self._plan(db.orm_class)
-        found = _fetch(db, prepared.nearest, prepared.parameters(compared))
+        if self._overrides("get_candidates") or self._overrides("select_best"):
+            return self._choose_by_methods(compared, db)
+        found = fetch(db, prepared.nearest, prepared.parameters(compared))
         if found and not may_be_chosen(found[0]):  # only in form, which an archive's statements do not see
             raise CalibrationNotFoundError(
                 f"{found[0].filename} would be chosen, but the database holds its quality BAD under another spelling.",
@@ -209,6 +198,25 @@ class CalibrationSelector:
                 asked=compared,
             )
         return _Considered(compared, found[0] if found else None)
+
+    def _choose_by_methods(self, compared: Mapping[str, Any], db: Database) -> _Considered:
+        has_candidates, values = self._overrides("get_candidates"), _normal(compared, db)
+        with without_collection():
+            candidates = records_by(self, "get_candidates", db.orm_class, values, db)
+            admitted = frozenset([each.id for each in candidates]) if has_candidates else None
+            fit = [each for each in candidates if NotBad.test(each.quality)]
+            own_id, own_name = own_values(compared).values()
+            if own_id is not None or own_name is not None:
+                own_names = names_of(own_name)
+                fit = [each for each in fit if each.id != own_id and each.filename not in own_names]
+            del candidates
+            best = record_by(self, "select_best", values, fit) if fit else None
+            if best is not None and self._overrides("select_best"):
+                check_candidate(self, best, fit)
+            del fit
+        if best is not None and has_candidates:
+            check_known(self, "get_candidates", best, db)
+        return _Considered(compared, best, admitted)
 
     def _explain(self, considered: _Considered, db: Database, nearest: int) -> Explanation:
         prepared = self._plan(db.orm_class)
@@ -329,11 +337,16 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
     CalibrationNotFoundError, HeaderError
         As in `CalibrationSelector.select`.
     """
-    record = any_by(selector, "select", _normal(values, db) if selector._overrides("select") else values, db)
+    if selector._overrides("select"):
+        record = record_by(selector, "select", _normal(values, db), db)
+        if record is not None:
+            check_known(selector, "select", record, db)
+    else:
+        record = selector.select(values, db)
     if may_be_chosen(record, values):
         return record
-    found = "nothing" if record is None else repr(record)
-    if isinstance(record, ORMCalibration):
+    found = "nothing"
+    if record is not None:
         fault = "which is the frame itself" if is_itself(record, values) else f"whose quality is {record.quality}"
         found = f"{record.filename}, {fault}"
     raise CalibrationNotFoundError(
@@ -355,14 +368,3 @@ def log_choice(selector: CalibrationSelector, values: Mapping[str, Any], record:
 def _normal(input: Mapping[str, Any], db: Database) -> dict[str, Any]:
     """Values in their normal forms, as a selector that is programmed gets them."""
     return {**input, **db.orm_class.normalise(input, str(input.get("filename") or "the input"))}
-
-
-def _fetch(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) -> list[ORMCalibration]:
-    """Records of a statement; by the database's own short way where it has one."""
-    fetch = getattr(db, "fetch", None)
-    if fetch is not None:
-        records: list[ORMCalibration] = fetch(statement, parameters)
-        return records
-    with db.session_manager() as session:
-        build = record_builder(db.orm_class)
-        return [build(row) for row in session.execute(statement, dict(parameters))]

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, bindparam, select
 
+from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .conditions import OfType
 from .criterion import Condition, Criterion, Limit
 from .frame import Frame
 from .limits import MAX
 from .order import order_by
+
+if TYPE_CHECKING:
+    from .selector import Database
 
 
 class Plan:
@@ -96,6 +100,17 @@ class Plan:
         for condition in self.conditions:
             asked |= condition.asked(parameters)
         return asked | {self.time: parameters["time"]}
+
+
+def fetch(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) -> list[ORMCalibration]:
+    """Give the records of a statement; by the database's own short way where it has one."""
+    short_way = getattr(db, "fetch", None)
+    if short_way is not None:
+        records: list[ORMCalibration] = short_way(statement, parameters)
+        return records
+    with db.session_manager() as session:
+        build = record_builder(db.orm_class)
+        return [build(row) for row in session.execute(statement, dict(parameters))]
 
 
 @lru_cache(maxsize=512)

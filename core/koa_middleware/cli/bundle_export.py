@@ -20,7 +20,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
     command.add_argument("--type", metavar="T", help="all of this cal type")
     add_times(command)
-    command.add_argument("--overwrite", action="store_true", help="replace a file of this name")
+    command.add_argument("--overwrite", action="store_true", help="replace a bundle of this name")
     add_instrument(command)
     add_json(command)
 

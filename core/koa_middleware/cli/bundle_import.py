@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from typing import BinaryIO
 
 from ..exceptions import ConfigurationError
-from .arguments import add_instrument, add_json
+from .arguments import add_json
 from .context import open_for
 from .messages import say, say_of
 from .output import print_json, print_text
@@ -18,13 +18,20 @@ ABOUT = "read calibrations and their files from a tar"
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument("file", metavar="FILE.tar", help="- for standard input")
-    add_instrument(command)
+    command.add_argument(
+        "-i", "--instrument", metavar="NAME", help="the instrument; default: the one that the bundle is of"
+    )
     add_json(command)
 
 
 def run(options: Namespace) -> int:
     """Import a bundle; says what was not imported."""
-    with open_for(options) as store:
+    from ..cache.bundle_file import instrument_of
+    from ..disk.reading import user_path
+
+    is_file = options.file != "-"
+    named = options.instrument or (instrument_of(user_path(options.file)) if is_file else None)
+    with open_for(Namespace(instrument=named)) as store:
         report = store.import_bundle(_standard_input() if options.file == "-" else options.file)
     for name, reason in report.failed.items():
         say_of(name, reason)

@@ -6,7 +6,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable
 from contextlib import redirect_stdout, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..exceptions import ConfigurationError, HeaderError, PluginError
@@ -67,7 +66,7 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
 def _instrument_of(named: str) -> str:
     """Give the installed instrument that a name, or a value of ``INSTRUME``, means; the name itself where none does."""
     from ..instrument.keywords import means
-    from ..plugins import available_instruments, get_plugin
+    from ..plugins import available_instruments
 
     installed = available_instruments()
     for instrument in installed:
@@ -75,7 +74,7 @@ def _instrument_of(named: str) -> str:
             return instrument
     for instrument in installed:
         with suppress(PluginError):  # one that cannot be used is not the one that is meant
-            if means(named, get_plugin(instrument).ORM.instrume_values):
+            if means(named, load_plugin(instrument).ORM.instrume_values):
                 return instrument
     return named
 
@@ -88,16 +87,17 @@ def instrument_in_header(file: str) -> str:
     SourceFileError
         When the file cannot be read.
     """
-    from ..disk.fits import is_fits_name
-    from ..disk.reading import check_readable
+    from ..disk.fits import is_fits
+    from ..disk.reading import check_readable, user_path
     from ..instrument.headers import open_headers
+    from ..instrument.keywords import instrument_in
 
-    path = Path(file).expanduser()
+    path = user_path(file)
     check_readable(path)
-    if not is_fits_name(path.name):
+    if not is_fits(path):
         return ""
     with open_headers(path) as headers:
-        return str(headers.get("INSTRUME") or "").strip()
+        return instrument_in(headers)
 
 
 def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
@@ -110,9 +110,8 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
     HeaderError, SourceFileError
         When the frame's own are unusable, or it cannot be read.
     """
-    from ..instrument.door import TIMES, in_forms
-    from ..instrument.forms import is_mjd
-    from ..instrument.frames import column_values
+    from ..instrument.door import in_forms
+    from ..instrument.frames import file_values
     from ..instrument.orm import check_names
 
     given = dict(overrides)
@@ -123,10 +122,4 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
             raise fault
     except HeaderError as error:
         raise ConfigurationError(error.message, error.hint, setting="--set", variable=None) from error
-    values = column_values(store.orm_class, frame)
-    dropped = set(getattr(values, "derived", ()))  # what followed from the header's values follows from these now
-    if given.keys() & TIMES:
-        dropped |= {name for name, column in store.orm_class.table().c.items() if name in TIMES or is_mjd(column)}
-    kept = {name: value for name, value in values.items() if name not in dropped}
-    found: dict[str, Any] = store.orm_class.normalise({**kept, **own.values}, frame)
-    return found
+    return file_values(store.orm_class, frame, own.values)

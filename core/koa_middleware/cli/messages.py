@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from ..display import printable
+
 
 def say(message: str) -> None:
     """Tell the user something, on stderr, in one line."""
-    print(f"koa-cal: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    print(f"koa-cal: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
 
 
 def say_of(name: str, message: str) -> None:

@@ -9,6 +9,9 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+#: Characters of a value that is kept apart, on the terminal; JSON has all of it.
+_LONGEST = 300
+
 
 def print_json(value: Any) -> None:
     """Print plain data as JSON, which has no word for a number that is not finite: null stands there."""
@@ -31,17 +34,26 @@ def print_text(text: str) -> None:
 
 def print_wrapped(text: str) -> None:
     """Print lines; those that are longer than the terminal is wide are broken at blanks."""
+    from ..display import printable
+
     width = terminal_width()
-    for line in text.splitlines():
+    for line in map(printable, text.splitlines()):
         fits = width is None or len(line) <= width
         print_text(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
 
 
 def print_conflicts(conflicts: Sequence[Any]) -> None:
-    """Print the archive's rows that are kept apart from the local ones."""
+    """Print the archive's rows that are kept apart from the local ones, whatever stands in them."""
+    from ..display import printable
+
     if conflicts:
-        rows = [(conflict.filename, conflict.id, conflict.reason) for conflict in conflicts]
+        columns = ("filename", "id", "reason")
+        rows = [[_shortened(printable(getattr(one, name))) for name in columns] for one in conflicts]
         print_table(("conflict", "id in the archive", "reason"), rows)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def terminal_width() -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from . import (
@@ -74,6 +75,25 @@ GROUPS = {
 }
 
 
+class _CommandParser(ArgumentParser):
+    """The parser of a command, whose options may stand between the names."""
+
+    _is_again = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        """Parse as argparse does; where names are left over, parse again, options first, then all names."""
+        found, left = super().parse_known_args(args, namespace)
+        if not left or self._is_again or self._subparsers is not None:
+            return found, left
+        self._is_again = True  # since each of the passes comes back here
+        try:
+            return self.parse_known_intermixed_args(args)
+        finally:
+            self._is_again = False
+
+
 def build_parser() -> ArgumentParser:
     """Build the parser of ``koa-cal``; the options that it gives hold the command's `run`."""
     parser = ArgumentParser(
@@ -94,7 +114,7 @@ def build_parser() -> ArgumentParser:
 
 
 def _commands(parser: ArgumentParser) -> Any:
-    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser)
 
 
 def _add(commands: Any, name: str, about: str) -> ArgumentParser:

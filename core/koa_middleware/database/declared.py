@@ -111,7 +111,7 @@ def _declared(column: Column[Any], is_unique: bool) -> DeclaredColumn:
     return DeclaredColumn(
         type(column.type).__name__,
         bool(info.get("fold")),
-        info.get("nulls"),
+        None if info.get("nulls") is None else tuple(sorted(info["nulls"])),
         not column.nullable,
         is_unique,
         tuple(info.get("renamed_from", ())),

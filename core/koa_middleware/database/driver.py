@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import Any, Self
 
+from ..disk.names import folded
+
 #: Seconds that a fork waits for threads to leave SQLite.
 FORK_PATIENCE = 5.0
 
@@ -104,6 +106,7 @@ class GuardedConnection(sqlite3.Connection):
         self._database, self._process, self._writer = str(database), os.getpid(), 0
         with _gate:
             super().__init__(database, *arguments, **settings)
+            self.create_function("koa_folded", 1, folded, deterministic=True)
         _connections.add(self)
 
     def cursor(self, factory: Any = None) -> Any:

@@ -1,6 +1,6 @@
 """Rows of an archive that cannot stand in the instrument's table, and why.
 
-A row is kept apart because a LOCAL record has its id or file name, or because a value of it is none of its column.
+A row is kept apart because another record has its id or file name, or because a value of it is none of its column.
 It is never chosen, and is reachable by its id.
 """
 
@@ -25,7 +25,7 @@ class Conflict(NamedTuple):
     reason : str
         What stands in its way.
     local_id : str or None
-        The LOCAL record that has the id or the file name.
+        The record here that has the id or the file name.
     record_json : str
         The whole row as it is stored, read only when `record` is asked for.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -11,13 +12,17 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
+    Column,
+    ColumnElement,
     Connection,
     Select,
     exc,
+    select,
 )
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
-from ..disk.reading import leave_to_sqlite
+from ..disk.names import folded
+from ..disk.reading import fault_of_kind, leave_to_sqlite
 from ..disk.writing import hidden_name
 from ..exceptions import (
     CacheError,
@@ -30,6 +35,7 @@ from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .backup import copies_kept
 from .driver import GuardedConnection
+from .file_names import has_name, stored_names
 from .hints import hint
 from .kept_apart import Conflict, select_conflict, select_conflicts
 from .sqlite import BUSY_TIMEOUT, ReadConnections, driver_of, make_read_only, sqlite_engine
@@ -164,6 +170,44 @@ class LocalDatabase(CalibrationDatabase[R]):
             found = Standing.of(connection, self.orm_class)
         return [*found.core, *found.plugins]
 
+    def query_by_filename(self, filename: str) -> R:
+        """Record of a file name; names that some disk takes for one are one.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+        """
+        try:
+            return super().query_by_filename(filename)
+        except CalibrationNotFoundError:
+            table = self.orm_class.table()
+            found = self.fetch(select(table).where(has_name(table, asked_name(filename))), {})
+            if not found:
+                raise
+            return found[0]
+
+    def _is(self, column: Column[Any], value: Any) -> ColumnElement[bool]:
+        is_name = column.key == "filename" and value is not None
+        return has_name(self.orm_class.table(), value) if is_name else super()._is(column, value)
+
+    def insert(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        """Insert complete rows in a transaction; sets their `last_updated`.
+
+        Raises
+        ------
+        DuplicateCalibrationError
+            When an id is taken, or a file name that some disk takes for the same.
+        """
+        names: dict[str, str] = {}
+        for row in rows:
+            first = names.setdefault(folded(row["filename"]), row["filename"])
+            if first != row["filename"]:
+                raise self._duplicate(row["filename"], first)
+        sql = stored_names(self.orm_class.table().name, "SELECT value FROM json_each(?1)")
+        for (existing,) in connection.exec_driver_sql(sql, (json.dumps(list(names)),)):
+            raise self._duplicate(names[folded(existing)], existing)
+        super().insert(connection, rows)
+
     def conflicts(self, id: str | None = None) -> list[Conflict]:
         """Rows of the archive that are kept apart, by file name; or the one of an id."""
         statement = select_conflicts(self.orm_class) if id is None else select_conflict(self.orm_class)
@@ -247,6 +291,7 @@ def _make(path: Path) -> None:
     do not work SQLite makes the file, and it tells what is wrong with a folder.
     """
     if os.path.lexists(path):
+        _check_file(path)
         return
     made = hidden_name(path.parent)
     with suppress(OSError):
@@ -255,6 +300,15 @@ def _make(path: Path) -> None:
             os.link(made, path)
         finally:
             made.unlink()
+
+
+def _check_file(path: Path) -> None:
+    fault = ""
+    with suppress(OSError):  # a link to nothing, where SQLite makes a file, or what SQLite tells
+        fault = fault_of_kind(path)
+    if fault:
+        said = "Move it away, or choose another cache folder."
+        raise CacheError(f"The database {path} cannot be used: {fault}.", said, path=path)
 
 
 @lru_cache(maxsize=512)

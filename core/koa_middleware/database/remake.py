@@ -18,6 +18,7 @@ from ..instrument.values import form_of
 from .changes import Changes, built, built_for
 from .declared import unique_columns
 from .feed import feed_triggers
+from .file_names import name_indexes
 from .schema import tables_to_make
 from .sqlite import quote
 
@@ -209,7 +210,7 @@ def _unknown_columns(connection: sqlite3.Connection, table: Table) -> list[Colum
 def _others(connection: sqlite3.Connection, table: Table) -> list[str]:
     """Give SQL of a table's indexes and triggers that its class neither has nor forbids."""
     mine = {column.name.lower() for column in table.c}
-    own = {str(index.name) for index in table.indexes}
+    own = {*(str(index.name) for index in table.indexes), *name_indexes(table.name)}
     return [
         sql
         for kind, name, sql in connection.execute(_MADE, (table.name,)).fetchall()

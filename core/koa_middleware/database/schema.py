@@ -19,6 +19,7 @@ from ..exceptions import SchemaMismatchError
 from ..instrument.orm import ORMCalibration
 from .copy_state import copy_table
 from .feed import feed_table, feed_triggers, flags_name, take_over_flags
+from .file_names import name_indexes
 from .kept_apart import conflicts_table
 from .sqlite import driver_of, quote
 from .verified_files import signatures_table
@@ -86,6 +87,7 @@ def has_all(found: Found, orm_class: type[ORMCalibration], *, leads: bool) -> bo
         all(columns <= found.columns.get(name, set()) for name, columns in wanted.columns.items())
         and (not leads or all(_among(names, found.indexes) == names for names in wanted.indexes.values()))
         and wanted.triggers.keys() <= found.triggers
+        and name_indexes(orm_class.table().name).keys() <= set(found.indexes)
         and wanted.outdated not in found.columns
     )
 
@@ -118,9 +120,15 @@ def complete(connection: Connection, orm_class: type[ORMCalibration], database: 
     copy = copy_table(orm_class)
     if copy.name in found.columns and not wanted.columns.keys() <= found.columns.keys():
         forget_bookmark(driver_of(connection), orm_class)
+    names = name_indexes(orm_class.table().name)
+    if leads or not names.keys() <= set(found.indexes):
+        for name in names:  # which come after those of the columns
+            connection.exec_driver_sql(f"DROP INDEX IF EXISTS {quote(name)}")
     for table in tables:
         if leads or table.name not in found.columns:
             _order_indexes(connection, ordered_indexes(table), _among(wanted.indexes[table.name], found.indexes))
+    for sql in names.values():
+        connection.exec_driver_sql(sql)
     if wanted.outdated in found.columns:
         take_over_flags(connection, orm_class)
     for name, sql in wanted.triggers.items():

@@ -28,8 +28,9 @@ from sqlalchemy.orm import Session
 from ..exceptions import (
     CalibrationNotFoundError,
     DuplicateCalibrationError,
+    HeaderError,
 )
-from ..given import check_count, records_of
+from ..given import count_of, records_of
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, check_names
 from ..instrument.times import now_iso
@@ -129,12 +130,15 @@ class CalibrationDatabase(Generic[R]):
             taken = self._taken(connection, rows)
             if taken is None:  # another rule of the table
                 raise
-            raise DuplicateCalibrationError(
-                f"{taken} is already in {self.name}.",
-                "Nothing was added; give it an id and a file name that are free.",
-                filename=taken,
-                existing=taken,
-            ) from error
+            raise self._duplicate(taken, taken) from error
+
+    def _duplicate(self, filename: str, existing: str) -> DuplicateCalibrationError:
+        return DuplicateCalibrationError(
+            f"{filename} is already in {self.name}{'' if filename == existing else f' as {existing}'}.",
+            "Nothing was added; give it an id and a file name that are free.",
+            filename=filename,
+            existing=existing,
+        )
 
     def _taken(self, connection: Connection, rows: list[dict[str, Any]]) -> str | None:
         table = self.orm_class.table()
@@ -180,8 +184,8 @@ class CalibrationDatabase(Generic[R]):
         time, id_ = self.orm_class.table().c.datetime_obs, self.orm_class.table().c.id
         if newest is None:
             return self.fetch(statement.order_by(time, id_), {})
-        check_count("newest", newest)
-        return self.fetch(statement.order_by(time.desc(), id_.desc()).limit(newest), {})[::-1]
+        statement = statement.order_by(time.desc(), id_.desc()).limit(count_of("newest", newest))
+        return self.fetch(statement, {})[::-1]
 
     def count(
         self,
@@ -201,7 +205,7 @@ class CalibrationDatabase(Generic[R]):
         check_names(self.orm_class, columns, "the query")
         asked = dict(columns) if cal_type is None else {"cal_type": cal_type, **columns}
         for name, value in asked.items():
-            statement = statement.where(_is_any_of(table.c[name], value))
+            statement = statement.where(self._is_any_of(table.c[name], value))
         first = time_bound(table.c.datetime_obs, start, "the query")
         if first is not None:
             statement = statement.where(table.c.datetime_obs >= first)
@@ -209,6 +213,23 @@ class CalibrationDatabase(Generic[R]):
         if last is not None:
             statement = statement.where(table.c.datetime_obs <= (f"{last}T23:59:59.999" if len(last) == 10 else last))
         return statement
+
+    def _is_any_of(self, column: Column[Any], value: Any) -> ColumnElement[bool]:
+        """Clause of a column that holds a value; of several, in a list or another collection, any of them."""
+        if isinstance(value, list | tuple | set | frozenset) or getattr(value, "ndim", 0) == 1:
+            return or_(false(), *(self._is_any_of(column, each) for each in value))
+        asked = normal_form(column, value, "the query")
+        if isinstance(asked, str) and asked != asked_name(asked):
+            said = f"The {column.key} of the query is {value!r}, which is not valid text."
+            raise HeaderError(
+                said, "Write it without these characters.", column=column.key, keywords=(), source="the query"
+            )
+        return self._is(column, asked)
+
+    def _is(self, column: Column[Any], value: Any) -> ColumnElement[bool]:
+        """Clause of a column that holds a value in normal form."""
+        is_equal: ColumnElement[bool] = column == value
+        return is_equal
 
     def query_by_id(self, id: str) -> R:
         """Record of an id.
@@ -278,14 +299,6 @@ def _is_of_a_taken_value(error: exc.IntegrityError) -> bool:
     """Whether SQLite or PostgreSQL refuses a value because another row has it."""
     reason = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "pgcode", None)
     return reason in {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE", "23505"}
-
-
-def _is_any_of(column: Column[Any], value: Any) -> ColumnElement[bool]:
-    """Clause of a column that holds a value; of several, in a list or another collection, any of them."""
-    if isinstance(value, list | tuple | set | frozenset) or getattr(value, "ndim", 0) == 1:
-        return or_(false(), *(_is_any_of(column, each) for each in value))
-    is_equal: ColumnElement[bool] = column == normal_form(column, value, "the query")
-    return is_equal
 
 
 @lru_cache(maxsize=64)

@@ -46,6 +46,15 @@ def digest_of(path: Path, kind: str = "sha256") -> str:
         return f"{kind}:{hashlib.file_digest(stream, kind).hexdigest()}"
 
 
+def is_of(path: Path, checksum: str) -> bool:
+    """Whether a file has a checksum; it has none that is of no known kind."""
+    try:
+        recorded = Checksum.parse(checksum)
+    except ValueError:
+        return False
+    return digest_of(path, recorded.kind) == str(recorded)
+
+
 class Digest:
     """The checksum of bytes that come piece by piece; its text is ``"<kind>:<hex>"``."""
 

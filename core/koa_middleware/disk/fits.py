@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..exceptions import HeaderError, SourceFileError
-from .compression import DAMAGE, is_compressed_name, open_content, without_compression
+from ..importing import importing
+from .compression import DAMAGE, NOT_READ, is_compressed_name, open_content, without_compression
 from .reading import check_readable
 
 if TYPE_CHECKING:
@@ -37,24 +38,55 @@ def is_fits_name(name: str) -> bool:
     return without_compression(name).removesuffix(".fz").endswith(_SUFFIXES)
 
 
+def is_fits(path: Path) -> bool:
+    """Whether a file should be a FITS file, by its name.
+
+    Raises
+    ------
+    SourceFileError
+        When it is one that is compressed in a way that is not read here.
+    """
+    if path.suffix.lower() in NOT_READ and is_fits_name(path.stem):
+        raise SourceFileError(
+            f"{path} is compressed in a way that is not read here ({path.suffix}).",
+            "Uncompress it, or compress it with gzip, bzip2 or xz.",
+            path=path,
+        )
+    return is_fits_name(path.name)
+
+
 @contextmanager
 def open_fits(path: Path) -> Iterator[HDUList]:
     """Open a FITS file; its units are read when they are asked for."""
     check_readable(path)
-    from astropy.io import fits
+    with importing:
+        from astropy.io import fits
 
     with ExitStack() as stack:
         with reading_fits(path):
-            source = stack.enter_context(open_content(path)) if is_compressed_name(path.name) else path
+            source = stack.enter_context(_unpacked(path)) if is_compressed_name(path.name) else path
             hdus = stack.enter_context(fits.open(source, mode="readonly", memmap=False, lazy_load_hdus=True))
         yield hdus
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """Open a compressed file whose beginning can be read; astropy would only say that it is empty or corrupt."""
+    stream = open_content(path)
+    try:
+        stream.read(len(BEGINNING))
+        stream.seek(0)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
 
 
 @contextmanager
 def reading_fits(path: Path) -> Iterator[None]:
     """Turn what astropy says of a bad file, as an error or as a warning, into ours."""
-    from astropy.io.fits import VerifyError
-    from astropy.utils.exceptions import AstropyWarning
+    with importing:
+        from astropy.io.fits import VerifyError
+        from astropy.utils.exceptions import AstropyWarning
 
     try:
         with warnings.catch_warnings():
@@ -68,7 +100,8 @@ def reading_fits(path: Path) -> Iterator[None]:
 
 def read_header(stream: IO[bytes]) -> Header:
     """Read the header that begins where a stream stands."""
-    from astropy.io.fits import Header
+    with importing:
+        from astropy.io.fits import Header
 
     return Header.fromfile(stream)
 

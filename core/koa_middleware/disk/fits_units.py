@@ -10,6 +10,7 @@ import io
 import math
 from typing import IO, TYPE_CHECKING
 
+from .compression import beginning_of
 from .fits import read_header
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def fault_of_fits(stream: IO[bytes], size: int | None) -> str:
             return f"{f'its extension {number}' if number else 'its primary unit'} is not what its {wrong} says"
         number += 1
     if not number:
-        raise ValueError(f"it begins with {block[:8]!r}")
+        raise ValueError(f"it {beginning_of(block)}")
     extra = len(block) + _sum(stream, None)[0]
     return f"{extra} extra bytes follow its last complete extension, which ends at byte {end}" if extra else ""
 

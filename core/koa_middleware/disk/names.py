@@ -35,7 +35,9 @@ def check_filename(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """Give what all names have in common that some file system takes for one: of any letter case, composed or not."""
+    """Give what names have in common that some disk takes for one, however case, accents and ligatures are written."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

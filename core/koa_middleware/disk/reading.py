@@ -32,6 +32,12 @@ def leave_to_sqlite(path: Path) -> None:
     _DATABASES.add(os.path.realpath(path))
 
 
+def fault_of_kind(path: Path) -> str:
+    """Say what a path is, where it is no plain file; empty where it is one."""
+    kind = stat.S_IFMT(path.stat().st_mode)
+    return "" if kind == stat.S_IFREG else _KINDS.get(kind, "it is not a file")
+
+
 def check_plain(path: Path) -> None:
     """Check that a path is a file that may be opened, without opening it: opening a pipe waits for its writer.
 
@@ -40,9 +46,8 @@ def check_plain(path: Path) -> None:
     OSError
         Its ``strerror`` says what the path is.
     """
-    kind = stat.S_IFMT(path.stat().st_mode)
-    if kind != stat.S_IFREG:
-        raise OSError(errno.EINVAL, _KINDS.get(kind, "it is not a file"), str(path))
+    if fault := fault_of_kind(path):
+        raise OSError(errno.EINVAL, fault, str(path))
     if os.path.realpath(path) in _DATABASES:
         raise OSError(errno.EINVAL, "it is the database of a calibration cache", str(path))
 
@@ -59,8 +64,10 @@ def user_path(given: str | os.PathLike[str]) -> Path:
     Raises
     ------
     SourceFileError
-        When there is no such user.
+        When it is empty, or there is no such user.
     """
+    if isinstance(given, str) and not given.strip():
+        raise SourceFileError(f"{given!r} cannot be read: the path is empty.", "Name a file that is there.", path=None)
     try:
         return Path(given).expanduser()
     except RuntimeError as error:

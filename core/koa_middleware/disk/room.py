@@ -11,6 +11,9 @@ from ..exceptions import CacheError
 RESERVE = 100_000_000
 """Bytes that stay free when many files are written at once."""
 
+LARGEST_FILE = 1 << 44
+"""Bytes of the largest file of ext4, the least of the file systems in use: 16 TiB."""
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 

@@ -9,7 +9,7 @@ from typing import IO
 
 from ..exceptions import SourceFileError
 from .compression import DAMAGE, is_compressed_name, open_content, without_compression
-from .fits import is_fits_name, reading_fits
+from .fits import is_fits, reading_fits
 from .fits_units import fault_of_fits
 from .reading import check_readable
 
@@ -26,7 +26,7 @@ def check_whole(path: Path) -> None:
     SourceFileError
         Says what is wrong.
     """
-    if is_fits_name(path.name):
+    if is_fits(path):
         _check_fits(path)
         return
     check_readable(path)

@@ -13,6 +13,7 @@ HIDDEN = "***"
 _SETTING = {"setting": "calibration_url", "variable": "KOA_CALIBRATION_URL"}
 _ESCAPED = "In a user or password write @ as %40, / as %2F, # as %23, ? as %3F"
 _SHORTEST_SECRET = 4  #: shorter ones stand by chance in any text
+_LEFT_AS_THEY_ARE = "!#$%&'()*+,/:;=?@[]~"  #: what requests leaves of a URL
 _QUOTED_SCHEMES = {"http", "https", "file"}
 
 
@@ -67,23 +68,26 @@ class Address:
             raise _unusable("names another host, which a file URL cannot reach")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({hide_secrets(self.template)!r})"
+        return f"{type(self).__name__}({shown(self.template)!r})"
 
     def secrets(self) -> set[str]:
         """Return what must not be shown: the password, and the fixed values of the query.
 
         What stands in the host or the path too is left out: its place would tell what it is.
         """
-        shown = hide_secrets(self.template)
-        fixed = {value for _, value in parse_qsl(urlsplit(self.template).query) if "{" not in value}
+        seen, query = shown(self.template), urlsplit(self.template).query
+        values = [value for _, value in parse_qsl(query)] + [each.partition("=")[2] for each in query.split("&")]
+        fixed = {value for value in values if "{" not in value}
         secrets = fixed | ({self.login[1]} if self.login else set())
-        return {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET and secret not in shown}
+        return {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET and secret not in seen}
 
     def fill(self, values: Mapping[str, object]) -> str:
         """Address of the file of a record with these values.
 
         Raises
         ------
+        ConfigurationError
+            Where the address needs what is no column; it may be a part of a secret, so it is not named.
         DownloadError
             Where a value that the address needs is missing, or leads out of its folder.
         """
@@ -95,33 +99,41 @@ class Address:
         return "".join(parts)
 
     def _quoted(self, name: str, values: Mapping[str, object]) -> str:
-        value = values.get(name)
+        if name not in values:
+            raise _unusable("has a placeholder that is not a column's name")
+        value = values[name]
         text = "" if value is None else str(value)
         filename = values.get("filename")
         if not text.strip():
             raise DownloadError(
                 f"The address of {filename} needs its {name}, which its record does not have.",
                 "Run koa-cal sync, or use a calibration URL that needs other columns.",
-                url=hide_secrets(self.template),
+                url=shown(self.template),
             )
         if ".." in text.split("/"):
             raise DownloadError(
                 f"The address of {filename} cannot be made: its {name}, {text!r}, leads to another folder.",
                 "Ask the archive to correct the record.",
-                url=hide_secrets(self.template),
+                url=shown(self.template),
             )
         return quote(text, safe="/") if self.scheme in _QUOTED_SCHEMES else text
 
 
 def hide_secrets(text: str, known: Iterable[str] = ()) -> str:
     """Take out what may be secret: logins and queries of URLs, credentials of headers, known secrets."""
+    for secret in sorted(known, key=len, reverse=True):  # first, since one may hold what ends a query below
+        if secret:
+            for form in (secret, quote(secret, safe=""), quote(secret, safe=_LEFT_AS_THEY_ARE)):
+                text = text.replace(form, HIDDEN)
     text = re.sub(r"(?<=://)[^/\s@?#]*@", f"{HIDDEN}@", text)
     text = re.sub(r"\?[^\s'\"<>)]+", f"?{HIDDEN}", text)
-    text = re.sub(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+", rf"\1 {HIDDEN}", text)
-    for secret in sorted(known, key=len, reverse=True):
-        if secret:
-            text = text.replace(secret, HIDDEN).replace(quote(secret, safe=""), HIDDEN)
-    return text
+    return re.sub(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+", rf"\1 {HIDDEN}", text)
+
+
+def shown(url: str) -> str:
+    """Give a whole URL as messages show it: without its login and its query, whatever stands in them."""
+    before, mark, _ = url.partition("?")
+    return hide_secrets(before) + (f"?{HIDDEN}" if mark else "")
 
 
 def _fields(url: str) -> list[str | None]:

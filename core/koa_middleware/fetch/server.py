@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ..disk.room import in_words
 from ..exceptions import DownloadError, KoaMiddlewareError
-from .addresses import Address, hide_secrets
+from .addresses import Address, shown
 from .attempt import Attempt, Run
 from .connections import FAILURES, Answer, Connections, beginning, netrc_login, what_broke
 from .credentials import Access
@@ -68,7 +68,7 @@ class FileServer:
         self._slow_after_s = slow_after_s
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({hide_secrets(self._address.template)!r})"
+        return f"{type(self).__name__}({shown(self._address.template)!r})"
 
     def __enter__(self) -> FileServer:
         return self
@@ -143,7 +143,7 @@ class FileServer:
 
     def error(self, transfer: Transfer, setback: Setback) -> DownloadError:
         """Return the error of a transfer that was given up, without secrets."""
-        url = hide_secrets(transfer.url)
+        url = shown(transfer.url)
         reason = self._access.hide(setback.reason)
         message = f"{transfer.name} could not be downloaded from {url}: {reason}."
         return DownloadError(message, setback.hint, url=url, status=setback.status)

@@ -6,7 +6,7 @@ import importlib
 
 from ..disk.reading import check_plain, path_of_url
 from ..exceptions import CacheError, ConfigurationError, KoaMiddlewareError
-from .addresses import hide_secrets
+from .addresses import shown
 from .attempt import Attempt, StoppedError
 from .partial import TakenOver
 from .responses import CHECK_URL, Setback
@@ -45,7 +45,7 @@ def receive_object(attempt: Attempt) -> Setback | None:
         raise
     except ImportError as error:
         raise ConfigurationError(
-            f"{hide_secrets(url)} needs a package that is not installed ({error}).",
+            f"{shown(url)} needs a package that is not installed ({error}).",
             "pip install 'koa-middleware[s3]', or the package of fsspec for that kind of store.",
             setting="calibration_url",
             variable="KOA_CALIBRATION_URL",

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..disk.checksums import KINDS, Checksum, digest_of
 from ..disk.writing import cache_errors
 from ..exceptions import ChecksumMismatchError, DownloadError
-from .addresses import hide_secrets
+from .addresses import shown
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Transfer:
         return ChecksumMismatchError(
             f"{self.name} arrived with other content than recorded: {found} in place of {expected}.",
             "Run koa-cal sync in case the record is out of date; otherwise tell the archive.",
-            url=hide_secrets(self.url),
+            url=shown(self.url),
             expected=expected,
             found=found,
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from types import FunctionType
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Float, Index, Integer, String, Table
@@ -13,16 +16,31 @@ from sqlalchemy.orm import DeclarativeBase, MappedColumn, RelationshipProperty
 from sqlalchemy.orm.interfaces import MapperProperty
 from sqlalchemy.util import OrderedSet
 
-from ..exceptions import InvalidPluginError
+from ..exceptions import HeaderError, InvalidPluginError
+from .values import normal_form
 
 #: The types of which every value has one form, in Python and in each database.
 TYPES = (String, Integer, BigInteger, Float, Boolean)
 
-#: What SQLAlchemy takes for ``Mapped[float]`` without a type, beside `Float`.
+#: Another word for `Float`.
 _FLOATS = (Double,)
 
 #: Settings of the class that are tuples of names.
 _NAMES = ("cal_types", "version_family", "instrume_values")
+
+#: Class methods that a plugin may override, with what they take.
+_HOOKS = {
+    "derive": ("values",),
+    "filename_for": ("record",),
+    "values_from_file": ("path",),
+    "values_from_header": ("header", "filename"),
+}
+
+#: What a class may set or override, which a name that is nearly the same was meant to be.
+_KNOWN = ("instrument_name", "filename_pattern", *_NAMES, *_HOOKS)
+
+#: How alike two names are of which one is the other misspelt.
+_ALIKE = 0.87
 
 #: Hooks that a plugin used to override, and what took their place.
 _GONE = {"normalise": "derive"}
@@ -37,8 +55,9 @@ def check_body(cls: type[Any], base: type[Any]) -> None:
     Raises
     ------
     InvalidPluginError
-        For an unusable instrument's name, a setting that is no tuple of names, a relationship, or a column whose name
-        is taken.
+        For an unusable instrument's name, a setting that is none or is nearly named as one, a hook that takes other
+        arguments than the base's, a relationship, a column whose name is taken, or one that is not declared with
+        `fits_column`.
     """
     name = getattr(cls, "instrument_name", None)
     if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
@@ -49,11 +68,16 @@ def check_body(cls: type[Any], base: type[Any]) -> None:
         )
     for setting in _NAMES:
         _check_names(cls, setting)
+    _compiled(cls)
     for body in cls.__mro__[: cls.__mro__.index(base)]:
         for hook in sorted(_GONE.keys() & vars(body).keys()):
             raise _invalid(cls, f"overrides {hook}", f"Override {_GONE[hook]} instead.")
+        for attribute, value in vars(body).items():
+            _check_attribute(cls, base, attribute, value)
         for attribute, value in _columns_in(body):
-            _check_name(cls, base, attribute, value)
+            _check_column(cls, base, attribute, value)
+    for hook, arguments in _HOOKS.items():
+        _check_hook(cls, hook, arguments)
 
 
 def check_table(cls: type[Any], base: type[Any]) -> None:
@@ -63,7 +87,8 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
     ------
     InvalidPluginError
         For a column of another type than `TYPES`, or than the base's column of its name; for a column with two names;
-        for names of columns or types that are none.
+        for names of columns or types that are none, also in the pattern of file names; for a default that is not in the
+        form of its column.
     """
     table: Table = cls.__table__
     for column in table.c:
@@ -76,6 +101,8 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
             raise _invalid(
                 cls, f"declares {column.key} anew with the type {column.type!r}", f"It stays of the type {wanted}."
             )
+        if column.default is not None and column.default.is_scalar:
+            _check_default(cls, column)
     for attribute, column in cls.__mapper__.columns.items():
         if attribute != column.key:
             said = f"has the column {column.key!r} under the name {attribute!r}"
@@ -86,10 +113,21 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
             f"names {unknown} in its version_family, which is no column",
             f"Name columns of the class: {', '.join(table.c.keys())}.",
         )
-    for odd in (name for name in cls.cal_types if name != name.strip() or _folded(table.c.cal_type, name) != name):
+    groups = _compiled(cls).groupindex
+    for unknown in (name for name in groups if name not in table.c):
         raise _invalid(
-            cls, f"has {odd!r} among its cal_types, which no calibration can have", f"Write {odd.strip().lower()!r}."
+            cls,
+            f"has the group {unknown} in its filename_pattern, which is no column",
+            f"Name groups as columns: {', '.join(table.c.keys())}.",
         )
+    if cls.filename_pattern and not groups:
+        raise _invalid(
+            cls, "has a filename_pattern without named groups", "Name a group as its column: (?P<cal_type>[a-z]+)."
+        )
+    for odd in (name for name in cls.cal_types if name != _type_form(table, name)):
+        form = _type_form(table, odd)
+        hint = f"Write {form!r}." if form else "Leave it out."
+        raise _invalid(cls, f"has {odd!r} among its cal_types, which no calibration can have", hint)
 
 
 def settle_indexes(table: Table, *brought: tuple[str, ...]) -> None:
@@ -117,12 +155,65 @@ def mapping(cls: type[Any]) -> Iterator[None]:
         raise _invalid(cls, f"cannot be mapped to a table ({said})", "Correct the class.") from error
 
 
+def _check_default(cls: type[Any], column: Column[Any]) -> None:
+    """Check that a default is in the form in which values are stored and compared."""
+    default: Any = column.default.arg  # type: ignore[union-attr]
+    try:
+        form = normal_form(column, default, "the class")
+    except HeaderError as error:
+        said = f"has the default {default!r} of {column.key}, which is {error.__cause__}"
+        raise _invalid(cls, said, "Write a value that the column can hold.") from None
+    if form != default:
+        said = f"has the default {default!r} of {column.key}, which is stored as {form!r}"
+        raise _invalid(cls, said, f"Write {form!r}.")
+
+
 def _check_names(cls: type[Any], setting: str) -> None:
     found = getattr(cls, setting)
     if isinstance(found, str):
         raise _invalid(cls, f"has text as its {setting}", f"Write ({found!r},), with the comma that makes it a tuple.")
     if not (isinstance(found, tuple | list | set | frozenset) and all(isinstance(name, str) for name in found)):
         raise _invalid(cls, f"has the {setting} {found!r}", "Write a tuple of names.")
+
+
+def _compiled(cls: type[Any]) -> re.Pattern[str]:
+    found = cls.filename_pattern
+    try:
+        if isinstance(found, str):
+            return re.compile(found)
+        said = f"is of the type {type(found).__name__}"
+    except re.error as error:
+        said = f"is no regular expression ({error})"
+    raise _invalid(cls, f"has a filename_pattern that {said}", 'Write one as text, such as r"(?P<cal_type>[a-z]+)_.*".')
+
+
+def _check_hook(cls: type[Any], hook: str, arguments: tuple[str, ...]) -> None:
+    """Check that a hook can be called as it will be, by the class and with some arguments in their order."""
+    try:
+        inspect.signature(getattr(cls, hook)).bind(*arguments)
+    except (TypeError, ValueError):
+        hint = f"Define it as a class method: def {hook}({', '.join(('cls', *arguments))}), below @classmethod."
+        raise _invalid(cls, f"has a {hook} that cannot be called with ({', '.join(arguments)})", hint) from None
+
+
+def _check_attribute(cls: type[Any], base: type[Any], name: str, value: Any) -> None:
+    """Check what a class's body sets that is no column."""
+    if isinstance(value, MappedColumn | Column | MapperProperty) or name.startswith("_"):
+        return
+    if isinstance(value, tuple) and any(isinstance(each, MappedColumn | Column) for each in value):
+        raise _invalid(cls, f"has a tuple as its column {name}", "Remove the comma at the end of the column.")
+    is_method = isinstance(vars(base).get(name), FunctionType | classmethod)
+    if is_method and not (callable(value) or isinstance(value, classmethod | staticmethod)):
+        raise _invalid(cls, f"has {value!r} as its {name}", f"{name} is a method.")
+    if isinstance(vars(base).get(name), MappedColumn):
+        hint = f"Leave it out; declare it with fits_column where other keywords fill {name}."
+        if name == "cal_type" and isinstance(value, str):
+            hint = f"Write cal_types = ({value!r},), the types that exist."
+        raise _invalid(cls, f"has {value!r} in the place of its column {name}", hint)
+    meant = get_close_matches(name.lower(), _KNOWN, n=1, cutoff=_ALIKE)
+    if meant and name not in _KNOWN and not name.isupper():
+        hint = f"Did you mean {meant[0]}? Begin the name of a helper with an underscore."
+        raise _invalid(cls, f"has {name}, which is no setting and no method of a class of calibrations", hint)
 
 
 def _columns_in(body: type[Any]) -> Iterator[tuple[str, Any]]:
@@ -136,7 +227,7 @@ def _is_mapped(annotation: Any) -> bool:
     return re.match(r"(\w+\.)*Mapped\[", str(annotation)) is not None
 
 
-def _check_name(cls: type[Any], base: type[Any], name: str, value: Any) -> None:
+def _check_column(cls: type[Any], base: type[Any], name: str, value: Any) -> None:
     if isinstance(value, RelationshipProperty):
         raise _invalid(cls, f"has the relationship {name}", "A calibration is one row: give it columns alone.")
     if isinstance(value, MapperProperty):
@@ -153,8 +244,10 @@ def _check_name(cls: type[Any], base: type[Any], name: str, value: Any) -> None:
         raise _invalid(cls, f"has a column named {name}", "Begin its name with a letter.")
 
 
-def _folded(column: Column[Any], text: str) -> str:
-    return text.lower() if column.info.get("fold") else text
+def _type_form(table: Table, name: str) -> str | None:
+    """Give the form in which a type's name is stored; None where it is no value."""
+    form: str | None = normal_form(table.c.cal_type, name, "the class")
+    return form
 
 
 def _invalid(cls: type[Any], fault: str, hint: str) -> InvalidPluginError:

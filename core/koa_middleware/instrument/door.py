@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Column
 
-from ..exceptions import HeaderError, InvalidPluginError, KoaMiddlewareError
+from ..exceptions import HeaderError, KoaMiddlewareError, described
+from .hooks import misbehaved, overrides
 from .times import END_MJD, FIRST_MJD, iso_from_mjd, mjd_from_iso
 from .values import normal_form
 
@@ -37,34 +39,34 @@ class Said(NamedTuple):
         Normal forms by column.
     faults : dict
         By column of a time, why what is said of it is none.
+    keywords : dict
+        By column, the keyword that says it; of headers only.
     """
 
-    values: dict[str, Any]
+    values: Values
     faults: dict[str, HeaderError]
+    keywords: dict[str, str]
 
 
 class Values(dict[str, Any]):
-    """Column values that passed the door.
+    """Column values that passed the door, or are on their way through it.
 
     Attributes
     ----------
     derived : frozenset of str
         The columns that the class's `derive` filled.
+    faults : mapping
+        As in `Said`, of a header whose times a plugin's class may still give.
     """
 
     derived: frozenset[str] = frozenset()
+    faults: Mapping[str, HeaderError] = MappingProxyType({})
 
 
 @cache
 def columns_of(orm_class: type[ORMCalibration]) -> dict[str, Column[Any]]:
     """Give the columns of a class's table by name."""
     return dict(orm_class.table().c.items())
-
-
-@cache
-def overrides(orm_class: type[ORMCalibration], method: str) -> bool:
-    """Whether a plugin's class has a class method of its own in the place of the base's."""
-    return next(each for each in orm_class.__mro__ if method in vars(each)).__module__ != f"{__package__}.orm"
 
 
 def in_forms(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str) -> Said:
@@ -75,7 +77,8 @@ def in_forms(orm_class: type[ORMCalibration], values: Mapping[str, Any], source:
     HeaderError
         When one cannot be of its column.
     """
-    said = Said({}, {})
+    said = Said(Values(), {**getattr(values, "faults", {})}, {})
+    said.values.derived = getattr(values, "derived", frozenset())
     for name, column in columns_of(orm_class).items():
         if name not in values:
             continue
@@ -99,13 +102,13 @@ def finished(orm_class: type[ORMCalibration], said: Said, source: str, derive: b
         When `derive` does not return a mapping of columns.
     """
     values = Values(said.values)
-    values.derived = getattr(said.values, "derived", frozenset())
-    complete_times(values, source)
+    values.derived = said.values.derived
+    complete_times(values, source, said.keywords)
     if derive and overrides(orm_class, "derive"):
         added = fill(values, _derived(orm_class, values, source), orm_class, source)
         values.derived |= added
-        complete_times(values, source)
-    raise_faults(Said(values, said.faults))
+        complete_times(values, source, said.keywords)
+    raise_faults(said._replace(values=values))
     return values
 
 
@@ -151,13 +154,13 @@ def fill(
         form = normal_form(columns_of(orm_class)[name], value, source)
         if form is not None:
             if name == "datetime_obs" and values.get(name):
-                _check_agreement(values[name], mjd_from_iso(form), source)
+                _check_agreement(values[name], mjd_from_iso(form), source, {})
             values[name] = form
             added.add(name)
     return frozenset(added)
 
 
-def complete_times(values: dict[str, Any], source: str) -> None:
+def complete_times(values: dict[str, Any], source: str, keywords: Mapping[str, str]) -> None:
     """Fill `datetime_obs` from `mjd_start` where it is missing or a date alone, and the other way from a full time.
 
     Raises
@@ -167,7 +170,7 @@ def complete_times(values: dict[str, Any], source: str) -> None:
     """
     time, mjd = values.get("datetime_obs"), values.get("mjd_start")
     if time is not None and mjd is not None:
-        _check_agreement(time, mjd, source)
+        _check_agreement(time, mjd, source, keywords)
     if mjd is None and time is not None and len(time) > _DATE:
         values["mjd_start"] = mjd_from_iso(time)
     elif mjd is not None and (time is None or len(time) == _DATE):
@@ -179,15 +182,16 @@ def _is_open(values: Mapping[str, Any], name: str) -> bool:
     return value is None or (name == "datetime_obs" and len(value) == _DATE)
 
 
-def _check_agreement(time: str, mjd: float, source: str) -> None:
+def _check_agreement(time: str, mjd: float, source: str, keywords: Mapping[str, str]) -> None:
     later = mjd - mjd_from_iso(time)
     if -1 - _ROUNDING <= later <= 1 + _ROUNDING + (len(time) == _DATE):
         return
+    named = [f"{name} (keyword {keywords[name]})" if name in keywords else name for name in TIMES]
     raise HeaderError(
-        f"The datetime_obs of {source} is {time}, its mjd_start {mjd!r} is {iso_from_mjd(mjd)}: more than a day apart.",
+        f"The {named[0]} of {source} is {time}, its {named[1]} {mjd!r} is {iso_from_mjd(mjd)}: more than a day apart.",
         "Correct the header, or give the right one yourself.",
         column="datetime_obs",
-        keywords=(),
+        keywords=tuple(keywords[name] for name in TIMES if name in keywords),
         source=source,
     )
 
@@ -205,28 +209,26 @@ def agree_in_postgres(time: str, mjd: str) -> str:
 
 
 def _derived(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str) -> Mapping[str, Any]:
-    """Let the class derive; gives all that it returns."""
+    """Let the class derive; gives all that it returns.
+
+    What its own code cannot take is a `HeaderError`, so that one row of an archive stops no other.
+    """
     known = {name: value for name, value in values.items() if not _is_open(values, name)}
     try:
         found: Any = orm_class.derive(known)
-    except KoaMiddlewareError:
+    except (KoaMiddlewareError, Warning):
         raise
     except Exception as error:  # a plugin's own code, on whatever values there are
         raise HeaderError(
-            f"The derive of {orm_class.__name__} failed for {source} with {type(error).__name__}: {error}.",
-            "Correct the values, or let the plugin expect such ones.",
+            f"The derive of {orm_class.__name__} failed for {source} with {described(error)}.",
+            f"Let the plugin {orm_class.instrument_name} expect such values.",
             column="",
             keywords=(),
             source=source,
         ) from error
     fault = f"returned a {type(found).__name__}" if not isinstance(found, Mapping) else _unknown(orm_class, found)
     if fault:
-        raise InvalidPluginError(
-            f"The derive of {orm_class.__name__} {fault}.",
-            "Let it return a dict of column values.",
-            instrument=orm_class.instrument_name,
-            distribution="",
-        )
+        raise misbehaved(orm_class, "derive", fault, "Let it return a dict of column values.")
     return {name: value for name, value in found.items() if value is not None}
 
 

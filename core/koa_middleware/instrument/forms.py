@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from sqlalchemy import Boolean, Column, Float, Integer, Numeric, String
 
 from ..disk.checksums import KINDS, Checksum
 from ..disk.names import LONGEST_NAME
+from ..disk.room import LARGEST_FILE
 from .plain import NULLS, in_unit, is_missing, is_quantity, is_wildcard, plain
 from .scales import is_time, utc_of
 from .times import END_MJD, FIRST_MJD, FIRST_YEAR, LAST_YEAR, iso_from_mjd, parse_iso
@@ -74,6 +76,14 @@ class Form:
         """
         return plain(value)
 
+    def is_null(self, raw: Any) -> bool:
+        """Whether a keyword's value says nothing."""
+        return is_missing(raw)
+
+    def to_convert(self, raw: Any) -> Any:
+        """Give a keyword's value as a column's `convert` gets it: of numbers, one written as text is one."""
+        return raw
+
     def in_form(self, value: str) -> str:
         """SQL that is true only of values in form, among those of the right type; text is collated by code points."""
         return f"{value} = {value}"
@@ -110,12 +120,15 @@ class _Text(Form):
     def of(self, value: Any) -> str | None:
         return self._of_text(value) if type(value) is str else self._said(self._written(value))
 
+    def is_null(self, raw: Any) -> bool:
+        text = raw.strip() if isinstance(raw, str) else None
+        return text is not None and (text.upper() if text.isascii() else text) in self._nulls
+
     def _said(self, written: str) -> str | None:
         text = written.strip()
         if not text.isascii():
             _require_unicode(text)
-            return None if text in self._nulls else text
-        return None if text.upper() in self._nulls else text
+        return None if self.is_null(text) else text
 
     def _written(self, value: Any) -> str:
         found = plain(value)
@@ -162,6 +175,21 @@ class _FoldedText(_Text):
         return f"({super().in_form(value)} AND {value} !~ '[^ -@[-~]')"
 
 
+class _Id(_Text):
+    """A record's id: printable, and no longer than a file's name, which may stand in its place; SQL judges ASCII."""
+
+    def _said(self, written: str) -> str | None:
+        text = super()._said(written)
+        if text is not None and not text.isprintable():
+            raise ValueError("no id, as it contains an invisible character")
+        if text is not None and len(text) > LONGEST_NAME:
+            raise ValueError(f"no id, as it is longer than {LONGEST_NAME} characters")
+        return text
+
+    def in_form(self, value: str) -> str:
+        return f"({super().in_form(value)} AND {value} !~ '[^ -~]' AND length({value}) <= {LONGEST_NAME})"
+
+
 class _Stamp(_Text):
     """When a database took the row in; in microseconds where it comes as a timestamp."""
 
@@ -182,13 +210,14 @@ class Words(_Text):
 
     def __init__(self, words: Mapping[str, str]) -> None:
         self._words = words
+        self._nulls = frozenset({"", "N/A"})
 
     def of(self, value: Any) -> str | None:
         """See `Form.of`; ``N/A`` says nothing."""
         if type(value) is str and (known := self._words.get(value)):
             return known
         word = self._written(value).strip().upper()
-        if word in {"", "N/A"}:
+        if word in self._nulls:
             return None
         if word not in self._words:
             raise ValueError(f"none of {', '.join(self._words)}")
@@ -302,6 +331,9 @@ class _Valued(Form):
         self._nulls = nulls
         self._unit = unit
 
+    def is_null(self, raw: Any) -> bool:
+        return is_wildcard(raw, self._nulls)
+
     def _said(self, value: Any) -> Any:
         value = plain(value)
         if is_quantity(value):
@@ -315,6 +347,9 @@ class _Number(_Valued):
     """A number; infinities are some."""
 
     types, cast = (*_DOUBLES, *_INTEGERS), "::float8"
+
+    def to_convert(self, raw: Any) -> Any:
+        return _number_in(raw)
 
     def of(self, value: Any) -> float | None:
         if type(value) is not float:
@@ -351,12 +386,28 @@ class _WholeNumber(_Valued):
 
     types = _INTEGERS
 
+    def to_convert(self, raw: Any) -> Any:
+        return _number_in(raw)
+
     def of(self, value: Any) -> int | None:
         value = value if type(value) is int else self._said(value)
         number = None if value is None else _whole(value)
         if number is not None and not -(1 << 63) <= number < 1 << 63:
             raise ValueError("not a number of 64 bits")
         return number
+
+
+class _FileSize(_WholeNumber):
+    """A file's size in bytes, which some file system can hold."""
+
+    def of(self, value: Any) -> int | None:
+        size = super().of(value)
+        if size is not None and not 0 <= size <= LARGEST_FILE:
+            raise ValueError(f"no size of a file, from 0 to {LARGEST_FILE} bytes")
+        return size
+
+    def in_form(self, value: str) -> str:
+        return f"({value} BETWEEN 0 AND {LARGEST_FILE})"
 
 
 class _Truth(_Valued):
@@ -377,7 +428,8 @@ class _Truth(_Valued):
 
 
 ANY = Form()
-STAMP, VERSION, CHECKSUM, FILENAME = _Stamp(), _Version(), _Checksum(), _Filename()
+ID, STAMP, VERSION, CHECKSUM = _Id(), _Stamp(), _Version(), _Checksum()
+FILENAME, FILE_SIZE = _Filename(), _FileSize()
 TIME, TIME_BOUND = _Time(), _TimeBound()
 
 
@@ -396,6 +448,14 @@ def by_type(column: Column[Any]) -> Form:
 def is_mjd(column: Column[Any]) -> bool:
     """Whether a column holds times in days UTC: one of numbers, named ``mjd`` or ``mjd_...``."""
     return isinstance(column.type, Float) and (column.key == "mjd" or column.key.startswith("mjd_"))
+
+
+def _number_in(raw: Any) -> Any:
+    """Give the number that a text is; all else as it is."""
+    for kind in (int, float) if isinstance(raw, str) else ():
+        with suppress(ValueError):
+            return kind(raw)
+    return raw
 
 
 def _whole(value: Any) -> int:

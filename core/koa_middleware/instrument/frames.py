@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from ..disk.reading import check_readable, user_path
 from ..exceptions import HeaderError
-from .door import columns_of
-from .headers import headers_of, is_hdu_list, is_header
+from .door import Said, Values, columns_of, finished, in_forms
+from .headers import Held, headers_of, is_hdu_list, is_header
+from .hooks import values_by
+from .keywords import unasked, without
 from .orm import ORMCalibration
 from .plain import is_missing
 
 #: Where a model holds its metadata, in the order in which they count.
 _METADATA = ("header", "headers", "meta")
+
+#: Characters of a keyword, which are capitals (FITS Standard 4.0, section 4.1.2.1).
+_LONGEST_KEYWORD = 8
 
 
 def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, Any]:
@@ -27,7 +33,8 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     given : path, headers, mapping, row, model or record
         A path to a FITS file; a FITS header or an `HDUList`; a mapping, or a table's row, of column values, of FITS
         keywords, or of headers by extension; an object with such a `header`, `headers` or `meta`, the last one perhaps
-        nested; a record.
+        nested; a record. Letter case of names does not count, but what looks like a FITS keyword is none of a column.
+        A value that is given by column name counts in place of its keyword's, a time in place of all of the header's.
 
     Raises
     ------
@@ -36,30 +43,69 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     if isinstance(given, dict) and given.keys() <= columns_of(orm_class).keys():
         return given
     if isinstance(given, str | os.PathLike):
-        path = user_path(given)
-        check_readable(path)
-        return orm_class.normalise(orm_class.values_from_file(path), path.name)
+        return file_values(orm_class, given, {})
     if isinstance(given, ORMCalibration):
         return given.to_dict()
     holder = _holder(given)
     if holder is None or (is_hdu_list(holder) and not holder):
         raise _no_frame(given)
-    named = _named(orm_class, holder)
+    headers = headers_of(holder)
+    named = {**_name_of_file(given), **_named(orm_class, holder, headers)}
     filename = named.get("filename")
     source = "the header" if filename is None else str(filename)
-    read = orm_class.values_from_header(headers_of(holder), None if filename is None else source)
-    return orm_class.normalise({**read, **named}, source if named.keys() <= {"filename"} else filename or "the input")
+    given_by = source if named.keys() <= {"filename"} else filename or "the input"
+    own = in_forms(orm_class, named, given_by)
+    said = {name: value for name, value in own.values.items() if value is not None}
+    return _with_given(
+        orm_class,
+        own._replace(values=Values(said)),
+        lambda: values_by(orm_class, "values_from_header", source, headers, None if filename is None else source),
+        given_by,
+    )
+
+
+def file_values(orm_class: type[ORMCalibration], file: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the column values of a file, some of them given by name in place of its own.
+
+    Raises
+    ------
+    SourceFileError, HeaderError
+    """
+    path = user_path(file)
+    check_readable(path)
+    own = in_forms(orm_class, given, path.name)
+    return _with_given(orm_class, own, lambda: values_by(orm_class, "values_from_file", path.name, path), path.name)
+
+
+def _with_given(
+    orm_class: type[ORMCalibration], own: Said, read: Callable[[], Mapping[str, Any]], source: str
+) -> Values:
+    """Give column values, those given by name in place of a header's, which is not asked for them.
+
+    What the class derived from the header's alone, it derives anew from all.
+    """
+    if not own.values:
+        found = in_forms(orm_class, read(), source)
+        return finished(orm_class, found._replace(faults={**found.faults, **own.faults}), source)
+    given = without(orm_class, own.values)
+    with unasked(given):
+        found = in_forms(orm_class, read(), source)
+    put_aside = given | found.values.derived
+    kept = {name: value for name, value in found.values.items() if name not in put_aside}
+    return finished(orm_class, Said(Values({**kept, **own.values}), {**found.faults, **own.faults}, {}), source)
 
 
 def is_frame(given: Any) -> bool:
     """Whether this is one frame, and not several of them, such as a list or a table."""
     if isinstance(given, str | bytes | os.PathLike | ORMCalibration):
         return True
-    return not hasattr(given, "as_array") and _holder(given) is not None
+    return _holder(given) is not None
 
 
 def _holder(given: Any) -> Any:
     """Give the header, mapping or object that says what a frame is; None where there is none."""
+    if _is_table(given):
+        return None
     row = _row(given)
     if row is not None:
         return row
@@ -69,6 +115,13 @@ def _holder(given: Any) -> Any:
             row = _row(held)
             return held if row is None else row
     return None
+
+
+def _is_table(given: Any) -> bool:
+    """Whether this is a table of astropy or pandas, or an array of rows."""
+    if hasattr(given, "as_array") or (hasattr(given, "to_dict") and getattr(given, "ndim", None) == 2):
+        return True
+    return getattr(getattr(given, "dtype", None), "names", None) is not None and getattr(given, "shape", ()) != ()
 
 
 def _row(given: Any) -> Any:
@@ -91,25 +144,65 @@ def _row(given: Any) -> Any:
     return None
 
 
-def _named(orm_class: type[ORMCalibration], holder: Any) -> dict[str, Any]:
-    """Give what stands under the columns' own names, but where such a name is the column's keyword too."""
-    if is_header(holder):
+def _name_of_file(given: Any) -> dict[str, Any]:
+    """Give the file name that an object has, as an attribute or by a method, as a column value."""
+    try:
+        name = getattr(given, "filename", None)
+        name = name() if callable(name) else name
+    except TypeError:  # a method that asks for something
         return {}
-    if is_hdu_list(holder):
-        opened = holder.filename()  # of what it was read from, None where it was made
-        return {"filename": PurePath(opened).name} if isinstance(opened, str) and opened else {}
+    except Exception as error:  # a model's own code
+        raise HeaderError(
+            f"The filename of a {type(given).__name__} failed with {type(error).__name__}: {error}.",
+            "Correct it, or give the path of its file.",
+            column="filename",
+            keywords=(),
+            source=type(given).__name__,
+        ) from error
+    base = PurePath(name).name if isinstance(name, str | os.PathLike) else ""
+    return {"filename": base} if base else {}
+
+
+def _named(orm_class: type[ORMCalibration], holder: Any, headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what stands under the columns' own names, but where such a name is the column's keyword too."""
+    if not isinstance(headers, Held):
+        return {}
+    get = _by_column(holder, headers) if isinstance(holder, Mapping) else partial(getattr, holder)
     named = {}
     for name, column in columns_of(orm_class).items():
-        value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
-        if not is_missing(value) and name.upper() not in column.info.get("keywords", ()):
+        value = get(name, None)
+        is_keyword = name.upper() in column.info.get("keywords", ())
+        if not is_missing(value) and not (is_keyword and _is_alone(name, holder)):
             named[name] = value
     return named
+
+
+def _by_column(holder: Mapping[Any, Any], headers: Held) -> Callable[[str, Any], Any]:
+    """Find a column's value: by its name, in any letter case unless that is a FITS keyword."""
+
+    def find(name: str, default: Any) -> Any:
+        if name in holder:
+            return holder[name]
+        key = headers.spelling(name)
+        text = str(key)
+        is_keyword = len(text) <= _LONGEST_KEYWORD and text.isupper()
+        return default if key is None or is_keyword else holder[key]
+
+    return find
+
+
+def _is_alone(name: str, holder: Any) -> bool:
+    """Whether what a name says is not said twice, by it and by a keyword that differs from it in letter case."""
+    return not isinstance(holder, Mapping) or sum(str(key).upper() == name.upper() for key in holder) < 2
 
 
 def _no_frame(given: Any) -> HeaderError:
     kind = type(given).__name__
     hint = "Give a path, a header, an HDUList, a mapping or a table's row, or an object with header or meta."
-    if isinstance(given, list | tuple | set | frozenset):
+    if _is_table(given):
+        row = "table.iloc[0]" if getattr(given, "ndim", None) == 2 else "table[0]"
+        hint = f"Give one row, such as {row}; select_many takes all."
+    elif isinstance(given, list | tuple | set | frozenset):
         hint = "Give one frame, or several to select_many."
     elif isinstance(given, bytes) or hasattr(given, "read") or hasattr(given, "open"):
         hint = "Give the path of its file."

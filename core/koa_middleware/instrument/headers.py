@@ -64,10 +64,13 @@ class Held(Mapping[str, Any]):
 
     def __init__(self, holder: Any) -> None:
         self._holder = holder
-        self._folded: dict[str, Any] = {}
-        if isinstance(holder, Mapping):
-            for key, value in holder.items():
-                self._folded.setdefault(_fold(key), value)
+        self._keys: dict[str, Any] = {}
+        for key in holder if isinstance(holder, Mapping) else ():
+            self._keys.setdefault(_fold(key), key)
+
+    def spelling(self, name: str) -> Any:
+        """Give the mapping's own key that is a name in any letter case, the first of several; None where none is."""
+        return self._keys.get(_fold(name))
 
     def __getitem__(self, key: str) -> Any:
         for value in self._found(key):
@@ -90,14 +93,15 @@ class Held(Mapping[str, Any]):
 
     def _entry(self, name: str) -> Any:
         if isinstance(self._holder, Mapping):
-            return self._folded.get(_fold(name))
+            folded = _fold(name)
+            return self._holder[self._keys[folded]] if folded in self._keys else None
         return getattr(self._holder, name, getattr(self._holder, name.lower(), None))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._folded)
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._folded)
+        return len(self._keys)
 
 
 def headers_of(header: Any) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Column
 
-from ..exceptions import HeaderError, KoaMiddlewareError
-from .door import Said, columns_of
+from ..exceptions import HeaderError, KoaMiddlewareError, described
+from .door import TIMES, Said, Values, columns_of
 from .forms import is_mjd
+from .plain import is_wildcard, shown
 from .scales import scale_of, utc_of_mjd
 from .times import in_utc, joined
-from .values import ORIGIN_WORDS, normal_form
+from .values import ORIGIN_WORDS, form_of, normal_form
 
 if TYPE_CHECKING:
     from .orm import ORMCalibration
@@ -28,6 +29,7 @@ _CLOCKS = ("UTC", "UT", "TIME-OBS")
 _DATE = len("YYYY-MM-DD")
 
 _any_instrument: ContextVar[bool] = ContextVar("_any_instrument", default=False)
+_unasked: ContextVar[frozenset[str]] = ContextVar("_unasked", default=frozenset())
 
 
 class _Filled(NamedTuple):
@@ -49,6 +51,27 @@ def any_instrument() -> Iterator[None]:
         _any_instrument.reset(token)
 
 
+def without(orm_class: type[ORMCalibration], given: Collection[str]) -> frozenset[str]:
+    """Columns of which no header is asked where some are given by name: these, and with a time all times.
+
+    Of times given by name only these must agree with each other, so that none is read beside them.
+    """
+    if not any(name in given for name in TIMES):
+        return frozenset(given)
+    times = (name for name, column in columns_of(orm_class).items() if name in TIMES or is_mjd(column))
+    return frozenset({*given, *times})
+
+
+@contextmanager
+def unasked(columns: frozenset[str]) -> Iterator[None]:
+    """Read headers and names as if they said nothing of some columns, in this context."""
+    token = _unasked.set(columns)
+    try:
+        yield
+    finally:
+        _unasked.reset(token)
+
+
 def said_by(orm_class: type[ORMCalibration], cards: Mapping[str, Any], source: str) -> Said:
     """Read headers: of each column the first keyword, in order of preference, that has a value.
 
@@ -60,10 +83,10 @@ def said_by(orm_class: type[ORMCalibration], cards: Mapping[str, Any], source: s
         When the header is another instrument's, or a value cannot be one of its column.
     """
     check_instrument(orm_class, cards, source)
-    said = Said({}, {})
+    said, put_aside = Said(Values(), {}, {}), _unasked.get()
     for filled in _filled(orm_class):
         name = filled.column.key
-        for keyword in filled.keywords:
+        for keyword in () if name in put_aside else filled.keywords:
             try:
                 value = _value(filled, keyword, cards, source)
             except HeaderError as error:
@@ -73,6 +96,7 @@ def said_by(orm_class: type[ORMCalibration], cards: Mapping[str, Any], source: s
                 continue
             if value is not None:
                 said.values[name] = _in_utc(filled.column, value, keyword, cards, source) if filled.is_time else value
+                said.keywords[name] = keyword
                 said.faults.pop(name, None)
                 break
     return said
@@ -90,7 +114,8 @@ def named_by(orm_class: type[ORMCalibration], filename: str) -> dict[str, Any]:
         return {}
     match, columns = re.compile(orm_class.filename_pattern).fullmatch(PurePath(filename).name), columns_of(orm_class)
     groups = match.groupdict() if match else {}
-    found = {name: normal_form(columns[name], value, filename) for name, value in groups.items() if name in columns}
+    asked = columns.keys() - _unasked.get()
+    found = {name: normal_form(columns[name], value, filename) for name, value in groups.items() if name in asked}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -102,19 +127,34 @@ def check_instrument(orm_class: type[ORMCalibration], cards: Mapping[str, Any], 
     HeaderError
         Unless in a context of `any_instrument`.
     """
-    said = cards.get("INSTRUME")
-    if said is None or not _bare(said) or _any_instrument.get():
+    said = instrument_in(cards)
+    if not said or _any_instrument.get():
         return
     if not means(said, orm_class.instrume_values or (orm_class.instrument_name,)):
         raise HeaderError(
-            f"{source} is of the instrument {str(said).strip()} (keyword INSTRUME), not of "
-            f"{orm_class.instrument_name}.",
-            f"Use that instrument's plugin, koa-cal -i {str(said).strip().lower()}, or --force-instrument where the "
-            "header is wrong.",
+            f"{source} is of the instrument {said} (keyword INSTRUME), not of {orm_class.instrument_name}.",
+            f"Use that instrument's plugin, koa-cal -i {said.lower()}, or --force-instrument where the header is "
+            "wrong.",
             column="",
             keywords=("INSTRUME",),
             source=source,
         )
+
+
+def instrument_in(cards: Mapping[str, Any]) -> str:
+    """Give the ``INSTRUME`` of headers; empty where there is none, or a word such as ``N/A``."""
+    said = cards.get("INSTRUME")
+    return "" if is_wildcard(said) or not _bare(said) else str(said).strip()
+
+
+def date_alone(column: Column[Any], values: Mapping[str, Any]) -> str:
+    """Say in addition of a time that is missing that a date stands alone; nothing where none does."""
+    date = values.get("datetime_obs")
+    if not is_mjd(column) or not isinstance(date, str) or len(date) != _DATE:
+        return ""
+    keywords = " or ".join(column.table.c.datetime_obs.info.get("keywords", ()))
+    said = f" (keyword {keywords})" if keywords else ""
+    return f"; its datetime_obs{said} is the date {date} alone, without a time of day (keyword {' or '.join(_CLOCKS)})"
 
 
 def means(instrume: object, values: Iterable[str]) -> bool:
@@ -146,18 +186,18 @@ def _value(filled: _Filled, keyword: str, cards: Mapping[str, Any], source: str)
         return None
     if column.key == "origin" and str(raw).strip().upper() not in ORIGIN_WORDS:
         return None  # FITS uses this keyword for institutions and software too
-    if filled.convert is not None:
+    if filled.convert is not None and not form_of(column).is_null(raw):
         raw = _converted(filled.convert, raw, column, keyword, source)
     return normal_form(column, raw, source, keyword)
 
 
 def _converted(convert: Callable[[Any], Any], raw: Any, column: Column[Any], keyword: str, source: str) -> Any:
     try:
-        return convert(raw)
+        return convert(form_of(column).to_convert(raw))
     except KoaMiddlewareError:
         raise
     except Exception as error:  # a plugin's own function, on whatever a header holds
-        said = f"The {keyword} of {source} is {raw!r}, which cannot be converted ({type(error).__name__}: {error})."
+        said = f"The {keyword} of {source} is {shown(raw)}, which cannot be converted ({described(error)})."
         raise _fault(column, keyword, source, said) from error
 
 
@@ -169,11 +209,12 @@ def _in_utc(column: Column[Any], value: Any, keyword: str, cards: Mapping[str, A
     if is_text and len(value) == _DATE:
         clocks = (cards.get(f"{prefix}{clock}") for prefix in prefixes for clock in _CLOCKS)
         value = next((full for clock in clocks if len(full := joined(value, clock)) > _DATE), value)
-    scale = next((found for prefix in prefixes if (found := cards.get(f"{prefix}TIMESYS")) is not None), "")
+    scales = (cards.get(f"{prefix}TIMESYS") for prefix in prefixes)
+    scale = next((found for found in scales if not is_wildcard(found)), "")
     try:
         known = scale_of(str(scale))
     except ValueError as error:
-        said = f"The TIMESYS of {source} is {scale!r}, which is {error}, so that its {keyword} cannot be read."
+        said = f"The TIMESYS of {source} is {shown(scale)}, which is {error}, so that its {keyword} cannot be read."
         raise _fault(column, "TIMESYS", source, said) from error
     return value if not known else in_utc(value, known) if is_text else utc_of_mjd(value, known)
 

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
 from sqlalchemy import BigInteger, Boolean, Float, MetaData, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column, registry
-from sqlalchemy.types import TypeEngine
 
-from ..disk.fits import is_fits_name
+from ..disk.fits import is_fits
 from ..disk.names import check_filename
-from ..exceptions import HeaderError, InvalidPluginError
+from ..exceptions import HeaderError
+from .columns import fits_column
 from .declaration import check_body, check_table, mapping, settle_indexes
-from .door import TIMES, columns_of, complete_times, fill, finished, in_forms, overrides, raise_faults
+from .door import TIMES, columns_of, complete_times, fill, finished, in_forms, raise_faults
 from .headers import headers_of, open_headers
-from .keywords import named_by, said_by
+from .hooks import overrides, values_by
+from .keywords import date_alone, named_by, said_by
 from .values import default_value
 
 _STEM_AND_SUFFIX = re.compile(r"(.+?)(?:\.\d{3})?((?:\.[A-Za-z]\w*)?(?:\.(?:bz2|fz|gz|xz))?)", re.DOTALL)
@@ -39,50 +40,6 @@ _NAMES = {
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-
-def fits_column(
-    keywords: str | Iterable[str],
-    type_: TypeEngine[Any] | type[TypeEngine[Any]],
-    *,
-    fold: bool = False,
-    nulls: Iterable[str] | None = None,
-    convert: Callable[[Any], Any] | None = None,
-    renamed_from: Iterable[str] = (),
-    **mapped_column_arguments: Any,
-) -> MappedColumn[Any]:
-    """Declare a column and the FITS keywords that fill it.
-
-    Parameters
-    ----------
-    keywords : str or iterable of str
-        In order of preference: ``"KEY"`` stands in the primary header, ``"EXTNAME:KEY"`` in an extension,
-        ``"exposure.start"`` in the nested metadata of a model.
-    type_ : sqlalchemy type
-    fold : bool
-        Whether letter case is folded, so that ``Bias`` and ``BIAS`` are one.
-    nulls : iterable of str, optional
-        Words that mean "no value", in place of ``N/A`` and ``UNKNOWN``; empty text is never one. With ``()`` every word
-        is a value.
-    convert : callable, optional
-        Gives the column's value for a keyword's; None where that is none. Values by column name are not converted.
-    renamed_from : iterable of str
-        Former names of the column; a database that has one of them gives it the new name.
-    **mapped_column_arguments
-        Go to `sqlalchemy.orm.mapped_column`.
-    """
-    info = dict(mapped_column_arguments.pop("info", {}))
-    info["keywords"] = (keywords,) if isinstance(keywords, str) else tuple(keywords)
-    if isinstance(nulls, str):
-        raise InvalidPluginError(
-            "A column has text as its nulls.",
-            f"Write ({nulls!r},), with the comma that makes it a tuple.",
-            instrument="",
-            distribution="",
-        )
-    info |= {"fold": fold, "convert": convert, "nulls": None if nulls is None else tuple(nulls)}
-    info["renamed_from"] = (renamed_from,) if isinstance(renamed_from, str) else tuple(renamed_from)
-    return mapped_column(type_, info=info, **mapped_column_arguments)
 
 
 class ORMCalibration(DeclarativeBase):
@@ -225,7 +182,8 @@ class ORMCalibration(DeclarativeBase):
                 keywords = column.info.get("keywords", ())
                 said = " or ".join(keywords)
                 raise HeaderError(
-                    f"There is no {column.key}{f' (keyword {said})' if said else ''} in {source}.",
+                    f"There is no {column.key}{f' (keyword {said})' if said else ''} in {source}"
+                    f"{date_alone(column, row)}.",
                     "Write it into the header, or name the file as the instrument's pipeline does.",
                     column=column.key,
                     keywords=keywords,
@@ -279,12 +237,13 @@ class ORMCalibration(DeclarativeBase):
         """
         source = filename or "the header"
         said = said_by(cls, headers_of(header), source)
-        complete_times(said.values, source)
+        complete_times(said.values, source, said.keywords)
         if filename is not None:
             said.values["filename"] = filename
             fill(said.values, named_by(cls, filename), cls, source)
         if overrides(cls, "values_from_header"):  # whose own values count too, before anything follows from them
             raise_faults(said, but=TIMES)
+            said.values.faults = said.faults
             return said.values
         return finished(cls, said, source)
 
@@ -299,10 +258,10 @@ class ORMCalibration(DeclarativeBase):
         HeaderError
             When a value cannot be one of its column.
         """
-        if not is_fits_name(path.name):
-            return cls.values_from_header({}, path.name)
+        if not is_fits(path):
+            return cast("dict[str, Any]", values_by(cls, "values_from_header", path.name, {}, path.name))
         with open_headers(path) as cards:
-            return cls.values_from_header(cards, path.name)
+            return cast("dict[str, Any]", values_by(cls, "values_from_header", path.name, cards, path.name))
 
     @classmethod
     def filename_for(cls, record: Self) -> str:

@@ -10,8 +10,12 @@ from .scales import is_time
 #: Words that mean "no value" in a column that declares none of its own.
 NULLS = ("N/A", "UNKNOWN")
 
+#: Characters of a value that a message shows.
+_SHOWN = 200
+
 _WILDCARDS = frozenset({"", "*", "%"})
-_NOTHING = _WILDCARDS | {"N/A", "NA", "NONE", "NULL", "UNKNOWN"}
+#: Words that no number can be, whatever words a column declares.
+NOTHING = _WILDCARDS | {"N/A", "NA", "NONE", "NULL", "UNKNOWN"}
 
 
 def is_wildcard(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
@@ -23,7 +27,7 @@ def is_wildcard(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
         return value is None
     word = value.strip().upper()
     if nulls is None:
-        return word in _NOTHING
+        return word in NOTHING
     return word in _WILDCARDS or word in map(str.upper, nulls)
 
 
@@ -57,13 +61,29 @@ def plain(value: Any) -> Any:
         return None
     if is_time(value):
         return value
-    if getattr(value, "ndim", None) == 0 and hasattr(value, "dtype") and not hasattr(value, "unit"):
-        value = str(value) if getattr(value.dtype, "kind", "") == "M" else value.item()
+    if _is_scalar(value):
+        value = _as_python(value)
     if isinstance(value, bytes | bytearray | memoryview):
         value = bytes(value).decode(errors="surrogateescape")
     if _is_several(value):
         raise ValueError(f"a {type(value).__name__}, not one value")
     return None if is_missing(value) else value
+
+
+def shown(value: Any) -> str:
+    """Give a value as messages show it: one of numpy as Python's own, ``3`` and not ``np.int64(3)``; a long one cut."""
+    written = repr(_as_python(value) if _is_scalar(value) else value)
+    return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}..."
+
+
+def _as_python(value: Any) -> Any:
+    """Give a value of numpy's as Python's; a time as text, since the ones in ns would be numbers."""
+    return str(value) if getattr(value.dtype, "kind", "") == "M" else value.item()
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether a value is one of numpy's, of no dimension and without a unit."""
+    return getattr(value, "ndim", None) == 0 and hasattr(value, "dtype") and not hasattr(value, "unit")
 
 
 def _is_several(value: Any) -> bool:

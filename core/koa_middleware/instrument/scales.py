@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..importing import importing
+
 #: What FITS and older files call the scales, and astropy's names of them; "" is UTC itself.
 _SCALES = {
     **dict.fromkeys(("UTC", "UT", ""), ""),
@@ -34,7 +36,8 @@ def utc_of_mjd(mjd: float, scale: str) -> float:
     """Give the Modified Julian Date, in days UTC, of one in a scale that `scale_of` gave."""
     if not scale:
         return mjd
-    from astropy.time import Time
+    with importing:
+        from astropy.time import Time
 
     if scale == "gps":
         mjd, scale = mjd + _GPS_BEHIND_TAI, "tai"

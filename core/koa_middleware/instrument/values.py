@@ -14,18 +14,21 @@ from sqlalchemy import Column
 from ..exceptions import HeaderError
 from . import forms
 from .forms import Form
+from .plain import shown
 
 QUALITIES = ("GOOD", "BAD", "UNKNOWN")
 ORIGIN_WORDS = {"LOCAL": "LOCAL", "REMOTE": "REMOTE", "KECK": "REMOTE"}
 
 #: Forms of common columns, by name.
 _COMMON: dict[str, Form] = {
+    "id": forms.ID,
     "filename": forms.FILENAME,
     "datetime_obs": forms.TIME,
     "origin": forms.Words(ORIGIN_WORDS),
     "cal_version": forms.VERSION,
     "quality": forms.Words({word: word for word in QUALITIES}),
     "checksum": forms.CHECKSUM,
+    "file_size": forms.FILE_SIZE,
     "last_updated": forms.STAMP,
 }
 
@@ -57,7 +60,7 @@ def normal_form(column: Column[Any], value: Any, source: str, keyword: str = "")
     except (ValueError, TypeError, ArithmeticError) as error:
         said = f" (keyword {keyword})" if keyword else ""
         raise HeaderError(
-            f"The {column.key}{said} of {source} is {value!r}, which is {error}.",
+            f"The {column.key}{said} of {source} is {shown(value)}, which is {error}.",
             "Correct it there, or give it as a column value.",
             column=column.key,
             keywords=column.info.get("keywords", ()),
@@ -77,7 +80,7 @@ def time_bound(column: Column[Any], value: Any, source: str) -> str | None:
         return forms.TIME_BOUND.of(value)
     except (ValueError, TypeError, ArithmeticError) as error:
         raise HeaderError(
-            f"The {column.key} of {source} is {value!r}, which is {error}.",
+            f"The {column.key} of {source} is {shown(value)}, which is {error}.",
             "Give an ISO time, a datetime or an astropy Time.",
             column=column.key,
             keywords=(),

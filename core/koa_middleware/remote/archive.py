@@ -13,7 +13,7 @@ from ..exceptions import StaleWarning, warn
 from ..instrument.orm import ORMCalibration
 from ..settings import Settings
 from .bookmark import is_partial
-from .protocol import Remote, Upload
+from .protocol import Holds, Remote, Upload
 from .publish import Place, PublishResult, flag, held, publish, settle
 from .servers import remote_at, required
 from .staleness import PARTIAL, advice, freshen
@@ -31,12 +31,17 @@ class Archive(Generic[R]):
     local : LocalDatabase
     sync_if_older_than : datetime.timedelta or None
         Age of the last sync from which `freshen` syncs.
+    holds : callable
+        Whether the file of a name here has a checksum.
     """
 
-    def __init__(self, settings: Settings, local: LocalDatabase[R], sync_if_older_than: timedelta | None) -> None:
+    def __init__(
+        self, settings: Settings, local: LocalDatabase[R], sync_if_older_than: timedelta | None, holds: Holds
+    ) -> None:
         self._settings = settings
         self._local = local
         self._limit = sync_if_older_than
+        self._holds = holds
         self._has_told = False
 
     @cached_property
@@ -56,7 +61,7 @@ class Archive(Generic[R]):
 
     def sync(self, *, full: bool = False) -> SyncResult:
         """Bring the local database up to date; see `CalibrationStore.sync_from_remote`."""
-        return synchronise(self._local, self.require("A sync"), full=full)
+        return synchronise(self._local, self.require("A sync"), full=full, holds=self._holds)
 
     def freshen(self) -> None:
         """Sync where the last sync is older than the limit and the network may be used."""
@@ -78,7 +83,8 @@ class Archive(Generic[R]):
     def publish(self, records: Iterable[R] | None, upload: Upload | None, place: Place) -> PublishResult:
         """Send records to the remote; see `koa_middleware.remote.publish.publish`."""
         ids = None if records is None else [record.id for record in records]
-        return publish(self._local, self.require("Publishing"), ids, upload=upload, place=place)
+        remote = self.require("Publishing")
+        return publish(self._local, remote, ids, upload=upload, place=place, holds=self._holds)
 
     def held(self, ids: Iterable[str]) -> set[str]:
         """Give those ids that the remote has."""
@@ -86,7 +92,7 @@ class Archive(Generic[R]):
 
     def settle(self) -> None:
         """End conflicts whose cause a publication has removed."""
-        settle(self._local)
+        settle(self._local, self._holds)
 
     def flag(self, record: R, quality: str, reason: str) -> None:
         """Set the quality of a REMOTE record, there and here."""

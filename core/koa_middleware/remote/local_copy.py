@@ -13,15 +13,19 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ..database.feed import Judgement, feed_paused, feed_table, unsent
+from ..database.file_names import stored_names
 from ..database.kept_apart import conflicts_table
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
+from ..disk.names import folded
 from ..exceptions import HeaderError, UnsafeFilenameError
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
 from .bookmark import CopyState, StateTable
-from .protocol import Batch, Entry, Mark, Page, Row
-from .rows import in_form
+from .protocol import Batch, Entry, Holds, Mark, Page, Row
+from .rows import in_form, is_same_content
+
+_ANOTHER_ROW = "another row of the archive has this file name"
 
 
 @dataclass
@@ -40,6 +44,14 @@ class _Known(NamedTuple):
     origin: str
     checksum: str | None
     quality: str
+    file_size: int | None
+
+
+class _Holder(NamedTuple):
+    """A record that is here, and has the name of a remote's row."""
+
+    id: str
+    filename: str
 
 
 class LocalCopy:
@@ -50,9 +62,11 @@ class LocalCopy:
     local : LocalDatabase
     connection : sqlite3.Connection
         Of that database; used by this object alone while it works.
+    holds : callable
+        Whether the file of a name here has a checksum.
     """
 
-    def __init__(self, local: LocalDatabase[Any], connection: sqlite3.Connection) -> None:
+    def __init__(self, local: LocalDatabase[Any], connection: sqlite3.Connection, holds: Holds) -> None:
         orm_class: type[ORMCalibration] = local.orm_class
         table = orm_class.table()
         self.counts = Counts()
@@ -60,14 +74,17 @@ class LocalCopy:
         self.sweeps_begun = 0
         self.table_name = table.name
         self._local = local
+        self._holds = holds
         self._database = connection
         self._states = StateTable(connection, table.name)
         self._columns = table.c.keys()
         self._id, self._filename = self._columns.index("id"), self._columns.index("filename")
         self._checksum, self._quality = self._columns.index("checksum"), self._columns.index("quality")
+        self._size = self._columns.index("file_size")
         self._required = [i for i, column in enumerate(table.c) if not column.nullable]
         self._evicted: set[str] = set()
         self._name, self._conflicts = quote(table.name), quote(conflicts_table(orm_class).name)
+        self._stored_names = stored_names(table.name, "SELECT value FROM json_each(?1)")
         self._feed = quote(feed_table(orm_class).name)
         names = self._names = ", ".join(map(quote, self._columns))
         marks = ", ".join("?" * len(self._columns))
@@ -185,6 +202,13 @@ class LocalCopy:
 
     def take_new(self, batch: Batch) -> None:
         """Take in rows that are probably all new."""
+        names = {folded(str(row[self._filename])) for row in batch.rows}
+        if (
+            len(names) < len(batch.rows)
+            or self._database.execute(self._stored_names, (json.dumps(list(names)),)).fetchone()
+        ):
+            self.take(batch)
+            return
         # File names begin with the time, as most indexes do: in their order, each page of an index is met once.
         rows = sorted(batch.rows, key=lambda row: str(row[self._filename]))
         taken = self._database.executemany(f"INSERT OR IGNORE {self._insert}", rows).rowcount
@@ -209,10 +233,10 @@ class LocalCopy:
         clean: list[Row] = []
         for row in rows:
             identifier, filename = row[self._id], row[self._filename]
-            rival = local_names.get(filename)
+            rival = local_names.get(folded(filename))
             own = known.get(identifier)
             if own is not None and own.origin == "LOCAL":
-                if not (self._is_same(own, row) and rival in (None, identifier)):
+                if not (self._is_same(own, row) and (rival is None or rival.id == identifier)):
                     self._keep_row_apart(row, "a LOCAL record has this id", identifier)
                 elif self._is_judged_otherwise(identifier, own, row):
                     said = f"it is {row[self._quality]} there, and was judged {own.quality} here; publish sends that"
@@ -221,9 +245,9 @@ class LocalCopy:
                     self._database.execute(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", (identifier,))
                     clean.append(row)
             elif rival is not None:
-                self._keep_row_apart(row, "a LOCAL record has this file name", rival)
+                self._keep_row_apart(row, f"a LOCAL record has this file name{_as(rival, filename)}", rival.id)
             else:
-                clean.append(row)
+                clean.append(row if own is None or row[self._checksum] else self._with_recorded(row, own))
         clean = self._with_names_of_their_own(clean, holders)
         written = self._database.executemany(self._upsert, clean).rowcount if clean else 0
         added = sum(1 for row in clean if row[self._id] not in known and row[self._id] not in self._evicted)
@@ -248,28 +272,42 @@ class LocalCopy:
         for values in odd:
             identifier, filename = str(values["id"]), str(values["filename"] or "")
             try:
-                row = in_form(self._local.orm_class, values, f"the archive's row {filename}")
+                row = in_form(self._local.orm_class, values)
                 yield tuple(row[name] for name in self._columns)
             except (HeaderError, UnsafeFilenameError) as error:
                 self._keep_apart(identifier, filename, error.message, None, values)
 
-    def _neighbours(self, rows: Sequence[Row]) -> tuple[dict[str, _Known], dict[str, str], dict[str, str]]:
-        """Give what is here under the rows' ids, and the LOCAL and the remote records that have their file names."""
+    def _neighbours(self, rows: Sequence[Row]) -> tuple[dict[str, _Known], dict[str, _Holder], dict[str, _Holder]]:
+        """Give what is here under the rows' ids, and, by folded names, the LOCAL and the remote records with these."""
         ids = json.dumps([row[self._id] for row in rows])
-        names = json.dumps([row[self._filename] for row in rows])
-        select = f"SELECT id, filename, origin, checksum, quality FROM {self._name} WHERE"
+        names = json.dumps([folded(row[self._filename]) for row in rows])
+        select = f"SELECT id, filename, origin, checksum, quality, file_size FROM {self._name} WHERE"
         by_id = self._database.execute(f"{select} id IN (SELECT value FROM json_each(?))", (ids,))
         known = {identifier: _Known(*values) for identifier, *values in by_id}
-        local_names: dict[str, str] = {}
-        holders: dict[str, str] = {}
-        for identifier, filename, origin, *_ in self._database.execute(
-            f"{select} filename IN (SELECT value FROM json_each(?))", (names,)
-        ):
-            (local_names if origin == "LOCAL" else holders)[filename] = identifier
+        local_names: dict[str, _Holder] = {}
+        holders: dict[str, _Holder] = {}
+        by_name = self._database.execute(f"{select} filename IN ({self._stored_names}) ORDER BY id", (names,))
+        for identifier, filename, origin, *_ in by_name.fetchall():
+            holder = _Holder(identifier, filename)
+            first = (local_names if origin == "LOCAL" else holders).setdefault(folded(filename), holder)
+            if first.id != identifier:  # an older release took them for two
+                self._evict([(holder, first)])
         return known, local_names, holders
 
     def _is_same(self, own: _Known, row: Row) -> bool:
-        return own.checksum is not None and (own.checksum, own.filename) == (row[self._checksum], row[self._filename])
+        filename, theirs = row[self._filename], row[self._checksum]
+        if own.filename != filename or theirs is None:
+            return False
+        return is_same_content(filename, own.checksum, theirs, self._holds)
+
+    def _with_recorded(self, row: Row, own: _Known) -> Row:
+        """Keep checksum and size that were recorded here, where the archive has none and says nothing else."""
+        is_other = own.checksum is None or own.filename != row[self._filename]
+        if is_other or row[self._size] not in (None, own.file_size):
+            return row
+        kept = list(row)
+        kept[self._checksum], kept[self._size] = own.checksum, own.file_size
+        return tuple(kept)
 
     def _is_judged_otherwise(self, identifier: str, own: _Known, row: Row) -> bool:
         """Whether someone here set another quality which the remote does not know of, and would be lost."""
@@ -295,32 +333,43 @@ class LocalCopy:
             (identifier, filename, reason, local_id, json.dumps(values, default=_as_text)),
         )
 
-    def _with_names_of_their_own(self, rows: Sequence[Row], holders: dict[str, str]) -> list[Row]:
+    def _with_names_of_their_own(self, rows: Sequence[Row], holders: dict[str, _Holder]) -> list[Row]:
         """Let each file name belong to one row.
 
         A row that holds the name of another one here has lost it, and its present state comes in the same sync; until
         then it is kept apart, and for good where the remote has two rows of one name. While all rows are read, those
-        that were read already have their names for good.
+        that were read already have their names for good. Of names that only some disks take for one, the row that was
+        here first keeps its own, unless it gives it up in the same batch.
         """
-        read_to = self.state.sweep_after or ""
-        named = {name: holder for name, holder in holders.items() if holder <= read_to}
+        read_to = self.state.sweep_after
+        names = {row[self._id]: folded(row[self._filename]) for row in rows}
+        ids = {row[self._filename]: row[self._id] for row in rows}
+
+        def keeps(key: str, holder: _Holder) -> bool:
+            if read_to is not None:
+                return holder.id <= read_to
+            return names.get(holder.id, key) == key and ids.get(holder.filename, holder.id) == holder.id
+
+        named = {key: holder for key, holder in holders.items() if keeps(key, holder)}
         own: list[Row] = []
         for row in rows:
             identifier, filename = row[self._id], row[self._filename]
-            if named.setdefault(filename, identifier) == identifier:
+            holder = named.setdefault(folded(filename), _Holder(identifier, filename))
+            if holder.id == identifier:
                 own.append(row)
             else:
-                self._keep_row_apart(row, "another row of the archive has this file name", None)
-        lost = [holder for name, holder in holders.items() if named.get(name, holder) != holder]
-        self._evict(lost)
+                waits_for = None if holder.filename == filename else holder.id
+                self._keep_row_apart(row, _ANOTHER_ROW + _as(holder, filename), waits_for)
+        self._evict([(holder, named[key]) for key, holder in holders.items() if named.get(key, holder).id != holder.id])
         return own
 
-    def _evict(self, ids: Sequence[str]) -> None:
-        where = "origin <> 'LOCAL' AND id IN (SELECT value FROM json_each(?))"
-        lost = f"SELECT {self._names} FROM {self._name} WHERE {where}"
-        for row in self._database.execute(lost, (json.dumps(ids),)).fetchall():
-            self._keep_row_apart(row, "another row of the archive has this file name", None)
-        self._evicted.update(ids)
+    def _evict(self, lost: Sequence[tuple[_Holder, _Holder]]) -> None:
+        where = "origin <> 'LOCAL' AND id = ?"
+        for loser, winner in lost:
+            found = self._database.execute(f"SELECT {self._names} FROM {self._name} WHERE {where}", (loser.id,))
+            for row in found.fetchall():
+                self._keep_row_apart(row, _ANOTHER_ROW + _as(winner, loser.filename), None)
+            self._evicted.add(loser.id)
 
     def settle(self) -> int:
         """Give rows that were kept apart their place where what stood in their way here has changed since.
@@ -351,9 +400,20 @@ class LocalCopy:
         return bool(self._database.execute(sql, {"after": after, "last": last}).fetchone()[0])
 
 
+def holds_nothing(filename: str, checksum: str) -> bool:  # noqa: ARG001 - it is a `Holds`
+    """Say of a database without files that none has a checksum."""
+    return False
+
+
 @contextmanager
-def open_copy(local: LocalDatabase[Any]) -> Iterator[LocalCopy]:
+def open_copy(local: LocalDatabase[Any], holds: Holds = holds_nothing) -> Iterator[LocalCopy]:
     """Open the local copy, over a connection of its own.
+
+    Parameters
+    ----------
+    local : LocalDatabase
+    holds : callable
+        Whether the file of a name here has a checksum.
 
     Raises
     ------
@@ -361,7 +421,12 @@ def open_copy(local: LocalDatabase[Any]) -> Iterator[LocalCopy]:
         When the database cannot be read or written.
     """
     with local.driver_connection() as connection:
-        yield LocalCopy(local, connection)
+        yield LocalCopy(local, connection, holds)
+
+
+def _as(holder: _Holder, filename: str) -> str:
+    """Say how a holder writes a file name that another row writes otherwise; empty where both are the same."""
+    return "" if holder.filename == filename else f", written {holder.filename}"
 
 
 def _as_text(value: Any) -> str:

@@ -204,6 +204,24 @@ class Settled(NamedTuple):
 #: Gets ``(file name here, row as the remote will have it)`` of each record.
 Upload = Callable[[Sequence[tuple[str, Values]]], None]
 
+#: Whether the file of a name here has a checksum.
+Holds = Callable[[str, str], bool]
+
+
+class Here(NamedTuple):
+    """What a remote asks of a publisher's side.
+
+    Attributes
+    ----------
+    is_taken : callable
+        Whether a file name belongs to another record.
+    holds : callable
+        Whether the file of a name has a checksum.
+    """
+
+    is_taken: Callable[[str], bool]
+    holds: Holds
+
 
 @dataclass(frozen=True)
 class UnfitRow:
@@ -272,7 +290,7 @@ class Remote(Protocol[R]):
         rows: Sequence[Values],
         judgements: Mapping[str, Sequence[Judgement]],
         upload: Upload | None,
-        is_taken_here: Callable[[str], bool],
+        here: Here,
         who: str,
     ) -> list[Settled]:
         """Take records in, all or none; one that is there already only gets the judgements that it lacks.
@@ -284,8 +302,7 @@ class Remote(Protocol[R]):
             What the publisher's side said of their quality, oldest first, by id.
         upload : callable or None
             Called with all that are new, before anyone sees their rows.
-        is_taken_here : callable
-            Whether a file name belongs to another record of the publisher.
+        here : Here
         who : str
             The publisher.
 

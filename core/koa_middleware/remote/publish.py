@@ -19,8 +19,8 @@ from ..exceptions import CalibrationNotFoundError, warn
 from ..instrument.orm import ORMCalibration
 from .bookmark import Superseded
 from .chunks import in_chunks
-from .local_copy import LocalCopy, open_copy
-from .protocol import Batch, Entry, Remote, Upload, Values
+from .local_copy import LocalCopy, holds_nothing, open_copy
+from .protocol import Batch, Entry, Here, Holds, Remote, Upload, Values
 
 #: Gets old and new name of a file whose name changes, and makes the file stand under the new one too.
 Place = Callable[[str, str], None]
@@ -55,6 +55,7 @@ def publish(
     *,
     upload: Upload | None = None,
     place: Place | None = None,
+    holds: Holds = holds_nothing,
 ) -> PublishResult:
     """Send records to the remote, all or none; running it twice changes nothing.
 
@@ -69,6 +70,8 @@ def publish(
         Gets ``(local file name, row as it will stand there)`` of all new records before anyone sees their rows.
     place : callable, optional
         Gets old and new name of a file whose name changes, and makes the file stand under the new one too.
+    holds : callable
+        Whether the file of a name here has a checksum.
 
     Raises
     ------
@@ -85,7 +88,8 @@ def publish(
         return PublishResult(0, len(chosen))
     with local.connect() as connection:
         judgements = judgements_made_here(connection, local.orm_class, [row["id"] for row in records])
-    settled = remote.publish(records, judgements, upload, lambda name: bool(local.count(filename=name)), this_user())
+    here = Here(lambda name: bool(local.count(filename=name)), holds)
+    settled = remote.publish(records, judgements, upload, here, this_user())
     new = sum(each.is_new for each in settled)
     names = {each.row["id"]: (own["id"], own["filename"]) for own, each in zip(records, settled, strict=True)}
     return PublishResult(new, len(chosen) - new, _take_back(local, remote, names, place))
@@ -121,9 +125,9 @@ def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, 
             note_flag(connection, local.orm_class, id, quality, reason, who)
 
 
-def settle(local: LocalDatabase[Any]) -> None:
+def settle(local: LocalDatabase[Any], holds: Holds) -> None:
     """Give rows that were kept apart their place where what stood in their way here has changed since."""
-    with open_copy(local) as copy:
+    with open_copy(local, holds) as copy:
         while True:
             copy.load()
             try:

@@ -7,9 +7,30 @@ from typing import Any
 
 from ..exceptions import HeaderError
 from ..instrument.orm import DERIVED, ORMCalibration
+from .protocol import Holds
+
+#: Characters of a file name or an id that stand in a message.
+_SHOWN = 100
 
 
-def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str) -> dict[str, Any]:
+def shown(name: object) -> str:
+    """Give a row's file name or id as messages show it, whatever stands there."""
+    text = str(name or "")
+    return text if text.isprintable() and len(text) <= _SHOWN else ascii(text[:_SHOWN])
+
+
+def source_of(values: Mapping[str, Any]) -> str:
+    """Call a row as the messages of the one door do."""
+    return f"the archive's row {shown(values['filename'])}"
+
+
+def is_same_content(filename: str, own: str | None, theirs: str | None, holds: Holds) -> bool:
+    """Whether two recorded checksums are of one content; where they are of two kinds, the file here decides."""
+    kinds = {str(each).partition(":")[0] for each in (own, theirs)}
+    return own == theirs if theirs is None or len(kinds) == 1 else holds(filename, str(theirs))
+
+
+def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[str, Any]:
     """Bring a row of the archive into form; its origin is REMOTE.
 
     The class derives only where a column is null that no keyword fills: all else is as the archive has it.
@@ -20,6 +41,7 @@ def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: 
         When a value cannot be one of its column, or a needed one is missing.
     UnsafeFilenameError
     """
+    source = source_of(values)
     derive = any(values.get(name) is None for name in orm_class.table().info[DERIVED])
     row = orm_class.in_form({**values, "origin": "REMOTE"}, source, derive=derive)
     for name in ("id", "filename"):  # what a row is followed by

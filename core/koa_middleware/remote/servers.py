@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, TypeVar
 
 from ..exceptions import RemoteNotConfiguredError, RemoteUnavailableError
+from ..importing import importing
 from ..instrument.orm import ORMCalibration
 from ..settings import OFFLINE, REMOTE_DATABASE_URL, Settings
 from .postgres.url import SCHEMES, postgresql_url, shown_url, unusable_url
@@ -47,9 +48,10 @@ def remote_at(url: str, orm_class: type[R]) -> Remote[R]:
     ConfigurationError
     """
     if _is_of(SCHEMES, url):
-        from .postgres.remote import PostgresRemote
+        with importing:
+            from .postgres.remote import PostgresRemote
 
-        return PostgresRemote(orm_class, url)
+            return PostgresRemote(orm_class, url)  # which imports the driver
     raise unusable_url()
 
 

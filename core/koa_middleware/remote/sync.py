@@ -19,8 +19,8 @@ from ..database.kept_apart import Conflict
 from ..database.local import LocalDatabase
 from ..exceptions import RemoteUnavailableError, warn
 from .bookmark import Superseded
-from .local_copy import LocalCopy, open_copy
-from .protocol import ANOTHER_HISTORY, Reading, Remote, Source, State
+from .local_copy import LocalCopy, holds_nothing, open_copy
+from .protocol import ANOTHER_HISTORY, Holds, Reading, Remote, Source, State
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class SyncResult:
         return self._conflicts()
 
 
-def synchronise(local: LocalDatabase[Any], remote: Remote[Any], *, full: bool = False) -> SyncResult:
+def synchronise(
+    local: LocalDatabase[Any], remote: Remote[Any], *, full: bool = False, holds: Holds = holds_nothing
+) -> SyncResult:
     """Bring the local table up to date with the remote one.
 
     Parameters
@@ -59,6 +61,8 @@ def synchronise(local: LocalDatabase[Any], remote: Remote[Any], *, full: bool = 
     remote : Remote
     full : bool
         Compare everything, also what the remote says has not changed.
+    holds : callable
+        Whether the file of a name here has a checksum.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def synchronise(local: LocalDatabase[Any], remote: Remote[Any], *, full: bool = 
     CacheError
         When the local database cannot be read or written.
     """
-    with open_copy(local) as copy, remote.connected() as source:
+    with open_copy(local, holds) as copy, remote.connected() as source:
         return follow(local, copy, source, remote.host, full=full)
 
 

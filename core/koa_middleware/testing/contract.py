@@ -19,7 +19,10 @@ import pytest
 from .. import CalibrationStore, InstrumentPlugin, get_plugin
 from ..choosing.criteria import criteria_of
 from ..choosing.statement import Plan
+from ..instrument.door import columns_of
+from ..instrument.frames import column_values
 from ..instrument.orm import COMMON_COLUMNS
+from ..instrument.values import normal_form
 from ..plugins import installed_plugins
 
 
@@ -60,11 +63,7 @@ class PluginContract:
                 assert not any(line.startswith("SCAN") for line in details), f"the table is scanned: {where}"
 
     def test_the_demo_night_is_registered_and_each_type_is_answered_or_explained(self, tmp_path: Path) -> None:
-        if self.plugin.demo is None:
-            pytest.skip("the plugin brings no demo")
-        folder = tmp_path / "night"
-        folder.mkdir()
-        calibrations, frames = self.plugin.demo(folder)
+        calibrations, frames = _night(self.plugin, tmp_path)
         with CalibrationStore(self.plugin.ORM, tmp_path / "cache") as store:
             for path in calibrations:
                 store.register_calibration(path)
@@ -77,6 +76,27 @@ class PluginContract:
             ]
         assert found
         assert all(path.read_bytes() for path, _ in found)
+
+    def test_derive_gives_the_same_when_it_is_asked_with_its_own_result(self, tmp_path: Path) -> None:
+        orm_class = self.plugin.ORM
+        calibrations, frames = _night(self.plugin, tmp_path)
+        for path in (*calibrations, *frames):
+            values = column_values(orm_class, path)
+            known = {name: value for name, value in values.items() if value is not None}
+            given = known.keys() - getattr(values, "derived", frozenset())
+            again = {name: value for name, value in orm_class.derive(dict(known)).items() if name not in given}
+            forms = {name: normal_form(columns_of(orm_class)[name], value, path.name) for name, value in again.items()}
+            changed = {name: form for name, form in forms.items() if form != values.get(name)}
+            assert not changed, f"derive gives other values, asked with its own of {path.name}: {changed}"
+
+
+def _night(plugin: InstrumentPlugin, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Write the plugin's demo night; gives the paths of its calibrations and of its frames."""
+    if plugin.demo is None:
+        pytest.skip("the plugin brings no demo")
+    night = folder / "night"
+    night.mkdir()
+    return plugin.demo(night)
 
 
 def _query_plan(connection: Any, prepared: Plan) -> list[str]:

@@ -384,7 +384,13 @@ def test_a_middle_that_is_no_time_is_made_of_start_and_exposure(said):
 
 def test_a_middle_of_another_day_is_refused():
     cards = {"MJD-OBS": 60697.5, "DATE-MID": "2024-01-22T12:00:00"}
-    with pytest.raises(HeaderError, match=r"KP\.20250122.*DATE-MID.*60697\.5"):
+    with pytest.raises(HeaderError, match=r"KP\.20250122.*DATE-MID.*60697\.5 \(keyword MJD-OBS"):
+        KPFCalibration.values_from_header(cards, "KP.20250122.43200.00.fits")
+
+
+@pytest.mark.parametrize("cards", [{"MJD-OBS": 0.0}, {"MJD-OBS": 0.0, "DATE-OBS": "soon"}])
+def test_a_frame_whose_only_time_is_none_is_told_with_its_keyword(cards):
+    with pytest.raises(HeaderError, match=r"\(keyword (MJD|DATE)-OBS\) of KP\.20250122.* is (0\.0|'soon')"):
         KPFCalibration.values_from_header(cards, "KP.20250122.43200.00.fits")
 
 

@@ -13,7 +13,7 @@ from ...database.table import CalibrationDatabase
 from ...exceptions import HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
 from ...instrument.orm import ORMCalibration
-from ..rows import in_form
+from ..rows import in_form, shown
 from .engine import postgresql_engine
 from .errors import host_of, remote_errors
 from .url import shown_url
@@ -66,10 +66,10 @@ class RemoteDatabase(CalibrationDatabase[R]):
         return [build(tuple(self._in_form(row).values())) for row in rows]
 
     def _in_form(self, row: Mapping[Any, Any]) -> dict[str, Any]:
-        identifier, filename = str(row["id"]), str(row["filename"] or "")
         try:
-            return in_form(self.orm_class, {**row, "id": identifier}, f"the archive's row {filename}")
+            return in_form(self.orm_class, {**row, "id": str(row["id"])})
         except (HeaderError, UnsafeFilenameError) as error:
+            filename, identifier = shown(row["filename"]), shown(row["id"])
             raise RemoteError(
                 f"The row {filename} (id {identifier}) of {self.name} cannot be used: {error.message}",
                 "Sync and choose from the local copy, which keeps such rows apart.",

@@ -13,7 +13,9 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
 from .url import hosts_of
 
-_NOT_THERE = {"42P01", "42703", "3F000", "42704", "42883"}
+#: No function of a name and these types, or no operator, where a column is compared with what its class holds.
+_NO_OPERATOR = "42883"
+_NOT_THERE = {"42P01", "42703", "3F000", "42704", _NO_OPERATOR}
 #: Another one's transaction was in the way: a serialization failure, a deadlock.
 _BUSY = {"40001", "40P01"}
 #: A lock was waited for too long.
@@ -54,7 +56,7 @@ def remote_errors(engine: Engine, table: Table) -> Iterator[None]:
     except InvalidRequestError as error:
         if "Unknown PG numeric type" not in str(error):
             raise
-        raise _not_set_up(engine, table, "a column of numbers is of another type") from error
+        raise _of_other_types(engine, table, "the driver reads no numbers from one") from error
     except (UnicodeError, ValueError) as error:
         if not isinstance(error, UnicodeError) and "cannot contain NUL" not in str(error):
             raise
@@ -75,6 +77,8 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
     code = str(getattr(cause, "pgcode", None) or "")
     said = _said(cause, engine)
     where = f"The remote database at {host_of(engine)}"
+    if code == _NO_OPERATOR and "operator" in said:
+        return _of_other_types(engine, table, said)
     if code in _NOT_THERE:
         return _not_set_up(engine, table, said)
     if code == "42501":
@@ -162,6 +166,17 @@ def _needs_newer(column: str, engine: Engine, table: Table) -> SchemaMismatchErr
         database=host,
         table=table.name,
         missing=(column,),
+    )
+
+
+def _of_other_types(engine: Engine, table: Table, said: str) -> SchemaMismatchError:
+    host = host_of(engine)
+    return SchemaMismatchError(
+        f"A column of {table.name} on the remote database at {host} is of another type than the plugin's: {said}.",
+        "Sync and choose from the local copy, or ask the owner for a column of the plugin's type; nothing was changed.",
+        database=host,
+        table=table.name,
+        missing=(),
     )
 
 

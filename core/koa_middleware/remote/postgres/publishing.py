@@ -6,7 +6,7 @@ versions that the one before gave. The lock of the feed is taken by the commit, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,10 +15,12 @@ from sqlalchemy import Column, Connection, Table, func, insert, select, text, up
 from ...database.feed import Judgement, unsent
 from ...exceptions import DuplicateCalibrationError, HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
+from ...instrument.hooks import filename_of
 from ...instrument.orm import ORMCalibration, family_of
 from ...instrument.values import default_value, normal_form
 from ..chunks import in_chunks
-from ..protocol import Settled, Upload, Values
+from ..protocol import Here, Settled, Upload, Values
+from ..rows import is_same_content, source_of
 from .checks import unfit_values
 from .database import RemoteDatabase
 from .identifiers import feed_name, quote
@@ -63,12 +65,12 @@ def take_in(
     orm_class: type[ORMCalibration],
     records: Sequence[Values],
     upload: Upload | None,
-    is_taken_here: Callable[[str], bool],
+    here: Here,
     host: str,
 ) -> list[Settled]:
     """Settle and insert records in a queued transaction; see `koa_middleware.remote.protocol.Remote.publish`."""
-    there = _There(connection, orm_class, records, host)
-    settled = [there.settle(row, is_taken_here) for row in records]
+    there = _There(connection, orm_class, records, here, host)
+    settled = [there.settle(row) for row in records]
     if upload is not None:
         upload([(own["filename"], row) for own, (row, is_new) in zip(records, settled, strict=True) if is_new])
     for rows in in_chunks([row for row, is_new in settled if is_new]):
@@ -129,11 +131,12 @@ class _There:
     """What the remote holds that bears on some records: their ids, names and version families."""
 
     def __init__(
-        self, connection: Connection, orm_class: type[ORMCalibration], records: Sequence[Values], host: str
+        self, connection: Connection, orm_class: type[ORMCalibration], records: Sequence[Values], here: Here, host: str
     ) -> None:
         columns = orm_class.table().c
         self._orm_class = orm_class
         self._connection = connection
+        self._here = here
         self._host = host
         self._build = record_builder(orm_class)
         self._by_id: dict[str, Values] = {}
@@ -150,7 +153,7 @@ class _There:
 
     def _add(self, row: Values) -> None:
         try:
-            known = self._orm_class.in_form(row, f"the archive's row {row['filename']}")
+            known = self._orm_class.in_form(row, source_of(row))
             self._versions.setdefault(self._family(known), set()).add(int(known["cal_version"]))
         except (HeaderError, UnsafeFilenameError):  # a row that is not in form has no version
             known = row
@@ -159,24 +162,27 @@ class _There:
     def _family(self, row: Values) -> tuple[Any, ...]:
         return tuple(family_of(self._orm_class, {**row, "origin": "REMOTE"}).values())
 
-    def settle(self, own: Values, is_taken_here: Callable[[str], bool]) -> Settled:
+    def _is_same(self, own: Values, known: Values) -> bool:
+        return is_same_content(own["filename"], own["checksum"], known["checksum"], self._here.holds)
+
+    def settle(self, own: Values) -> Settled:
         """Give the row as it stands or will stand there, and whether it is new."""
         known = self._by_id.get(own["id"])
         if known is not None:
-            if known["checksum"] != own["checksum"]:
+            if not self._is_same(own, known):
                 raise self._duplicate(own, known)
             return Settled(known, False)
         known = self._by_name.get(own["filename"])
-        if known is not None and own["checksum"] is not None and known["checksum"] == own["checksum"]:
+        if known is not None and own["checksum"] is not None and self._is_same(own, known):
             return Settled(known, False)
         row = {**own, "origin": "REMOTE"}
         versions = self._versions.get(self._family(row), set())
         if int(row["cal_version"]) in versions:
             row["cal_version"] = f"{max(versions) + 1:03d}"
         if row["cal_version"] != own["cal_version"] or known is not None:
-            row["filename"] = self._orm_class.filename_for(self._build(list(row.values())))
+            row["filename"] = filename_of(self._build(list(row.values())))
             self._read(self._orm_class.table().c.filename, [row["filename"]])
-            if row["filename"] in self._by_name or len(row["cal_version"]) > 3 or is_taken_here(row["filename"]):
+            if row["filename"] in self._by_name or len(row["cal_version"]) > 3 or self._here.is_taken(row["filename"]):
                 raise self._duplicate(row, self._by_name.get(row["filename"], row))
         self._add(row)
         return Settled(row, True)

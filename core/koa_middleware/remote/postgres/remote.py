@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from ...database.feed import Judgement
 from ...exceptions import CalibrationNotFoundError
 from ...instrument.orm import ORMCalibration
-from ..protocol import Entry, Settled, SetUp, Upload, Values
+from ..protocol import Entry, Here, Settled, SetUp, Upload, Values
 from .database import RemoteDatabase
 from .errors import host_of
 from .publishing import judge, send_judgements, take_in, writing
@@ -50,12 +50,12 @@ class PostgresRemote(Generic[R]):
         rows: Sequence[Values],
         judgements: Mapping[str, Sequence[Judgement]],
         upload: Upload | None,
-        is_taken_here: Callable[[str], bool],
+        here: Here,
         who: str,
     ) -> list[Settled]:
         """Take records in with what was said of their quality, all or none, in one transaction."""
         with writing(self.database, who, queued=True) as connection:
-            settled = take_in(connection, self.orm_class, rows, upload, is_taken_here, self.host)
+            settled = take_in(connection, self.orm_class, rows, upload, here, self.host)
             said = {there.row["id"]: judgements.get(own["id"], ()) for own, there in zip(rows, settled, strict=True)}
             send_judgements(connection, self.orm_class, said)
             return settled

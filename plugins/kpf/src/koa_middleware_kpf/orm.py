@@ -193,8 +193,9 @@ class KPFCalibration(ORMCalibration):
             return {}
         if mid is not None and start is not None and abs(mid - start) > 1:
             raise HeaderError(
-                f"The middle of {source} is {said} (keyword DATE-MID), more than a day from its start, MJD {start}.",
-                "Correct the header, or give mjd_mid yourself.",
+                f"The middle of {source} is {said} (keyword DATE-MID), more than a day from its start, MJD {start} "
+                "(keyword MJD-OBS, DATE-BEG or DATE-OBS).",
+                "Correct the header, or give mjd_start yourself.",
                 column="mjd_mid",
                 keywords=("DATE-MID",),
                 source=source,

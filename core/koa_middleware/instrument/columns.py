@@ -1,0 +1,109 @@
+"""How a column is declared, with the FITS keywords that fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from inspect import signature
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import MappedColumn, mapped_column
+from sqlalchemy.types import String, TypeEngine, to_instance
+
+from ..exceptions import InvalidPluginError
+from .plain import NOTHING
+
+#: SQLAlchemy's types for those of Python, which are none.
+_MEANT = {str: "String", int: "Integer", float: "Float", bool: "Boolean"}
+
+
+def fits_column(
+    keywords: str | Iterable[str],
+    type_: TypeEngine[Any] | type[TypeEngine[Any]],
+    *,
+    fold: bool = False,
+    nulls: Iterable[str] | None = None,
+    convert: Callable[[Any], Any] | None = None,
+    renamed_from: str | Iterable[str] = (),
+    **mapped_column_arguments: Any,
+) -> MappedColumn[Any]:
+    """Declare a column and the FITS keywords that fill it.
+
+    Parameters
+    ----------
+    keywords : str or iterable of str
+        In order of preference: ``"KEY"`` stands in the primary header, ``"EXTNAME:KEY"`` in an extension,
+        ``"exposure.start"`` in the nested metadata of a model. ``()`` for a column that no keyword fills.
+    type_ : sqlalchemy type
+    fold : bool
+        Whether letter case is folded, so that ``Bias`` and ``BIAS`` are one.
+    nulls : iterable of str, optional
+        Words that mean "no value", in place of ``N/A`` and ``UNKNOWN``; empty text is never one. With ``()`` every word
+        is a value. Of a column that holds no text, such words as ``N/A`` are never values.
+    convert : callable, optional
+        Gives the column's value for a keyword's; None where that is none. It is asked for each of the keywords, so that
+        where these differ in unit or origin it must tell by the value. A number that is written as text comes as a
+        number where the column holds numbers. Null words, and values by column name, are not converted.
+    renamed_from : str or iterable of str
+        Former names of the column; a database that has one of them gives it the new name.
+    **mapped_column_arguments
+        Go to `sqlalchemy.orm.mapped_column`.
+
+    Raises
+    ------
+    InvalidPluginError
+        When an argument is not of its kind, or is none.
+    """
+    filled = (keywords,) if isinstance(keywords, str) else _texts(keywords)
+    if filled is None or not all(word.strip() for word in filled):
+        hint = 'Write "KEY", a tuple such as ("KEY", "EXTNAME:KEY"), or () where no keyword fills it.'
+        raise _misdeclared(f"A column has the keywords {keywords!r}", hint)
+    column = f"The column of {' or '.join(filled) or 'no keyword'}"
+    if not isinstance(type_, TypeEngine) and not (isinstance(type_, type) and issubclass(type_, TypeEngine)):
+        known = _MEANT.get(type_) if isinstance(type_, type) else None
+        meant = known or "String, Integer, BigInteger, Float or Boolean"
+        raise _misdeclared(f"{column} has the type {type_!r}", f"Write {meant}, of sqlalchemy.")
+    if not isinstance(fold, bool):
+        raise _misdeclared(f"{column} has the fold {fold!r}", "Write True or False.")
+    if isinstance(nulls, str):
+        raise _misdeclared(
+            f"{column} has text as its nulls", f"Write ({nulls!r},), with the comma that makes it a tuple."
+        )
+    words = None if nulls is None else _texts(nulls)
+    if words is None and nulls is not None:
+        raise _misdeclared(f"{column} has the nulls {nulls!r}", "Write a tuple of words; None is never a value.")
+    if convert is not None and not callable(convert):
+        raise _misdeclared(f"{column} has the convert {convert!r}", "Write a function of a keyword's value.")
+    if words is not None and not isinstance(to_instance(type_), String):
+        words = (*words, *NOTHING)
+    info = {**mapped_column_arguments.pop("info", {}), "keywords": filled}
+    former = (renamed_from,) if isinstance(renamed_from, str) else _texts(renamed_from)
+    if former is None:
+        raise _misdeclared(f"{column} has the renamed_from {renamed_from!r}", "Write a tuple of former names.")
+    info |= {"fold": fold, "convert": convert, "nulls": words, "renamed_from": former}
+    try:
+        return mapped_column(type_, info=info, **mapped_column_arguments)
+    except (TypeError, SQLAlchemyError) as error:
+        said = f"{column} cannot be declared with {', '.join(mapped_column_arguments)} ({str(error).rstrip('.')})"
+        raise _misdeclared(said, _meaning(mapped_column_arguments)) from error
+
+
+def _texts(given: Any) -> tuple[str, ...] | None:
+    """Give words as a tuple; None where they are none."""
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        return None
+    words = tuple(given)
+    return words if all(isinstance(word, str) for word in words) else None
+
+
+def _meaning(arguments: Iterable[str]) -> str:
+    known = [*signature(fits_column).parameters, *signature(mapped_column).parameters]
+    for unknown in (name for name in arguments if name not in known):
+        for meant in get_close_matches(unknown, known, n=1):
+            return f"Did you mean {meant}?"
+    return "Use the arguments of fits_column and of SQLAlchemy's mapped_column."
+
+
+def _misdeclared(fault: str, hint: str) -> InvalidPluginError:
+    return InvalidPluginError(f"{fault}.", hint, instrument="", distribution="")
