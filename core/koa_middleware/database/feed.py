@@ -175,14 +175,19 @@ def note_flag(
     )
 
 
+def has_older_flags(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> bool:
+    """Whether there are judgements in the table in which older versions keep them."""
+    return connection.execute(f"SELECT 1 FROM {quote(flags_name(orm_class))} LIMIT 1").fetchone() is not None  # noqa: S608
+
+
 def take_over_flags(connection: Connection, orm_class: type[ORMCalibration]) -> None:
-    """Make entries of the judgements in the table that older versions kept them in, and drop that table."""
+    """Move judgements from the table in which older versions keep them; the table stays, as these make it again."""
     older, entries = quote(flags_name(orm_class)), quote(feed_table(orm_class).name)
     connection.exec_driver_sql(
         f"INSERT INTO {entries} (op, id, quality, who, why, at)"  # noqa: S608
         f" SELECT 'flagged', calibration_id, quality, flagged_by, reason, flagged_at FROM {older} ORDER BY rowid"
     )
-    connection.exec_driver_sql(f"DROP TABLE {older}")
+    connection.exec_driver_sql(f"DELETE FROM {older}")  # noqa: S608
 
 
 def flags_name(orm_class: type[ORMCalibration]) -> str:

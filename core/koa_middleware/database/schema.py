@@ -40,12 +40,11 @@ class Found(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What a class's database must hold: columns and indexes by table; and the older table that must be gone."""
+    """What a class's database must hold: columns and indexes by table, and triggers."""
 
     columns: dict[str, set[str]]
     indexes: dict[str, list[str]]
     triggers: dict[str, str]
-    outdated: str
 
 
 def ordered_indexes(table: Table) -> list[Index]:
@@ -77,7 +76,7 @@ def wanted_schema(orm_class: type[ORMCalibration]) -> Wanted:
     tables = orm_class.metadata.sorted_tables
     columns = {table.name: {column.name.lower() for column in table.c} for table in tables}
     indexes = {table.name: [str(index.name) for index in ordered_indexes(table)] for table in tables}
-    return Wanted(columns, indexes, feed_triggers(orm_class), flags_name(orm_class))
+    return Wanted(columns, indexes, feed_triggers(orm_class))
 
 
 def has_all(found: Found, orm_class: type[ORMCalibration], *, leads: bool) -> bool:
@@ -88,7 +87,6 @@ def has_all(found: Found, orm_class: type[ORMCalibration], *, leads: bool) -> bo
         and (not leads or all(_among(names, found.indexes) == names for names in wanted.indexes.values()))
         and wanted.triggers.keys() <= found.triggers
         and name_indexes(orm_class.table().name).keys() <= set(found.indexes)
-        and wanted.outdated not in found.columns
     )
 
 
@@ -129,7 +127,7 @@ def complete(connection: Connection, orm_class: type[ORMCalibration], database: 
             _order_indexes(connection, ordered_indexes(table), _among(wanted.indexes[table.name], found.indexes))
     for sql in names.values():
         connection.exec_driver_sql(sql)
-    if wanted.outdated in found.columns:
+    if flags_name(orm_class) in found.columns:
         take_over_flags(connection, orm_class)
     for name, sql in wanted.triggers.items():
         if name not in found.triggers:

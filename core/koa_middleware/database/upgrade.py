@@ -18,6 +18,7 @@ from ..instrument.orm import ORMCalibration
 from .changes import changes_in, not_applied, renamed_columns
 from .declared import Declaration, check_older, declaration_text
 from .derived import derive_missing
+from .feed import flags_name, has_older_flags
 from .remake import bring_into_form
 from .schema import Found, add_columns, complete, forget_bookmark, has_all, read_schema
 from .sqlite import driver_of, quote
@@ -35,12 +36,15 @@ class Standing:
         What it holds.
     core, plugins : list of Version
         Who opened it; of the instrument's the last one leads.
+    has_older_flags : bool
+        Whether an older core left judgements.
     """
 
     orm_class: type[ORMCalibration]
     found: Found
     core: list[Version]
     plugins: list[Version]
+    has_older_flags: bool
 
     @classmethod
     def of(cls, connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> Self:
@@ -49,7 +53,9 @@ class Standing:
         name = orm_class.instrument_name
         versions = read_versions(connection, name) if "koa_versions" in found.columns else []
         core = [each for each in versions if each.name == CORE]
-        return cls(orm_class, found, core, [each for each in versions if each.name == name])
+        plugins = [each for each in versions if each.name == name]
+        left = flags_name(orm_class) in found.columns and has_older_flags(connection, orm_class)
+        return cls(orm_class, found, core, plugins, left)
 
     @property
     def newer_core(self) -> Version | None:
@@ -87,7 +93,7 @@ class Standing:
     @property
     def is_up_to_date(self) -> bool:
         """Whether there is nothing to do."""
-        is_known = self.is_core_known and self.is_class_known
+        is_known = self.is_core_known and self.is_class_known and not self.has_older_flags
         return is_known and has_all(self.found, self.orm_class, leads=self.leads)
 
     def check(self, database: str) -> None:
