@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict
     from .fetch.progress import Progress
+    from .refresh import RefreshReport
     from .remote.archive import Archive
     from .remote.publish import PublishResult
     from .remote.sync import SyncResult
@@ -724,6 +725,24 @@ class CalibrationStore(Generic[R]):
         else:
             self._archive.flag(record, word, reason)
         return self.local_db.query_by_id(record.id)
+
+    def refresh(self, from_files: bool = False, dry_run: bool = False) -> RefreshReport:
+        """Derive columns of LOCAL records anew, as after an upgrade of the plugin; tells what changed.
+
+        Columns that no keyword fills are derived anew, others filled where they are null. Ids, names, versions and
+        qualities stay.
+
+        Parameters
+        ----------
+        from_files : bool
+            Whether the headers of the files that are here are read again; what they say counts.
+        dry_run : bool
+            Whether nothing is changed.
+        """
+        from .refresh import refresh
+
+        read, dry = truth_of("from_files", from_files), truth_of("dry_run", dry_run)
+        return refresh(self.local_db, self._cache, from_files=read, dry_run=dry)
 
     def _use_cached(self, said: bool | None) -> bool:
         return self.use_cached if said is None else truth_of("use_cached", said)
