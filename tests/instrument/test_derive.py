@@ -117,7 +117,7 @@ def test_a_row_of_an_archive_is_asked_for_what_no_keyword_fills_and_is_null(tmp_
         ),
         (lambda values: None, InvalidPluginError, r"derive of Faulty, of the plugin faulty, returned a NoneType"),
         (lambda values: {"detectr": "1"}, InvalidPluginError, r"plugin faulty, returned detectr, which is no column"),
-        (lambda values: {"fiber": "one"}, HeaderError, r"fiber of a\.fits is 'one'"),
+        (lambda values: {"fiber": "one"}, HeaderError, r"fiber \(derived\) of a\.fits is 'one'"),
     ],
 )
 def test_a_faulty_derive_is_told(hook: Any, error: type[Exception], said: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Column
 
 from ..exceptions import HeaderError
+from ..instrument.door import TIMES, finished, in_forms
 from ..instrument.hooks import overrides
 from ..instrument.keywords import date_alone
 from ..instrument.orm import ORMCalibration
@@ -135,7 +136,9 @@ class Frame:
     def _whole(self) -> Mapping[str, Any]:
         """All column values, through the door, which only what does not stand in the frame itself takes."""
         if self._through is None:
-            self._through = self._orm_class.normalise(self._given, self._source)
+            said = in_forms(self._orm_class, self._given, self._source)
+            settled = TIMES if said.values.get("datetime_obs") is not None else ()
+            self._through = finished(self._orm_class, said, self._source, settled=settled)
         return self._through
 
     def _lacks(self, name: str) -> HeaderError:

@@ -188,7 +188,7 @@ def _value(filled: _Filled, keyword: str, cards: Mapping[str, Any], source: str)
         return None  # FITS uses this keyword for institutions and software too
     if filled.convert is not None and not form_of(column).is_null(raw):
         raw = _converted(filled.convert, raw, column, keyword, source)
-    return normal_form(column, raw, source, keyword)
+    return normal_form(column, raw, source, f"keyword {keyword}")
 
 
 def _converted(convert: Callable[[Any], Any], raw: Any, column: Column[Any], keyword: str, source: str) -> Any:
