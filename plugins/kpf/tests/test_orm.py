@@ -423,3 +423,7 @@ def test_a_mapping_derives_what_a_header_does(store, add_record):
     assert store.explain(frame, "wls").asked == store.explain(read, "wls").asked
     assert store.explain(frame, "wls").asked["mjd_mid"] == pytest.approx(60697.505, abs=1e-9)
     assert store.select(frame, "wls").session == "eve"
+
+
+def test_a_chip_that_is_asked_for_is_in_capitals():
+    assert KPFCalibration.normalise({"chip": "green"})["chip"] == "GREEN"

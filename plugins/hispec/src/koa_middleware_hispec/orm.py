@@ -49,7 +49,7 @@ class HISPECCalibration(ORMCalibration):
         Index(None, "cal_type", "instrument_era", "spectrograph", "mjd_start"),
     )
 
-    spectrograph: Mapped[str | None] = fits_column("SPECTROG", String, convert=lambda word: str(word).upper())
+    spectrograph: Mapped[str | None] = fits_column("SPECTROG", String, fold="upper")
     instrument_era: Mapped[str] = fits_column("INSTERA", String, default="0.0.1")
     koa_id: Mapped[str | None] = fits_column("KOAID", String)
     koa_filepath: Mapped[str | None] = fits_column("KOAPATH", String)

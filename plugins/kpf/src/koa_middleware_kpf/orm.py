@@ -125,7 +125,7 @@ class KPFCalibration(ORMCalibration):
     lamp: Mapped[str | None] = fits_column((), String)
     fiber: Mapped[str | None] = fits_column((), String, fold=True)
     session: Mapped[str | None] = fits_column((), String)
-    chip: Mapped[str | None] = fits_column((), String)
+    chip: Mapped[str | None] = fits_column((), String, fold="upper")
     read_speed: Mapped[str | None] = fits_column(("READSPED", "GRACFFLN"), String, fold=True, convert=_first_word)
     amplifiers: Mapped[int | None] = fits_column("GRNAMPS", Integer)
     kpf_era: Mapped[str | None] = fits_column("KPFERA", String, convert=_era)
