@@ -34,7 +34,8 @@ class HISPECCalibration(ORMCalibration):
     spectrograph : str or None
         ``BSPEC`` (blue) or ``RSPEC`` (red).
     instrument_era : str
-        ``n.n.n``, a period of stability; the first digit changes when radial-velocity offsets do.
+        ``n.n.n``, a period of stability; the first digit changes when radial-velocity offsets do. A calibration whose
+        header has no ``INSTERA`` is of ``0.0.1``; a frame must have one.
     koa_id, koa_filepath : str or None
         Name and path at the Keck Observatory Archive.
     drp_version, last_processed : str or None
