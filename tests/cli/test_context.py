@@ -113,7 +113,9 @@ def test_a_date_that_is_set_is_not_read_as_the_headers_time_of_that_day(koa_cal:
 
 
 @pytest.mark.usefixtures("night")
-@pytest.mark.parametrize("text", ["nosuch=1", "mjd_start=tonight", "arm", "=RED"])
+@pytest.mark.parametrize(
+    "text", ["nosuch=1", "mjd_start=tonight", "mjd_start=nan", "arm", "arm=", "arm=N/A", "arm=*", "=RED"]
+)
 def test_a_column_value_that_cannot_be_set_is_wrong_usage(koa_cal: Run, frame: Path, text: str) -> None:
     for command in (("best", frame), ("explain", frame, "--type", "dark")):
         found = koa_cal(*command, "--set", text).ended(2)

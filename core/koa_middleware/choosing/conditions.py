@@ -46,6 +46,11 @@ class OfType(Condition):
     def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
         return not_text(selector, "cal_type")
 
+    def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
+        if self.cal_type and orm_class.cal_types and self.cal_type not in orm_class.cal_types:
+            said = f"has the cal_type {self.cal_type!r}, which {orm_class.__name__} does not have"
+            yield Fault("cal_type", said, f"Its types are {', '.join(orm_class.cal_types)}.")
+
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         return columns["cal_type"] == bindparam("cal_type", None)
 

@@ -6,11 +6,12 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, bindparam, select
 
 from ..exceptions import ConfigurationError, InvalidPluginError, KoaMiddlewareError, described
+from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
 from .statement import fetch
 
@@ -18,21 +19,27 @@ if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
 
 
-def values_by(selector: CalibrationSelector, method: str, *arguments: Any) -> Mapping[str, Any]:
+def values_by(selector: CalibrationSelector, method: str, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:
     """Call a method that gives column values.
 
     Raises
     ------
     ConfigurationError
-        When it returns something else.
+        When it returns something else, or a name that neither the frame nor the class has.
     InvalidPluginError
         When it fails with an error that is none of this package, or ends the program.
     """
     with _its_errors(selector, method):
-        values: Any = getattr(selector, method)(*arguments)
-    if values is arguments[0] or isinstance(values, Mapping | ORMCalibration):
-        return cast("Mapping[str, Any]", values)
-    raise _returned(selector, method, repr(values), "It should return a mapping of column values.")
+        values: Mapping[str, Any] = getattr(selector, method)(input, db)
+    if values is input:
+        return values
+    hint = "It should return a mapping of column values."
+    if not isinstance(values, Mapping | ORMCalibration):
+        raise _returned(selector, method, repr(values), hint)
+    unknown = [str(name) for name in values if name not in input and name not in columns_of(db.orm_class)]
+    if unknown:
+        raise _returned(selector, method, f"{', '.join(unknown)}, which is no column", hint)
+    return values
 
 
 def records_by(

@@ -106,13 +106,14 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
     Raises
     ------
     ConfigurationError
-        When a given column is unknown, or its value unusable.
+        When a given column is unknown, or its value unusable or none.
     HeaderError, SourceFileError
         When the frame's own are unusable, or it cannot be read.
     """
     from ..instrument.door import in_forms
     from ..instrument.frames import file_values
     from ..instrument.orm import check_names
+    from ..instrument.plain import is_wildcard
 
     given = dict(overrides)
     try:
@@ -122,4 +123,9 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
             raise fault
     except HeaderError as error:
         raise ConfigurationError(error.message, error.hint, setting="--set", variable=None) from error
+    columns = store.orm_class.table().c
+    for name, value in own.values.items():
+        if is_wildcard(value, columns[name].info.get("nulls")):
+            said = f"The {name} of --set is {given[name]!r}, which is no value."
+            raise ConfigurationError(said, f"Give the value, or leave {name} out.", setting="--set", variable=None)
     return file_values(store.orm_class, frame, own.values)

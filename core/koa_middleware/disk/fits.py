@@ -39,7 +39,7 @@ def is_fits_name(name: str) -> bool:
 
 
 def is_fits(path: Path) -> bool:
-    """Whether a file should be a FITS file, by its name.
+    """Whether a file should be a FITS file: by its name, or where that does not say by its first bytes.
 
     Raises
     ------
@@ -52,7 +52,15 @@ def is_fits(path: Path) -> bool:
             "Uncompress it, or compress it with gzip, bzip2 or xz.",
             path=path,
         )
-    return is_fits_name(path.name)
+    return is_fits_name(path.name) or _begins_as_fits(path)
+
+
+def _begins_as_fits(path: Path) -> bool:
+    try:
+        with open_content(path) as stream:
+            return stream.read(len(BEGINNING)) == BEGINNING
+    except (OSError, *DAMAGE):  # whoever reads it says so
+        return False
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy import Column
 from ..exceptions import HeaderError, KoaMiddlewareError, described
 from .door import TIMES, Said, Values, columns_of
 from .forms import is_mjd
-from .plain import is_wildcard, shown
+from .plain import is_wildcard, plain, shown
 from .scales import scale_of, utc_of_mjd
 from .times import in_utc, joined
 from .values import ORIGIN_WORDS, form_of, normal_form
@@ -188,12 +188,12 @@ def _value(filled: _Filled, keyword: str, cards: Mapping[str, Any], source: str)
         return None  # FITS uses this keyword for institutions and software too
     if filled.convert is not None and not form_of(column).is_null(raw):
         raw = _converted(filled.convert, raw, column, keyword, source)
-    return normal_form(column, raw, source, keyword)
+    return normal_form(column, raw, source, f"keyword {keyword}")
 
 
 def _converted(convert: Callable[[Any], Any], raw: Any, column: Column[Any], keyword: str, source: str) -> Any:
     try:
-        return convert(form_of(column).to_convert(raw))
+        return convert(form_of(column).to_convert(plain(raw)))
     except KoaMiddlewareError:
         raise
     except Exception as error:  # a plugin's own function, on whatever a header holds

@@ -8,14 +8,14 @@ from typing import Any
 from .scales import is_time
 
 #: Words that mean "no value" in a column that declares none of its own.
-NULLS = ("N/A", "UNKNOWN")
+NULLS = ("N/A", "NAN", "UNKNOWN")
 
 #: Characters of a value that a message shows.
 _SHOWN = 200
 
 _WILDCARDS = frozenset({"", "*", "%"})
 #: Words that no number can be, whatever words a column declares.
-NOTHING = _WILDCARDS | {"N/A", "NA", "NONE", "NULL", "UNKNOWN"}
+NOTHING = _WILDCARDS | {"N/A", "NA", "NAN", "NONE", "NULL", "UNKNOWN"}
 
 
 def is_wildcard(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
