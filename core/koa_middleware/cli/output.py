@@ -28,16 +28,21 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 
 
 def print_text(text: str) -> None:
-    """Print a line or several."""
+    """Print a line or several, whatever stands in them."""
+    from ..display import printable
+
+    print_exactly("\n".join(map(printable, text.split("\n"))))
+
+
+def print_exactly(text: str) -> None:
+    """Print what a program, or the user's next command, takes letter by letter: a path, SQL, a command."""
     print(text)  # noqa: T201
 
 
 def print_wrapped(text: str) -> None:
     """Print lines; those that are longer than the terminal is wide are broken at blanks."""
-    from ..display import printable
-
     width = terminal_width()
-    for line in map(printable, text.splitlines()):
+    for line in text.splitlines():
         fits = width is None or len(line) <= width
         print_text(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
 
