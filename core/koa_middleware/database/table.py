@@ -243,7 +243,8 @@ class CalibrationDatabase(Generic[R]):
         if not known or cal_type in known or self.execute(select(column).where(column == cal_type).limit(1)):
             return
         raise ConfigurationError(
-            f"{self.orm_class.instrument_name} has no cal type {cal_type!r}, nor has {self.name}.",
+            f"{self.orm_class.instrument_name} has no cal type {cal_type!r}, and no calibration in {self.name} "
+            "is of that type.",
             f"{did_you_mean(cal_type, known)}Its types are {', '.join(known)}.",
             setting="cal_type",
         )
