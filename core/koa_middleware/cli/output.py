@@ -28,10 +28,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 
 
 def print_text(text: str) -> None:
-    """Print a line or several, whatever stands in them."""
+    """Print one line, whatever stands in it."""
     from ..display import printable
 
-    print_exactly("\n".join(map(printable, text.split("\n"))))
+    print_exactly(printable(text))
 
 
 def print_exactly(text: str) -> None:
@@ -41,10 +41,12 @@ def print_exactly(text: str) -> None:
 
 def print_wrapped(text: str) -> None:
     """Print lines; those that are longer than the terminal is wide are broken at blanks."""
+    from ..display import printable
+
     width = terminal_width()
-    for line in text.splitlines():
+    for line in map(printable, text.splitlines()):
         fits = width is None or len(line) <= width
-        print_text(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
+        print_exactly(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
 
 
 def print_conflicts(conflicts: Sequence[Any]) -> None:
