@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from .exceptions import ConfigurationError
 from .instrument.frames import is_frame
@@ -85,6 +85,28 @@ def file_path_of(name: str, given: Any) -> str:
     if os.path.basename(text) in {"", ".", ".."}:  # noqa: PTH119 - a Path drops a separator at the end
         raise ConfigurationError(f"{text} is the path of a folder.", "Name a file in it.", setting=name)
     return text
+
+
+def stream_of(name: str, given: Any, can: Literal["readable", "writable"]) -> BinaryIO:
+    """Give an open file of bytes that can be read, or written.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is a text file, is closed, or was opened for the other.
+    """
+    mode, doing = ("rb", "reading") if can == "readable" else ("wb", "writing")
+    if getattr(given, "closed", False):
+        fault = "a closed file"
+    elif hasattr(given, "encoding"):
+        fault = "a text file"
+    elif not getattr(given, can, lambda: True)():
+        fault = f"a file that is not open for {doing}"
+    else:
+        return cast("BinaryIO", given)
+    raise ConfigurationError(
+        f"{name} is {fault}.", f"Give a path, or open the file with the mode {mode!r}.", setting=name
+    )
 
 
 def count_of(name: str, value: Any, least: int = 0) -> int:

@@ -10,7 +10,7 @@ from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
 from .cache.folder import Cache
 from .cache.placing import Holdings
@@ -34,6 +34,7 @@ from .given import (
     path_of,
     record_of,
     records_of,
+    stream_of,
     truth_of,
 )
 from .instrument.frames import column_values
@@ -543,7 +544,9 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle_export import export_bundle
 
-        target = cast("BinaryIO", path) if hasattr(path, "write") else user_path(file_path_of("path", path))
+        target = (
+            stream_of("path", path, "writable") if hasattr(path, "write") else user_path(file_path_of("path", path))
+        )
         name, chosen = self.orm_class.instrument_name, records_of(records)
         return export_bundle(
             target, name, chosen, self._files, overwrite=truth_of("overwrite", overwrite), cache=self._cache
@@ -562,6 +565,8 @@ class CalibrationStore(Generic[R]):
 
         Raises
         ------
+        ConfigurationError
+            When it is a text file, or no path.
         SourceFileError
             When it is no bundle, a damaged or hostile one, or one of another instrument; nothing is imported.
         CacheError
@@ -569,7 +574,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import BundleImporter
 
-        source = cast("BinaryIO", path) if hasattr(path, "read") else user_path(path_of("path", path))
+        source = stream_of("path", path, "readable") if hasattr(path, "read") else user_path(path_of("path", path))
         return BundleImporter(self._files, self._holdings).run(source)
 
     def prune(
@@ -602,7 +607,7 @@ class CalibrationStore(Generic[R]):
         Raises
         ------
         ConfigurationError
-            When a limit is not what it must be.
+            When a limit is not what it must be, or there is no such type; see `query`.
         CacheError
             When a file cannot be removed, or another database of the cache cannot be read.
         """
@@ -613,7 +618,10 @@ class CalibrationStore(Generic[R]):
         check_limit("older_than", older_than, timedelta, "a datetime.timedelta, such as timedelta(days=30)")
         check_kind("cal_type", cal_type, str, "the name of a cal type")
         days = None if older_than is None else older_than / timedelta(days=1)
-        limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
+        wanted_type = None if cal_type is None else cal_type.strip().lower()
+        if wanted_type is not None:
+            self.local_db.check_type(wanted_type)
+        limits = Limits(max_size, days, wanted_type)
         if limits.given and self.settings.calibration_url is not None:
             self._files.require_url()
         return Pruner(self._holdings, self._copies).prune(limits, truth_of("dry_run", dry_run))

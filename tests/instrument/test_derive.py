@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,15 @@ def test_what_cannot_be_converted_is_told_with_keyword_and_file() -> None:
     with pytest.raises(HeaderError, match=r"WAVELEN of a\.fits is 'red'.*ValueError") as caught:
         ArmCalibration.values_from_header({"WAVELEN": "red"}, "a.fits")
     assert (caught.value.column, caught.value.keywords) == ("wavelength", ("WAVELEN",))
+
+
+def test_a_convert_that_exits_ends_no_process() -> None:
+    class Exiting(ORMCalibration):
+        instrument_name = "exiting"
+        fiber: Mapped[int | None] = fits_column("FIBER", Integer, convert=lambda value: sys.exit(3))
+
+    with pytest.raises(HeaderError, match="SystemExit"):
+        Exiting.values_from_header({"FIBER": 1}, "a.fits")
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,10 @@ from sqlalchemy.orm import Session
 
 from ..exceptions import (
     CalibrationNotFoundError,
+    ConfigurationError,
     DuplicateCalibrationError,
     HeaderError,
+    did_you_mean,
 )
 from ..given import count_of, records_of
 from ..instrument.detached import record_builder
@@ -179,6 +181,8 @@ class CalibrationDatabase(Generic[R]):
         ------
         HeaderError
             For an unknown column name or an unusable value.
+        ConfigurationError
+            For a cal type that the class does not declare, where it declares any, and that no record has.
         """
         statement = self._matching(select(self.orm_class.table()), cal_type, date_time_start, date_time_end, columns)
         time, id_ = self.orm_class.table().c.datetime_obs, self.orm_class.table().c.id
@@ -224,7 +228,26 @@ class CalibrationDatabase(Generic[R]):
             raise HeaderError(
                 said, "Write it without these characters.", column=column.key, keywords=(), source="the query"
             )
+        if column.key == "cal_type" and asked is not None:
+            self.check_type(asked)
         return self._is(column, asked)
+
+    def check_type(self, cal_type: str) -> None:
+        """Check that the class declares a cal type, or that a record has it; where it declares none, any may be asked.
+
+        Raises
+        ------
+        ConfigurationError
+        """
+        known, column = self.orm_class.cal_types, self.orm_class.table().c.cal_type
+        if not known or cal_type in known or self.execute(select(column).where(column == cal_type).limit(1)):
+            return
+        raise ConfigurationError(
+            f"{self.orm_class.instrument_name} has no cal type {cal_type!r}, and no calibration in {self.name} "
+            "is of that type.",
+            f"{did_you_mean(cal_type, known)}Its types are {', '.join(known)}.",
+            setting="cal_type",
+        )
 
     def _is(self, column: Column[Any], value: Any) -> ColumnElement[bool]:
         """Clause of a column that holds a value in normal form."""

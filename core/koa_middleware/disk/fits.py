@@ -29,6 +29,9 @@ _SUFFIXES = (".fits", ".fit", ".fts")
 #: What a card without quotes may say in the place of a number, which FITS has no word for.
 _NO_NUMBER = re.compile(r"[+-]?(?:nan|inf|infinity)(?:\.0*)?", re.IGNORECASE)
 
+#: What astropy advises its own callers, in a sentence with an argument of one of its functions.
+_ADVICE = re.compile(r" [^.]*\b\w+=\w+\.?$")
+
 #: Keywords that say nothing of what was observed: those of a primary header that is only there because one must be.
 _STRUCTURE = frozenset({"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COMMENT", "HISTORY", "DATE", ""})
 
@@ -101,8 +104,9 @@ def reading_fits(path: Path) -> Iterator[None]:
             warnings.simplefilter("ignore", AstropyWarning)
             yield
     except (OSError, ValueError, TypeError, KeyError, IndexError, VerifyError, *DAMAGE) as error:
+        said = _ADVICE.sub("", str(error)).rstrip(".")
         raise SourceFileError(
-            f"{path} cannot be read as FITS: {error}.", "Write or download it again.", path=path
+            f"{path} cannot be read as FITS: {said}.", "Write or download it again.", path=path
         ) from error
 
 

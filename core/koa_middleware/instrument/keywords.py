@@ -133,8 +133,8 @@ def check_instrument(orm_class: type[ORMCalibration], cards: Mapping[str, Any], 
     if not means(said, orm_class.instrume_values or (orm_class.instrument_name,)):
         raise HeaderError(
             f"{source} is of the instrument {said} (keyword INSTRUME), not of {orm_class.instrument_name}.",
-            f"Use that instrument's plugin, koa-cal -i {said.lower()}, or --force-instrument where the header is "
-            "wrong.",
+            "Use that instrument's plugin (koa-cal instruments lists the installed ones), or --force-instrument where "
+            "the header is wrong.",
             column="",
             keywords=("INSTRUME",),
             source=source,
@@ -194,9 +194,9 @@ def _value(filled: _Filled, keyword: str, cards: Mapping[str, Any], source: str)
 def _converted(convert: Callable[[Any], Any], raw: Any, column: Column[Any], keyword: str, source: str) -> Any:
     try:
         return convert(form_of(column).to_convert(plain(raw)))
-    except KoaMiddlewareError:
+    except (KoaMiddlewareError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a plugin's own function, on whatever a header holds
+    except BaseException as error:  # a plugin's own function, on whatever a header holds, may call exit()
         said = f"The {keyword} of {source} is {shown(raw)}, which cannot be converted ({described(error)})."
         raise _fault(column, keyword, source, said) from error
 
