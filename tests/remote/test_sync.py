@@ -586,6 +586,17 @@ def test_an_odd_row_comes_in_form_or_is_kept_apart_with_the_reason_until_its_cau
     assert client.rows()["word.fits"]["quality"] == "GOOD"
 
 
+def test_a_row_without_an_id_is_kept_apart_and_the_rest_arrives(archive, client):
+    archive.insert("a.fits", "b.fits", "c.fits")
+    archive.execute(f"ALTER TABLE {TABLE} DROP CONSTRAINT pk_{TABLE}")
+    archive.execute(f"ALTER TABLE {TABLE} ALTER COLUMN id DROP NOT NULL")
+    archive.execute(f"UPDATE {TABLE} SET id = NULL WHERE filename = 'b.fits'")
+    for _ in range(2):
+        (conflict,) = client.sync(full=True).conflicts
+        assert (conflict.filename, "id None" in conflict.reason) == ("b.fits", True)
+        assert client.rows().keys() == {"a.fits", "c.fits"}
+
+
 def test_a_database_that_an_older_version_synced_is_read_anew_and_keeps_what_it_knows(archive, client, tmp_path):
     path = tmp_path / "older.db"
     with sqlite3.connect(path) as raw:
