@@ -33,6 +33,7 @@ from ..exceptions import (
 from ..given import count_of, records_of
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, check_names
+from ..instrument.plain import shown
 from ..instrument.times import now_iso
 from ..instrument.values import normal_form, time_bound
 
@@ -128,9 +129,11 @@ class CalibrationDatabase(Generic[R]):
             if not _is_of_a_taken_value(error):
                 raise
             taken = self._taken(connection, rows)
-            if taken is None:  # another rule of the table
-                raise
-            raise self._duplicate(taken, taken) from error
+            if taken is not None:
+                raise self._duplicate(taken, taken) from error
+            for duplicate in self._not_unique(connection, rows):
+                raise duplicate from error
+            raise  # another rule of the table
 
     def _duplicate(self, filename: str, existing: str) -> DuplicateCalibrationError:
         return DuplicateCalibrationError(
@@ -153,6 +156,24 @@ class CalibrationDatabase(Generic[R]):
                 return str(row["filename"])
             seen.update((row["id"], row["filename"]))
         return None
+
+    def _not_unique(self, connection: Connection, rows: list[dict[str, Any]]) -> Iterator[DuplicateCalibrationError]:
+        """Give errors for values of a plugin's unique columns that another record has."""
+        table = self.orm_class.table()
+        for column in (column for column in table.c if column.unique):
+            names: dict[Any, str] = {}
+            for row in (row for row in rows if row[column.key] is not None):
+                value, filename = row[column.key], row["filename"]
+                existing = connection.scalar(select(table.c.filename).where(column == value))
+                existing = existing or names.get(value)
+                if existing is not None:
+                    yield DuplicateCalibrationError(
+                        f"The {column.key} of {filename} is {shown(value)}, which {existing} has in {self.name}.",
+                        f"Nothing was added; {column.key} is to be another one for each calibration.",
+                        filename=filename,
+                        existing=existing,
+                    )
+                names[value] = filename
 
     def query(
         self,

@@ -42,10 +42,9 @@ def is_missing(value: Any) -> bool:
         return True
     if _is_several(value):
         return False
-    same = value == value
     try:
-        return not same
-    except TypeError:  # of pandas' NA, which is neither true nor false
+        return bool(value != value)
+    except (TypeError, ArithmeticError):  # of pandas' NA, which is neither true nor false, and a signalling NaN
         return True
 
 
