@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackWarning, InvalidPluginError, logger, warn
 from ..instrument.orm import ORMCalibration
+from ..instrument.plain import shown
 from .conditions import NotBad, names_of
 from .criteria import criteria_of, faults, is_itself, may_be_chosen, misdeclared
 from .criterion import Fault, frozen
@@ -332,7 +333,7 @@ def selector_for(orm_class: type[ORMCalibration], given: Any) -> CalibrationSele
     found: CalibrationSelector | None = known.get(given.strip().lower()) if isinstance(given, str) else None
     if found is None:
         raise ConfigurationError(
-            f"The plugin of {orm_class.instrument_name} has no selector for {given!r}.",
+            f"The plugin of {orm_class.instrument_name} has no selector for {shown(given)}.",
             f"Use one of {', '.join(known)}, or pass a CalibrationSelector."
             if known
             else "Pass a CalibrationSelector.",

@@ -238,10 +238,13 @@ class CalibrationDatabase(Generic[R]):
     def _is_any_of(self, column: Column[Any], value: Any) -> ColumnElement[bool]:
         """Clause of a column that holds a value; of several, in a list or another collection, any of them."""
         if isinstance(value, list | tuple | set | frozenset) or getattr(value, "ndim", 0) == 1:
-            return or_(false(), *(self._is_any_of(column, each) for each in value))
+            return or_(false(), *(self._is_one(column, each) for each in value))
+        return self._is_one(column, value)
+
+    def _is_one(self, column: Column[Any], value: Any) -> ColumnElement[bool]:
         asked = normal_form(column, value, "the query")
         if isinstance(asked, str) and asked != asked_name(asked):
-            said = f"The {column.key} of the query is {value!r}, which is not valid text."
+            said = f"The {column.key} of the query is {shown(value)}, which is not valid text."
             raise HeaderError(
                 said, "Write it without these characters.", column=column.key, keywords=(), source="the query"
             )
@@ -284,7 +287,7 @@ class CalibrationDatabase(Generic[R]):
         found = self.fetch(_by(self.orm_class, column.key), {"value": asked_name(value)})
         if not found:
             raise CalibrationNotFoundError(
-                f"No calibration in {self.name} has the {column.key} {value!r}.",
+                f"No calibration in {self.name} has the {column.key} {shown(value)}.",
                 "koa-cal list shows what there is.",
                 asked={column.key: value},
             )
@@ -313,7 +316,11 @@ def asked_name(given: object) -> str:
     """
     given = given.id if isinstance(given, ORMCalibration) else given
     given = given.decode("utf-8", "backslashreplace") if isinstance(given, bytes) else given
-    return str(given).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    try:
+        text = str(given)
+    except Exception:  # noqa: BLE001 - of a value's own code, or a number of 5,000 digits
+        text = shown(given)
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _is_of_a_taken_value(error: exc.IntegrityError) -> bool:
