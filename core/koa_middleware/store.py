@@ -39,6 +39,7 @@ from .given import (
 )
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
+from .instrument.plain import shown
 from .register import Registration
 from .remote.servers import check_url, without_password
 from .settings import Settings, as_age, resolve
@@ -133,7 +134,7 @@ class CalibrationStore(Generic[R]):
             isinstance(orm_class, type) and issubclass(orm_class, ORMCalibration) and orm_class is not ORMCalibration
         ):
             raise ConfigurationError(
-                f"The orm_class is {orm_class!r}, not the class of an instrument.",
+                f"The orm_class is {shown(orm_class)}, not the class of an instrument.",
                 "Give a plugin's ORM, such as get_plugin(NAME).ORM.",
                 setting="orm_class",
             )
@@ -367,7 +368,7 @@ class CalibrationStore(Generic[R]):
         if source == "remote":
             return self._archive.require("A selection from the archive").database
         raise ConfigurationError(
-            f"There is no source {source!r}.", "Use 'local' or 'remote'.", setting="source", variable=None
+            f"There is no source {shown(source)}.", "Use 'local' or 'remote'.", setting="source", variable=None
         )
 
     # -- records -------------------------------------------------------------------------------------------------------
@@ -544,9 +545,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle_export import export_bundle
 
-        target = (
-            stream_of("path", path, "writable") if hasattr(path, "write") else user_path(file_path_of("path", path))
-        )
+        target = stream_of("path", path, "write") or user_path(file_path_of("path", path))
         name, chosen = self.orm_class.instrument_name, records_of(records)
         return export_bundle(
             target, name, chosen, self._files, overwrite=truth_of("overwrite", overwrite), cache=self._cache
@@ -574,7 +573,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import BundleImporter
 
-        source = stream_of("path", path, "readable") if hasattr(path, "read") else user_path(path_of("path", path))
+        source = stream_of("path", path, "read") or user_path(path_of("path", path))
         return BundleImporter(self._files, self._holdings).run(source)
 
     def prune(

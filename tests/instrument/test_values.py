@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def form(column: str, value: Any) -> Any:
         ("exposure_time", "", None),
         ("exposure_time", math.nan, None),
         ("exposure_time", "nan", None),
+        ("exposure_time", Decimal("sNaN"), None),
+        ("spectrograph", Decimal("sNaN"), None),
         ("master_cal", True, True),
         ("master_cal", np.bool_(False), False),
         ("master_cal", "T", True),
@@ -95,6 +98,14 @@ def test_a_value_is_brought_into_the_form_that_is_stored(column: str, value: Any
         ("amplifiers", "four"),
         ("amplifiers", 2.5),
         ("amplifiers", math.inf),
+        ("amplifiers", "1_000"),
+        ("file_size", "1_000"),
+        ("file_size", "\u0661"),
+        ("mjd_start", "6_1083"),
+        ("mjd_start", "\u0666\u0661\u0660\u0668\u0663"),
+        ("cal_version", "\u0661"),
+        ("file_size", Decimal("1e999999")),
+        ("cal_version", Decimal("-1e999999")),
         ("exposure_time", "5 min"),
         ("exposure_time", [1.0]),
         ("exposure_time", True),

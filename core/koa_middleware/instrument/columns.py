@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from inspect import signature
@@ -16,6 +17,9 @@ from .plain import NOTHING
 
 #: SQLAlchemy's types for those of Python, which are none.
 _MEANT = {str: "String", int: "Integer", float: "Float", bool: "Boolean"}
+
+#: A keyword, with or without an extension's name; astropy takes ``*``, ``?`` and ``...`` as patterns.
+_KEYWORD = re.compile(r"(?!.*\.\.\.)([^\s:]([^:]*[^\s:])?:)?[^\s:*?]([^:*?]*[^\s:*?])?")
 
 
 def fits_column(
@@ -57,6 +61,10 @@ def fits_column(
     if filled is None or not all(word.strip() for word in filled):
         hint = 'Write "KEY", a tuple such as ("KEY", "EXTNAME:KEY"), or () where no keyword fills it.'
         raise _misdeclared(f"A column has the keywords {keywords!r}", hint)
+    for odd in (word for word in filled if not _KEYWORD.fullmatch(word)):
+        raise _misdeclared(
+            f"A column has the keyword {odd!r}, which no header can hold", 'Write "KEY" or "EXTNAME:KEY".'
+        )
     column = f"The column of {' or '.join(filled) or 'no keyword'}"
     if not isinstance(type_, TypeEngine) and not (isinstance(type_, type) and issubclass(type_, TypeEngine)):
         known = _MEANT.get(type_) if isinstance(type_, type) else None

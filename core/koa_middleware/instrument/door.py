@@ -237,7 +237,7 @@ def _derived(orm_class: type[ORMCalibration], values: Mapping[str, Any], source:
         found: Any = orm_class.derive(known)
     except (KoaMiddlewareError, Warning):
         raise
-    except Exception as error:  # a plugin's own code, on whatever values there are
+    except (Exception, SystemExit) as error:  # a plugin's own code, on whatever values there are
         raise HeaderError(
             f"The derive of {orm_class.__name__} failed for {source} with {described(error)}.",
             f"Let the plugin {orm_class.instrument_name} expect such values.",

@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from numbers import Real
 from typing import Any, NamedTuple
@@ -41,7 +42,7 @@ _NOT_AS_TEXT = (*_DOUBLES, "numeric", "boolean", "bytea", "json")  # Python writ
 
 def _number_in(raw: Any) -> Any:
     """Give the number that a text is; all else as it is."""
-    for kind in (int, float) if isinstance(raw, str) else ():
+    for kind in (int, float) if isinstance(raw, str) and _is_of_digits(raw) else ():
         with suppress(ValueError):
             return kind(raw)
     return raw
@@ -391,6 +392,8 @@ class _Number(_Valued):
             if isinstance(value, bool):
                 raise ValueError("not a number")
             try:
+                if isinstance(value, str) and not _is_of_digits(value):
+                    raise ValueError
                 value = float(value)
             except (ValueError, TypeError) as error:
                 raise ValueError("not a number") from error
@@ -492,10 +495,19 @@ def is_mjd(column: Column[Any]) -> bool:
     return isinstance(column.type, Float) and (column.key == "mjd" or column.key.startswith("mjd_"))
 
 
+def _is_of_digits(text: str) -> bool:
+    """Whether text may be a number as headers and databases write one, unlike ``1_000`` and other scripts' digits."""
+    return text.isascii() and "_" not in text
+
+
 def _whole(value: Any) -> int:
     try:
+        if isinstance(value, str) and not _is_of_digits(value):
+            raise ValueError
         if isinstance(value, str) and "." in value:
             value = float(value)
+        if isinstance(value, Decimal) and not abs(value) < 1 << 64:  # of 1e999999, int() would write out all digits
+            raise ValueError
         number = int(value)
     except (ValueError, TypeError, ArithmeticError) as error:
         raise ValueError("not a whole number") from error

@@ -144,7 +144,7 @@ def check_instrument(orm_class: type[ORMCalibration], cards: Mapping[str, Any], 
 def instrument_in(cards: Mapping[str, Any]) -> str:
     """Give the ``INSTRUME`` of headers; empty where there is none, or a word such as ``N/A``."""
     said = cards.get("INSTRUME")
-    return "" if is_wildcard(said) or not _bare(said) else str(said).strip()
+    return "" if is_wildcard(said) or not bare(said) else str(said).strip()
 
 
 def date_alone(column: Column[Any], values: Mapping[str, Any]) -> str:
@@ -159,10 +159,11 @@ def date_alone(column: Column[Any], values: Mapping[str, Any]) -> str:
 
 def means(instrume: object, values: Iterable[str]) -> bool:
     """Whether a value of ``INSTRUME`` is one of some; letter case, hyphens, underscores and blanks don't count."""
-    return _bare(instrume) in map(_bare, values)
+    return bare(instrume) in map(bare, values)
 
 
-def _bare(instrument: object) -> str:
+def bare(instrument: object) -> str:
+    """Give an instrument's name without what does not count in it."""
     return re.sub(r"[\s_-]", "", str(instrument)).lower()
 
 
@@ -196,7 +197,7 @@ def _converted(convert: Callable[[Any], Any], raw: Any, column: Column[Any], key
         return convert(form_of(column).to_convert(plain(raw)))
     except (KoaMiddlewareError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # a plugin's own function, on whatever a header holds, may call exit()
+    except (Exception, SystemExit) as error:  # a plugin's own function, on whatever a header holds
         said = f"The {keyword} of {source} is {shown(raw)}, which cannot be converted ({described(error)})."
         raise _fault(column, keyword, source, said) from error
 

@@ -258,6 +258,7 @@ class ORMCalibration(DeclarativeBase):
         HeaderError
             When a value cannot be one of its column.
         """
+        path = Path(path)
         if not is_fits(path):
             return cast("dict[str, Any]", values_by(cls, "values_from_header", path.name, {}, path.name))
         with open_headers(path) as cards:
