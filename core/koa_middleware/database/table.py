@@ -264,7 +264,9 @@ class CalibrationDatabase(Generic[R]):
         ConfigurationError
         """
         known, column = self.orm_class.cal_types, self.orm_class.table().c.cal_type
-        if not known or cal_type in known or self.execute(select(column).where(column == cal_type).limit(1)):
+        if not known or cal_type in known:
+            return
+        if cal_type == asked_name(cal_type) and self.execute(select(column).where(column == cal_type).limit(1)):
             return
         raise ConfigurationError(
             f"{self.orm_class.instrument_name} has no cal type {cal_type!r}, and no calibration in {self.name} "
