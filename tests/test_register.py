@@ -14,6 +14,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
+from astropy.io.fits import Header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from koa_middleware import (
@@ -1003,3 +1004,25 @@ def test_a_column_that_a_selector_matches_and_that_stays_empty_is_told(
             warnings.simplefilter("error")
             store.register_calibration(dark(tmp_path, "whole.fits", 60001.0, LAMP="ThAr"))
             store.register_calibration(dark(tmp_path, "flat.fits", 60001.0, CALTYPE="flat", SPECTROG=""))
+
+
+def test_a_models_record_may_be_spelt_as_a_frame_may(store: Store) -> None:
+    class Own(MappingModel):
+        def to_record(self) -> Any:
+            return self.described
+
+    columns = {"Cal_Type": "dark", "Mjd_Start": 60000.0, "Amplifiers": 2, "Spectrograph": "BSPEC", "note": "kept"}
+    cards = {"caltype": "dark", "MJD-OBS": 60000.0, "GRNAMPS": 2, "SPECTROG": "BSPEC", "FRAMES": 5}
+    header = Header(cards)
+    for number, described in enumerate((columns, cards, MappingProxyType(cards), header)):
+        model = Own(content=number)
+        model.described = described
+        found = store.register_calibration(model, new_version=number > 0).calibration
+        assert (found.cal_type, found.mjd_start, found.amplifiers, found.spectrograph) == ("dark", 60000.0, 2, "BSPEC")
+    assert (header["CALID"], header["CALVER"], len(header)) == (found.id, "004", 8)
+
+
+def test_a_name_in_a_models_record_that_is_nearly_a_column_is_refused(store: Store) -> None:
+    said = "no column amplifers, which stands in the record of MappingModel. Did you mean amplifiers?"
+    refused(store, MappingModel(amplifers=2), HeaderError, said)
+    store.register_calibration(MappingModel(amplifiers=2, amplifers=3, exposure=3.0, datetime="2023"))

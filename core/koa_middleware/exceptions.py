@@ -34,7 +34,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from logging import Logger
     from pathlib import Path
     from types import FrameType
@@ -279,6 +279,14 @@ def described(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - an error that cannot say itself still has a class
         sentence = ""
     return f"{type(error).__name__}: {sentence}".rstrip(": .")
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Ask, as the beginning of a hint, whether the nearest known name was meant; empty where none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(given.lower(), known, n=1)
+    return f"Did you mean {near[0]}? " if near else ""
 
 
 def logger() -> Logger:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import timedelta
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from .exceptions import ConfigurationError
 from .instrument.frames import is_frame
 from .instrument.orm import ORMCalibration
+from .instrument.plain import shown
 
 R = TypeVar("R", bound=ORMCalibration)
+
+#: Columns of a record by which files are found and verified.
+_TEXTS = ("id", "filename", "cal_type", "quality", "checksum")
+_OPTIONAL_TEXT = (str, type(None))
 
 
 def frames_of(inputs: Any) -> Iterable[Any]:
@@ -42,12 +49,16 @@ def record_of(given: R) -> R:
     Raises
     ------
     ConfigurationError
-        When something else is given.
+        When something else is given, or a record of which a name, an id or the like is no text.
     """
     if isinstance(given, ORMCalibration):
+        for name in _TEXTS:
+            if not isinstance(getattr(given, name), _OPTIONAL_TEXT):
+                said = f"The {name} of a record was set to {shown(getattr(given, name))}."
+                raise ConfigurationError(said, "Give it as text, or read the record anew.", setting="records")
         return given
     raise ConfigurationError(
-        f"{given!r} is not a record.",
+        f"{shown(given)} is not a record.",
         "Give records, such as those of query(), or that of get_calibration_by_id(ID).",
         setting="records",
     )
@@ -87,6 +98,30 @@ def file_path_of(name: str, given: Any) -> str:
     return text
 
 
+def stream_of(name: str, given: Any, method: Literal["read", "write"]) -> BinaryIO | None:
+    """Give an argument that is an open file, of which a method is used; None where it is something else, as a path.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is a text file, is closed, or was opened for the other.
+    """
+    if not hasattr(given, method):
+        return None
+    can, mode, doing = ("readable", "rb", "reading") if method == "read" else ("writable", "wb", "writing")
+    fault = ""
+    if getattr(given, "closed", False):
+        fault = "a closed file"
+    elif isinstance(given, io.TextIOBase) or hasattr(given, "encoding"):
+        fault = "a text file"
+    elif not getattr(given, can, lambda: True)():
+        fault = f"a file that is not open for {doing}"
+    if fault:
+        hint = f"Give a path, or open the file with the mode {mode!r}."
+        raise ConfigurationError(f"{name} is {fault}.", hint, setting=name)
+    return cast("BinaryIO", given)
+
+
 def count_of(name: str, value: Any, least: int = 0) -> int:
     """Give an argument that is a whole number that a database can hold, `least` or more.
 
@@ -110,7 +145,7 @@ def check_limit(name: str, value: Any, kind: type, wanted: str) -> None:
     ConfigurationError
     """
     check_kind(name, value, kind, wanted)
-    if value is not None and not value >= type(value)():  # nor is NaN
+    if value is not None and not value >= (timedelta(0) if kind is timedelta else 0):  # nor is NaN
         raise ConfigurationError(f"{name} is {value}.", f"Give {wanted}, 0 or more.", setting=name)
 
 
@@ -147,7 +182,7 @@ def check_kind(name: str, value: object, kind: type, wanted: str) -> None:
     ConfigurationError
     """
     if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-        raise ConfigurationError(f"{name} is {value!r}.", f"Give {wanted}.", setting=name)
+        raise ConfigurationError(f"{name} is {shown(value)}.", f"Give {wanted}.", setting=name)
 
 
 def _is_single(given: Any, *kinds: type) -> bool:

@@ -6,14 +6,21 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from .exceptions import SourceFileError
+from .exceptions import HeaderError, SourceFileError
 from .instrument.door import columns_of
+from .instrument.frames import column_values
+from .instrument.headers import is_header
 from .instrument.orm import ORMCalibration
 
 _HINT = "Pass a path, or a model with save(output_dir=...) and with to_orm() or to_record()."
+
+
+#: How alike a name is to a column's of which it is a misspelling, and by how many characters it may be longer.
+_ALIKE, _LONGER = 0.8, 2
 
 
 class _OutputFolder(str):
@@ -47,25 +54,36 @@ def described_by(model: Any) -> Any:
 def values_of(orm_class: type[ORMCalibration], model: Any, described: Any) -> dict[str, Any]:
     """Give the column values that a model's record holds: of a mapping, of its `to_dict()`, else its attributes.
 
+    A mapping, and a FITS header, are read as those of a frame: columns in any letter case, and keywords.
+
     Raises
     ------
     SourceFileError
         When it holds none.
+    HeaderError
+        When a name is nearly a column's, or a value cannot be one of its column.
     """
     to_dict = getattr(described, "to_dict", None)
     found = to_dict() if callable(to_dict) and _takes(to_dict) else described
     if isinstance(found, Mapping):
-        return dict(found)
+        _check_spelling(orm_class, found, model)
+        return dict(column_values(orm_class, found))
     values = {name: getattr(found, name) for name in columns_of(orm_class) if hasattr(found, name)}
     if not values:
         raise unusable(model, f"describes itself by a {type(found).__name__}, which has no column values")
     return values
 
 
-def tell(described: Any, row: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    """Write what was settled into the model's own record, from which its save may take it; a frozen one stays."""
+def tell(orm_class: type[ORMCalibration], described: Any, row: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    """Write what was settled into the model's own record, from which its save may take it; a frozen one stays.
+
+    A FITS header gets the first keyword of each column.
+    """
     for name in names:
-        if isinstance(described, MutableMapping):
+        if is_header(described):
+            keywords = columns_of(orm_class)[name].info.get("keywords", ())
+            described.update({keyword: row[name] for keyword in keywords[:1] if not set(":.") & set(keyword)})
+        elif isinstance(described, MutableMapping):
             described[name] = row[name]
         elif not isinstance(described, Mapping):
             with suppress(AttributeError, TypeError, ValueError):
@@ -97,6 +115,27 @@ def saved_by(model: Any, folder: Path) -> Path:
 def unusable(source: Any, fault: str) -> SourceFileError:
     """Give the error for what can be no source of a calibration."""
     return SourceFileError(f"A {type(source).__name__} cannot be registered: it {fault}.", _HINT, path=None)
+
+
+def _check_spelling(orm_class: type[ORMCalibration], record: Mapping[Any, Any], model: Any) -> None:
+    """Check that no name in lower case is nearly that of a column which the record lacks."""
+    columns = columns_of(orm_class)
+    keywords = {word.upper() for column in columns.values() for word in column.info.get("keywords", ())}
+    given = {str(name).lower() for name in record}
+    missing = [name for name in columns if name not in given]
+    for name in (str(each) for each in record):
+        if name in columns or name != name.lower() or name.upper() in keywords:
+            continue
+        for meant in get_close_matches(name, missing, n=1, cutoff=_ALIKE):
+            if abs(len(meant) - len(name)) <= _LONGER:
+                source = f"the record of {type(model).__name__}"
+                raise HeaderError(
+                    f"There is no column {name}, which stands in {source}.",
+                    f"Did you mean {meant}?",
+                    column=name,
+                    keywords=(),
+                    source=source,
+                )
 
 
 def _takes(method: Callable[..., Any], **arguments: Any) -> bool:

@@ -98,7 +98,7 @@ class Registration(Generic[R]):
             if settled:
                 self._take_next_version(connection, row, family, None)
             self._settle_id(connection, row, family, settled)
-            tell(described, row, ("id", "origin", "cal_version", *(("filename",) if is_named else ())))
+            tell(self._orm_class, described, row, ("id", "origin", "cal_version", *(("filename",) if is_named else ())))
             saved = saved_by(model, folder)
             check_whole(saved)
             staged = self._holdings.cache.adopt(saved, folder)

@@ -216,7 +216,7 @@ def _folder(text: str, name: str) -> Path:
         raise _unusable(name, "holds characters that no path can have", "Give an absolute path.") from None
     try:
         path = Path(text).expanduser()
-        if _OF_URLS.search(text) and not _is_plainly_a_path(text, path):
+        if not is_plainly_a_path(text):
             raise _unusable(name, "may be a URL or a login, not a path", "Give an absolute path.")
         return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     except (RuntimeError, OSError) as error:
@@ -225,11 +225,20 @@ def _folder(text: str, name: str) -> Path:
         ) from error
 
 
-def _is_plainly_a_path(text: str, path: Path) -> bool:
-    """Whether text that may be a URL is a path: it begins as one does, or with something that is on this machine."""
+def is_plainly_a_path(text: str) -> bool:
+    """Whether text is no URL and no login: it has no sign of one, or begins as a path does or with what exists here.
+
+    Raises
+    ------
+    RuntimeError
+        When it begins with the home of a user whom this machine does not know.
+    """
+    if "://" in text:
+        return False
+    path = Path(text).expanduser()
     if text.startswith(("./", "../")) or (path.is_absolute() and not text.startswith("//")):
         return True
-    return os.path.lexists(Path(*path.parts[: 1 + path.is_absolute()]))
+    return not _OF_URLS.search(text) or os.path.lexists(Path(*path.parts[: 1 + path.is_absolute()]))
 
 
 def _shown(value: object) -> str:

@@ -10,7 +10,7 @@ from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
 from .cache.folder import Cache
 from .cache.placing import Holdings
@@ -34,10 +34,12 @@ from .given import (
     path_of,
     record_of,
     records_of,
+    stream_of,
     truth_of,
 )
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
+from .instrument.plain import shown
 from .register import Registration
 from .remote.servers import check_url, without_password
 from .settings import Settings, as_age, resolve
@@ -133,7 +135,7 @@ class CalibrationStore(Generic[R]):
             isinstance(orm_class, type) and issubclass(orm_class, ORMCalibration) and orm_class is not ORMCalibration
         ):
             raise ConfigurationError(
-                f"The orm_class is {orm_class!r}, not the class of an instrument.",
+                f"The orm_class is {shown(orm_class)}, not the class of an instrument.",
                 "Give a plugin's ORM, such as get_plugin(NAME).ORM.",
                 setting="orm_class",
             )
@@ -367,7 +369,7 @@ class CalibrationStore(Generic[R]):
         if source == "remote":
             return self._archive.require("A selection from the archive").database
         raise ConfigurationError(
-            f"There is no source {source!r}.", "Use 'local' or 'remote'.", setting="source", variable=None
+            f"There is no source {shown(source)}.", "Use 'local' or 'remote'.", setting="source", variable=None
         )
 
     # -- records -------------------------------------------------------------------------------------------------------
@@ -544,7 +546,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle_export import export_bundle
 
-        target = cast("BinaryIO", path) if hasattr(path, "write") else user_path(file_path_of("path", path))
+        target = stream_of("path", path, "write") or user_path(file_path_of("path", path))
         name, chosen = self.orm_class.instrument_name, records_of(records)
         return export_bundle(
             target, name, chosen, self._files, overwrite=truth_of("overwrite", overwrite), cache=self._cache
@@ -563,6 +565,8 @@ class CalibrationStore(Generic[R]):
 
         Raises
         ------
+        ConfigurationError
+            When it is a text file, or no path.
         SourceFileError
             When it is no bundle, a damaged or hostile one, or one of another instrument; nothing is imported.
         CacheError
@@ -570,7 +574,7 @@ class CalibrationStore(Generic[R]):
         """
         from .cache.bundle import BundleImporter
 
-        source = cast("BinaryIO", path) if hasattr(path, "read") else user_path(path_of("path", path))
+        source = stream_of("path", path, "read") or user_path(path_of("path", path))
         return BundleImporter(self._files, self._holdings).run(source)
 
     def prune(
@@ -603,7 +607,7 @@ class CalibrationStore(Generic[R]):
         Raises
         ------
         ConfigurationError
-            When a limit is not what it must be.
+            When a limit is not what it must be, or there is no such type; see `query`.
         CacheError
             When a file cannot be removed, or another database of the cache cannot be read.
         """
@@ -614,7 +618,10 @@ class CalibrationStore(Generic[R]):
         check_limit("older_than", older_than, timedelta, "a datetime.timedelta, such as timedelta(days=30)")
         check_kind("cal_type", cal_type, str, "the name of a cal type")
         days = None if older_than is None else older_than / timedelta(days=1)
-        limits = Limits(max_size, days, None if cal_type is None else cal_type.strip().lower())
+        wanted_type = None if cal_type is None else cal_type.strip().lower()
+        if wanted_type is not None:
+            self.local_db.check_type(wanted_type)
+        limits = Limits(max_size, days, wanted_type)
         if limits.given and self.settings.calibration_url is not None:
             self._files.require_url()
         return Pruner(self._holdings, self._copies).prune(limits, truth_of("dry_run", dry_run))

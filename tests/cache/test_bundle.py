@@ -5,9 +5,12 @@ The invariant of an import: a record that is here has its file with the recorded
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import random
 import shutil
@@ -670,3 +673,22 @@ with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
     assert check_sound(store) == 3
     assert rows(store, "last_updated") == rows(source, "last_updated")
     assert not list((target / "partial").iterdir())
+
+
+@pytest.mark.parametrize("way", [gzip, bz2, lzma], ids=lambda way: way.__name__)
+def test_a_compressed_bundle_is_told_from_a_damaged_one(target: Store, bundle: Path, way: Any) -> None:
+    bundle.write_bytes(way.compress(bundle.read_bytes()))
+    with pytest.raises(SourceFileError, match=r"is compressed with \w+, .* Uncompress it first"):
+        target.import_bundle(bundle)
+
+
+def test_a_file_that_is_not_open_for_bytes_is_refused(source: Store, target: Store, bundle: Path) -> None:
+    records = source.query()
+    with io.StringIO() as text, pytest.raises(ConfigurationError, match="a text file"):
+        source.export_bundle(text, records)  # type: ignore[arg-type]
+    with bundle.open(encoding="latin-1") as text, pytest.raises(ConfigurationError, match="a text file"):
+        target.import_bundle(text)  # type: ignore[arg-type]
+    with bundle.open("rb") as reading, pytest.raises(ConfigurationError, match="not open for writing"):
+        source.export_bundle(reading, records)
+    with pytest.raises(ConfigurationError, match="a closed file"):
+        target.import_bundle(reading)

@@ -149,8 +149,8 @@ def test_a_file_that_cannot_be_read_stops_no_verification(store: Store, tmp_path
         path, _ = store.register_calibration(dark(tmp_path / "night", f"{number}.fits", 60000.0 + number))
         path.chmod(0o600 if number == 1 else 0o644)
     store.close()
-    for path in [tmp_path, *tmp_path.parents][:4]:  # up to pytest's own folder
-        path.chmod(0o755)
+    for path in [tmp_path, *tmp_path.parents][:4]:
+        path.chmod(path.stat().st_mode | 0o055)
     for path in [store.cache_dir, *store.cache_dir.iterdir(), store.local_db.path]:
         path.chmod(0o777)
     checked, ok, fault = output_of(run_python(UNREADABLE, store.cache_dir)).splitlines()

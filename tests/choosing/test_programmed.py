@@ -137,7 +137,7 @@ def test_a_record_of_another_type_or_made_up_is_refused_with_the_method_that_gav
     for name, given in found.items():
         rule = choosing(method, lambda given=given: [given] if method == "get_candidates" else given)
         for ask in (filled.select, filled.explain):
-            with pytest.raises(ConfigurationError, match=f"^The {method} of Odd returned {name}, wh"):
+            with pytest.raises(ConfigurationError, match=f"^The {method} of Odd returned '{name}', wh"):
                 ask(FRAME, rule)
 
 
@@ -150,6 +150,84 @@ def test_a_record_that_was_read_anew_is_chosen_and_counted(filled: Store, method
     assert explained.winner is not None
     assert explained.winner.filename == chosen.filename == filled.query("dark")[0].filename
     assert explained.counts["chosen"] == 1
+
+
+def changed(record: Any, **values: Any) -> Any:
+    for name, value in values.items():
+        setattr(record, name, value)
+    return record
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.filterwarnings("ignore::koa_middleware.FallbackWarning")
+def test_a_record_that_a_method_changed_is_given_as_the_database_holds_it(filled: Store, method: str) -> None:
+    one = changed(filled.query(filename="good.fits")[0], filename="other.fits", checksum=None, lamp="une")
+    given = filled.select(FRAME, choosing(method, lambda: [one] if method == "get_candidates" else one))
+    assert given.to_dict() == filled.query(filename="good.fits")[0].to_dict()
+    assert given.is_fallback == (method == "select_fallback")
+
+
+@pytest.mark.parametrize("method", ["get_candidates", "select_fallback", "select"])
+def test_a_record_that_was_flagged_after_a_method_kept_it_is_not_chosen(filled: Store, method: str) -> None:
+    kept = filled.query(filename="good.fits")[0]
+    filled.flag("good.fits", "BAD", "light leak")
+    with pytest.raises(CalibrationNotFoundError):
+        filled.select(FRAME, choosing(method, lambda: [kept] if method == "get_candidates" else kept))
+
+
+def test_a_selector_that_keeps_its_candidates_takes_the_next_best_where_one_was_flagged_meanwhile(
+    filled: Store,
+) -> None:
+    kept = filled.query("dark", lamp="thar")
+    rule = choosing("get_candidates", lambda: kept)
+    assert filled.select(FRAME, rule).filename == "master.fits"
+    filled.flag("master.fits", "BAD", "light leak")
+    assert filled.select(FRAME, rule).filename == "good.fits"
+    assert filled.explain(FRAME, rule).counts == {"chosen": 1, "quality": 2, "get_candidates": 1, "farther": 1}
+
+
+def test_a_flat_that_a_method_calls_a_dark_is_refused(filled: Store) -> None:
+    filled.local_db.add(record("flat.fits", cal_type="flat"))
+    flat = changed(filled.query("flat")[0], cal_type="dark")
+    with pytest.raises(ConfigurationError, match="whose cal_type is flat"):
+        filled.select(FRAME, choosing("select", lambda: flat))
+
+
+class Unwritable:
+    def __repr__(self) -> str:
+        raise RuntimeError("it cannot be written")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("odd", [10**5000, Unwritable()], ids=["a number of 5,000 digits", "without a repr"])
+def test_what_cannot_be_written_is_named_by_its_type(filled: Store, method: str, odd: Any) -> None:
+    given = [odd] if method == "get_candidates" else odd
+    with pytest.raises(ConfigurationError, match="returned a value of the type "):
+        filled.select(FRAME, choosing(method, lambda: given))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"filename": "\ud800", "id": "x"},
+        {"id": 10**30},
+        {"id": []},
+        {"id": "\ud800"},
+        {"mjd_start": "x"},
+        {"filename": []},
+    ],
+    ids=str,
+)
+def test_a_record_with_values_that_no_record_has_is_an_error_of_its_method(
+    filled: Store, method: str, values: dict[str, Any]
+) -> None:
+    odd = changed(filled.query(filename="bad.fits")[0], quality="GOOD", **values)
+    with pytest.raises((ConfigurationError, InvalidPluginError, CalibrationNotFoundError)) as caught:
+        filled.select(
+            {**FRAME, "filename": "frame.fits"}, choosing(method, lambda: [odd] if method == "get_candidates" else odd)
+        )
+    str(caught.value).encode()
 
 
 def leave(*_: Any) -> Any:
@@ -227,3 +305,13 @@ def test_a_programmed_selector_answers_explains_and_misses_among_260_000_candida
     found, memory_mb = json.loads(output_of(run_python(LARGE, tmp_path)))
     assert found == ["100000.fits", {"chosen": 1, "farther": 259_999}, 260_000]
     assert memory_mb < 600
+
+
+@pytest.mark.parametrize("rest", [{}, {"note": "of the frame's own"}], ids=["columns", "more"])
+def test_an_effective_input_with_a_name_that_is_no_column_is_refused(filled: Store, rest: dict[str, Any]) -> None:
+    rule = choosing("effective_input", lambda: {**FRAME, **rest, "amplifers": 2})
+    said = r"^The effective_input of Odd returned .*amplifers, which is no column\. It should return a mapping"
+    with pytest.raises(ConfigurationError, match=said):
+        filled.select(FRAME, rule)
+    rule = choosing("effective_input", lambda: {**FRAME, "amplifiers": 2})
+    assert filled.select(FRAME, rule).cal_type == "dark"

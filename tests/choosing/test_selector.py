@@ -20,6 +20,7 @@ from koa_middleware import (
     CalibrationStore,
     ConfigurationError,
     FallbackWarning,
+    InvalidPluginError,
 )
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -405,3 +406,14 @@ def test_each_direction_admits_the_frames_own_time(filled: Store) -> None:
     for direction in ("nearest", "before", "after"):
         rule = CalibrationSelector(cal_type="dark", direction=direction, match=("spectrograph",))
         assert filled.select(at, rule).filename == "near.fits"
+
+
+def test_a_selector_of_a_type_that_the_class_does_not_have_is_refused_where_it_is_used(filled: Store) -> None:
+    class Misspelt(CalibrationSelector):
+        cal_type = "dork"
+
+    said = "cal_type 'dork', which DemoCalibration does not have. Its types are bias, dark"
+    for selector, error in ((Misspelt, InvalidPluginError), (CalibrationSelector(cal_type="dork"), ConfigurationError)):
+        for ask in (filled.select, filled.explain):
+            with pytest.raises(error, match=said):
+                ask(FRAME, selector)

@@ -109,13 +109,37 @@ def test_a_time_that_is_set_is_not_hindered_by_the_headers(
 @pytest.mark.usefixtures("night")
 def test_a_date_that_is_set_is_not_read_as_the_headers_time_of_that_day(koa_cal: Run, frame: Path) -> None:
     found = koa_cal("best", frame, "--type", "dark", "--set", "datetime_obs=2026-02-16").ended(1)
-    assert "mjd_start" in found.said
+    assert "without a time of day" in found.said
 
 
 @pytest.mark.usefixtures("night")
-@pytest.mark.parametrize("text", ["nosuch=1", "mjd_start=tonight", "arm", "=RED"])
+@pytest.mark.parametrize(
+    "text", ["nosuch=1", "mjd_start=tonight", "mjd_start=nan", "arm", "arm=", "arm=N/A", "arm=*", "=RED"]
+)
 def test_a_column_value_that_cannot_be_set_is_wrong_usage(koa_cal: Run, frame: Path, text: str) -> None:
     for command in (("best", frame), ("explain", frame, "--type", "dark")):
         found = koa_cal(*command, "--set", text).ended(2)
         assert found.out == ""
         assert text.strip("=").partition("=")[0] in found.err.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("night")
+def test_the_letter_case_of_a_column_that_is_set_does_not_count_and_a_near_miss_is_asked_for(
+    koa_cal: Run, frame: Path
+) -> None:
+    said = koa_cal("best", frame, "--type", "arc", "--set", "Arm=RED", "--json").ended(0).json
+    assert said["calibrations"]["arc"]["filename"] == "arc-red.fits"
+    assert "Did you mean arm?" in koa_cal("best", frame, "--set", "arms=RED").ended(2).said
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize("command", ["best", "explain"])
+def test_a_value_that_a_header_lacks_is_asked_for_as_it_is_typed(koa_cal: Run, write: Run, command: str) -> None:
+    frame = write("bare.fits", 61083.5, ARM="")
+    assert "--set arm=..." in koa_cal(command, frame, "--type", "dark").ended(1).said
+
+
+@pytest.mark.usefixtures("night")
+def test_a_value_that_is_set_and_unusable_is_not_to_be_corrected_in_the_header(koa_cal: Run, frame: Path) -> None:
+    said = koa_cal("best", frame, "--set", "mjd_start=2461084").ended(2).said
+    assert said.endswith("Give another value.\n")

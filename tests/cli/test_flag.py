@@ -49,3 +49,9 @@ def test_an_archives_calibration_is_not_flagged_without_the_archive(koa_cal: Run
     found = koa_cal("flag", "dark.fits", "bad", "--reason", "light leak", "-i", "testspec").ended(2)
     assert "dark.fits" in found.said
     assert koa_cal("show", "dark.fits", "-i", "testspec", "--json").json["quality"] == "GOOD"
+
+
+@pytest.mark.usefixtures("night")
+def test_what_clears_a_terminal_is_written_out(koa_cal: Run) -> None:
+    found = koa_cal("flag", "dark-near.fits", "bad", "--reason", "x\x1b[31m", "-i", "testspec").ended(0)
+    assert found.out.endswith("x\\x1b[31m\n")

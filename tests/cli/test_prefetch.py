@@ -79,3 +79,32 @@ def test_a_night_and_times_exclude_each_other(koa_cal: Run, more: tuple[str, str
     found = koa_cal("prefetch", "-i", "testspec", "--night", "2026-02-12", *more).ended(2)
     assert found.out == ""
     assert "--night" in found.said
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize("fault", ["short", "missing", "foreign", "card"])
+def test_a_first_frame_that_is_no_good_stops_no_other(koa_cal: Run, write: Run, frame: Path, fault: str) -> None:
+    bad = write("bad.fits", 61083.5, INSTRUME="NIRC2" if fault == "foreign" else "TESTSPEC")
+    if fault == "short":
+        bad.write_bytes(bad.read_bytes()[:1000])
+    elif fault == "missing":
+        bad.unlink()
+    elif fault == "card":
+        bad.write_bytes(bad.read_bytes().replace(b"INSTRUME= 'TESTSPEC'", b"INSTRUME=  TEST SPEC "))
+    found = koa_cal("prefetch", bad, frame, "--type", "dark", "--json").ended(1)
+    assert found.json["cached"] == ["dark-near.fits"]
+    assert list(found.json["unmatched"]) == [str(bad)]
+
+
+@pytest.mark.usefixtures("night")
+def test_a_frame_that_names_another_instrument_is_taken_when_it_is_forced(koa_cal: Run, write: Run) -> None:
+    foreign = write("foreign.fits", 61083.5, INSTRUME="NIRC2")
+    line = ("prefetch", foreign, "--type", "dark", "-i", "testspec")
+    assert "koa-cal -i nirc2" not in koa_cal(*line).ended(1).err
+    koa_cal(*line, "--force-instrument").ended(0)
+
+
+@pytest.mark.parametrize("text", ["2026-02-12T03:00:00", "tonight"])
+def test_a_night_is_a_day_alone(koa_cal: Run, text: str) -> None:
+    said = koa_cal("prefetch", "--night", text, "-i", "testspec").ended(2).err
+    assert said.endswith(f"{text!r} is not a UTC day such as 2026-02-12\n")

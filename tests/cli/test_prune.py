@@ -68,3 +68,10 @@ def test_a_size_is_a_size(koa_cal: Run, text: str) -> None:
 @pytest.mark.parametrize("text", ["", "many", "-1", "nan", "1e99"])
 def test_days_are_days(koa_cal: Run, text: str) -> None:
     assert "DAYS" in koa_cal("prune", *HERE, f"--older-than={text}").ended(2).err
+
+
+def test_an_archive_whose_folder_is_not_there_is_said_to_be_so(koa_cal: Run, served: Path) -> None:
+    served.rename(served.with_name("unmounted"))
+    said = koa_cal("prune", *HERE, "--type", "dark").ended(0).said
+    assert f"the archive's folder {served} is not there" in said
+    assert "publish" not in said

@@ -30,6 +30,10 @@ def test_what_is_not_uploaded_is_named_until_it_is(
     assert sent.out == "2 published, 0 unchanged\n"
     assert "2 files are not uploaded" in sent.said
     assert "0.fits, 1.fits" in sent.said
+    for login in ("ann:s3cret@koa", "https://ann:s3cret@koa", "koa/s3cret?x=y"):
+        refused = typed("publish", "--upload", login).ended(2)
+        assert "is not a folder" in refused.said
+        assert "s3cret" not in refused.err
     assert typed("publish", "--json").ended(0).json["not_uploaded"] == ["0.fits", "1.fits"]
     done = typed("publish", "--upload", tmp_path / "served").ended(0)
     assert (done.out, done.err) == ("0 published, 0 unchanged\n", "")

@@ -95,3 +95,11 @@ def test_an_origin_goes_before_the_header(koa_cal: Run, write: Run) -> None:
     (record,) = koa_cal("register", file, "--origin", "REMOTE", "--json").json["registered"]
     assert record["origin"] == "REMOTE"
     assert "--origin" in koa_cal("register", file, "--origin", "NOWHERE").ended(2).err
+
+
+def test_a_header_whose_instrument_cannot_be_read_hinders_no_other(koa_cal: Run, write: Run) -> None:
+    bad, good = write("bad.fits", 61083.5, "dark"), write("good.fits", 61084.5, "dark")
+    bad.write_bytes(bad.read_bytes().replace(b"INSTRUME= 'TESTSPEC'", b"INSTRUME=  TEST SPEC "))
+    found = koa_cal("register", bad, good, "--json").ended(1).json
+    assert list(found["failed"]) == [str(bad)]
+    assert [record["filename"] for record in found["registered"]] == ["good.fits"]

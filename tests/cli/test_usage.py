@@ -233,3 +233,14 @@ def test_without_an_archive_these_commands_are_wrong_usage(koa_cal: Run, command
     found = koa_cal(*command, *more, "-i", "testspec").ended(2)
     assert found.out == ""
     assert "KOA_REMOTE_DATABASE_URL" in found.said
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize(
+    "command",
+    [["list"], ["prune"], ["prefetch", "--night", "2026-02-12"], ["bundle", "export", "night.tar"]],
+    ids=lambda command: command[0],
+)
+def test_a_misspelt_type_is_wrong_usage_where_none_is_chosen_too(koa_cal: Run, command: list[str]) -> None:
+    said = koa_cal(*command, "--type", "dork", "-i", "testspec").ended(2).said
+    assert said.endswith("Did you mean dark? Its types are dark, flat, arc, bias.\n")

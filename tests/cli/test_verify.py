@@ -66,3 +66,10 @@ def test_what_is_no_fault_is_listed_all_the_same(koa_cal: Run, tmp_path: Path) -
     said = koa_cal("verify", "-i", "testspec").ended(0).out
     assert "no record names this file: nobodys.fits" in said
     assert f"goes by itself after a day: {left}" in said
+
+
+@pytest.mark.usefixtures("night")
+def test_the_name_of_a_file_without_a_record_is_written_out(koa_cal: Run, cache: Path) -> None:
+    (cache / "calibrations" / "x\n\x1b[31m.fits").write_bytes(b"x")
+    found = koa_cal("verify", "-i", "testspec").ended(0)
+    assert "names this file: x\\n\\x1b[31m.fits\n" in found.out

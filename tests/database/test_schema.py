@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import CacheError, ORMCalibration, SchemaMismatchError, fits_column
+from koa_middleware import DuplicateCalibrationError, ORMCalibration, SchemaMismatchError, fits_column
 from koa_middleware.database.local import LocalDatabase
 from sqlalchemy import Float, Index, Integer, String
 from sqlalchemy.orm import Mapped
@@ -101,8 +101,9 @@ def test_a_unique_column_that_is_added_is_unique(path: Path) -> None:
     in_database(path, Older, "a.fits", "b.fits")
     database = LocalDatabase(Newer, path)
     database.add(made(Newer, "c.fits", barcode="1"))
-    with pytest.raises(CacheError, match=r"UNIQUE.*barcode"):
-        database.add(made(Newer, "d.fits", barcode="1"))
+    for batch in ([made(Newer, "d.fits", barcode="1")], [made(Newer, f"{n}.fits", barcode="2") for n in "de"]):
+        with pytest.raises(DuplicateCalibrationError, match=r"The barcode of .\.fits is '[12]', which .\.fits has"):
+            database.add(batch)
     database.close()
 
 

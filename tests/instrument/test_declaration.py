@@ -5,13 +5,29 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from koa_middleware import CalibrationStore, InvalidPluginError, ORMCalibration, fits_column
-from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Enum, Float, Index, Integer, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    func,
+)
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 
@@ -122,12 +138,65 @@ def test_a_column_of_a_mixin_is_checked_too() -> None:
         (column("arm", fold=True, default="Red"), "the default 'Red' of arm, which is stored as 'red'. Write 'red'"),
         (column("order", Integer, default="first"), "the default 'first' of order, which is .*Write a value that"),
         ({"normalise": classmethod(lambda cls, values, source: values)}, "overrides normalise. Override derive"),
+        (
+            {"complete_row": classmethod(lambda cls, values, source: {})},
+            "overrides complete_row. Override one of derive",
+        ),
+        ({"with_defaults": classmethod(lambda cls, values: {})}, "overrides with_defaults"),
+        ({"table": classmethod(lambda cls: None)}, "overrides table"),
+        ({"to_dict": lambda self: {}}, "overrides to_dict"),
+        ({"__tablename__": "other"}, "sets __tablename__. Leave it out; the table is named after the instrument"),
+        (column("arm", primary_key=True), "arm as a primary key, beside id. Leave primary_key out"),
+        (column("arm", server_default="red"), "the column arm with server_default. Leave it out; default gives"),
+        (column("arm", onupdate="red"), "the column arm with onupdate"),
+        ({"arm": mapped_column(String, ForeignKey("arms.id"))}, "the column arm with a ForeignKey"),
+        ({"arm": mapped_column(Integer, Computed("mjd_start * 2"))}, "the column arm with server_default"),
+        (column("arm", default=lambda: 1 / 0), "a default of arm that fails with ZeroDivisionError: division by zero"),
+        (column("arm", default=lambda: sys.exit(3)), "a default of arm that fails with SystemExit"),
+        (column("arm", Integer, default=lambda: "red"), "the default 'red' of arm"),
+        (column("arm", default=func.now()), "a default of arm that is of the database"),
+        ({"version_family": ("quality",)}, "names quality in its version_family. Leave it out: versions of one family"),
+        ({"version_family": ("id",)}, "names id in its version_family"),
+        ({"instrume_values": ("MADE", "-")}, r"the instrume_values .* Write what INSTRUME says, or \(\)"),
     ],
 )
 def test_what_no_class_may_declare_is_refused_when_it_is_made(body: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidPluginError, match=said) as caught:
         made(**body)
     assert caught.value.instrument.lower() == "made"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "declared", "lacks"),
+    [
+        ("quality", {"nullable": True, "default": "UNKNOWN"}, "nullable=False"),
+        ("quality", {"nullable": False}, "a default"),
+        ("origin", {"nullable": False}, "a default"),
+        ("cal_version", {"nullable": False}, "a default"),
+        ("checksum", {"nullable": False}, "nullable=True"),
+        ("filename", {"nullable": False}, "unique=True"),
+        ("id", {"primary_key": True}, "a default"),
+    ],
+)
+def test_a_common_column_stays_needed_unique_and_given_where_it_is_declared_anew(
+    annotation: str, declared: dict[str, Any], lacks: str
+) -> None:
+    with pytest.raises(InvalidPluginError, match=f"declares {annotation} anew without {lacks}. Give it {lacks}"):
+        made(**{annotation: mapped_column(String, **declared)})
+    with pytest.raises(InvalidPluginError, match="quality anew without nullable=False"):
+        made({"quality": Mapped[str | None]}, quality=fits_column("Q", String, default="GOOD"))
+    assert made({"quality": Mapped[str]}, quality=fits_column("Q", String, default="GOOD")).table().c.quality.default
+
+
+@pytest.mark.parametrize("keyword", ["A:B:C", "X:", ":X", "X*", "X?", "A...", " X", "X ", "A: X"])
+def test_a_keyword_that_no_header_can_hold_is_refused(keyword: str) -> None:
+    with pytest.raises(InvalidPluginError, match="which no header can hold"):
+        fits_column(("FINE", keyword), String)
+
+
+@pytest.mark.parametrize("keyword", ["X", "GREEN_CCD:MJD-OBS", "exposure.start", "ESO DET NAME", "lower"])
+def test_keywords_of_headers_extensions_and_models_are_taken(keyword: str) -> None:
+    assert fits_column(keyword, String).column.info["keywords"] == (keyword,)
 
 
 def test_an_index_that_the_base_brings_or_that_stands_there_twice_is_made_once(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from koa_middleware import (
     CalibrationSelector,
@@ -117,7 +119,7 @@ def test_a_row_of_an_archive_is_asked_for_what_no_keyword_fills_and_is_null(tmp_
         ),
         (lambda values: None, InvalidPluginError, r"derive of Faulty, of the plugin faulty, returned a NoneType"),
         (lambda values: {"detectr": "1"}, InvalidPluginError, r"plugin faulty, returned detectr, which is no column"),
-        (lambda values: {"fiber": "one"}, HeaderError, r"fiber of a\.fits is 'one'"),
+        (lambda values: {"fiber": "one"}, HeaderError, r"fiber \(derived\) of a\.fits is 'one'"),
     ],
 )
 def test_a_faulty_derive_is_told(hook: Any, error: type[Exception], said: str) -> None:
@@ -165,10 +167,33 @@ def test_a_keywords_value_is_converted_and_one_by_column_name_is_not() -> None:
     assert ArmCalibration.normalise({"wavelength": 6500.0})["wavelength"] == 6500.0
 
 
+@pytest.mark.parametrize("several", [["red"], ("red",), np.array(["red"])], ids=["list", "tuple", "array"])
+@pytest.mark.parametrize("keyword", ["ARM", "GRATING"])
+def test_several_values_under_a_keyword_of_text_are_refused(keyword: str, several: Any) -> None:
+    class Converted(ORMCalibration):
+        instrument_name = "converted"
+        arm: Mapped[str | None] = fits_column("ARM", String)
+        grating: Mapped[str | None] = fits_column("GRATING", String, convert=lambda word: str(word).upper())
+
+    for frame in ({keyword: several, "MJD-OBS": 60000.5}, {keyword.lower(): several, "MJD-OBS": 60000.5}):
+        with pytest.raises(HeaderError, match="not one value") as caught:
+            column_values(Converted, frame)
+        assert caught.value.column == keyword.lower()
+
+
 def test_what_cannot_be_converted_is_told_with_keyword_and_file() -> None:
     with pytest.raises(HeaderError, match=r"WAVELEN of a\.fits is 'red'.*ValueError") as caught:
         ArmCalibration.values_from_header({"WAVELEN": "red"}, "a.fits")
     assert (caught.value.column, caught.value.keywords) == ("wavelength", ("WAVELEN",))
+
+
+def test_a_convert_that_exits_ends_no_process() -> None:
+    class Exiting(ORMCalibration):
+        instrument_name = "exiting"
+        fiber: Mapped[int | None] = fits_column("FIBER", Integer, convert=lambda value: sys.exit(3))
+
+    with pytest.raises(HeaderError, match="SystemExit"):
+        Exiting.values_from_header({"FIBER": 1}, "a.fits")
 
 
 @pytest.mark.parametrize(

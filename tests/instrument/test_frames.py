@@ -398,3 +398,10 @@ def test_a_whole_table_is_no_frame_and_its_row_is_asked_for(
 ) -> None:
     with pytest.raises(HeaderError, match=r"is not a frame.*table\[0\]; select_many"):
         filled.select(table, DARK)
+
+
+def test_what_astropy_advises_its_own_callers_is_not_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "text.fits").write_text("no header\n")
+    with pytest.raises(SourceFileError, match="No SIMPLE card found") as raised:
+        column_values(DemoCalibration, tmp_path / "text.fits")
+    assert "ignore_missing" not in str(raised.value)

@@ -7,11 +7,28 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from koa_middleware import HeaderError
+from koa_middleware import HeaderError, ORMCalibration, fits_column
+from koa_middleware.choosing.frame import Frame
 from koa_middleware.instrument.frames import column_values, file_values
+from sqlalchemy import Float
+from sqlalchemy.orm import Mapped
 
 from tests.conftest import DemoCalibration, write_fits
 from tests.instrument.test_derive import ArmCalibration
+
+
+class NamedCalibration(ORMCalibration):
+    """A calibration whose file's name tells its time."""
+
+    instrument_name = "named"
+    mjd_mid: Mapped[float | None] = fits_column((), Float)
+
+    @classmethod
+    def derive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Give the time in the name."""
+        name = values.get("filename", "").split(".")
+        return {"datetime_obs": name[1], **values} if name[0] == "named" else values
+
 
 NOON = "2026-02-12T12:00:00.000"
 MJD_OF_NOON = 61083.5
@@ -49,18 +66,43 @@ def test_a_time_that_is_given_for_a_file_counts_whatever_times_it_has(tmp_path: 
     assert (*times(found), found["spectrograph"]) == (NOON, MJD_OF_NOON, "BSPEC")
 
 
-def test_a_date_that_is_given_is_not_joined_or_compared_with_the_headers_times() -> None:
-    assert times(column_values(DemoCalibration, {"MJD-OBS": 61000.5, "datetime_obs": "2026-02-12"})) == (
-        "2026-02-12",
-        None,
-    )
+@pytest.mark.parametrize("day", ["2026-02-12", "2026-02-13", "2026-03-13"])
+def test_a_date_that_is_given_alone_is_not_completed_by_what_header_or_name_say(tmp_path: Path, day: str) -> None:
+    header, name = {"MJD-OBS": MJD_OF_NOON, "UTC": "12:00:00"}, "named.20260212T120000.fits"
+    frames = [{**header, "datetime_obs": day}, {**header, "datetime_obs": day, "filename": name}]
+    path = write_fits(tmp_path / name, header)
+    missing = rf"datetime_obs given for .* is the date {day} alone, without a time of day\. Give it with .*{day}T"
+    for frame in frames:
+        with pytest.raises(HeaderError, match=missing):
+            column_values(NamedCalibration, frame)
+    with pytest.raises(HeaderError, match=missing):
+        file_values(NamedCalibration, path, {"datetime_obs": day})
+    mid = {"datetime_obs": day, "mjd_mid": MJD_OF_NOON}
+    assert times(file_values(NamedCalibration, path, mid)) == (day, None)
 
 
-def test_times_that_are_given_must_agree_with_each_other() -> None:
-    frame = {"MJD-OBS": MJD_OF_NOON, "mjd_start": 61000.5, "datetime_obs": NOON}
-    with pytest.raises(HeaderError, match=r"datetime_obs of the input is 2026-02-12.*mjd_start 61000\.5") as caught:
-        column_values(DemoCalibration, frame)
-    assert caught.value.keywords == ()
+def test_a_date_alone_in_a_frame_of_columns_is_not_completed_by_its_name() -> None:
+    frame = {"datetime_obs": "2026-02-13", "filename": "named.20260212T120000.fits"}
+    columns = dict(NamedCalibration.table().c.items())
+    with pytest.raises(HeaderError, match="is the date 2026-02-13 alone, without a time of day"):
+        Frame(NamedCalibration, columns, column_values(NamedCalibration, frame), "dark").time("mjd_start")
+    del frame["datetime_obs"]
+    assert Frame(NamedCalibration, columns, frame, "dark").time("mjd_start") == MJD_OF_NOON
+
+
+def test_times_that_are_given_and_disagree_are_the_callers_fault_and_not_the_headers(tmp_path: Path) -> None:
+    given = {"mjd_start": 61000.5, "datetime_obs": NOON}
+    path = write_fits(tmp_path / "frame.fits", {"MJD-OBS": MJD_OF_NOON})
+    said = r"datetime_obs given for .* is 2026-02-12.*mjd_start given 61000\.5 is .* Give one of them alone"
+    for values in (
+        lambda: column_values(DemoCalibration, {"MJD-OBS": MJD_OF_NOON, **given}),
+        lambda: file_values(DemoCalibration, path, given),
+    ):
+        with pytest.raises(HeaderError, match=said) as caught:
+            values()
+        assert caught.value.keywords == ()
+    with pytest.raises(HeaderError, match=r"more than a day apart\. Correct one of them"):
+        DemoCalibration.normalise(given)
 
 
 @pytest.mark.parametrize("nothing", [None, "N/A", 0, float("nan")])

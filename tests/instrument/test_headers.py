@@ -11,7 +11,7 @@ from koa_middleware.disk.fits import is_fits_name
 from koa_middleware.disk.wholeness import check_whole
 from koa_middleware.instrument.headers import Headers, headers_of, open_headers
 
-from tests.conftest import dark_keywords, output_of, run_python, write_fits
+from tests.conftest import DemoCalibration, dark, dark_keywords, output_of, run_python, write_fits
 
 BLOCK = 2880
 
@@ -192,3 +192,16 @@ with CalibrationStore(DemoCalibration, folder / "cache") as store:
 """
     grown = int(output_of(run_python(script, tmp_path)))  # MB
     assert grown < 40
+
+
+@pytest.mark.parametrize("name", ["frame.fits.1", "frame.fits.tmp", "frame", "frame.dat.gz"])
+def test_a_fits_file_of_any_name_is_known_by_its_first_bytes(tmp_path: Path, name: str) -> None:
+    path = dark(tmp_path, "frame.fits", 60001.5)
+    content = path.read_bytes()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert DemoCalibration.values_from_file(tmp_path / name)["mjd_start"] == 60001.5
+
+
+def test_a_file_that_is_no_fits_is_read_by_its_name_alone(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_text("SIMPLE,1")
+    assert DemoCalibration.values_from_file(tmp_path / "trace.csv") == {"filename": "trace.csv"}

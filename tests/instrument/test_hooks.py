@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,31 @@ def test_a_hook_for_names_that_misbehaves_is_named_and_nothing_is_registered(
         with pytest.raises(error, match=said):
             store.register_calibration(other, new_version=True)
         assert len(store.query()) == 1
+
+
+def leave(cls: Any, *_: Any) -> Any:
+    sys.exit(3)
+
+
+@pytest.mark.parametrize("hook", ["values_from_header", "values_from_file", "derive"])
+def test_a_hook_that_ends_the_program_does_not_end_that_of_the_caller(tmp_path: Path, hook: str) -> None:
+    path, said = write_fits(tmp_path / "dark.fits", CARDS), f"{hook} of Hooked.* with SystemExit: 3"
+    with store_with(tmp_path, **{hook: leave}) as store, pytest.raises((InvalidPluginError, HeaderError), match=said):
+        store.register_calibration(path)
+
+
+@pytest.mark.parametrize(
+    ("named", "error", "said"),
+    [
+        (leave, InvalidPluginError, "filename_for of Hooked.* with SystemExit: 3"),
+        (lambda cls, record: "\ud800.fits", UnsafeFilenameError, "not valid text"),
+    ],
+    ids=["exit", "surrogate"],
+)
+def test_a_hook_that_names_no_file_is_told_so(tmp_path: Path, named: Any, error: type[Exception], said: str) -> None:
+    (tmp_path / "other").mkdir()
+    other = write_fits(tmp_path / "other" / "dark.fits", CARDS | {"OBSERVER": "x"})
+    with store_with(tmp_path, filename_for=named) as store:
+        store.register_calibration(write_fits(tmp_path / "dark.fits", CARDS))
+        with pytest.raises(error, match=said):
+            store.register_calibration(other, new_version=True)

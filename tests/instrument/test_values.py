@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ from astropy import units
 from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
-from koa_middleware import HeaderError
+from koa_middleware import HeaderError, ORMCalibration, fits_column
 from koa_middleware.instrument.forms import is_wildcard
-from koa_middleware.instrument.values import normal_form
+from koa_middleware.instrument.values import form_of, normal_form
+from sqlalchemy import BigInteger, Boolean, Float, Integer, String, create_engine, text
+from sqlalchemy.orm import Mapped
 
 from tests.conftest import DemoCalibration
 
@@ -44,6 +47,8 @@ def form(column: str, value: Any) -> Any:
         ("exposure_time", "", None),
         ("exposure_time", math.nan, None),
         ("exposure_time", "nan", None),
+        ("exposure_time", Decimal("sNaN"), None),
+        ("spectrograph", Decimal("sNaN"), None),
         ("master_cal", True, True),
         ("master_cal", np.bool_(False), False),
         ("master_cal", "T", True),
@@ -93,6 +98,14 @@ def test_a_value_is_brought_into_the_form_that_is_stored(column: str, value: Any
         ("amplifiers", "four"),
         ("amplifiers", 2.5),
         ("amplifiers", math.inf),
+        ("amplifiers", "1_000"),
+        ("file_size", "1_000"),
+        ("file_size", "\u0661"),
+        ("mjd_start", "6_1083"),
+        ("mjd_start", "\u0666\u0661\u0660\u0668\u0663"),
+        ("cal_version", "\u0661"),
+        ("file_size", Decimal("1e999999")),
+        ("cal_version", Decimal("-1e999999")),
         ("exposure_time", "5 min"),
         ("exposure_time", [1.0]),
         ("exposure_time", True),
@@ -160,3 +173,61 @@ def test_words_that_stand_for_any_or_unknown_say_nothing(value: Any) -> None:
 @pytest.mark.parametrize("value", [0, 0.0, False, "0", "BSPEC", "Nano", "-"])
 def test_values_say_something(value: Any) -> None:
     assert not is_wildcard(value)
+
+
+class SentinelCalibration(ORMCalibration):
+    """A calibration of an instrument that writes numbers, and other words, for what it does not know."""
+
+    instrument_name = "sentinels"
+    gain: Mapped[int | None] = fits_column("GAIN", Integer, nulls=("-999", "99"))
+    width: Mapped[int | None] = fits_column("WIDTH", BigInteger, nulls=(-999,), convert=lambda number: number * 2)
+    mjd_end: Mapped[float | None] = fits_column("MJD-END", Float, nulls=(50000,))
+    seeing: Mapped[float | None] = fits_column("SEEING", Float, nulls=(-999, "-1.5", float("inf")))
+    cooled: Mapped[bool | None] = fits_column("COOLED", Boolean, nulls=(-1,))
+    chip: Mapped[str | None] = fits_column("CHIP", String, fold="upper", nulls=("OUT", -999))
+
+
+@pytest.mark.parametrize("written", [-999, "-999", -999.0, "-999.0", np.int16(-999), np.float32(-999)], ids=repr)
+def test_a_number_that_means_no_value_is_compared_as_a_number(written: Any) -> None:
+    header = {"GAIN": written, "WIDTH": written, "SEEING": written, "COOLED": -1}
+    assert not SentinelCalibration.values_from_header(header).keys() & {"gain", "width", "seeing", "cooled"}
+    columns = {"gain": written, "width": written, "seeing": written, "cooled": "-1"}
+    found = SentinelCalibration.normalise({**columns, "mjd_end": 50000.0, "chip": -999})
+    assert set(found.values()) == {None}
+
+
+def test_other_numbers_stay_values_where_some_are_none() -> None:
+    header = {"GAIN": -998, "WIDTH": 4, "SEEING": -1.0, "COOLED": True, "MJD-END": 50000.5, "CHIP": "red"}
+    assert SentinelCalibration.values_from_header(header) == {
+        "gain": -998,
+        "width": 8,
+        "seeing": -1.0,
+        "cooled": True,
+        "mjd_end": 50000.5,
+        "chip": "RED",
+    }
+    assert SentinelCalibration.normalise({"seeing": "-1.5"}) == SentinelCalibration.normalise({"seeing": np.inf})
+
+
+def test_sql_leaves_numbers_that_mean_no_value_to_python() -> None:
+    numbers = {"gain": [-999, 99, 7], "mjd_end": [50000.0, 50001.0]}
+    with create_engine("sqlite://").connect() as connection:
+        for name, values in numbers.items():
+            clause = form_of(SentinelCalibration.table().c[name]).in_form("x")
+            said = [connection.scalar(text(f"SELECT {clause} FROM (SELECT {value} AS x)")) for value in values]
+            assert said == [0] * (len(values) - 1) + [1]
+
+
+@pytest.mark.parametrize("written", ["NaN", "nan", " NaN ", float("nan"), np.float64("nan")], ids=repr)
+def test_nan_is_no_value_in_columns_of_any_type(written: Any) -> None:
+    for name in ("spectrograph", "lamp", "amplifiers", "exposure_time", "cooled", "mjd_mid"):
+        assert DemoCalibration.normalise({name: written})[name] is None
+    assert SentinelCalibration.normalise({"chip": "NaN"})["chip"] == "NAN"  # its own words stand in their place
+
+
+def test_text_that_is_folded_to_upper_case_is_so_however_it_is_given() -> None:
+    for found in (
+        SentinelCalibration.normalise({"chip": "red"}),
+        SentinelCalibration.values_from_header({"CHIP": "Red"}),
+    ):
+        assert found["chip"] == "RED"

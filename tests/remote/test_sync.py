@@ -560,6 +560,7 @@ def test_an_odd_row_comes_in_form_or_is_kept_apart_with_the_reason_until_its_cau
         {**good, "id": "7" * 3000, "filename": "long.fits"},
         {**good, "id": "8", "filename": "large.fits", "file_size": 2**63 - 1},
         {**good, "id": "9", "filename": "negative.fits", "file_size": -5},
+        {**good, "id": "10", "filename": "typeless.fits", "cal_type": "\u202e"},
     ]
     with open_copy(client.database) as copy:
         copy.load()
@@ -581,9 +582,21 @@ def test_an_odd_row_comes_in_form_or_is_kept_apart_with_the_reason_until_its_cau
     assert len(reasons["7" * 3000]) < 400
     assert "9223372036854775807" in reasons["8"]
     assert "-5" in reasons["9"]
+    assert "cal_type '\\u202e' holds characters that are not seen" in reasons["10"]
     mended = client.rows()["mended.fits"]
     assert (mended["quality"], mended["cal_version"], mended["origin"]) == ("GOOD", "002", "REMOTE")
     assert client.rows()["word.fits"]["quality"] == "GOOD"
+
+
+def test_a_row_without_an_id_is_kept_apart_and_the_rest_arrives(archive, client):
+    archive.insert("a.fits", "b.fits", "c.fits")
+    archive.execute(f"ALTER TABLE {TABLE} DROP CONSTRAINT pk_{TABLE}")
+    archive.execute(f"ALTER TABLE {TABLE} ALTER COLUMN id DROP NOT NULL")
+    archive.execute(f"UPDATE {TABLE} SET id = NULL WHERE filename = 'b.fits'")
+    for _ in range(2):
+        (conflict,) = client.sync(full=True).conflicts
+        assert (conflict.filename, "id None" in conflict.reason) == ("b.fits", True)
+        assert client.rows().keys() == {"a.fits", "c.fits"}
 
 
 def test_a_database_that_an_older_version_synced_is_read_anew_and_keeps_what_it_knows(archive, client, tmp_path):

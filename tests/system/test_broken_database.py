@@ -63,6 +63,7 @@ DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "add": lambda database, _: database.add(record("new.fits")),
     "begin": lambda database, _: entered(database.begin(), lambda given: database.insert(given, [MINE.to_dict()])),
     "close": lambda database, _: database.close(),
+    "check_type": lambda database, _: database.check_type("nosuch"),
     "conflicts": lambda database, _: database.conflicts(),
     "connect": lambda database, _: entered(database.connect(), lambda given: given.execute(ALL).all()),
     "count": lambda database, _: database.count("dark"),

@@ -18,7 +18,7 @@ import pytest
 from koa_middleware import CacheError, CalibrationSelector, CalibrationStore
 from koa_middleware import importing as modules
 from koa_middleware.database import driver, local, sqlite
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from tests.conftest import DemoCalibration, dark, output_of, record, run_python, write_fits
 
@@ -280,8 +280,62 @@ def test_a_child_forked_while_a_thread_does_not_leave_sqlite_is_told_so(
         leave.set()
         thread.join()
     assert said.startswith("CacheError")
-    assert "forked while another thread was inside SQLite. Start processes with spawn or forkserver" in said
+    assert "another thread was inside SQLite. Start processes with spawn or forkserver" in said
     assert in_a_fork(lambda: chosen(filled)) == "dark.fits"
+
+
+def rename(session: Any, store: Store, spectrograph: str) -> None:
+    session.execute(update(store.orm_class).values(spectrograph=spectrograph))
+
+
+def test_a_fork_waits_for_the_transactions_of_other_threads_and_the_child_writes_at_once(filled: Store) -> None:
+    begun = threading.Event()
+
+    def work() -> None:
+        with filled.local_db.session_manager() as session:
+            rename(session, filled, "RSPEC")
+            begun.set()
+            time.sleep(0.3)
+
+    def judge() -> str:
+        started = time.monotonic()
+        quality = filled.flag("dark.fits", "BAD", "in the child").quality
+        return f"{quality} {filled.query()[0].spectrograph} {time.monotonic() - started < 5}"
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    begun.wait(60)
+    assert in_a_fork(judge) == "BAD RSPEC True"
+    thread.join()
+    assert filled.query()[0].quality == "BAD"
+
+
+@pytest.mark.parametrize("whose", ["its own thread's", "another thread's"])
+def test_a_child_forked_while_a_transaction_stays_open_is_told_so(
+    filled: Store, whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "FORK_PATIENCE", 0.2)
+    begun, end = threading.Event(), threading.Event()
+
+    def work(then: Callable[[], object]) -> None:
+        with filled.local_db.session_manager() as session:
+            rename(session, filled, "RSPEC")
+            begun.set()
+            then()
+
+    said = []
+    if whose == "another thread's":
+        thread = threading.Thread(target=work, args=[lambda: end.wait(60)])
+        thread.start()
+        begun.wait(60)
+        said.append(in_a_fork(lambda: chosen(filled)))
+        end.set()
+        thread.join()
+    else:
+        work(lambda: said.append(in_a_fork(lambda: chosen(filled))))
+    assert said[0].startswith("CacheError")
+    assert "forked while a transaction was open" in said[0]
+    assert filled.query()[0].spectrograph == "RSPEC"
 
 
 IMPORTING = """
@@ -342,11 +396,13 @@ def test_a_fork_in_the_middle_of_a_transaction_leaves_it_to_the_parent(filled: S
         session.flush()
         child = os.fork()
         if not child:
-            try:
-                session.commit()
-            except Exception:  # noqa: BLE001 - the parent's, and refused
-                os._exit(len(CalibrationStore(DemoCalibration, filled.cache_dir).query()))
-            os._exit(100)
+            refused = 0
+            for work in (session.commit, lambda: CalibrationStore(DemoCalibration, filled.cache_dir)):
+                try:
+                    work()
+                except Exception:  # noqa: BLE001 - the parent's, and refused
+                    refused += 1
+            os._exit(refused)
         _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 1
+        assert os.waitstatus_to_exitcode(status) == 2
     assert {each.filename for each in filled.query()} == {"dark.fits", "mine.fits"}

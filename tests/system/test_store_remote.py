@@ -156,7 +156,8 @@ def test_a_password_opens_the_archive_and_is_never_shown(
     wrong = make_url(store.settings.remote_database_url or "")
     down = client("down", remote_database_url=url.set(port=make_url(dead_url).port).render_as_string(False))
     elsewhere = client("elsewhere", remote_database_url=wrong.set(database="no_such").render_as_string(False))
-    refused = client("refused", remote_database_url=wrong.update_query_dict({"sslmod": "x"}).render_as_string(False))
+    odd = wrong.update_query_dict({"options": "-c nosuch=1"})
+    refused = client("refused", remote_database_url=odd.render_as_string(False))
     shown = [repr(store), repr(store.remote_db), repr(store.settings), repr(down)]
     for each in (down, elsewhere, refused):
         with pytest.raises(RemoteError) as caught:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, cast
 
 from ..disk.checksums import Digest, digest_of
+from ..disk.compression import compression_of
 from ..disk.names import check_filename
 from ..disk.reading import open_source
 from ..disk.writing import whole_file
@@ -221,6 +222,10 @@ def instrument_of(path: Path) -> str:
 
 def _opened(stream: IO[bytes]) -> tuple[tarfile.TarFile, int]:
     """Give the archive in a file, and the file's size."""
+    if way := compression_of(stream.read(tarfile.BLOCKSIZE)):
+        hint = f"Uncompress it first, with {way} -d; nothing was imported."
+        raise SourceFileError(f"is compressed with {way}, which no bundle is.", hint, path=None)
+    stream.seek(0)
     archive = tarfile.open(fileobj=cast("IO[bytes]", _Bounded(stream)), mode="r:")  # noqa: SIM115
     return archive, os.fstat(stream.fileno()).st_size
 

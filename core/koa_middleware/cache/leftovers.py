@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ..disk.reading import path_of_url
 from ..disk.writing import LEFTOVER_AFTER_S, cache_errors, left_beside
 from ..fetch.addresses import Address
 from ..fetch.partial import abandoned
@@ -52,12 +51,10 @@ def sweep(cache: Cache) -> None:
 
 def left_in_archive(calibration_url: str | None) -> list[Path]:
     """Give what killed uploads left, where the archive is a folder that can be read."""
-    address = None if calibration_url is None else Address(calibration_url)
-    if address is None or address.scheme != "file":
-        return []
-    folder = path_of_url(address.template.partition("{")[0].rpartition("/")[0] + "/")
-    with suppress(OSError):
-        return sorted(left_beside(folder, of_dead=True))
+    folder = None if calibration_url is None else Address(calibration_url).folder
+    if folder is not None:
+        with suppress(OSError):
+            return sorted(left_beside(folder, of_dead=True))
     return []
 
 

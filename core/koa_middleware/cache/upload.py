@@ -14,6 +14,7 @@ from ..disk.reading import check_plain, path_of_url
 from ..disk.writing import cache_errors, copy_stream, left_beside, whole_file
 from ..exceptions import ConfigurationError, IntegrityError
 from ..instrument.orm import ORMCalibration
+from ..settings import is_plainly_a_path
 from .copies import Copies
 from .folder import Cache
 
@@ -159,7 +160,7 @@ def _folder(destination: str | os.PathLike[str]) -> Path:
     text = os.fspath(destination)
     folder = path_of_url(text) if text.startswith("file://") else Path(text).expanduser()
     if ("://" in text and not text.startswith("file://")) or not folder.is_dir():
-        shown = "The URL of the upload" if "://" in text else text  # in which a password may stand
+        shown = text if is_plainly_a_path(text) else "The destination of the upload"  # in which a password may stand
         raise ConfigurationError(
             f"{shown} is not a folder, so nothing can be uploaded to it.",
             "Name a folder that exists, or a file:// URL of one.",

@@ -13,6 +13,7 @@ from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 from ..disk.compression import names_of_content
 from ..exceptions import HeaderError
 from ..instrument.orm import ORMCalibration
+from ..instrument.plain import is_text, shown
 from ..instrument.values import normal_form
 from .criterion import Columns, Condition, Fault, Parameters, frozen, not_names, not_text
 
@@ -45,6 +46,11 @@ class OfType(Condition):
     @classmethod
     def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
         return not_text(selector, "cal_type")
+
+    def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
+        if self.cal_type and orm_class.cal_types and self.cal_type not in orm_class.cal_types:
+            said = f"has the cal_type {self.cal_type!r}, which {orm_class.__name__} does not have"
+            yield Fault("cal_type", said, f"Its types are {', '.join(orm_class.cal_types)}.")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         return columns["cal_type"] == bindparam("cal_type", None)
@@ -169,6 +175,10 @@ class Required(Condition):
         for value in () if unknown else self.values:
             try:
                 form = normal_form(orm_class.table().c[self.column], value, "the selector")
+                if isinstance(form, str) and not is_text(form):
+                    yield Fault(
+                        "require", f"requires {shown(value)} of {self.column}, which is no text", "Write it anew."
+                    )
                 if form is None and value is not None:
                     said = f"requires {value!r} of {self.column}, where it means that there is no value"
                     yield Fault("require", said, "Write None for that, or a value that the column can hold.")

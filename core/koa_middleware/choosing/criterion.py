@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from sqlalchemy import Column, ColumnElement, false, func, not_
 
 from ..instrument.orm import ORMCalibration
+from ..instrument.plain import is_text, shown
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -160,8 +161,8 @@ class Limit(Criterion):
 def not_text(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
     """Fault of a setting that should be text and is not."""
     found = getattr(selector, setting)
-    if not isinstance(found, str):
-        yield Fault(setting, f"has the {setting} {found!r}", "Write it as text.")
+    if not is_text(found):
+        yield Fault(setting, f"has the {setting} {shown(found)}", "Write it as text.")
 
 
 def not_names(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
@@ -172,7 +173,7 @@ def not_names(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
     elif not isinstance(found, tuple | list | set | frozenset):
         yield Fault(setting, f"has a {setting} of the type {type(found).__name__}", "Write a tuple of column names.")
     elif not all(isinstance(name, str) for name in found):
-        yield Fault(setting, f"has the {setting} {found!r}", "Write a tuple of column names.")
+        yield Fault(setting, f"has the {setting} {shown(found)}", "Write a tuple of column names.")
 
 
 def frozen(setting: Any) -> Hashable:

@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import Column
 
 from ..exceptions import HeaderError
+from ..instrument.door import TIMES, finished, in_forms
+from ..instrument.forms import is_mjd
 from ..instrument.hooks import overrides
 from ..instrument.keywords import date_alone
 from ..instrument.orm import ORMCalibration
@@ -135,8 +137,17 @@ class Frame:
     def _whole(self) -> Mapping[str, Any]:
         """All column values, through the door, which only what does not stand in the frame itself takes."""
         if self._through is None:
-            self._through = self._orm_class.normalise(self._given, self._source)
+            said = in_forms(self._orm_class, self._given, self._source)
+            settled = TIMES if said.values.get("datetime_obs") is not None else ()
+            self._through = finished(self._orm_class, said, self._source, settled=settled)
         return self._through
+
+    def _without_start(self, name: str) -> str:
+        """Say of another time that is missing that there is no start, from which it may follow."""
+        if name in TIMES or not is_mjd(self._columns[name]) or self._whole.get("mjd_start") is not None:
+            return ""
+        keywords = " or ".join(self._columns["mjd_start"].info.get("keywords", ()))
+        return f"; it has no mjd_start{f' (keyword {keywords})' if keywords else ''} either"
 
     def _lacks(self, name: str) -> HeaderError:
         value, keywords = self._given.get(name), self._columns[name].info.get("keywords", ())
@@ -144,7 +155,7 @@ class Frame:
         said = f" (keyword {' or '.join(keywords)})" if keywords else ""
         return HeaderError(
             f"{self._source} {found} {name}{said}, which is needed to choose a {self._cal_type or 'calibration'}"
-            f"{date_alone(self._columns[name], self._given)}.",
+            f"{self._without_start(name)}{date_alone(self._columns[name], self._given)}.",
             "Correct the header, or give the value yourself.",
             column=name,
             keywords=keywords,

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import Float, Integer, Numeric
 
 from ..instrument.orm import ORMCalibration
+from ..instrument.times import DAY_MS
 from .criterion import Fault, Limit, Parameters, not_text
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector
 
 DIRECTIONS = ("nearest", "before", "after")
+
+#: Days by which two times may differ that are the same to the millisecond.
+SAME = 0.5 / DAY_MS
 
 #: Largest finite double.
 MAX = 1.7976931348623157e308
@@ -83,7 +87,7 @@ class Direction(Limit):
             yield Fault("direction", said, f"Use one of {', '.join(DIRECTIONS)}.")
 
     def interval(self, asked: float) -> tuple[float, float]:
-        return (asked, MAX) if self.direction == "after" else (-MAX, asked)
+        return (asked - SAME, MAX) if self.direction == "after" else (-MAX, asked + SAME)
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"only {'later' if self.direction == 'after' else 'earlier'} ones are allowed"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, func
+
+from ..instrument.times import DAY_MS
 
 R = TypeVar("R")
 
@@ -16,7 +19,7 @@ TIME = "time"
 
 @dataclass(frozen=True)
 class TieBreaker:
-    """One step of the order; a null comes last.
+    """One step of the order; a null comes last. Times count to the millisecond.
 
     Attributes
     ----------
@@ -34,19 +37,23 @@ class TieBreaker:
     def clause(self, columns: Mapping[str, Column[Any]], time: str, asked: Any) -> ColumnElement[Any]:
         """Give the step as a term of ORDER BY."""
         value: ColumnElement[Any] = columns[time if self.column == TIME else self.column]
+        if self.column == TIME:
+            value = func.round(value * DAY_MS)
         if self.from_frame:
-            value = func.abs(value - asked)
+            value = func.abs(value - func.round(asked * DAY_MS))
         return (value.desc() if self.descending else value.asc()).nulls_last()
 
     def sort(self, records: list[Any], time: str, asked: float) -> list[Any]:
         """Sort by this step alone; equal records keep their places."""
         column = time if self.column == TIME else self.column
         known = [record for record in records if record[column] is not None]
-        known.sort(
-            key=lambda record: abs(record[column] - asked) if self.from_frame else record[column],
-            reverse=self.descending,
-        )
+        known.sort(key=lambda record: self._key(record[column], asked), reverse=self.descending)
         return known + [record for record in records if record[column] is None]
+
+    def _key(self, value: Any, asked: float) -> Any:
+        if self.from_frame:
+            return distance(value, asked)
+        return _in_ms(value) if self.column == TIME else value
 
 
 #: Nearest in time, then earlier, then the newest version, then the lowest id.
@@ -78,9 +85,18 @@ def order_of_equals(columns: Mapping[str, Column[Any]]) -> tuple[ColumnElement[A
     return tuple(tie.clause(columns, TIME, None) for tie in TIE_BREAKERS if tie.column != TIME)
 
 
+def distance(time: float, asked: float) -> float:
+    """Give how far a time is from a frame's, in milliseconds; both in days."""
+    return abs(_in_ms(time) - _in_ms(asked))
+
+
+def _in_ms(days: float) -> float:
+    return float(round(days * DAY_MS)) if math.isfinite(days * DAY_MS) else days
+
+
 def best_of(records: Sequence[R], time: str, asked: float) -> R:
     """Give the one of some records, each with a time, that `in_order` puts first."""
-    distances = [abs(getattr(record, time) - asked) for record in records]
+    distances = [distance(getattr(record, time), asked) for record in records]
     nearest = min(distances)
     return in_order([record for record, d in zip(records, distances, strict=True) if d == nearest], time, asked)[0]
 

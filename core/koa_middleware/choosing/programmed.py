@@ -6,59 +6,67 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, bindparam, select
 
 from ..exceptions import ConfigurationError, InvalidPluginError, KoaMiddlewareError, described
+from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
+from ..instrument.plain import is_text, shown
 from .statement import fetch
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
 
 
-def values_by(selector: CalibrationSelector, method: str, *arguments: Any) -> Mapping[str, Any]:
+def values_by(selector: CalibrationSelector, method: str, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:
     """Call a method that gives column values.
 
     Raises
     ------
     ConfigurationError
-        When it returns something else.
+        When it returns something else, or a name that neither the frame nor the class has.
     InvalidPluginError
         When it fails with an error that is none of this package, or ends the program.
     """
-    with _its_errors(selector, method):
-        values: Any = getattr(selector, method)(*arguments)
-    if values is arguments[0] or isinstance(values, Mapping | ORMCalibration):
-        return cast("Mapping[str, Any]", values)
-    raise _returned(selector, method, repr(values), "It should return a mapping of column values.")
+    with its_errors(selector, method):
+        values: Mapping[str, Any] = getattr(selector, method)(input, db)
+    if values is input:
+        return values
+    hint = "It should return a mapping of column values."
+    if not isinstance(values, Mapping | ORMCalibration):
+        raise _returned(selector, method, shown(values), hint)
+    unknown = [str(name) for name in values if name not in input and name not in columns_of(db.orm_class)]
+    if unknown:
+        raise _returned(selector, method, f"{', '.join(unknown)}, which is no column", hint)
+    return values
 
 
 def records_by(
     selector: CalibrationSelector, method: str, orm_class: type[ORMCalibration], *arguments: Any
 ) -> list[ORMCalibration]:
     """Call a method that gives records of a class; see `values_by` for its errors."""
-    with _its_errors(selector, method):
+    with its_errors(selector, method):
         found = getattr(selector, method)(*arguments)
         if isinstance(found, Iterable) and not isinstance(found, list | str | ORMCalibration):
             found = list(found)
     hint = "It should return a list of records."
     if not isinstance(found, list):
-        raise _returned(selector, method, repr(found), hint)
+        raise _returned(selector, method, shown(found), hint)
     for each in found:
         if not isinstance(each, orm_class):
-            raise _returned(selector, method, f"{each!r} among its records", hint)
+            raise _returned(selector, method, f"{shown(each)} among its records", hint)
     return found
 
 
 def record_by(selector: CalibrationSelector, method: str, *arguments: Any) -> ORMCalibration | None:
     """Call a method that gives a record or None; see `values_by` for its errors."""
-    with _its_errors(selector, method):
+    with its_errors(selector, method):
         record = getattr(selector, method)(*arguments)
     if record is None or isinstance(record, ORMCalibration):
         return record
-    raise _returned(selector, method, repr(record), "It should return a record, or None.")
+    raise _returned(selector, method, shown(record), "It should return a record, or None.")
 
 
 def check_candidate(
@@ -70,50 +78,55 @@ def check_candidate(
     ------
     ConfigurationError
     """
-    if not any(each is record for each in candidates) and record.id not in {each.id for each in candidates}:
-        found = f"{record.filename}, which is none of its candidates"
+    if not any(each is record for each in candidates) and record.id not in [each.id for each in candidates]:
+        found = f"{shown(record.filename)}, which is none of its candidates"
         raise _returned(selector, "select_best", found, "It should return one of them, or None.")
 
 
-def check_known(selector: CalibrationSelector, method: str, record: ORMCalibration, db: Database) -> None:
-    """Check that a record that a method gave is one of the database's, of the selector's type.
+def as_held(selector: CalibrationSelector, method: str, record: ORMCalibration, db: Database) -> ORMCalibration:
+    """Read a record that a method gave from the database: a method may have kept it for long, or changed it.
 
     Raises
     ------
     ConfigurationError
+        When the database holds none of that id, or it is not of the selector's type.
     """
-    cal_type, fault = selector.cal_type.strip().lower(), ""
-    if record.cal_type != cal_type:
-        fault = f"whose cal_type is {record.cal_type}"
-    elif not fetch(db, _itself(db.orm_class), {"id": record.id, "filename": record.filename}):
-        fault = "which the database does not hold"
-    if fault:
-        raise _returned(
-            selector,
-            method,
-            f"{record.filename}, {fault}",
-            f"It should return what the database holds of the type {cal_type}.",
-        )
+    cal_type = selector.cal_type.strip().lower()
+    found = fetch(db, _itself(db.orm_class), {"id": record.id}) if is_text(record.id) else []
+    if found and found[0].cal_type == cal_type:
+        found[0].is_fallback = record.is_fallback
+        return found[0]
+    fault = f"whose cal_type is {found[0].cal_type}" if found else "which the database does not hold"
+    raise _returned(
+        selector,
+        method,
+        f"{shown(record.filename)}, {fault}",
+        f"It should return what the database holds of the type {cal_type}.",
+    )
 
 
 @lru_cache(maxsize=64)
 def _itself(orm_class: type[ORMCalibration]) -> Select[Any]:
     table = orm_class.table()
-    return select(table).where(table.c.id == bindparam("id", None), table.c.filename == bindparam("filename", None))
+    return select(table).where(table.c.id == bindparam("id", None))
 
 
 @contextmanager
-def _its_errors(selector: CalibrationSelector, method: str) -> Iterator[None]:
-    """Say of an error that is none of this package in which method of a plugin it arose."""
+def its_errors(selector: CalibrationSelector, method: str) -> Iterator[None]:
+    """Say of an error that is none of this package which method of a plugin it is of.
+
+    Where the base's own method fails, it is of the records that the plugin's candidates are.
+    """
     try:
         yield
     except (KoaMiddlewareError, Warning):
         raise
     except (Exception, SystemExit) as error:
-        if not selector._overrides(method):
+        faulty = next((each for each in (method, "get_candidates") if selector._overrides(each)), None)
+        if faulty is None:
             raise
         raise InvalidPluginError(
-            f"The {method} of {type(selector).__name__} failed with {described(error)}.",
+            f"The {faulty} of {type(selector).__name__} failed with {described(error)}.",
             "Correct that method.",
             instrument="",
             distribution="",

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackWarning, InvalidPluginError, logger, warn
 from ..instrument.orm import ORMCalibration
+from ..instrument.plain import shown
 from .conditions import NotBad, names_of
 from .criteria import criteria_of, faults, is_itself, may_be_chosen, misdeclared
 from .criterion import Fault, frozen
@@ -25,7 +26,7 @@ from .frame import frame_name, own_values
 from .limits import Finite
 from .misses import not_found
 from .order import best_of
-from .programmed import check_candidate, check_known, record_by, records_by, values_by, without_collection
+from .programmed import as_held, check_candidate, its_errors, record_by, records_by, values_by, without_collection
 from .statement import Plan, fetch
 
 
@@ -174,7 +175,7 @@ class CalibrationSelector:
             return considered._replace(record=None)
         record = record_by(self, "select_fallback", _normal(input, db), db)
         if record is not None:
-            check_known(self, "select_fallback", record, db)
+            record = as_held(self, "select_fallback", record, db)
         if record is None or not may_be_chosen(record, considered.compared):
             return considered._replace(record=None)
         record.is_fallback = True
@@ -203,20 +204,33 @@ class CalibrationSelector:
         has_candidates, values = self._overrides("get_candidates"), _normal(compared, db)
         with without_collection():
             candidates = records_by(self, "get_candidates", db.orm_class, values, db)
-            admitted = frozenset([each.id for each in candidates]) if has_candidates else None
-            fit = [each for each in candidates if NotBad.test(each.quality)]
-            own_id, own_name = own_values(compared).values()
-            if own_id is not None or own_name is not None:
-                own_names = names_of(own_name)
-                fit = [each for each in fit if each.id != own_id and each.filename not in own_names]
-            del candidates
-            best = record_by(self, "select_best", values, fit) if fit else None
-            if best is not None and self._overrides("select_best"):
-                check_candidate(self, best, fit)
+            with its_errors(self, "get_candidates"):  # of records that cannot be compared
+                admitted = frozenset([each.id for each in candidates]) if has_candidates else None
+                fit = [each for each in candidates if NotBad.test(each.quality)]
+                own_id, own_name = own_values(compared).values()
+                if own_id is not None or own_name is not None:
+                    own_names = names_of(own_name)
+                    fit = [each for each in fit if each.id != own_id and each.filename not in own_names]
+                del candidates
+                best = self._best_as_held(values, fit, compared, db)
             del fit
-        if best is not None and has_candidates:
-            check_known(self, "get_candidates", best, db)
         return _Considered(compared, best, admitted)
+
+    def _best_as_held(
+        self, values: Mapping[str, Any], fit: list[Any], compared: Mapping[str, Any], db: Database
+    ) -> Any:
+        """Give the best of some records that the database, too, lets be chosen; None where there is none."""
+        while fit:
+            best = record_by(self, "select_best", values, fit)
+            if best is None:
+                return None
+            if self._overrides("select_best"):
+                check_candidate(self, best, fit)
+            held = as_held(self, "get_candidates" if self._overrides("get_candidates") else "select_best", best, db)
+            if may_be_chosen(held, compared):
+                return held
+            fit = [each for each in fit if each is not best and each.id != best.id]
+        return None
 
     def _explain(self, considered: _Considered, db: Database, nearest: int) -> Explanation:
         prepared = self._plan(db.orm_class)
@@ -319,7 +333,7 @@ def selector_for(orm_class: type[ORMCalibration], given: Any) -> CalibrationSele
     found: CalibrationSelector | None = known.get(given.strip().lower()) if isinstance(given, str) else None
     if found is None:
         raise ConfigurationError(
-            f"The plugin of {orm_class.instrument_name} has no selector for {given!r}.",
+            f"The plugin of {orm_class.instrument_name} has no selector for {shown(given)}.",
             f"Use one of {', '.join(known)}, or pass a CalibrationSelector."
             if known
             else "Pass a CalibrationSelector.",
@@ -340,7 +354,7 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
     if selector._overrides("select"):
         record = record_by(selector, "select", _normal(values, db), db)
         if record is not None:
-            check_known(selector, "select", record, db)
+            record = as_held(selector, "select", record, db)
     else:
         record = selector.select(values, db)
     if may_be_chosen(record, values):

@@ -1,8 +1,8 @@
 """The statement that picks the best calibration, made of a selector's criteria.
 
-It finds the nearest earlier and the nearest later admissible time by two probes of an index on (cal_type, compared
-columns, time), then takes the rows at those times. Its cost does not depend on the size of the table;
-``ORDER BY abs(time - x)`` would read it all.
+It finds the nearest earlier and the nearest later admissible time by probes of an index on (cal_type, compared
+columns, time), then takes the rows at those times, to the millisecond. Its cost does not depend on the size of the
+table; ``ORDER BY abs(time - x)`` would read it all.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, func, select
 
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .conditions import OfType
 from .criterion import Condition, Criterion, Limit
 from .frame import Frame
-from .limits import MAX
+from .limits import MAX, SAME
 from .order import order_by
 
 if TYPE_CHECKING:
@@ -124,10 +124,8 @@ def _statements(
     earlier = select(when).where(*admits, when.between(earliest, asked)).order_by(when.desc()).limit(1)
     later = select(when).where(*admits, when.between(asked, latest)).order_by(when).limit(1)
     order = order_by(columns, time, asked)
-    nearest = (
-        select(table)
-        .where(*admits, when.in_([earlier.scalar_subquery(), later.scalar_subquery()]))
-        .order_by(*order)
-        .limit(1)
-    )
+    first = func.coalesce(earlier.scalar_subquery() - 2 * SAME, asked)
+    last = func.coalesce(later.scalar_subquery() + 2 * SAME, asked)
+    at_those = when.between(first, last), (when + 0.0).between(earliest, latest)  # the sum keeps the index to the first
+    nearest = select(table).where(*admits, *at_those).order_by(*order).limit(1)
     return nearest, select(table).where(*admits, when.between(earliest, latest)).order_by(*order)

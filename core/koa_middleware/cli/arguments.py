@@ -87,6 +87,19 @@ def time(text: str) -> str:
     return text
 
 
+def date(text: str) -> str:
+    """Check a UTC day."""
+    from ..instrument.times import parse_iso
+
+    try:
+        is_day = not parse_iso(text).has_clock
+    except ValueError:
+        is_day = False
+    if not is_day:
+        raise ArgumentTypeError(f"{text!r} is not a UTC day such as 2026-02-12")
+    return text
+
+
 def positive(text: str) -> int:
     """Read a whole number above 0, as large as a database can hold."""
     number = int(text) if text.isdecimal() and len(text) < 20 else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import KoaMiddlewareError
 from .arguments import add_column_values, add_force_instrument, add_instrument, add_json, add_types, instruments_as
-from .context import frame_values, open_for
+from .context import advise_set, frame_values, open_for
 from .messages import say
 from .output import print_json, print_table
 
@@ -70,6 +70,7 @@ def choose(store: CalibrationStore[Any], values: dict[str, Any], types: list[str
     errors: dict[str, KoaMiddlewareError] = {}
     for cal_type, answer in answers.items():
         if isinstance(answer, KoaMiddlewareError):
+            advise_set(answer)
             errors[cal_type], found[cal_type] = answer, _as_error(answer)
             continue
         named = {"id": answer.id, "filename": answer.filename, "cal_version": answer.cal_version}

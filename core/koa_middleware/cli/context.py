@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..exceptions import ConfigurationError, HeaderError, PluginError
+from ..exceptions import ConfigurationError, HeaderError, KoaMiddlewareError, PluginError, SourceFileError
 
 if TYPE_CHECKING:
     from ..plugins import InstrumentPlugin
     from ..store import CalibrationStore
 
 
-def open_for(options: Namespace, files: Iterable[str] = ()) -> CalibrationStore[Any]:
+def open_for(options: Namespace, files: Sequence[str] = ()) -> CalibrationStore[Any]:
     """Open the store of the command's instrument."""
     from ..store import CalibrationStore
 
@@ -35,8 +35,8 @@ def load_plugin(name: str) -> InstrumentPlugin:
         return get_plugin(name)
 
 
-def choose_instrument(name: str | None, files: Iterable[str] = ()) -> InstrumentPlugin:
-    """Give the plugin of the named instrument; else of the first file's ``INSTRUME``; else the only one installed.
+def choose_instrument(name: str | None, files: Sequence[str] = ()) -> InstrumentPlugin:
+    """Give the plugin of the named instrument; else of the first file whose ``INSTRUME`` has one; else the only one.
 
     Raises
     ------
@@ -44,12 +44,22 @@ def choose_instrument(name: str | None, files: Iterable[str] = ()) -> Instrument
         When nothing decides.
     UnknownInstrumentError, InvalidPluginError
         When the decided one is not installed or cannot be used.
+    SourceFileError, HeaderError
+        When none of the files can be read.
     """
     from ..plugins import available_instruments
 
-    named = name or next(filter(None, map(instrument_in_header, files)), None)
-    if named:
-        return load_plugin(_instrument_of(named))
+    if name:
+        return load_plugin(_instrument_of(name))
+    faults: list[KoaMiddlewareError] = []
+    for file in files:
+        try:
+            if named := instrument_in_header(file):
+                return load_plugin(_instrument_of(named))
+        except (HeaderError, PluginError, SourceFileError) as error:
+            faults.append(error)
+    if faults and len(faults) == len(files):
+        raise faults[0]
     installed = available_instruments()
     if len(installed) == 1:
         return load_plugin(installed[0])
@@ -84,8 +94,8 @@ def instrument_in_header(file: str) -> str:
 
     Raises
     ------
-    SourceFileError
-        When the file cannot be read.
+    SourceFileError, HeaderError
+        When the file, or the card, cannot be read.
     """
     from ..disk.fits import is_fits
     from ..disk.reading import check_readable, user_path
@@ -106,20 +116,43 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
     Raises
     ------
     ConfigurationError
-        When a given column is unknown, or its value unusable.
+        When a given column is unknown, or its value unusable or none.
     HeaderError, SourceFileError
         When the frame's own are unusable, or it cannot be read.
     """
     from ..instrument.door import in_forms
     from ..instrument.frames import file_values
     from ..instrument.orm import check_names
+    from ..instrument.plain import is_wildcard
 
-    given = dict(overrides)
+    columns = {name.lower(): name for name in store.orm_class.column_names()}
+    given = {columns.get(name.lower(), name): value for name, value in overrides}
     try:
         check_names(store.orm_class, given, "--set")
+    except HeaderError as error:
+        raise _unusable(error.message, error.hint) from error
+    try:
         own = in_forms(store.orm_class, given, "--set")
         for fault in own.faults.values():
             raise fault
     except HeaderError as error:
-        raise ConfigurationError(error.message, error.hint, setting="--set", variable=None) from error
-    return file_values(store.orm_class, frame, own.values)
+        raise _unusable(error.message, "Give another value.") from error
+    for name, value in own.values.items():
+        if is_wildcard(value, store.orm_class.table().c[name].info.get("nulls")):
+            said = f"The {name} of --set is {given[name]!r}, which is no value."
+            raise _unusable(said, f"Give the value, or leave {name} out.")
+    try:
+        return file_values(store.orm_class, frame, own.values)
+    except HeaderError as error:
+        advise_set(error)
+        raise
+
+
+def advise_set(error: KoaMiddlewareError) -> None:
+    """Let an error of a frame's value say how the command line takes it."""
+    if isinstance(error, HeaderError) and error.column:
+        error.hint = f"Give it with --set {error.column}=..., or correct the header."
+
+
+def _unusable(message: str, hint: str) -> ConfigurationError:
+    return ConfigurationError(message, hint, setting="--set", variable=None)

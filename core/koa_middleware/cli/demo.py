@@ -11,7 +11,7 @@ from ..exceptions import ConfigurationError
 from .arguments import add_instrument
 from .best import choose, print_choices
 from .context import choose_instrument, frame_values
-from .output import counted, print_table, print_text, print_wrapped, terminal_width
+from .output import counted, print_exactly, print_table, print_text, print_wrapped, terminal_width
 
 if TYPE_CHECKING:
     from ..plugins import Demo, InstrumentPlugin
@@ -47,12 +47,12 @@ def run(options: Namespace) -> int:
         folder = Path(options.dir).expanduser().absolute()
         _show(plugin, make, folder, options.remote)
         cache = shlex.quote(str(folder / ("observer" if options.remote else "cache")))
-        print_text(f"next: export KOA_CALIBRATION_CACHE={cache}; {_this_command()} list -i {plugin.name}")
+        print_exactly(f"next: export KOA_CALIBRATION_CACHE={cache}; {_this_command()} list -i {plugin.name}")
         return 0
     with tempfile.TemporaryDirectory() as made:
         _show(plugin, make, Path(made), options.remote)
     print_text("The demo has deleted its files; the next command keeps them for you to look at.")
-    print_text(f"next: {_this_command()} demo -i {plugin.name}{' --remote' if options.remote else ''} --dir night")
+    print_exactly(f"next: {_this_command()} demo -i {plugin.name}{' --remote' if options.remote else ''} --dir night")
     return 0
 
 

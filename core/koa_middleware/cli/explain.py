@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ..exceptions import HeaderError
 from .arguments import (
     add_column_values,
     add_force_instrument,
@@ -12,7 +13,7 @@ from .arguments import (
     instruments_as,
     positive,
 )
-from .context import frame_values, open_for
+from .context import advise_set, frame_values, open_for
 from .output import print_json, print_wrapped, terminal_width
 
 ABOUT = "explain why a calibration is chosen and others are not"
@@ -35,7 +36,11 @@ def run(options: Namespace) -> int:
     """Print why a calibration is chosen and others are not."""
     with instruments_as(options), open_for(options, [options.frame]) as store:
         values = frame_values(store, options.frame, options.overrides)
-        explanation = store.explain(values, options.type, nearest=options.nearest)
+        try:
+            explanation = store.explain(values, options.type, nearest=options.nearest)
+        except HeaderError as error:
+            advise_set(error)
+            raise
     if options.json:
         print_json(explanation.to_dict())
     else:

@@ -9,7 +9,7 @@ from ..exceptions import KoaMiddlewareError
 from .arguments import add_instrument, add_json
 from .context import open_for
 from .messages import report
-from .output import print_json, print_text
+from .output import print_exactly, print_json
 
 ABOUT = "download calibrations, verify them and print their paths"
 
@@ -42,5 +42,5 @@ def run(options: Namespace) -> int:
         print_json({"paths": paths, "failed": {name: str(errors[name]) for name in names if name in errors}})
     else:
         for path in paths.values():
-            print_text(path)
+            print_exactly(path)
     return 1 if errors else 0

@@ -28,7 +28,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 
 
 def print_text(text: str) -> None:
-    """Print a line or several."""
+    """Print one line, whatever stands in it."""
+    from ..display import printable
+
+    print_exactly(printable(text))
+
+
+def print_exactly(text: str) -> None:
+    """Print what a program, or the user's next command, takes letter by letter: a path, SQL, a command."""
     print(text)  # noqa: T201
 
 
@@ -39,7 +46,7 @@ def print_wrapped(text: str) -> None:
     width = terminal_width()
     for line in map(printable, text.splitlines()):
         fits = width is None or len(line) <= width
-        print_text(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
+        print_exactly(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
 
 
 def print_conflicts(conflicts: Sequence[Any]) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..exceptions import ConfigurationError
-from .arguments import add_instrument, add_json, add_times, add_types, positive, time
+from .arguments import (
+    add_force_instrument,
+    add_instrument,
+    add_json,
+    add_times,
+    add_types,
+    date,
+    instruments_as,
+    positive,
+)
 from .context import open_for
 from .messages import say, say_of
 from .output import print_json, print_text, size
@@ -17,12 +26,13 @@ def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument("frames", nargs="*", metavar="FRAME", help="download the best calibrations for these frames")
     command.add_argument(
-        "--night", metavar="DATE", type=time, help="download the calibrations of this UTC day, such as 2026-02-12"
+        "--night", metavar="DATE", type=date, help="download the calibrations of this UTC day, such as 2026-02-12"
     )
     add_times(command)
     add_types(command)
     command.add_argument("--workers", metavar="N", type=positive, default=4, help="download this many at a time (4)")
     add_instrument(command)
+    add_force_instrument(command)
     add_json(command)
 
 
@@ -37,7 +47,7 @@ def run(options: Namespace) -> int:
             setting="--night",
             variable=None,
         )
-    with open_for(options, options.frames) as store:
+    with instruments_as(options), open_for(options, options.frames) as store:
         bounds = (options.since or options.night, options.until or options.night)
         if not options.frames and bounds == (None, None):
             raise ConfigurationError(
@@ -47,8 +57,8 @@ def run(options: Namespace) -> int:
                 variable=None,
             )
         types = None if options.types is None else [name.lower() for name in options.types]
-        found = store.query(None, *bounds) if bounds != (None, None) else []
-        found = [one for one in found if may_be_chosen(one) and (types is None or one.cal_type in types)]
+        found = store.local_db.query(types, *bounds) if bounds != (None, None) else []
+        found = [one for one in found if may_be_chosen(one)]
         report = store.prefetch(options.frames, cal_types=types, records=found, workers=options.workers, announce=say)
     for name, failure in [*report.failed.items(), *report.unmatched.items()]:
         say_of(name, str(failure))

@@ -45,14 +45,20 @@ def run(options: Namespace) -> int:
         say(f"kept {files} {report.in_use[0]}")
     if report.unseen:
         files = "1 file" if len(report.unseen) == 1 else f"{len(report.unseen)} files, such as"
-        why = (
-            "no calibration URL is set, so it could not come again (KOA_CALIBRATION_URL)"
-            if store.settings.calibration_url is None
-            else "the archive was not seen to have it (koa-cal publish --upload FOLDER)"
-        )
-        say(f"kept {files} {report.unseen[0]}: {why}")
+        say(f"kept {files} {report.unseen[0]}: {_why_unseen(store.settings.calibration_url)}")
     missed = options.max_size is not None and report.size_left > options.max_size
     if missed:
         why = "those files are LOCAL, in use, another instrument's too, or could not come again"
         say(f"{size(report.size_left)} cannot be removed: {why}")
     return 1 if missed else 0
+
+
+def _why_unseen(calibration_url: str | None) -> str:
+    from ..fetch.addresses import Address
+
+    if calibration_url is None:
+        return "no calibration URL is set, so it could not come again (KOA_CALIBRATION_URL)"
+    folder = Address(calibration_url).folder
+    if folder is not None and not folder.is_dir():
+        return f"the archive's folder {folder} is not there; is its disk mounted?"
+    return "the archive was not seen to have it (koa-cal publish --upload FOLDER)"

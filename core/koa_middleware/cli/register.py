@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import KoaMiddlewareError, PluginError, SourceFileError
+from ..exceptions import HeaderError, KoaMiddlewareError, PluginError, SourceFileError
 from .arguments import add_force_instrument, add_instrument, add_json, instruments_as
 from .context import choose_instrument, instrument_in_header
 from .messages import report
@@ -68,7 +68,7 @@ def _with_stores(
     for file in options.files:
         try:
             named.append((file, options.instrument or instrument_in_header(file)))
-        except SourceFileError as error:
+        except (HeaderError, SourceFileError) as error:
             _fail(options, failed, file, error)
     first = next((name for _, name in named if name), None)
     stores: dict[str, CalibrationStore[Any]] = {}

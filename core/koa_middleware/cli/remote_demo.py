@@ -52,7 +52,8 @@ def round_trip(plugin: InstrumentPlugin, calibrations: list[Path], frames: list[
             print_choices(str(frames[0]), choices)
             cal_type, answer = next((name, answer) for name, answer in choices.found.items() if "id" in answer)
             keck.flag(answer["id"], "BAD", "a light leak, found in the morning")
-            print_text(f"\nKeck flags {answer['filename']} as BAD: a light leak, found in the morning")
+            print_text("")
+            print_text(f"Keck flags {answer['filename']} as BAD: a light leak, found in the morning")
             _sync("The observer", observer)
             print_choices(str(frames[0]), choose(observer, values, [cal_type], download=True))
 

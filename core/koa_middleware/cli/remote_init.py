@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .arguments import add_instrument, add_json
 from .context import open_for
 from .messages import say
-from .output import print_json, print_text
+from .output import print_exactly, print_json
 
 if TYPE_CHECKING:
     from ..remote.protocol import UnfitRow
@@ -71,4 +71,4 @@ def _tell_unfit(rows: Sequence[UnfitRow]) -> None:
 
 def _print_sql(statements: Sequence[str]) -> None:
     for statement in statements:
-        print_text(statement)
+        print_exactly(statement)

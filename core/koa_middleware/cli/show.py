@@ -21,7 +21,6 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Print one record and what was said of its quality."""
     from ..database.feed import judgements_of
-    from ..display import printable
 
     with open_for(options) as store:
         record = store.local_db.find(options.name)
@@ -38,5 +37,5 @@ def run(options: Namespace) -> int:
         rows = [(name, "" if value is None else value) for name, value in record.to_dict().items()]
         print_table(("column", "value"), [*rows, ("path", place or "not in the cache")], title=record.filename)
         for quality, who, why, at in judgements:
-            print_text(printable(f"{quality} by {who} at {at}: {why or 'no reason given'}"))
+            print_text(f"{quality} by {who} at {at}: {why or 'no reason given'}")
     return 0

@@ -1,7 +1,9 @@
 """The driver's connection to an SQLite file, made safe for threads that fork and for readers that take their time.
 
-- A fork while another thread is inside SQLite would leave SQLite's locks held for ever in the child. So a fork waits
-  until no other thread is inside; where that takes too long, the child gets an error in the place of a connection.
+- A fork while another thread is inside SQLite would leave SQLite's locks held for ever in the child; one while a
+  transaction is open would let the child believe that it holds the locks of the file. So a fork waits until no other
+  thread is inside or has a transaction, of which none begins meanwhile; where that takes too long, or the forking
+  thread has one itself, the child gets an error in the place of a connection.
 - A connection that came over a fork is neither used nor closed: closing it could roll back the parent's transaction.
 - Rows that are read outside of a transaction are fetched at once, so that no lock lasts longer than the statement.
 - A lock's error tells a reader from a writer, and one's own thread from others.
@@ -25,32 +27,24 @@ from ..disk.names import folded
 #: Seconds that a fork waits for threads to leave SQLite.
 FORK_PATIENCE = 5.0
 
-FORKED = "this process was forked while another thread was inside SQLite"
+FORKED = "this process was forked while a transaction was open or another thread was inside SQLite"
 HELD_HERE = "this thread itself is writing to it"
 HELD_BY_READER = "database is locked by others who read"
 HELD_BY_WRITER = "database is locked by another writer"
 
 
-class _Gate:
-    """Counts the threads that are inside SQLite, and keeps others out while a process forks.
+class _Way:
+    """Counts the threads that are inside SQLite.
 
     Each thread touches its own count alone, so that entering takes no lock.
     """
 
-    def __init__(self) -> None:
-        self._inside: dict[int, int] = {}
-        self._one_fork = threading.Lock()
-        self._forking = False
-        self.is_poisoned = False
+    def __init__(self, inside: dict[int, int]) -> None:
+        self._inside = inside
 
     def __enter__(self) -> None:
         me = get_ident()
-        depth = self._inside.get(me, 0)
-        self._inside[me] = depth + 1
-        while self._forking and not depth:
-            self._inside[me] = 0
-            time.sleep(0.001)
-            self._inside[me] = 1
+        self._inside[me] = self._inside.get(me, 0) + 1
 
     def __exit__(self, *_: object) -> None:
         me = get_ident()
@@ -58,28 +52,49 @@ class _Gate:
         if not self._inside[me]:
             del self._inside[me]
 
-    def before_fork(self) -> None:
-        """Wait until no other thread is inside."""
-        self._one_fork.acquire()
-        self._forking = True
-        deadline = time.monotonic() + FORK_PATIENCE
-        while self._others_inside() and time.monotonic() < deadline:
+
+class _Gate(_Way):
+    """A way in that is shut while a process forks."""
+
+    def __init__(self, inside: dict[int, int]) -> None:
+        super().__init__(inside)
+        self._one_fork = threading.Lock()
+        self._is_unsafe = False
+        self.is_shut = False
+        self.is_poisoned = False
+
+    def __enter__(self) -> None:
+        me = get_ident()
+        depth = self._inside.get(me, 0)
+        self._inside[me] = depth + 1
+        while self.is_shut and not depth:
+            self._inside[me] = 0
             time.sleep(0.001)
+            self._inside[me] = 1
+
+    def before_fork(self) -> None:
+        """Wait until no other thread is inside, or has a transaction."""
+        self._one_fork.acquire()
+        self.is_shut = True
+        deadline = time.monotonic() + FORK_PATIENCE
+        while (self._others_inside() or _has_transaction(but_of=get_ident())) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self._is_unsafe = self._others_inside() or _has_transaction()
 
     def after_fork_in_parent(self) -> None:
         """Let threads in again."""
-        self._forking = False
+        self.is_shut = False
         self._one_fork.release()
 
     def after_fork_in_child(self) -> None:
         """Begin anew, and leave all connections alone that came with the fork."""
-        self.is_poisoned = self.is_poisoned or self._others_inside()
+        self.is_poisoned = self.is_poisoned or self._is_unsafe
         self._inside.clear()
-        self._forking = False
+        self.is_shut = False
         self._one_fork = threading.Lock()
         import ctypes  # here, since it takes long to import and forks are rare
 
-        for connection in list(_connections):
+        for connection in _all_connections():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # or Python would close it at its end
         _connections.clear()
 
@@ -88,7 +103,22 @@ class _Gate:
         return any(depth for thread, depth in list(self._inside.items()) if thread != me)
 
 
-_gate = _Gate()
+def _has_transaction(but_of: int = 0) -> bool:
+    """Whether a connection of this process is in a transaction, those that a thread began left out."""
+    here = os.getpid()
+    return any(each._process == here and each.in_transaction and each._writer != but_of for each in _all_connections())
+
+
+def _all_connections() -> list[GuardedConnection]:
+    while True:
+        try:
+            return list(_connections)
+        except RuntimeError:  # another thread opens one just now
+            continue
+
+
+_inside: dict[int, int] = {}
+_gate, _past_the_gate = _Gate(_inside), _Way(_inside)
 _connections: weakref.WeakSet[GuardedConnection] = weakref.WeakSet()
 os.register_at_fork(
     before=_gate.before_fork,
@@ -127,7 +157,7 @@ class GuardedConnection(sqlite3.Connection):
             ever.
         """
         me = get_ident()
-        for other in list(_connections):
+        for other in _all_connections():
             if other is not self and other._writer == me and other._database == self._database and other.in_transaction:
                 raise sqlite3.OperationalError(HELD_HERE)
         self._writer = me
@@ -140,22 +170,27 @@ class GuardedConnection(sqlite3.Connection):
     def commit(self) -> None:
         """Commit."""
         self.check_process()
-        with _gate, self.telling_reader_from_writer():
+        with self.way_in(), self.telling_reader_from_writer():
             super().commit()
         self._writer = 0
 
     def rollback(self) -> None:
         """Roll back; of a connection that came over a fork, do nothing."""
         if self._process == os.getpid():
-            with _gate:
+            with self.way_in():
                 super().rollback()
             self._writer = 0
 
     def close(self) -> None:
         """Close; of a connection that came over a fork, do nothing."""
         if self._process == os.getpid():
-            with _gate:
+            with self.way_in():
                 super().close()
+            _connections.discard(self)
+
+    def way_in(self) -> _Way:
+        """Give the way into SQLite: who is in a transaction comes to its end while a process forks, too."""
+        return _past_the_gate if _gate.is_shut and self.in_transaction else _gate
 
     def check_process(self) -> None:
         """Check that it did not come over a fork.
@@ -191,7 +226,7 @@ class GuardedCursor(sqlite3.Cursor):
             connection.check_process()
         self._fetched = None
         try:
-            with _gate:
+            with connection.way_in() if _gate.is_shut else _gate:
                 super().execute(*arguments)
                 if self.description is not None and not connection.in_transaction:
                     self._fetched = deque(super().fetchall())
@@ -203,14 +238,14 @@ class GuardedCursor(sqlite3.Cursor):
     def executemany(self, *arguments: Any) -> Self:
         """Execute a statement for each of many rows."""
         self.connection.check_process()
-        with _gate, self.connection.telling_reader_from_writer():
+        with self.connection.way_in(), self.connection.telling_reader_from_writer():
             super().executemany(*arguments)
         return self
 
     def fetchone(self) -> Any:
         """Give the next row."""
         if self._fetched is None:
-            with _gate:
+            with self.connection.way_in():
                 return super().fetchone()
         return self._fetched.popleft() if self._fetched else None
 
@@ -218,14 +253,14 @@ class GuardedCursor(sqlite3.Cursor):
         """Give the next rows."""
         number = self.arraysize if size is None else size
         if self._fetched is None:
-            with _gate:
+            with self.connection.way_in():
                 return super().fetchmany(number)
         return [self._fetched.popleft() for _ in range(min(number, len(self._fetched)))]
 
     def fetchall(self) -> list[Any]:
         """Give all rows that are left."""
         if self._fetched is None:
-            with _gate:
+            with self.connection.way_in():
                 return super().fetchall()
         rows = list(self._fetched)
         self._fetched.clear()
@@ -233,7 +268,7 @@ class GuardedCursor(sqlite3.Cursor):
 
     def __next__(self) -> Any:
         if self._fetched is None:
-            with _gate:
+            with self.connection.way_in():
                 return super().__next__()
         if not self._fetched:
             raise StopIteration

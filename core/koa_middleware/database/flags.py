@@ -6,13 +6,17 @@ import getpass
 import os
 
 from ..exceptions import ConfigurationError
+from ..instrument.plain import is_text, shown
 from ..instrument.values import QUALITIES
 
 
 def this_user() -> str:
-    """Name of whoever runs this process; its number where the system knows no name, as in some containers."""
+    """Name of whoever runs this process; its number where the system knows no name, as in some containers.
+
+    Bytes of a name that are not UTF-8 are escaped.
+    """
     try:
-        return getpass.getuser()
+        return getpass.getuser().encode(errors="backslashreplace").decode()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
 
@@ -28,14 +32,14 @@ def check_judgement(quality: str, reason: str) -> str:
     word = quality.strip().upper() if isinstance(quality, str) else ""
     if word not in QUALITIES:
         raise ConfigurationError(
-            f"{quality!r} is not a quality.", f"Use one of {', '.join(QUALITIES)}.", setting="quality"
+            f"{shown(quality)} is not a quality.", f"Use one of {', '.join(QUALITIES)}.", setting="quality"
         )
     if not isinstance(reason, str) or not reason.strip():
         raise ConfigurationError(
             "The flag has no reason.", "Say why, for those who will look for the calibration.", setting="reason"
         )
-    if "\0" in reason or reason.encode(errors="replace").decode() != reason:
+    if not is_text(reason):
         raise ConfigurationError(
-            f"The reason {reason!r} holds characters that are not text.", "Write it again.", setting="reason"
+            f"The reason {shown(reason)} holds characters that are not text.", "Write it again.", setting="reason"
         )
     return word

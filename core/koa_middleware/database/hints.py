@@ -45,7 +45,7 @@ def hint(reason: str, path: Path, patience: float) -> str:
         Seconds for which a lock was waited for.
     """
     if driver.FORKED in reason:
-        return "Start processes with spawn or forkserver, or before the threads."
+        return "Start processes with spawn or forkserver, or when no transaction is open."
     if driver.HELD_HERE in reason:
         return "Write when the session, or the save() of the model, is done."
     if driver.HELD_BY_READER in reason:

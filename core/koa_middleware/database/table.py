@@ -27,12 +27,15 @@ from sqlalchemy.orm import Session
 
 from ..exceptions import (
     CalibrationNotFoundError,
+    ConfigurationError,
     DuplicateCalibrationError,
     HeaderError,
+    did_you_mean,
 )
 from ..given import count_of, records_of
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, check_names
+from ..instrument.plain import shown
 from ..instrument.times import now_iso
 from ..instrument.values import normal_form, time_bound
 
@@ -128,9 +131,11 @@ class CalibrationDatabase(Generic[R]):
             if not _is_of_a_taken_value(error):
                 raise
             taken = self._taken(connection, rows)
-            if taken is None:  # another rule of the table
-                raise
-            raise self._duplicate(taken, taken) from error
+            if taken is not None:
+                raise self._duplicate(taken, taken) from error
+            for duplicate in self._not_unique(connection, rows):
+                raise duplicate from error
+            raise  # another rule of the table
 
     def _duplicate(self, filename: str, existing: str) -> DuplicateCalibrationError:
         return DuplicateCalibrationError(
@@ -153,6 +158,24 @@ class CalibrationDatabase(Generic[R]):
                 return str(row["filename"])
             seen.update((row["id"], row["filename"]))
         return None
+
+    def _not_unique(self, connection: Connection, rows: list[dict[str, Any]]) -> Iterator[DuplicateCalibrationError]:
+        """Give errors for values of a plugin's unique columns that another record has."""
+        table = self.orm_class.table()
+        for column in (column for column in table.c if column.unique):
+            names: dict[Any, str] = {}
+            for row in (row for row in rows if row[column.key] is not None):
+                value, filename = row[column.key], row["filename"]
+                existing = connection.scalar(select(table.c.filename).where(column == value))
+                existing = existing or names.get(value)
+                if existing is not None:
+                    yield DuplicateCalibrationError(
+                        f"The {column.key} of {filename} is {shown(value)}, which {existing} has in {self.name}.",
+                        f"Nothing was added; {column.key} is to be another one for each calibration.",
+                        filename=filename,
+                        existing=existing,
+                    )
+                names[value] = filename
 
     def query(
         self,
@@ -179,6 +202,8 @@ class CalibrationDatabase(Generic[R]):
         ------
         HeaderError
             For an unknown column name or an unusable value.
+        ConfigurationError
+            For a cal type that the class does not declare, where it declares any, and that no record has.
         """
         statement = self._matching(select(self.orm_class.table()), cal_type, date_time_start, date_time_end, columns)
         time, id_ = self.orm_class.table().c.datetime_obs, self.orm_class.table().c.id
@@ -217,14 +242,38 @@ class CalibrationDatabase(Generic[R]):
     def _is_any_of(self, column: Column[Any], value: Any) -> ColumnElement[bool]:
         """Clause of a column that holds a value; of several, in a list or another collection, any of them."""
         if isinstance(value, list | tuple | set | frozenset) or getattr(value, "ndim", 0) == 1:
-            return or_(false(), *(self._is_any_of(column, each) for each in value))
+            return or_(false(), *(self._is_one(column, each) for each in value))
+        return self._is_one(column, value)
+
+    def _is_one(self, column: Column[Any], value: Any) -> ColumnElement[bool]:
         asked = normal_form(column, value, "the query")
         if isinstance(asked, str) and asked != asked_name(asked):
-            said = f"The {column.key} of the query is {value!r}, which is not valid text."
+            said = f"The {column.key} of the query is {shown(value)}, which is not valid text."
             raise HeaderError(
                 said, "Write it without these characters.", column=column.key, keywords=(), source="the query"
             )
+        if column.key == "cal_type" and asked is not None:
+            self.check_type(asked)
         return self._is(column, asked)
+
+    def check_type(self, cal_type: str) -> None:
+        """Check that the class declares a cal type, or that a record has it; where it declares none, any may be asked.
+
+        Raises
+        ------
+        ConfigurationError
+        """
+        known, column = self.orm_class.cal_types, self.orm_class.table().c.cal_type
+        if not known or cal_type in known:
+            return
+        if cal_type == asked_name(cal_type) and self.execute(select(column).where(column == cal_type).limit(1)):
+            return
+        raise ConfigurationError(
+            f"{self.orm_class.instrument_name} has no cal type {cal_type!r}, and no calibration in {self.name} "
+            "is of that type.",
+            f"{did_you_mean(cal_type, known)}Its types are {', '.join(known)}.",
+            setting="cal_type",
+        )
 
     def _is(self, column: Column[Any], value: Any) -> ColumnElement[bool]:
         """Clause of a column that holds a value in normal form."""
@@ -263,7 +312,7 @@ class CalibrationDatabase(Generic[R]):
         found = self.fetch(_by(self.orm_class, column.key), {"value": asked_name(value)})
         if not found:
             raise CalibrationNotFoundError(
-                f"No calibration in {self.name} has the {column.key} {value!r}.",
+                f"No calibration in {self.name} has the {column.key} {shown(value)}.",
                 "koa-cal list shows what there is.",
                 asked={column.key: value},
             )
@@ -292,7 +341,11 @@ def asked_name(given: object) -> str:
     """
     given = given.id if isinstance(given, ORMCalibration) else given
     given = given.decode("utf-8", "backslashreplace") if isinstance(given, bytes) else given
-    return str(given).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    try:
+        text = str(given)
+    except Exception:  # noqa: BLE001 - of a value's own code, or a number of 5,000 digits
+        text = shown(given)
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _is_of_a_taken_value(error: exc.IntegrityError) -> bool:

@@ -101,5 +101,10 @@ def open_content(path: Path) -> IO[bytes]:
 
 def beginning_of(content: bytes) -> str:
     """Say how a file is compressed, or else with which bytes it begins."""
-    names = [kind.name for kind in _KINDS.values() if content.startswith(kind.begins)]
-    return f"is compressed with {names[0]}" if names else f"begins with {content[:_LONGEST]!r}"
+    name = compression_of(content)
+    return f"is compressed with {name}" if name else f"begins with {content[:_LONGEST]!r}"
+
+
+def compression_of(content: bytes) -> str:
+    """Give the name of the way in which a file is compressed, by its first bytes; empty where it is not."""
+    return next((kind.name for kind in _KINDS.values() if content.startswith(kind.begins)), "")

@@ -29,6 +29,9 @@ _SUFFIXES = (".fits", ".fit", ".fts")
 #: What a card without quotes may say in the place of a number, which FITS has no word for.
 _NO_NUMBER = re.compile(r"[+-]?(?:nan|inf|infinity)(?:\.0*)?", re.IGNORECASE)
 
+#: What astropy advises its own callers, in a sentence with an argument of one of its functions.
+_ADVICE = re.compile(r" [^.]*\b\w+=\w+\.?$")
+
 #: Keywords that say nothing of what was observed: those of a primary header that is only there because one must be.
 _STRUCTURE = frozenset({"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COMMENT", "HISTORY", "DATE", ""})
 
@@ -39,7 +42,7 @@ def is_fits_name(name: str) -> bool:
 
 
 def is_fits(path: Path) -> bool:
-    """Whether a file should be a FITS file, by its name.
+    """Whether a file should be a FITS file: by its name, or where that does not say by its first bytes.
 
     Raises
     ------
@@ -52,7 +55,15 @@ def is_fits(path: Path) -> bool:
             "Uncompress it, or compress it with gzip, bzip2 or xz.",
             path=path,
         )
-    return is_fits_name(path.name)
+    return is_fits_name(path.name) or _begins_as_fits(path)
+
+
+def _begins_as_fits(path: Path) -> bool:
+    try:
+        with open_content(path) as stream:
+            return stream.read(len(BEGINNING)) == BEGINNING
+    except (OSError, *DAMAGE):  # whoever reads it says so
+        return False
 
 
 @contextmanager
@@ -93,8 +104,9 @@ def reading_fits(path: Path) -> Iterator[None]:
             warnings.simplefilter("ignore", AstropyWarning)
             yield
     except (OSError, ValueError, TypeError, KeyError, IndexError, VerifyError, *DAMAGE) as error:
+        said = _ADVICE.sub("", str(error)).rstrip(".")
         raise SourceFileError(
-            f"{path} cannot be read as FITS: {error}.", "Write or download it again.", path=path
+            f"{path} cannot be read as FITS: {said}.", "Write or download it again.", path=path
         ) from error
 
 

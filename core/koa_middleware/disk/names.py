@@ -21,7 +21,7 @@ def check_filename(name: str) -> str:
     Raises
     ------
     UnsafeFilenameError
-        When it could leave the folder, hide in it, or not be made on some system.
+        When it could leave the folder or hide in it, is too long, holds what is not seen, or is a device of Windows.
     """
     reason = _fault(name)
     if reason:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from string import Formatter
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from ..disk.reading import path_of_url
 from ..exceptions import ConfigurationError, DownloadError
 
 HIDDEN = "***"
@@ -69,6 +71,13 @@ class Address:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({shown(self.template)!r})"
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of a file address, in which all its files are; None where it is no file address."""
+        if self.scheme != "file":
+            return None
+        return path_of_url(self.template.partition("{")[0].rpartition("/")[0] + "/")
 
     def secrets(self) -> set[str]:
         """Return what must not be shown: the password, and the fixed values of the query.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from inspect import signature
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import MappedColumn, mapped_column
@@ -17,13 +18,16 @@ from .plain import NOTHING
 #: SQLAlchemy's types for those of Python, which are none.
 _MEANT = {str: "String", int: "Integer", float: "Float", bool: "Boolean"}
 
+#: A keyword, with or without an extension's name; astropy takes ``*``, ``?`` and ``...`` as patterns.
+_KEYWORD = re.compile(r"(?!.*\.\.\.)([^\s:]([^:]*[^\s:])?:)?[^\s:*?]([^:*?]*[^\s:*?])?")
+
 
 def fits_column(
     keywords: str | Iterable[str],
     type_: TypeEngine[Any] | type[TypeEngine[Any]],
     *,
-    fold: bool = False,
-    nulls: Iterable[str] | None = None,
+    fold: bool | Literal["upper"] = False,
+    nulls: Iterable[str | float] | None = None,
     convert: Callable[[Any], Any] | None = None,
     renamed_from: str | Iterable[str] = (),
     **mapped_column_arguments: Any,
@@ -36,11 +40,12 @@ def fits_column(
         In order of preference: ``"KEY"`` stands in the primary header, ``"EXTNAME:KEY"`` in an extension,
         ``"exposure.start"`` in the nested metadata of a model. ``()`` for a column that no keyword fills.
     type_ : sqlalchemy type
-    fold : bool
-        Whether letter case is folded, so that ``Bias`` and ``BIAS`` are one.
-    nulls : iterable of str, optional
-        Words that mean "no value", in place of ``N/A`` and ``UNKNOWN``; empty text is never one. With ``()`` every word
-        is a value. Of a column that holds no text, such words as ``N/A`` are never values.
+    fold : bool or "upper"
+        Whether letter case is folded, so that ``Bias`` and ``BIAS`` are one: True to lower case.
+    nulls : iterable of str or of numbers, optional
+        Words that mean "no value", in place of ``N/A``, ``NaN`` and ``UNKNOWN``; empty text is never one. With ``()``
+        every word is a value. Of a column that holds no text, such words as ``N/A`` are never values, and a number
+        such as ``-999``, or its text, is compared as one.
     convert : callable, optional
         Gives the column's value for a keyword's; None where that is none. It is asked for each of the keywords, so that
         where these differ in unit or origin it must tell by the value. A number that is written as text comes as a
@@ -59,20 +64,24 @@ def fits_column(
     if filled is None or not all(word.strip() for word in filled):
         hint = 'Write "KEY", a tuple such as ("KEY", "EXTNAME:KEY"), or () where no keyword fills it.'
         raise _misdeclared(f"A column has the keywords {keywords!r}", hint)
+    for odd in (word for word in filled if not _KEYWORD.fullmatch(word)):
+        raise _misdeclared(
+            f"A column has the keyword {odd!r}, which no header can hold", 'Write "KEY" or "EXTNAME:KEY".'
+        )
     column = f"The column of {' or '.join(filled) or 'no keyword'}"
     if not isinstance(type_, TypeEngine) and not (isinstance(type_, type) and issubclass(type_, TypeEngine)):
         known = _MEANT.get(type_) if isinstance(type_, type) else None
         meant = known or "String, Integer, BigInteger, Float or Boolean"
         raise _misdeclared(f"{column} has the type {type_!r}", f"Write {meant}, of sqlalchemy.")
-    if not isinstance(fold, bool):
-        raise _misdeclared(f"{column} has the fold {fold!r}", "Write True or False.")
+    if not isinstance(fold, bool) and fold != "upper":
+        raise _misdeclared(f"{column} has the fold {fold!r}", 'Write True (lower case), "upper" or False.')
     if isinstance(nulls, str):
         raise _misdeclared(
             f"{column} has text as its nulls", f"Write ({nulls!r},), with the comma that makes it a tuple."
         )
-    words = None if nulls is None else _texts(nulls)
+    words = None if nulls is None else _words(nulls)
     if words is None and nulls is not None:
-        raise _misdeclared(f"{column} has the nulls {nulls!r}", "Write a tuple of words; None is never a value.")
+        raise _misdeclared(f"{column} has the nulls {nulls!r}", "Write a tuple of words, or of numbers; None is none.")
     if convert is not None and not callable(convert):
         raise _misdeclared(f"{column} has the convert {convert!r}", "Write a function of a keyword's value.")
     if words is not None and not isinstance(to_instance(type_), String):
@@ -95,6 +104,13 @@ def _texts(given: Any) -> tuple[str, ...] | None:
         return None
     words = tuple(given)
     return words if all(isinstance(word, str) for word in words) else None
+
+
+def _words(given: Any) -> tuple[str, ...] | None:
+    """Give words and numbers as a tuple of text; None where there are others among them."""
+    if isinstance(given, Iterable) and not isinstance(given, bytes):
+        given = [str(each) if isinstance(each, int | float) and not isinstance(each, bool) else each for each in given]
+    return _texts(given)
 
 
 def _meaning(arguments: Iterable[str]) -> str:

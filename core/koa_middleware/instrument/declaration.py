@@ -16,8 +16,9 @@ from sqlalchemy.orm import DeclarativeBase, MappedColumn, RelationshipProperty
 from sqlalchemy.orm.interfaces import MapperProperty
 from sqlalchemy.util import OrderedSet
 
-from ..exceptions import HeaderError, InvalidPluginError
-from .values import normal_form
+from ..exceptions import HeaderError, InvalidPluginError, described
+from .keywords import bare
+from .values import default_value, normal_form
 
 #: The types of which every value has one form, in Python and in each database.
 TYPES = (String, Integer, BigInteger, Float, Boolean)
@@ -45,6 +46,12 @@ _ALIKE = 0.87
 #: Hooks that a plugin used to override, and what took their place.
 _GONE = {"normalise": "derive"}
 
+#: What names the table, which is named after the instrument: other instruments go by that name in one cache.
+_OF_TABLE = ("__tablename__", "__table__")
+
+#: Columns that tell versions of one family apart, or may change.
+_NEVER_OF_FAMILIES = ("id", "filename", "cal_version", "quality", "checksum", "file_size", "last_updated")
+
 #: Arguments of `query` beside the columns.
 _ARGUMENTS = frozenset({"as_of", "date_time_end", "date_time_start", "newest", "self"})
 
@@ -56,8 +63,8 @@ def check_body(cls: type[Any], base: type[Any]) -> None:
     ------
     InvalidPluginError
         For an unusable instrument's name, a setting that is none or is nearly named as one, a hook that takes other
-        arguments than the base's, a relationship, a column whose name is taken, or one that is not declared with
-        `fits_column`.
+        arguments than the base's, a method of the base that is no hook, a table of another name, a relationship, or a
+        column whose name is taken.
     """
     name = getattr(cls, "instrument_name", None)
     if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
@@ -68,10 +75,14 @@ def check_body(cls: type[Any], base: type[Any]) -> None:
         )
     for setting in _NAMES:
         _check_names(cls, setting)
+    if not all(map(bare, cls.instrume_values)):
+        raise _invalid(cls, f"has the instrume_values {cls.instrume_values!r}", "Write what INSTRUME says, or ().")
     _compiled(cls)
     for body in cls.__mro__[: cls.__mro__.index(base)]:
         for hook in sorted(_GONE.keys() & vars(body).keys()):
             raise _invalid(cls, f"overrides {hook}", f"Override {_GONE[hook]} instead.")
+        for name in (name for name in _OF_TABLE if name in vars(body)):
+            raise _invalid(cls, f"sets {name}", "Leave it out; the table is named after the instrument.")
         for attribute, value in vars(body).items():
             _check_attribute(cls, base, attribute, value)
         for attribute, value in _columns_in(body):
@@ -86,11 +97,13 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
     Raises
     ------
     InvalidPluginError
-        For a column of another type than `TYPES`, or than the base's column of its name; for a column with two names;
-        for names of columns or types that are none, also in the pattern of file names; for a default that is not in the
-        form of its column.
+        For a column of another type than `TYPES`, or that differs from the base's column of its name; for a column with
+        two names, another primary key, or what a database would fill or check; for names of columns or types that are
+        none, also in the pattern of file names; for a default that is not in the form of its column.
     """
     table: Table = cls.__table__
+    for name in (column.key for column in table.primary_key if column.key != "id"):
+        raise _invalid(cls, f"has {name} as a primary key, beside id", "Leave primary_key out: id is the primary key.")
     for column in table.c:
         if type(column.type) not in TYPES + _FLOATS:
             allowed = ", ".join(kind.__name__ for kind in TYPES)
@@ -101,7 +114,11 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
             raise _invalid(
                 cls, f"declares {column.key} anew with the type {column.type!r}", f"It stays of the type {wanted}."
             )
-        if column.default is not None and column.default.is_scalar:
+        if isinstance(common, MappedColumn):
+            _check_common(cls, column, common.column, is_needed="None" not in str(base.__annotations__[column.key]))
+        for argument in (name for name, value in _of_databases(column).items() if value is not None):
+            raise _invalid(cls, f"has the column {column.key} with {argument}", "Leave it out; default gives a value.")
+        if column.default is not None:
             _check_default(cls, column)
     for attribute, column in cls.__mapper__.columns.items():
         if attribute != column.key:
@@ -112,6 +129,10 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
             cls,
             f"names {unknown} in its version_family, which is no column",
             f"Name columns of the class: {', '.join(table.c.keys())}.",
+        )
+    for name in (name for name in cls.version_family if name in _NEVER_OF_FAMILIES):
+        raise _invalid(
+            cls, f"names {name} in its version_family", f"Leave it out: versions of one family differ in {name}."
         )
     groups = _compiled(cls).groupindex
     for unknown in (name for name in groups if name not in table.c):
@@ -155,9 +176,44 @@ def mapping(cls: type[Any]) -> Iterator[None]:
         raise _invalid(cls, f"cannot be mapped to a table ({said})", "Correct the class.") from error
 
 
+def _check_common(cls: type[Any], column: Column[Any], common: Column[Any], is_needed: bool) -> None:
+    """Check that a column of the base, declared anew, is still needed, unique or given as it is there."""
+    wanted = {
+        "primary_key=True": common.primary_key and not column.primary_key,
+        "nullable=False": is_needed and column.nullable,
+        "nullable=True": not is_needed and not column.nullable,
+        "unique=True": common.unique and not column.unique,
+        "a default": common.default is not None and column.default is None,
+    }
+    for argument in (name for name, is_missing in wanted.items() if is_missing):
+        raise _invalid(cls, f"declares {column.key} anew without {argument}", f"Give it {argument}, as in the base.")
+
+
+def _of_databases(column: Column[Any]) -> dict[str, Any]:
+    """Arguments of a column that a database would act on, where rows come and go through this package."""
+    return {
+        "a ForeignKey": column.foreign_keys or None,
+        "server_default": column.server_default,
+        "onupdate": column.onupdate,
+        "server_onupdate": column.server_onupdate,
+    }
+
+
+def _default(cls: type[Any], column: Column[Any]) -> Any:
+    """Give a column's default; of a function, what it gives now."""
+    default: Any = column.default
+    try:
+        if default.is_scalar or default.is_callable:
+            return default_value(column)
+        said = "is of the database"
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's own function
+        said = f"fails with {described(error)}"
+    raise _invalid(cls, f"has a default of {column.key} that {said}", "Write a value, or a function that gives one.")
+
+
 def _check_default(cls: type[Any], column: Column[Any]) -> None:
     """Check that a default is in the form in which values are stored and compared."""
-    default: Any = column.default.arg  # type: ignore[union-attr]
+    default = _default(cls, column)
     try:
         form = normal_form(column, default, "the class")
     except HeaderError as error:
@@ -205,6 +261,8 @@ def _check_attribute(cls: type[Any], base: type[Any], name: str, value: Any) -> 
     is_method = isinstance(vars(base).get(name), FunctionType | classmethod)
     if is_method and not (callable(value) or isinstance(value, classmethod | staticmethod)):
         raise _invalid(cls, f"has {value!r} as its {name}", f"{name} is a method.")
+    if isinstance(vars(base).get(name), FunctionType | classmethod) and name not in _HOOKS:
+        raise _invalid(cls, f"overrides {name}", f"Override one of {', '.join(_HOOKS)}; {name} is not a plugin's.")
     if isinstance(vars(base).get(name), MappedColumn):
         hint = f"Leave it out; declare it with fits_column where other keywords fill {name}."
         if name == "cal_type" and isinstance(value, str):

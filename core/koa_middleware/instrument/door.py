@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .orm import ORMCalibration
 
 #: Length of a date without a time of day.
-_DATE = len("YYYY-MM-DD")
+DATE = len("YYYY-MM-DD")
 
 #: The two that give each other: where one is no time, the other counts.
 TIMES = ("datetime_obs", "mjd_start")
@@ -91,8 +91,12 @@ def in_forms(orm_class: type[ORMCalibration], values: Mapping[str, Any], source:
     return said
 
 
-def finished(orm_class: type[ORMCalibration], said: Said, source: str, derive: bool = True) -> Values:
+def finished(
+    orm_class: type[ORMCalibration], said: Said, source: str, derive: bool = True, settled: Collection[str] = ()
+) -> Values:
     """Complete what was said: the times, and with `derive` what the class derives from the rest.
+
+    Columns that are `settled` are derived from no others.
 
     Raises
     ------
@@ -105,7 +109,9 @@ def finished(orm_class: type[ORMCalibration], said: Said, source: str, derive: b
     values.derived = said.values.derived
     complete_times(values, source, said.keywords)
     if derive and overrides(orm_class, "derive"):
-        added = fill(values, _derived(orm_class, values, source), orm_class, source)
+        more = _derived(orm_class, values, source)
+        more = {name: value for name, value in more.items() if name not in settled} if settled else more
+        added = fill(values, more, orm_class, source, "derived")
         values.derived |= added
         complete_times(values, source, said.keywords)
     raise_faults(said._replace(values=values))
@@ -138,9 +144,11 @@ def raise_faults(said: Said, but: Collection[str] = ()) -> None:
 
 
 def fill(
-    values: dict[str, Any], more: Mapping[str, Any], orm_class: type[ORMCalibration], source: str
+    values: dict[str, Any], more: Mapping[str, Any], orm_class: type[ORMCalibration], source: str, how: str = ""
 ) -> frozenset[str]:
     """Fill columns that have no value yet, of times also those that are a date alone; gives their names.
+
+    `how` says for messages where `more` comes from.
 
     Raises
     ------
@@ -151,7 +159,7 @@ def fill(
     for name, value in more.items():
         if not _is_open(values, name):
             continue
-        form = normal_form(columns_of(orm_class)[name], value, source)
+        form = normal_form(columns_of(orm_class)[name], value, source, how)
         if form is not None:
             if name == "datetime_obs" and values.get(name):
                 _check_agreement(values[name], mjd_from_iso(form), source, {})
@@ -171,29 +179,53 @@ def complete_times(values: dict[str, Any], source: str, keywords: Mapping[str, s
     time, mjd = values.get("datetime_obs"), values.get("mjd_start")
     if time is not None and mjd is not None:
         _check_agreement(time, mjd, source, keywords)
-    if mjd is None and time is not None and len(time) > _DATE:
+    if mjd is None and time is not None and len(time) > DATE:
         values["mjd_start"] = mjd_from_iso(time)
-    elif mjd is not None and (time is None or len(time) == _DATE):
+    elif mjd is not None and (time is None or len(time) == DATE):
         values["datetime_obs"] = iso_from_mjd(mjd)
 
 
 def _is_open(values: Mapping[str, Any], name: str) -> bool:
     value = values.get(name)
-    return value is None or (name == "datetime_obs" and len(value) == _DATE)
+    return value is None or (name == "datetime_obs" and len(value) == DATE)
 
 
 def _check_agreement(time: str, mjd: float, source: str, keywords: Mapping[str, str]) -> None:
-    later = mjd - mjd_from_iso(time)
-    if -1 - _ROUNDING <= later <= 1 + _ROUNDING + (len(time) == _DATE):
+    if _agree(time, mjd):
         return
     named = [f"{name} (keyword {keywords[name]})" if name in keywords else name for name in TIMES]
     raise HeaderError(
         f"The {named[0]} of {source} is {time}, its {named[1]} {mjd!r} is {iso_from_mjd(mjd)}: more than a day apart.",
-        "Correct the header, or give the right one yourself.",
+        "Correct the header, or give the right one yourself." if keywords else "Correct one of them.",
         column="datetime_obs",
         keywords=tuple(keywords[name] for name in TIMES if name in keywords),
         source=source,
     )
+
+
+def check_given(values: Mapping[str, Any], source: str) -> None:
+    """Check the times in form that a caller gives in place of all others: that they agree.
+
+    Raises
+    ------
+    HeaderError
+    """
+    time, mjd = values.get("datetime_obs"), values.get("mjd_start")
+    if time is None or mjd is None or _agree(time, mjd):
+        return
+    raise HeaderError(
+        f"The datetime_obs given for {source} is {time}, the mjd_start given {mjd!r} is {iso_from_mjd(mjd)}: more than "
+        "a day apart.",
+        "Give one of them alone, or both of one time.",
+        column="datetime_obs",
+        keywords=(),
+        source=source,
+    )
+
+
+def _agree(time: str, mjd: float) -> bool:
+    later = mjd - mjd_from_iso(time)
+    return -1 - _ROUNDING <= later <= 1 + _ROUNDING + (len(time) == DATE)
 
 
 def agree_in_postgres(time: str, mjd: str) -> str:
@@ -218,7 +250,7 @@ def _derived(orm_class: type[ORMCalibration], values: Mapping[str, Any], source:
         found: Any = orm_class.derive(known)
     except (KoaMiddlewareError, Warning):
         raise
-    except Exception as error:  # a plugin's own code, on whatever values there are
+    except (Exception, SystemExit) as error:  # a plugin's own code, on whatever values there are
         raise HeaderError(
             f"The derive of {orm_class.__name__} failed for {source} with {described(error)}.",
             f"Let the plugin {orm_class.instrument_name} expect such values.",

@@ -7,12 +7,15 @@ in doubt it says no: Python alone converts and refuses.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, Column, Float, Integer, Numeric, String
@@ -35,6 +38,14 @@ NO_TIME = f"no time of the years {FIRST_YEAR} to {LAST_YEAR}"
 _INTEGERS = ("smallint", "integer", "bigint")
 _DOUBLES = ("double precision", "real")
 _NOT_AS_TEXT = (*_DOUBLES, "numeric", "boolean", "bytea", "json")  # Python writes these in another way
+
+
+def _number_in(raw: Any) -> Any:
+    """Give the number that a text is; all else as it is."""
+    for kind in (int, float) if isinstance(raw, str) and _is_of_digits(raw) else ():
+        with suppress(ValueError):
+            return kind(raw)
+    return raw
 
 
 class InPostgres(NamedTuple):
@@ -173,6 +184,17 @@ class _FoldedText(_Text):
 
     def in_form(self, value: str) -> str:
         return f"({super().in_form(value)} AND {value} !~ '[^ -@[-~]')"
+
+
+class _CapitalText(_Text):
+    """Text in upper case; SQL judges ASCII alone."""
+
+    def of(self, value: Any) -> str | None:
+        text = super().of(value)
+        return None if text is None else text.upper()
+
+    def in_form(self, value: str) -> str:
+        return f"({super().in_form(value)} AND {value} !~ '[^ -`{{-~]')"
 
 
 class _Id(_Text):
@@ -330,9 +352,20 @@ class _Valued(Form):
     def __init__(self, nulls: tuple[str, ...] | None = None, unit: str | None = None) -> None:
         self._nulls = nulls
         self._unit = unit
+        self._numbers = frozenset(each for each in map(_number_in, nulls or ()) if not isinstance(each, str))
 
     def is_null(self, raw: Any) -> bool:
-        return is_wildcard(raw, self._nulls)
+        return is_wildcard(raw, self._nulls) or (bool(self._numbers) and self._is_null_number(raw))
+
+    def _is_null_number(self, raw: Any) -> bool:
+        number = _number_in(raw)
+        return not isinstance(number, bool) and isinstance(number, Real) and number in self._numbers
+
+    def _not_null(self, value: str) -> str:
+        """SQL that is true of what is none of the numbers that mean "no value"; empty where there are none."""
+        found = sorted(each for each in self._numbers if each == each)
+        written = [repr(each) if math.isfinite(each) else f"'{each}'::float8" for each in found]
+        return f" AND {value} NOT IN ({', '.join(written)})" if written else ""
 
     def _said(self, value: Any) -> Any:
         value = plain(value)
@@ -359,13 +392,15 @@ class _Number(_Valued):
             if isinstance(value, bool):
                 raise ValueError("not a number")
             try:
+                if isinstance(value, str) and not _is_of_digits(value):
+                    raise ValueError
                 value = float(value)
             except (ValueError, TypeError) as error:
                 raise ValueError("not a number") from error
-        return value if value == value else None
+        return value if value == value and value not in self._numbers else None
 
     def in_form(self, value: str) -> str:
-        return f"{value} <> 'NaN'"
+        return f"({value} <> 'NaN'{self._not_null(value)})"
 
 
 class _Mjd(_Number):
@@ -378,7 +413,7 @@ class _Mjd(_Number):
         return mjd
 
     def in_form(self, value: str) -> str:
-        return f"({value} >= {FIRST_MJD} AND {value} < {END_MJD})"
+        return f"({value} >= {FIRST_MJD} AND {value} < {END_MJD}{self._not_null(value)})"
 
 
 class _WholeNumber(_Valued):
@@ -391,10 +426,15 @@ class _WholeNumber(_Valued):
 
     def of(self, value: Any) -> int | None:
         value = value if type(value) is int else self._said(value)
-        number = None if value is None else _whole(value)
+        number = None if value is None or value in self._numbers else _whole(value)
+        if number in self._numbers:  # of a text
+            return None
         if number is not None and not -(1 << 63) <= number < 1 << 63:
             raise ValueError("not a number of 64 bits")
         return number
+
+    def in_form(self, value: str) -> str:
+        return f"({super().in_form(value)}{self._not_null(value)})"
 
 
 class _FileSize(_WholeNumber):
@@ -419,6 +459,8 @@ class _Truth(_Valued):
         value = value if type(value) is bool else self._said(value)
         if value is None or value is True or value is False:
             return value
+        if self._numbers and self._is_null_number(value):
+            return None
         word = str(value).lower()
         if word in {"true", "t", "1", "1.0", "yes"}:
             return True
@@ -426,6 +468,9 @@ class _Truth(_Valued):
             return False
         raise ValueError("neither true nor false")
 
+
+#: Forms of text by how its letter case is folded.
+_TEXTS = {False: _Text, True: _FoldedText, "upper": _CapitalText}
 
 ANY = Form()
 ID, STAMP, VERSION, CHECKSUM = _Id(), _Stamp(), _Version(), _Checksum()
@@ -437,7 +482,7 @@ def by_type(column: Column[Any]) -> Form:
     """Give the form of a column by its type, with its own words that mean "no value" and its unit."""
     nulls, unit = column.info.get("nulls"), column.info.get("unit")
     if isinstance(column.type, String):
-        kind = _FoldedText if column.info.get("fold") else _Text
+        kind = _TEXTS[column.info.get("fold", False)]
         return kind() if nulls is None else kind(nulls)
     if is_mjd(column):
         return _Mjd(nulls, unit)
@@ -450,18 +495,19 @@ def is_mjd(column: Column[Any]) -> bool:
     return isinstance(column.type, Float) and (column.key == "mjd" or column.key.startswith("mjd_"))
 
 
-def _number_in(raw: Any) -> Any:
-    """Give the number that a text is; all else as it is."""
-    for kind in (int, float) if isinstance(raw, str) else ():
-        with suppress(ValueError):
-            return kind(raw)
-    return raw
+def _is_of_digits(text: str) -> bool:
+    """Whether text may be a number as headers and databases write one, unlike ``1_000`` and other scripts' digits."""
+    return text.isascii() and "_" not in text
 
 
 def _whole(value: Any) -> int:
     try:
+        if isinstance(value, str) and not _is_of_digits(value):
+            raise ValueError
         if isinstance(value, str) and "." in value:
             value = float(value)
+        if isinstance(value, Decimal) and not abs(value) < 1 << 64:  # of 1e999999, int() would write out all digits
+            raise ValueError
         number = int(value)
     except (ValueError, TypeError, ArithmeticError) as error:
         raise ValueError("not a whole number") from error

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..disk.reading import check_readable, user_path
 from ..exceptions import HeaderError
-from .door import Said, Values, columns_of, finished, in_forms
+from .door import DATE, TIMES, Said, Values, check_given, columns_of, finished, in_forms
+from .forms import is_mjd
 from .headers import Held, headers_of, is_hdu_list, is_header
 from .hooks import values_by
 from .keywords import unasked, without
@@ -87,12 +88,32 @@ def _with_given(
     if not own.values:
         found = in_forms(orm_class, read(), source)
         return finished(orm_class, found._replace(faults={**found.faults, **own.faults}), source)
+    check_given(own.values, source)
     given = without(orm_class, own.values)
     with unasked(given):
         found = in_forms(orm_class, read(), source)
     put_aside = given | found.values.derived
     kept = {name: value for name, value in found.values.items() if name not in put_aside}
-    return finished(orm_class, Said(Values({**kept, **own.values}), {**found.faults, **own.faults}, {}), source)
+    said = Said(Values({**kept, **own.values}), {**found.faults, **own.faults}, {})
+    settled = TIMES if any(name in own.values for name in TIMES) else ()
+    values = finished(orm_class, said, source, settled=settled)
+    _require_clock(orm_class, own.values.get("datetime_obs"), values, source)
+    return values
+
+
+def _require_clock(orm_class: type[ORMCalibration], given: str | None, values: Mapping[str, Any], source: str) -> None:
+    """Check that a date that is given has a time of day, or that other times are known."""
+    if given is None or len(given) > DATE:
+        return
+    if any(values.get(name) is not None for name, column in columns_of(orm_class).items() if is_mjd(column)):
+        return
+    raise HeaderError(
+        f"The datetime_obs given for {source} is the date {given} alone, without a time of day.",
+        f"Give it with its time of day in UTC, such as {given}T12:00:00, or give mjd_start.",
+        column="datetime_obs",
+        keywords=(),
+        source=source,
+    )
 
 
 def is_frame(given: Any) -> bool:

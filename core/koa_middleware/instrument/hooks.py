@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..disk.names import check_filename
 from ..exceptions import InvalidPluginError, KoaMiddlewareError, described
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def values_by(orm_class: type[ORMCalibration], hook: str, source: str, *argument
     Raises
     ------
     InvalidPluginError
-        When a plugin's own fails with an error that is none of this package, or returns something else.
+        When a plugin's own fails with an error that is none of this package, ends the program, or returns something
+        else.
     """
     found = _call(orm_class, hook, source, arguments)
     if isinstance(found, Mapping):
@@ -33,11 +35,11 @@ def values_by(orm_class: type[ORMCalibration], hook: str, source: str, *argument
 
 
 def filename_of(record: ORMCalibration) -> str:
-    """Give the file name of a record's version; see `values_by` for its errors."""
+    """Give the file name of a record's version; see `values_by` and `check_filename` for its errors."""
     orm_class = type(record)
     found = _call(orm_class, "filename_for", record.filename, (record,))
     if isinstance(found, str):
-        return found
+        return check_filename(found)
     raise misbehaved(orm_class, "filename_for", f"returned a {type(found).__name__}", "Let it return a file name.")
 
 
@@ -56,7 +58,7 @@ def _call(orm_class: type[ORMCalibration], hook: str, source: str, arguments: tu
         return getattr(orm_class, hook)(*arguments)
     except (KoaMiddlewareError, Warning):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not overrides(orm_class, hook):
             raise
         fault = f"failed for {source} with {described(error)}"

@@ -15,7 +15,7 @@ from sqlalchemy import Column
 from ..exceptions import HeaderError, KoaMiddlewareError, described
 from .door import TIMES, Said, Values, columns_of
 from .forms import is_mjd
-from .plain import is_wildcard, shown
+from .plain import is_wildcard, plain, shown
 from .scales import scale_of, utc_of_mjd
 from .times import in_utc, joined
 from .values import ORIGIN_WORDS, form_of, normal_form
@@ -133,8 +133,8 @@ def check_instrument(orm_class: type[ORMCalibration], cards: Mapping[str, Any], 
     if not means(said, orm_class.instrume_values or (orm_class.instrument_name,)):
         raise HeaderError(
             f"{source} is of the instrument {said} (keyword INSTRUME), not of {orm_class.instrument_name}.",
-            f"Use that instrument's plugin, koa-cal -i {said.lower()}, or --force-instrument where the header is "
-            "wrong.",
+            "Use that instrument's plugin (koa-cal instruments lists the installed ones), or --force-instrument where "
+            "the header is wrong.",
             column="",
             keywords=("INSTRUME",),
             source=source,
@@ -144,7 +144,7 @@ def check_instrument(orm_class: type[ORMCalibration], cards: Mapping[str, Any], 
 def instrument_in(cards: Mapping[str, Any]) -> str:
     """Give the ``INSTRUME`` of headers; empty where there is none, or a word such as ``N/A``."""
     said = cards.get("INSTRUME")
-    return "" if is_wildcard(said) or not _bare(said) else str(said).strip()
+    return "" if is_wildcard(said) or not bare(said) else str(said).strip()
 
 
 def date_alone(column: Column[Any], values: Mapping[str, Any]) -> str:
@@ -159,10 +159,11 @@ def date_alone(column: Column[Any], values: Mapping[str, Any]) -> str:
 
 def means(instrume: object, values: Iterable[str]) -> bool:
     """Whether a value of ``INSTRUME`` is one of some; letter case, hyphens, underscores and blanks don't count."""
-    return _bare(instrume) in map(_bare, values)
+    return bare(instrume) in map(bare, values)
 
 
-def _bare(instrument: object) -> str:
+def bare(instrument: object) -> str:
+    """Give an instrument's name without what does not count in it."""
     return re.sub(r"[\s_-]", "", str(instrument)).lower()
 
 
@@ -188,15 +189,15 @@ def _value(filled: _Filled, keyword: str, cards: Mapping[str, Any], source: str)
         return None  # FITS uses this keyword for institutions and software too
     if filled.convert is not None and not form_of(column).is_null(raw):
         raw = _converted(filled.convert, raw, column, keyword, source)
-    return normal_form(column, raw, source, keyword)
+    return normal_form(column, raw, source, f"keyword {keyword}")
 
 
 def _converted(convert: Callable[[Any], Any], raw: Any, column: Column[Any], keyword: str, source: str) -> Any:
     try:
-        return convert(form_of(column).to_convert(raw))
-    except KoaMiddlewareError:
+        return convert(form_of(column).to_convert(plain(raw)))
+    except (KoaMiddlewareError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a plugin's own function, on whatever a header holds
+    except (Exception, SystemExit) as error:  # a plugin's own function, on whatever a header holds
         said = f"The {keyword} of {source} is {shown(raw)}, which cannot be converted ({described(error)})."
         raise _fault(column, keyword, source, said) from error
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr,
 
 from ..disk.fits import is_fits
 from ..disk.names import check_filename
-from ..exceptions import HeaderError
+from ..exceptions import HeaderError, did_you_mean
 from .columns import fits_column
 from .declaration import check_body, check_table, mapping, settle_indexes
 from .door import TIMES, columns_of, complete_times, fill, finished, in_forms, raise_faults
@@ -258,6 +258,7 @@ class ORMCalibration(DeclarativeBase):
         HeaderError
             When a value cannot be one of its column.
         """
+        path = Path(path)
         if not is_fits(path):
             return cast("dict[str, Any]", values_by(cls, "values_from_header", path.name, {}, path.name))
         with open_headers(path) as cards:
@@ -322,7 +323,8 @@ def check_names(orm_class: type[ORMCalibration], names: Iterable[str], source: s
     if unknown:
         raise HeaderError(
             f"{orm_class.instrument_name} has no column {', '.join(unknown)}.",
-            f"Its columns are {', '.join(orm_class.column_names())}.",
+            f"{did_you_mean(unknown[0], orm_class.column_names())}Its columns are "
+            f"{', '.join(orm_class.column_names())}.",
             column=unknown[0],
             keywords=(),
             source=source,

@@ -8,14 +8,14 @@ from typing import Any
 from .scales import is_time
 
 #: Words that mean "no value" in a column that declares none of its own.
-NULLS = ("N/A", "UNKNOWN")
+NULLS = ("N/A", "NAN", "UNKNOWN")
 
 #: Characters of a value that a message shows.
 _SHOWN = 200
 
 _WILDCARDS = frozenset({"", "*", "%"})
 #: Words that no number can be, whatever words a column declares.
-NOTHING = _WILDCARDS | {"N/A", "NA", "NONE", "NULL", "UNKNOWN"}
+NOTHING = _WILDCARDS | {"N/A", "NA", "NAN", "NONE", "NULL", "UNKNOWN"}
 
 
 def is_wildcard(value: Any, nulls: tuple[str, ...] | None = None) -> bool:
@@ -42,10 +42,9 @@ def is_missing(value: Any) -> bool:
         return True
     if _is_several(value):
         return False
-    same = value == value
     try:
-        return not same
-    except TypeError:  # of pandas' NA, which is neither true nor false
+        return bool(value != value)
+    except (TypeError, ArithmeticError):  # of pandas' NA, which is neither true nor false, and a signalling NaN
         return True
 
 
@@ -71,9 +70,20 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Give a value as messages show it: one of numpy as Python's own, ``3`` and not ``np.int64(3)``; a long one cut."""
-    written = repr(_as_python(value) if _is_scalar(value) else value)
+    """Give a value as messages show it: one of numpy as Python's own, ``3`` and not ``np.int64(3)``; a long one cut.
+
+    One that Python cannot write, such as a number of 5,000 digits, is named by its type.
+    """
+    try:
+        written = repr(_as_python(value) if _is_scalar(value) else value)
+    except Exception:  # noqa: BLE001 - a value's own code may raise any
+        return f"a value of the type {type(value).__name__}"
     return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}..."
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is text that a database can hold."""
+    return isinstance(value, str) and "\0" not in value and value == value.encode(errors="replace").decode()
 
 
 def _as_python(value: Any) -> Any:

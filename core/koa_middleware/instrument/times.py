@@ -17,10 +17,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_MJD = 40587
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 #: Years that a time of an observation can be of: what lies outside is a placeholder, a Julian Date, or seconds.
 FIRST_YEAR, LAST_YEAR = 1900, 2099
 #: The same in days UTC: the first day, and the first one after them.
 FIRST_MJD, END_MJD = 15020.0, 88069.0
+
+#: Milliseconds of a day: times that are the same to the millisecond, as ISO text has them, are the same.
+DAY_MS = 86_400_000.0
 
 _LEAP_SECOND = re.compile(r"(?:(?<=:\d\d:)|(?<=[Tt ]\d{4}))60(?=[.,Zz+-]|$)")
 _SCALE = re.compile(r"\s*\((\w+)\)$")  # as FITS wrote it once, and astropy's `Time.fits` does
@@ -115,7 +119,8 @@ def mjd_from_iso(text: str) -> float:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return _EPOCH_MJD + (moment - _EPOCH) / _DAY
+    days = _EPOCH_MJD * _DAY + (moment - _EPOCH)
+    return (days // _MICROSECOND) / (_DAY // _MICROSECOND)  # of whole numbers, which rounds once
 
 
 def now_iso() -> str:

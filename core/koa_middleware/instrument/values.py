@@ -41,7 +41,7 @@ def form_of(column: Column[Any]) -> Form:
     return forms.by_type(column)
 
 
-def normal_form(column: Column[Any], value: Any, source: str, keyword: str = "") -> Any:
+def normal_form(column: Column[Any], value: Any, source: str, how: str = "") -> Any:
     """Give the normal form of one column's value.
 
     Text loses the blanks around it, and its letter case where the column folds it; the column's null words and NaN
@@ -51,14 +51,15 @@ def normal_form(column: Column[Any], value: Any, source: str, keyword: str = "")
     Raises
     ------
     HeaderError
-        When the value cannot be one of the column; `source` says where it stood, and `keyword`, under which one.
+        When the value cannot be one of the column; `source` says where it stood, and `how` which keyword said it, or
+        that it was derived.
     """
     if value is None:
         return None
     try:
         return form_of(column).of(value)
     except (ValueError, TypeError, ArithmeticError) as error:
-        said = f" (keyword {keyword})" if keyword else ""
+        said = f" ({how})" if how else ""
         raise HeaderError(
             f"The {column.key}{said} of {source} is {shown(value)}, which is {error}.",
             "Correct it there, or give it as a column value.",

@@ -48,4 +48,7 @@ def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[
         if row[name] != values[name]:
             said = f"its {name} {values[name]!r} is not in the form of one"
             raise HeaderError(said, column=name, keywords=(), source=source)
+    if not row["cal_type"].isprintable():
+        said = f"its cal_type {values['cal_type']!r} holds characters that are not seen"
+        raise HeaderError(said, column="cal_type", keywords=(), source=source)
     return row

@@ -58,7 +58,7 @@ class PluginContract:
                 details = _query_plan(connection, prepared)
                 probes = [line for line in details if f"{prepared.time}>? AND {prepared.time}<?" in line]
                 where = f"{type(selector).__name__} of {self.plugin.name}: {details}"
-                assert len(probes) == 2, f"not two probes on (cal_type, compared columns, time): {where}"
+                assert len(probes) == 3, f"not probes alone on (cal_type, compared columns, time): {where}"
                 assert all(f"{name}=?" in line for name in prepared.probed for line in probes), where
                 assert not any(line.startswith("SCAN") for line in details), f"the table is scanned: {where}"
 

@@ -113,3 +113,8 @@ def test_a_mapping_is_told_by_its_name_as_a_header_is(store, add_record):
 def test_a_packed_files_name_says_the_same(suffix):
     values = HISPECCalibration.values_from_header({}, f"HR.20260212.03605.43.mastercal-dark.fits{suffix}")
     assert (values["cal_type"], values["spectrograph"]) == ("dark", "RSPEC")
+
+
+def test_the_spectrograph_is_in_capitals_however_it_is_given():
+    assert HISPECCalibration.normalise({"spectrograph": "bspec"})["spectrograph"] == "BSPEC"
+    assert HISPECCalibration.values_from_header({"SPECTROG": "bspec"})["spectrograph"] == "BSPEC"

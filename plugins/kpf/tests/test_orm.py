@@ -75,7 +75,6 @@ def test_a_name_says_type_level_and_object(name, cal_type, level, obj):
         "kpf_20250307_master_WLS_autocal-lfc-all-morn_RED_L1.json.gz",
         "kpf_20240206_order_mask_untrimmed_made20240206.fits",
         "kpf_20240211_smooth_lamp_made20240212.fits",
-        "kpf_20259999_master_bias_autocal-bias.fits",
     ],
 )
 def test_a_master_of_no_kept_kind_is_refused_by_name_whatever_its_header_says(name):
@@ -423,3 +422,25 @@ def test_a_mapping_derives_what_a_header_does(store, add_record):
     assert store.explain(frame, "wls").asked == store.explain(read, "wls").asked
     assert store.explain(frame, "wls").asked["mjd_mid"] == pytest.approx(60697.505, abs=1e-9)
     assert store.select(frame, "wls").session == "eve"
+
+
+def test_a_chip_that_is_asked_for_is_in_capitals():
+    assert KPFCalibration.normalise({"chip": "green"})["chip"] == "GREEN"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kpf_20250132_master_flat_GREEN_CCD.csv",
+        "kpf_20259999_master_bias_autocal-bias.fits",
+        "kpf_20250230_master_bias.fits",
+    ],
+)
+def test_a_master_whose_name_has_an_impossible_date_is_told_so(name):
+    with pytest.raises(HeaderError, match=r"of 2025\d+, which is no date\. Name it by its UT date"):
+        KPFCalibration.values_from_header({"IMTYPE": "Bias"}, name)
+
+
+def test_an_infinite_exposure_is_told_as_a_middle_that_is_derived():
+    with pytest.raises(HeaderError, match=r"mjd_mid \(derived\) of .* is inf"):
+        KPFCalibration.values_from_header({"MJD-OBS": 60700.5, "EXPTIME": float("inf")})

@@ -1,7 +1,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from koa_middleware import CalibrationNotFoundError, HeaderError
+from koa_middleware import CalibrationNotFoundError, CalibrationStore, HeaderError
 from koa_middleware_kpf import BiasSelector, KPFCalibration, plugin
 
 NOON = 60697.5  # 2025-01-22T12:00 UTC, era 2.6
@@ -236,3 +236,10 @@ def test_the_demo_night_shows_each_kind_of_refusal(store, tmp_path):
         "sci2": "20250102_eve_sci2_etalon_wavelengths.csv",
         "sci3": "20250102_morn_sci3_etalon_wavelengths.csv",  # that of the evening is a failed one
     }
+
+
+def test_a_frame_without_a_start_is_told_the_keyword_of_the_start(tmp_path):
+    frame = {"level": "2D", "read_speed": "regular", "amplifiers": 2}
+    missing = pytest.raises(HeaderError, match=r"no mjd_mid .*it has no mjd_start \(keyword .*MJD-OBS\) either")
+    with CalibrationStore(KPFCalibration, tmp_path) as store, missing:
+        store.select(frame, BiasSelector)

@@ -137,7 +137,7 @@ class PostgresReading:
         sql = f"SELECT {self._selection()} FROM {self._source.name} {where} ORDER BY {key}"
         position = self._table.c.keys().index("id")
         for rows in self._stream(sql, (after,) if after else ()):
-            ids = [after, *(row[position] for row in rows)]
+            ids = [after, *(row[position] for row in rows if row[position] is not None)]  # where id is no primary key
             if ids != sorted(ids):
                 raise RemoteError(
                     f"The archive at {host_of(self._source.engine)} does not give its rows in the order of their ids.",

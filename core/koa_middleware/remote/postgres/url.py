@@ -14,6 +14,22 @@ from ...exceptions import ConfigurationError
 #: How such a URL begins, before ``://`` or the name of a driver.
 SCHEMES = frozenset({"postgresql", "postgres"})
 
+#: What libpq takes after the ``?``, up to PostgreSQL 18.
+OPTIONS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    application_name channel_binding client_encoding connect_timeout dbname fallback_application_name gssdelegation
+    gssencmode gsslib host hostaddr keepalives keepalives_count keepalives_idle keepalives_interval krbsrvname
+    load_balance_hosts max_protocol_version min_protocol_version oauth_client_id oauth_client_secret oauth_issuer
+    oauth_scope options passfile password port replication require_auth requirepeer requiressl scram_client_key
+    scram_server_key service servicefile ssl_max_protocol_version ssl_min_protocol_version sslcert sslcertmode
+    sslcompression sslcrl sslcrldir sslkey sslkeylogfile sslmode sslnegotiation sslpassword sslrootcert sslsni
+    target_session_attrs tcp_user_timeout user
+    """,
+    )
+)
+
 #: A URL with several hosts, as libpq reads it: what stands before them, the hosts, the rest.
 _SEVERAL_HOSTS = re.compile(r"([^:/?]+://(?:[^:/@]*(?::[^@]*)?@)?)([^/?@]*,[^/?@]*)((?:[/?].*)?)", re.DOTALL)
 _HOST = re.compile(r"(?:\[([^\]]+)\]|([^:/\[\]]*))(?::(\d*))?")
@@ -25,15 +41,25 @@ def postgresql_url(text: str) -> URL:
     Raises
     ------
     ConfigurationError
-        When it is no such URL; the message does not repeat it, since a password may stand in it.
+        When it is no such URL, or has an option that libpq does not know; the message does not repeat it, since a
+        password may stand in it.
     """
     try:
         url = None if "\0" in unquote(text) else _with_hosts(text)
     except (exc.ArgumentError, ValueError):
         url = None
-    # An "@" in the host or the database is the rest of a password that was not percent-encoded.
-    if url is None or url.get_backend_name() not in SCHEMES or "@" in f"{url.host}{url.database}":
+    # An "@" in the host or the database is the rest of a password that was not percent-encoded; "=" and ";" are of
+    # options that are written as another program takes them, of which one may be a password.
+    database = "" if url is None else f"{url.database}{url.query.get('dbname', '')}"
+    if url is None or url.get_backend_name() not in SCHEMES or "@" in str(url.host) or set("@=;") & set(database):
         raise unusable_url()
+    if not OPTIONS.issuperset(url.query):
+        raise ConfigurationError(
+            "The URL of the remote database has an option that PostgreSQL does not know.",
+            "Use those of libpq, in lower case, such as connect_timeout and sslmode.",
+            setting="remote_database_url",
+            variable="KOA_REMOTE_DATABASE_URL",
+        )
     password = url.query.get("password")
     return url.set(password=str(password)).difference_update_query(["password"]) if password else url
 
@@ -96,10 +122,9 @@ def unusable_url() -> ConfigurationError:
 
 
 def shown_url(url: URL) -> str:
-    """Give a URL as messages may show it, without passwords."""
-    secret = [name for name in url.query if "password" in name]
-    if "," not in str(url.query.get("host", "")):
-        return url.difference_update_query(secret).render_as_string(hide_password=True)
-    one = url.difference_update_query([*secret, "host", "port"]).set(host="several")
-    before, _, after = one.render_as_string(hide_password=True).rpartition("several")
+    """Give a URL as messages may show it, without password and options."""
+    bare = url.set(query={})
+    if "host" not in url.query:
+        return bare.render_as_string(hide_password=True)
+    before, _, after = bare.set(host="several", port=None).render_as_string(hide_password=True).rpartition("several")
     return f"{before}{hosts_of(url)}{after}"

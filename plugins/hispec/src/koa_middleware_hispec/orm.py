@@ -34,7 +34,8 @@ class HISPECCalibration(ORMCalibration):
     spectrograph : str or None
         ``BSPEC`` (blue) or ``RSPEC`` (red).
     instrument_era : str
-        ``n.n.n``, a period of stability; the first digit changes when radial-velocity offsets do.
+        ``n.n.n``, a period of stability; the first digit changes when radial-velocity offsets do. A calibration whose
+        header has no ``INSTERA`` is of ``0.0.1``; a frame must have one.
     koa_id, koa_filepath : str or None
         Name and path at the Keck Observatory Archive.
     drp_version, last_processed : str or None
@@ -49,7 +50,7 @@ class HISPECCalibration(ORMCalibration):
         Index(None, "cal_type", "instrument_era", "spectrograph", "mjd_start"),
     )
 
-    spectrograph: Mapped[str | None] = fits_column("SPECTROG", String, convert=lambda word: str(word).upper())
+    spectrograph: Mapped[str | None] = fits_column("SPECTROG", String, fold="upper")
     instrument_era: Mapped[str] = fits_column("INSTERA", String, default="0.0.1")
     koa_id: Mapped[str | None] = fits_column("KOAID", String)
     koa_filepath: Mapped[str | None] = fits_column("KOAPATH", String)

@@ -118,6 +118,16 @@ def parse_name(name: str) -> MasterName | None:
     return None
 
 
+def wrong_date(name: str) -> str:
+    """Give the eight digits of a name of a kind that is kept, where they are no date; else empty text."""
+    match = next(filter(None, (pattern.fullmatch(name) for pattern, _ in _FORMS)), None)
+    try:
+        datetime.strptime(match["date"] if match else "20000101", "%Y%m%d")
+    except ValueError:
+        return str(match["date"]) if match else ""
+    return ""
+
+
 def looks_like_a_master(name: str) -> bool:
     """Whether a name is built as those of masters are, of kinds that are kept or not."""
     return _LOOKS_LIKE_A_MASTER.fullmatch(name) is not None

@@ -17,7 +17,7 @@ from sqlalchemy import Boolean, Float, Index, Integer, String
 from sqlalchemy.orm import Mapped
 
 from .eras import era_at, service_interval_at
-from .names import CAL_TYPES, MasterName, looks_like_a_master, parse_name, parse_object
+from .names import CAL_TYPES, MasterName, looks_like_a_master, parse_name, parse_object, wrong_date
 
 #: A good etalon mask has 172 kB; one whose fit failed has 9 kB. In bytes.
 SMALLEST_ETALON_MASK = 50_000
@@ -125,7 +125,7 @@ class KPFCalibration(ORMCalibration):
     lamp: Mapped[str | None] = fits_column((), String)
     fiber: Mapped[str | None] = fits_column((), String, fold=True)
     session: Mapped[str | None] = fits_column((), String)
-    chip: Mapped[str | None] = fits_column((), String)
+    chip: Mapped[str | None] = fits_column((), String, fold="upper")
     read_speed: Mapped[str | None] = fits_column(("READSPED", "GRACFFLN"), String, fold=True, convert=_first_word)
     amplifiers: Mapped[int | None] = fits_column("GRNAMPS", Integer)
     kpf_era: Mapped[str | None] = fits_column("KPFERA", String, convert=_era)
@@ -167,6 +167,14 @@ class KPFCalibration(ORMCalibration):
         source = filename or "the header"
         values = super().values_from_header(header, filename)
         named = parse_name(filename or "")
+        if date := wrong_date(filename or ""):
+            raise HeaderError(
+                f"{filename} is named like a KPF master of {date}, which is no date.",
+                "Name it by its UT date, yyyymmdd.",
+                column="datetime_obs",
+                keywords=(),
+                source=source,
+            )
         if named is None and looks_like_a_master(filename or ""):
             raise HeaderError(
                 f"{filename} is named like a KPF master of a kind that the store does not keep.",

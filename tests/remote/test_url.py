@@ -1,0 +1,42 @@
+"""The URL of the archive's database: what may stand in it, and that nothing secret of it is shown."""
+
+from __future__ import annotations
+
+import pytest
+from koa_middleware import CalibrationStore, ConfigurationError
+from koa_middleware.remote.servers import without_password
+
+from tests.conftest import DemoCalibration
+
+ADDRESS = "postgresql://127.0.0.1:1/koa"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{ADDRESS}?user=me&PASSWORD=s3cret",
+        f"{ADDRESS}?pasword=s3cret",
+        f"{ADDRESS}?dsn=password=s3cret",
+        f"{ADDRESS}?dbname=password=s3cret",
+        f"{ADDRESS};password=s3cret",
+        "postgresql://127.0.0.1:1/password=s3cret",
+        "postgresql://127.0.0.1:1/dbname=x password=s3cret",
+    ],
+)
+def test_options_that_no_server_knows_are_refused_without_being_repeated(tmp_path, url):
+    with pytest.raises(ConfigurationError, match="The URL of the remote database") as caught:
+        CalibrationStore(DemoCalibration, tmp_path, remote_database_url=url)
+    assert caught.value.setting == "remote_database_url"
+    assert "s3cret" not in f"{caught.value!r} {caught.value}"
+
+
+@pytest.mark.parametrize("option", ["sslpassword", "password", "options", "sslkey", "passfile", "service"])
+def test_the_options_of_a_url_are_not_shown(tmp_path, option):
+    with CalibrationStore(DemoCalibration, tmp_path, remote_database_url=f"{ADDRESS}?{option}=s3cret") as store:
+        assert "127.0.0.1:1/koa" in repr(store)
+        assert "s3cret" not in repr(store) + repr(store.remote_db)
+
+
+def test_a_url_is_shown_with_the_hosts_that_its_options_name():
+    assert without_password("postgresql://me:x@/koa?host=one&port=5&sslmode=require") == "postgresql://me:***@one:5/koa"
+    assert without_password("postgresql://me@/koa?host=/var/run/db") == "postgresql://me@/var/run/db:5432/koa"
