@@ -387,7 +387,7 @@ def fill(owner: Engine, remote_type: str, cases: list[tuple[str, Case]]) -> None
             values = {**case.values, "id": name, "filename": name}
             marks = ", ".join(f":{key}" for key in values)
             connection.execute(text(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"), values)
-    initialise(owner, DemoCalibration.table())
+    initialise(owner, DemoCalibration)
 
 
 # -- the SQL beside the Python -----------------------------------------------------------------------------------------

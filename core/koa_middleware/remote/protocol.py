@@ -252,11 +252,14 @@ class SetUp:
         Rows from before the checks, which any change to them has to mend.
     statements : list of str
         What was run, or would be, in one transaction; empty where nothing was missing.
+    told : list of str
+        What old rows don't obey of what the class declares, a sentence each.
     """
 
     grants: list[str]
     unfit: list[UnfitRow]
     statements: list[str]
+    told: list[str]
 
 
 class Remote(Protocol[R]):
@@ -333,7 +336,7 @@ class Remote(Protocol[R]):
         ...
 
     def set_up(self, reader: str, publisher: str, *, resweep: bool = False, run: bool = True) -> SetUp:
-        """Make or complete what the archive needs, for its owner; running it again changes nothing.
+        """Make, complete or upgrade what the archive needs, for its owner; running it again changes nothing.
 
         Parameters
         ----------

@@ -77,8 +77,8 @@ class PostgresRemote(Generic[R]):
         """Create or complete the instrument's table, and give the grants for two roles."""
         engine, table = self.database.engine, self.orm_class.table()
         with self.database.translated_errors():
-            found = (initialise if run else planned)(engine, table, resweep=resweep)
-            return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script)
+            found = (initialise if run else planned)(engine, self.orm_class, resweep=resweep)
+            return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script, found.told)
 
     def close(self) -> None:
         """Close all connections."""
