@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
-from ... import __version__
 from ...database.declared import Declaration, declaration_text
-from ...database.versions import is_newer, plugin_version
+from ...database.versions import core_version, is_newer, plugin_version
 from ...instrument.orm import ORMCalibration
 from ...instrument.times import now_iso
 from .identifiers import feed_name, quote
@@ -44,7 +43,7 @@ class Note(NamedTuple):
     @classmethod
     def of(cls, orm_class: type[ORMCalibration]) -> Note:
         """Give the note of a class, from now on."""
-        return cls(plugin_version(orm_class), __version__, now_iso(), declaration_text(orm_class))
+        return cls(plugin_version(orm_class), core_version()[0], now_iso(), declaration_text(orm_class))
 
     @property
     def declared(self) -> Declaration:
