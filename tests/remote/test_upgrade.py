@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sqlite3
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -357,3 +358,67 @@ def test_a_question_to_an_archive_of_other_names_says_that_a_sync_reads_it(plugi
         pytest.raises(SchemaMismatchError, match=r"arm does not exist[\s\S]*Sync and choose"),
     ):
         remote.database.query("dark")
+
+
+# -- two versions on one cache ---------------------------------------------------------------------------------------
+
+
+def in_cache(client: Client, columns: str) -> list[Any]:
+    with closing(sqlite3.connect(client.path)) as connection:
+        return connection.execute(f"SELECT {columns} FROM {TABLE} ORDER BY filename").fetchall()
+
+
+def test_two_versions_that_sync_one_cache_in_turn_read_no_more_than_what_changed(
+    plugin: Plugins, archive: Archive
+) -> None:
+    gain = 'gain: Mapped[float | None] = fits_column("GAIN", Float)'
+    older = plugin("1.0", f'{ARM}\nold: Mapped[str | None] = fits_column("OLD", String, fold=True)')
+    newer = plugin("2.0", f"{ARM}\n{LAMP}\n{gain}")
+    archive.upgrade(older)
+    archive.upgrade(newer)
+    archive.fill("gain", 1.5, 2.5)
+    first, second = archive.client(older), archive.client(newer)
+    with pytest.warns(UserWarning, match="ignored: gain, lamp"):
+        first.sync()
+    second.sync()
+    assert [client.sync().full for client in (first, second, first)] == [False, False, False]
+    archive.ask(f"UPDATE {TABLE} SET gain = 7.5, lamp = 'on', old = 'Kept' WHERE filename = '0.fits'")
+    archive.ask(
+        f"INSERT INTO {TABLE} (id, filename, cal_type, datetime_obs, mjd_start, gain, lamp)"
+        " VALUES ('new', 'new.fits', 'dark', '2026-01-02T03:04:05.678', 61042.127843495, 9.5, NULL)"
+    )
+    for client in (first, second):
+        assert not client.sync().full
+        assert in_cache(client, "gain, lamp, old") == [(7.5, "on", "kept"), (2.5, "off", None), (9.5, "off", None)]
+    archive.ask(f"UPDATE {TABLE} SET gain = 1, old = 'X' WHERE filename = '0.fits'")
+    for client in (second, first):
+        assert not client.sync().full
+        assert in_cache(client, "gain, lamp, old")[0] == (1.0, "on", "x")
+    second.add("mine.fits", gain=3.0)
+    second.publish()
+    assert in_cache(second, "gain, lamp")[2] == (3.0, "off")
+    assert not first.sync().full
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "chip: Mapped[str | None] = mapped_column(String)\n"
+        "@classmethod\ndef derive(cls, values):\n    return {'chip': 'c'}",
+        "chip: Mapped[str | None] = fits_column('CHIP', String, default=lambda: 'c')",
+    ],
+)
+def test_what_only_the_newer_version_can_fill_in_is_not_lost_by_the_older_ones_syncs(
+    more: str, plugin: Plugins, archive: Archive
+) -> None:
+    older, newer = plugin("1.0", ARM), plugin("2.0", f"{ARM}\n{more}")
+    archive.upgrade(newer)
+    first, second = archive.client(newer), archive.client(older)
+    first.sync()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        second.sync()
+        archive.fill("arm", "red")
+        second.sync()
+    first.sync()
+    assert in_cache(first, "arm, chip") == [("red", "c")]

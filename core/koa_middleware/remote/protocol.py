@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from ..database.feed import Judgement
 from ..database.table import CalibrationDatabase
 from ..instrument.orm import ORMCalibration
+from .others import Others
 
 R = TypeVar("R", bound=ORMCalibration)
 
-#: Values in the order of the class's columns.
+#: Values in the order of the class's columns, and of those of other versions where a reader asks for them.
 Row = tuple[Any, ...]
 #: Values by column.
 Values = dict[str, Any]
@@ -284,8 +285,8 @@ class Remote(Protocol[R]):
         """The archive's rows as records, for selections that ask the archive itself."""
         ...
 
-    def connected(self) -> AbstractContextManager[Source]:
-        """Open a connection for reading."""
+    def connected(self, others: Others = ()) -> AbstractContextManager[Source]:
+        """Open a connection for reading; the rows have the columns of other versions of the class, too."""
         ...
 
     def publish(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Table
 
+from ..others import OTHER
 from ..protocol import ANOTHER_HISTORY, Mark, State
 from .errors import init_command
 from .identifiers import FEED_TRIGGERS, feed_name, quote
@@ -112,7 +113,7 @@ class Standing(NamedTuple):
             blind=_HIDDEN if found.get("is_hidden") else _IN_PARTS if found["has_parts"] else "",
             here=Position(
                 *(newest or (0, "")),
-                columns=columns_digest(table, found["columns"]),
+                columns=columns_digest(table, found["columns"], names),
                 cluster=found["cluster"],
                 made=json.dumps([found["made"], {name: made for name, (_, *made) in triggers.items()}]),
             ),
@@ -133,7 +134,9 @@ class Standing(NamedTuple):
             behind=self.here.mark if is_behind else None,
             noticed=(*([because] if because else []), *trouble),
             unknown_columns=tuple(sorted(set(self.columns) - set(self.names.values()))),
-            missing_columns=tuple(c.key for c in self.table.c if c.key not in {*self.names, "origin"}),
+            missing_columns=tuple(
+                c.key for c in self.table.c if c.key not in {*self.names, "origin"} and OTHER not in c.info
+            ),
         )
 
     def _why_not(self, known: Position | None, marks: Sequence[Position]) -> str:
