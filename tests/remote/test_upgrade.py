@@ -303,6 +303,23 @@ def test_an_older_client_goes_on_with_a_column_that_was_renamed_twice(plugin: Pl
     end()
 
 
+def test_an_older_client_is_told_the_version_to_install_where_a_column_that_it_needs_went(
+    plugin: Plugins, archive: Archive
+) -> None:
+    older = plugin("1.0", 'arm: Mapped[str] = fits_column("ARM", String)')
+    archive.upgrade(older)
+    archive.fill("arm", "red")
+    copy = archive.client(older)
+    copy.sync()
+    archive.upgrade(plugin("2.0", LAMP))
+    archive.ask(f"ALTER TABLE {TABLE} DROP COLUMN arm")
+    for call in (copy.sync, copy.publish):
+        copy.add(f"{call.__name__}.fits", arm="blue")
+        with pytest.raises(SchemaMismatchError, match=r"lacks the column arm.* Install demo's plugin of version 2\.0"):
+            call()
+    assert copy.values("arm") == ["red", "blue", "blue"]
+
+
 def test_an_older_client_publishes_into_the_new_name(plugin: Plugins, archive: Archive) -> None:
     older = plugin("1.0", ARM)
     archive.upgrade(older)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
+from .notes import Note
 from .url import hosts_of
 
 #: No function of a name and these types, or no operator, where a column is compared with what its class holds.
@@ -46,12 +47,26 @@ def init_hint(table: Table) -> str:
     return f"Its owner sets it up with: {init_command(table)}"
 
 
-def lacks_columns(table: Table, missing: tuple[str, ...], host: str) -> SchemaMismatchError:
-    """Give the error of an archive that lacks columns which a row cannot do without."""
+def lacks_columns(table: Table, missing: tuple[str, ...], host: str, notes: Sequence[Note]) -> SchemaMismatchError:
+    """Give the error of an archive that lacks columns which a row cannot do without.
+
+    Parameters
+    ----------
+    table : sqlalchemy.Table
+    missing : tuple of str
+    host : str
+    notes : sequence of Note
+        Who set it up, the class that leads last; where that one has no such columns either, it is the newer one.
+    """
+    newest = notes[-1] if notes else None
+    is_newer = newest is not None and newest.version and not set(missing) & newest.declared.columns.keys()
+    instrument = table.name.removesuffix("_calibrations")
     return SchemaMismatchError(
         f"The table {table.name} of the remote database at {host} lacks the "
         f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the plugin needs.",
-        init_hint(table),
+        f"Install {instrument}'s plugin of version {newest.version} or newer; nothing was changed."
+        if newest is not None and is_newer
+        else init_hint(table),
         database=host,
         table=table.name,
         missing=missing,

@@ -99,7 +99,7 @@ class PostgresSource:
     def _require_columns(self, names: Mapping[str, str]) -> None:
         missing = tuple(c.name for c in self.table.c if is_required(c) and c.name not in names)
         if missing:
-            raise lacks_columns(self.table, missing, host_of(self.engine))
+            raise lacks_columns(self.table, missing, host_of(self.engine), self.notes())
 
 
 class PostgresReading:

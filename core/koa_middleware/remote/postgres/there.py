@@ -11,7 +11,7 @@ from ...instrument.values import default_value
 from ..protocol import Values
 from .errors import host_of, init_hint, lacks_columns
 from .identifiers import feed_name, quote
-from .notes import read_notes
+from .notes import Note, read_notes
 from .values import is_required, names_there
 
 #: What an archive gives a row by itself.
@@ -28,6 +28,7 @@ def table_there(connection: Connection, table: Table) -> Table:
     """
     attributes = "pg_attribute WHERE attrelid = CAST(:name AS regclass) AND attnum > 0 AND NOT attisdropped"
     columns = set(connection.scalars(text(f"SELECT attname FROM {attributes}"), {"name": quote(table.name)}))
+    notes: list[Note] = []
     names = names_there(table, columns, ())
     if len(names) < len(table.c):
         comment = text("SELECT obj_description(to_regclass(:feed), 'pg_class')")
@@ -35,7 +36,7 @@ def table_there(connection: Connection, table: Table) -> Table:
         names = names_there(table, columns, [note.declared for note in notes])
     missing = tuple(column.name for column in table.c if is_required(column) and column.name not in names)
     if missing:
-        raise lacks_columns(table, missing, host_of(connection.engine))
+        raise lacks_columns(table, missing, host_of(connection.engine), notes)
     known = [column for column in table.c if column.name in names]
     return Table(table.name, MetaData(), *(Column(names[each.name], each.type, key=each.name) for each in known))
 
