@@ -7,8 +7,6 @@ everything once.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,29 +17,18 @@ from sqlalchemy.dialects import postgresql
 from ...database.declared import Declaration, DeclaredColumn, check_older
 from ...exceptions import SchemaMismatchError
 from ...instrument.orm import ORMCalibration
-from ...instrument.values import default_value, form_of
 from .catalog import Catalog
 from .errors import host_of
 from .identifiers import quote
 from .literals import default_literal, text_literal
 from .notes import Note, read_notes
+from .restating import Restating
 from .values import TEXT_TYPES, former_name
 
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 #: Values that an error shows.
 _SHOWN = 3
-
-#: Texts that the server's cast to a type turns into what Python makes of them.
-_PLAIN = {
-    "integer": re.compile("-?[0-9]{1,18}"),
-    "smallint": re.compile("-?[0-9]{1,18}"),
-    "bigint": re.compile("-?[0-9]{1,18}"),
-    "double precision": re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?"),
-    "boolean": re.compile("true|false"),
-}
-#: Bits of the server's whole numbers, the sign left out.
-_BITS = {"smallint": 15, "integer": 31}
 
 
 class Upgrade(NamedTuple):
@@ -103,10 +90,6 @@ def _check_older(connection: Connection, orm_class: type[ORMCalibration], newest
         raise SchemaMismatchError(
             error.message, said, database=error.database, table=error.table, missing=error.missing
         ) from error
-
-
-#: Matches no text.
-_NEVER = re.compile("(?!)")
 
 
 class _Changing:
@@ -230,49 +213,22 @@ class _Changing:
         return quote(self._old_names.get(column.name, column.name))
 
     def _using(self, column: Column[Any], type_: str) -> str:
-        """SQL that gives a column's values in the form and type that the class wants.
-
-        Values of which the server's cast makes the same are left to it; the others are spelt out.
-        """
-        there, name = self.there.columns[column.name], quote(column.name)
-        if type_ == there and not there.startswith(TEXT_TYPES):
-            return name  # of a type that the owner chose; clients bring its values into form
-        other = dict(self._restated(column, type_))
-        cast = f"{name}::text::{type_}"
-        if not other:
-            return name if type_ == there else cast
-        said = f"{text_literal(json.dumps(other, ensure_ascii=False))}::jsonb"
-        return f"CASE WHEN jsonb_exists({said}, {name}::text) THEN ({said} ->> {name}::text)::{type_} ELSE {cast} END"
-
-    def _restated(self, column: Column[Any], type_: str) -> Iterator[tuple[str, str | None]]:
-        """Give the texts of those values that the server alone would not make what the class wants, and what it wants.
+        """SQL that gives a column's values in the form and type that the class wants; its name where all are so.
 
         Raises
         ------
         SchemaMismatchError
         """
-        form, refused = form_of(column), []
-        old = self._old(column)
+        there, name, old = self.there.columns[column.name], quote(column.name), self._old(column)
+        if type_ == there and not there.startswith(TEXT_TYPES):
+            return name  # of a type that the owner chose; clients bring its values into form
+        restating = Restating(column, type_)
         distinct = f"SELECT DISTINCT {old}, {old}::text FROM {self._name} WHERE {old} IS NOT NULL"
-        for value, written in self._connection.exec_driver_sql(distinct):
-            try:
-                wanted = form.of(value)
-                wanted = default_value(column) if wanted is None and not column.nullable else wanted
-                if wanted is None and not column.nullable:
-                    raise ValueError
-                if type_ in _BITS and wanted is not None and not -1 << _BITS[type_] <= wanted < 1 << _BITS[type_]:
-                    raise ValueError
-            except (ValueError, TypeError, ArithmeticError):
-                refused.append(value)
-                continue
-            is_plain = (
-                written == wanted if type_.startswith(TEXT_TYPES) else _PLAIN.get(type_, _NEVER).fullmatch(written)
-            )
-            if not is_plain:
-                yield written, None if wanted is None else _written(wanted)
-        if refused:
+        restating.look_at(self._connection.exec_driver_sql(distinct))
+        if restating.refused:
             kind = type(column.type).__name__
-            raise self._mismatch(column, f"holds {_listed(refused)}, which cannot be {kind}")
+            raise self._mismatch(column, f"holds {_listed(restating.refused)}, which cannot be {kind}")
+        return restating.sql(column.name) if type_ != there or restating.changes else name
 
     def _check_unique(self, column: Column[Any], using: str) -> None:
         value = using.replace(quote(column.name), self._old(column))
@@ -308,10 +264,6 @@ class _Changing:
             table=self._table.name,
             missing=(column.name,),
         )
-
-
-def _written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else repr(value)
 
 
 def _listed(values: list[Any]) -> str:
