@@ -246,9 +246,12 @@ def test_an_older_owner_changes_nothing_back_and_two_in_turn_come_to_rest(plugin
     assert archive.values("chip") == []
 
 
-def test_an_archive_without_a_note_keeps_the_types_that_its_owner_chose(plugin: Plugins, archive: Archive) -> None:
+@pytest.mark.parametrize("comment", ["ask ann", "3", "[{}]", "[" * 100_000, '{"a": 1}'], ids=lambda text: text[:9])
+def test_an_archive_without_a_note_keeps_the_types_that_its_owner_chose(
+    comment: str, plugin: Plugins, archive: Archive
+) -> None:
     archive.upgrade(plugin("1.0", ARM))
-    archive.ask(f"COMMENT ON TABLE {TABLE}_feed IS 'ask ann'")
+    archive.ask(f"COMMENT ON TABLE {TABLE}_feed IS '{comment}'")
     archive.fill("arm", "Seven")
     archive.upgrade(plugin("1.1", 'arm: Mapped[int | None] = fits_column("ARM", Integer)'))
     assert archive.values("arm") == ["Seven"]

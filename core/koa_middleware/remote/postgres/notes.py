@@ -62,13 +62,16 @@ class Note(NamedTuple):
 
 
 def read_notes(comment: str | None) -> list[Note]:
-    """Read the notes, the one that leads last; none from a comment that is not ours."""
+    """Read the notes, the one that leads last; none from a comment that is not ours.
+
+    What a newer core added to a note is left out.
+    """
     try:
         found: Any = json.loads(comment or "[]")
-        notes = [Note(**said) for said in found]
+        notes = [Note(*(str(said[name]) for name in Note._fields)) for said in found]
         for note in notes:
             _ = note.declared
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return []
     return notes
 

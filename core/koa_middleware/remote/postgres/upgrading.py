@@ -84,9 +84,8 @@ def _check_older(connection: Connection, orm_class: type[ORMCalibration], newest
     try:
         check_older(orm_class, newest.declared, newest.version, found, where)
     except SchemaMismatchError as error:
-        said = (
-            f"Install {orm_class.instrument_name}'s plugin of version {newest.version} or newer; nothing was changed."
-        )
+        plugin = f"{orm_class.instrument_name}'s plugin of version {newest.version} or newer"
+        said = f"Install {plugin}; nothing was changed." if newest.version else "Use the class that upgraded it."
         raise SchemaMismatchError(
             error.message, said, database=error.database, table=error.table, missing=error.missing
         ) from error
