@@ -58,15 +58,33 @@ class Restating:
 
     def look_at(self, values: Iterable[Sequence[Any]]) -> None:
         """Look at values, each with its text on the server."""
+        form, needed = form_of(self.column), not self.column.nullable
         for value, written in values:
             try:
-                wanted = self._wanted(value)
+                wanted = form.of(value)
             except (ValueError, TypeError, ArithmeticError):
                 self.refused.append(value)
                 continue
-            self.changes |= wanted != written
-            if not self._is_plain(written, wanted):
-                self.other[written] = wanted
+            if wanted is None and needed:
+                wanted = default_value(self.column)
+            if self._can_be(wanted):
+                self._take(written, wanted)
+            else:
+                self.refused.append(value)
+
+    def _can_be(self, wanted: Any) -> bool:
+        """Whether the server's column can hold a value in form."""
+        if wanted is None:
+            return bool(self.column.nullable)
+        bits = _BITS.get(self.type)
+        return bits is None or -1 << bits <= wanted < 1 << bits
+
+    def _take(self, written: str, wanted: Any) -> None:
+        text = str(wanted).lower() if isinstance(wanted, bool) else wanted
+        text = text if text is None or isinstance(text, str) else repr(text)
+        self.changes |= text != written
+        if not self._is_plain(written, text):
+            self.other[written] = text
 
     def sql(self, name: str) -> str:
         """Give the expression of a column's new value, by the column's name."""
@@ -80,25 +98,6 @@ class Restating:
     @property
     def _folds(self) -> bool:
         return bool(self.column.info.get("fold")) and self.type.startswith(TEXT_TYPES)
-
-    def _wanted(self, value: Any) -> str | None:
-        """Give a value in form, as text.
-
-        Raises
-        ------
-        ValueError, TypeError, ArithmeticError
-            When it has no form, the server's type cannot hold it, or it is none where one is needed.
-        """
-        wanted = form_of(self.column).of(value)
-        if wanted is None and not self.column.nullable:
-            wanted = default_value(self.column)
-            if wanted is None:
-                raise ValueError("no value")
-        if self.type in _BITS and wanted is not None and not -1 << _BITS[self.type] <= wanted < 1 << _BITS[self.type]:
-            raise ValueError("too large")
-        if isinstance(wanted, bool):
-            return str(wanted).lower()
-        return wanted if wanted is None or isinstance(wanted, str) else repr(wanted)
 
     def _is_plain(self, written: str, wanted: str | None) -> bool:
         if self._folds:
