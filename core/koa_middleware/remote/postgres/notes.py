@@ -30,7 +30,7 @@ class Note(NamedTuple):
     core : str
         Version of this package.
     since : str
-        When it did so first, UTC by the owner's clock.
+        The day on which it did so first, UTC by the owner's clock.
     declaration : str
         What the class declares.
     """
@@ -43,7 +43,7 @@ class Note(NamedTuple):
     @classmethod
     def of(cls, orm_class: type[ORMCalibration]) -> Note:
         """Give the note of a class, from now on."""
-        return cls(plugin_version(orm_class), core_version()[0], now_iso(), declaration_text(orm_class))
+        return cls(plugin_version(orm_class), core_version()[0], now_iso()[:10], declaration_text(orm_class))
 
     @property
     def declared(self) -> Declaration:
