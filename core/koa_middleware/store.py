@@ -547,15 +547,14 @@ class CalibrationStore(Generic[R]):
         from .cache.bundle_export import export_bundle
 
         target = stream_of("path", path, "write") or user_path(file_path_of("path", path))
-        name, chosen = self.orm_class.instrument_name, records_of(records)
-        return export_bundle(
-            target, name, chosen, self._files, overwrite=truth_of("overwrite", overwrite), cache=self._cache
-        )
+        replaces = truth_of("overwrite", overwrite)
+        return export_bundle(target, records_of(records), self._files, self._holdings, overwrite=replaces)
 
     def import_bundle(self, path: str | os.PathLike[str] | BinaryIO) -> BundleImport:
         """Take in the records of a bundle, each with its file or not at all.
 
-        A record keeps its id, origin, version and quality. What is here already is unchanged, but for a REMOTE
+        A record keeps its id, origin, version and quality, and its values in columns that the class does not know,
+        which are added to the table where it lacks them. What is here already is unchanged, but for a REMOTE
         record of which the bundle has a newer state. A conflict, or a spoilt file, changes nothing and is reported.
 
         Parameters

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from koa_middleware import CalibrationStore, HeaderError
 from koa_middleware.cache.bundle_file import Entry, write_bundle
+from koa_middleware.cache.bundle_head import Head
 from koa_middleware.disk.checksums import digest_of
 from koa_middleware.instrument.orm import ORMCalibration
 from koa_middleware.instrument.values import form_of, normal_form
@@ -262,7 +263,7 @@ def test_a_bundle_gives_the_same_rows_and_refusals(tmp_path: Path) -> None:
         (Entry({**case.values, "filename": name, "id": name}, digest_of(tmp_path / "content"), 3), tmp_path / "content")
         for name, case, _ in tried
     ]
-    write_bundle(tmp_path / "bundle.tar", "demo", entries, overwrite=False)
+    write_bundle(tmp_path / "bundle.tar", Head("demo"), entries, overwrite=False)
     with CalibrationStore(DemoCalibration, tmp_path / "cache") as store:
         report = store.import_bundle(tmp_path / "bundle.tar")
         rows = {found.filename: compared(found.to_dict()) for found in store.query()}
@@ -387,7 +388,7 @@ def fill(owner: Engine, remote_type: str, cases: list[tuple[str, Case]]) -> None
             values = {**case.values, "id": name, "filename": name}
             marks = ", ".join(f":{key}" for key in values)
             connection.execute(text(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"), values)
-    initialise(owner, DemoCalibration.table())
+    initialise(owner, DemoCalibration)
 
 
 # -- the SQL beside the Python -----------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ class Archive:
         self.engine = postgresql_engine(url)
         self._roles: list[str] = []
         if not is_set_up:
-            initialise(self.engine, Survey.table())
+            initialise(self.engine, Survey)
 
     # -- what every kind of archive offers to tests ----------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class Archive:
             f"CREATE TABLE old AS SELECT * FROM {table} WHERE filename IN ({', '.join(map(repr, filenames))})",
             f"DROP TABLE {table}, {table}_feed, {table}_feed_lock",
         )
-        initialise(self.engine, Survey.table())
+        initialise(self.engine, Survey)
         self.execute(f"INSERT INTO {table} SELECT * FROM old")
 
     def destroy(self) -> None:

@@ -329,7 +329,7 @@ def test_a_standby_that_is_behind_says_so_and_later_goes_on(standby, archive, cl
     archive.insert("a.fits")
     archive.delete("HB.1.fits")
     archive.execute(f"DROP TRIGGER koa_feed ON {TABLE}")
-    initialise(archive.engine, Survey.table())
+    initialise(archive.engine, Survey)
     client.sync()
     before = client.rows()
     with pytest.raises(RemoteUnavailableError, match="behind"):
@@ -422,7 +422,7 @@ def test_rows_that_are_restored_with_the_triggers_off_come_with_the_next_sync(se
         assert len(client.rows()) == 2
         assert result.full
         assert "trigger" in said(result)
-    initialise(archive.engine, Survey.table())
+    initialise(archive.engine, Survey)
     assert client.sync().full
     archive.change("b.fits", quality="BAD")
     assert client.sync() == SyncResult(0, 1, 0)
@@ -443,7 +443,7 @@ def test_what_was_done_before_the_owner_mends_the_feed_comes_with_the_next_sync(
         dropped, f"ALTER TABLE {TABLE} DISABLE TRIGGER ALL", f"UPDATE {TABLE} SET nframes = 7 WHERE filename = 'a.fits'"
     )
     archive.execute(f"ALTER TABLE {TABLE} ENABLE TRIGGER ALL")
-    initialise(archive.engine, Survey.table())
+    initialise(archive.engine, Survey)
     result = client.sync()
     assert (result.added, result.changed, result.withdrawn, result.full) == (0, 1, 0, True)
     assert result.noticed
@@ -465,7 +465,7 @@ def test_a_plain_table_is_read_wholly_each_time_until_its_owner_sets_it_up(archi
         assert result.full
         assert "koa-cal remote init" in said(result)
         archive.execute(f"DELETE FROM {TABLE} WHERE filename = '{filename}'")
-    initialise(archive.engine, Survey.table())
+    initialise(archive.engine, Survey)
     assert client.sync().full
     archive.insert("c.fits")
     assert client.sync() == SyncResult(1, 0, 0)
@@ -559,7 +559,7 @@ def test_a_logical_replica_whose_triggers_were_switched_is_read_wholly_until_its
         assert (result.added, result.withdrawn, result.full) == (1, 1, True)
         assert "trigger" in said(result)
         assert client.rows() == replica.rows()
-    initialise(replica.engine, Survey.table())
+    initialise(replica.engine, Survey)
     client.sync(replica.url)
     archive.delete("HB.3.fits")
     wait()

@@ -199,7 +199,7 @@ def test_a_table_without_a_feed_is_read_whole_each_time_until_it_is_set_up(archi
         (noticed,) = client.sync().noticed
         assert "koa-cal remote init -i survey" in noticed
         assert client.rows() == archive.rows()
-    initialise(archive.engine, Survey.table())
+    initialise(archive.engine, Survey)
     client.sync()
     assert client.sync().noticed == []
 

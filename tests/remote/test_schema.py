@@ -55,7 +55,7 @@ def made(archive):
 
 def test_setting_up_again_touches_nothing(archive):
     before, entries = made(archive), archive.entries()
-    assert initialise(archive.engine, Survey.table()).statements == []
+    assert initialise(archive.engine, Survey).statements == []
     assert (made(archive), archive.entries()) == (before, entries)
     assert [(entry.n, entry.id, entry.op, entry.who) for entry in entries] == [(1, None, "resweep", "postgres")]
 
@@ -78,10 +78,10 @@ def test_setting_up_again_touches_nothing(archive):
 def test_a_feed_that_may_have_missed_a_change_is_mended_and_everybody_reads_everything_once(archive, damage):
     archive.insert("a.fits")
     archive.execute(damage.format(TABLE))
-    initialise(archive.engine, Survey.table())
+    initialise(archive.engine, Survey)
     archive.execute(f"UPDATE {TABLE} SET file_size = 3", "SET CONSTRAINTS ALL IMMEDIATE", f"TRUNCATE {TABLE}")
     assert [entry.op for entry in archive.entries()][-3:] == ["resweep", "changed", "withdrawn"]
-    assert planned(archive.engine, Survey.table()).statements == []
+    assert planned(archive.engine, Survey).statements == []
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ def test_a_feed_that_may_have_missed_a_change_is_mended_and_everybody_reads_ever
 def test_what_else_is_missing_is_added_and_nobody_reads_anything_again(archive, damage):
     archive.insert("a.fits")
     archive.execute(damage.format(TABLE))
-    initialise(archive.engine, Survey.table())
+    initialise(archive.engine, Survey)
     archive.insert("b.fits")
     assert [entry.op for entry in archive.entries()] == ["resweep", "added", "added"]
     assert [row["instrument_era"] for row in archive.rows().values()] == ["0.0.1", "0.0.1"]
     assert all(row["last_updated"] for row in archive.rows().values())
-    assert planned(archive.engine, Survey.table()).statements == []
+    assert planned(archive.engine, Survey).statements == []
 
 
 def test_the_owner_asks_everybody_to_read_everything_once(archive):
     (before, *_) = made(archive)
-    initialise(archive.engine, Survey.table(), resweep=True)
+    initialise(archive.engine, Survey, resweep=True)
     assert [entry.op for entry in archive.entries()] == ["resweep", "resweep"]
     assert made(archive)[0] == before
 
@@ -122,11 +122,11 @@ def test_what_would_be_run_is_told_without_a_right_to_write_and_psql_runs_it(fre
     as_psql(fresh_database, f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON {TABLE} TO {role}")
     looker = postgresql_engine(make_url(fresh_database).set(username=role, password="x").render_as_string(False))
     try:
-        script = planned(looker, Survey.table()).script
+        script = planned(looker, Survey).script
         assert [script[0], script[-1]] == ["BEGIN ISOLATION LEVEL READ COMMITTED;", "COMMIT;"]
         assert read(engine, f"SELECT to_regclass('{TABLE}_feed')") == [(None,)]
         as_psql(fresh_database, "SET search_path = pg_temp;", *script)
-        assert planned(engine, Survey.table()).script == []
+        assert planned(engine, Survey).script == []
     finally:
         as_psql(fresh_database, f"DROP OWNED BY {role}; DROP ROLE {role}")
         engine.dispose()
@@ -143,7 +143,7 @@ def test_a_columns_default_may_hold_a_percent_sign(fresh_database):
     engine = postgresql_engine(fresh_database)
     for steps in ([Cloudy], [Sparse, Cloudy]):
         for step in steps:
-            initialise(engine, step.table())
+            initialise(engine, step)
         as_psql(fresh_database, INSERT.replace(TABLE, "sparse_calibrations").format("quality", "a", "'GOOD'"))
         assert read(engine, "SELECT cover FROM sparse_calibrations") == [("50% 'or' so",)]
         as_psql(
@@ -152,7 +152,7 @@ def test_a_columns_default_may_hold_a_percent_sign(fresh_database):
 
 
 def test_indexes_are_made_in_one_order_always(fresh_database):
-    statements = planned(postgresql_engine(fresh_database), Survey.table()).statements
+    statements = planned(postgresql_engine(fresh_database), Survey).statements
     indexes = [statement for statement in statements if statement.startswith("CREATE INDEX ix_")]
     assert len(indexes) == 2
     assert indexes == sorted(indexes)
@@ -174,8 +174,8 @@ def test_an_owner_who_is_no_superuser_sets_an_archive_up(archive):
     role = make_url(owner).username
     archive.execute(f"CREATE SCHEMA own AUTHORIZATION {role}", f"ALTER ROLE {role} SET search_path = own")
     engine = postgresql_engine(owner)
-    for statements in (len(planned(engine, Survey.table()).statements), 0):
-        assert len(initialise(engine, Survey.table()).statements) == statements
+    for statements in (len(planned(engine, Survey).statements), 0):
+        assert len(initialise(engine, Survey).statements) == statements
     as_psql(owner, INSERT.format("quality", "a", "'GOOD'"))
     assert read(engine, f"SELECT op, who FROM own.{TABLE}_feed ORDER BY n") == [("resweep", role), ("added", role)]
 
@@ -199,7 +199,7 @@ def test_an_older_archives_judgements_are_taken_over_and_the_rest_of_it_goes(old
     older.execute(f"DELETE FROM {TABLE} WHERE id = 'c'")
     rows = f"SELECT id, quality, last_updated FROM {TABLE} ORDER BY id"
     kept, times = read(older.engine, rows), read(older.engine, f"SELECT flagged_at FROM {TABLE}_quality_history")
-    initialise(older.engine, Survey.table())
+    initialise(older.engine, Survey)
     entries = older.entries()
     assert [(entry.n, entry.id, entry.op, entry.quality, entry.who, entry.why) for entry in entries] == [
         (1, "b", "flagged", "BAD", "ann", "a trail"),
@@ -210,7 +210,7 @@ def test_an_older_archives_judgements_are_taken_over_and_the_rest_of_it_goes(old
     assert read(older.engine, rows) == kept
     left = [name for found in made(older) for (name, *_) in found]
     assert [name for name in left if "withdraw" in name or "history" in name or "sync" in name] == []
-    assert planned(older.engine, Survey.table()).statements == []
+    assert planned(older.engine, Survey).statements == []
     older.insert("d.fits", nframes=3)
     assert older.entries()[-1].op == "added"
 
@@ -219,7 +219,7 @@ def test_judgements_of_one_moment_keep_their_order(older):
     older.execute(f"UPDATE {TABLE} SET quality = 'BAD'")
     older.execute(f"UPDATE {TABLE}_quality_history SET flagged_at = '2026-01-02T03:04:05.000006' WHERE number > 1")
     older.execute(f"UPDATE {TABLE}_quality_history SET flagged_at = '2026-01-02T03:04:05.000008' WHERE number = 1")
-    initialise(older.engine, Survey.table())
+    initialise(older.engine, Survey)
     times = [entry.at.microsecond for entry in older.entries() if entry.op == "flagged"]
     assert times == [8, 9, 10]
 
@@ -227,7 +227,7 @@ def test_judgements_of_one_moment_keep_their_order(older):
 def test_who_could_read_an_older_archive_can_read_its_feed(older):
     reader = older.role(f"GRANT SELECT ON {TABLE}, {TABLE}_withdrawn TO {{}}")
     stranger = older.role(name="stranger")
-    initialise(older.engine, Survey.table())
+    initialise(older.engine, Survey)
     assert read(postgresql_engine(reader), f"SELECT count(*) FROM {TABLE}_feed") == [(1,)]
     with pytest.raises(exc.ProgrammingError, match="permission denied"):
         read(postgresql_engine(stranger), f"SELECT count(*) FROM {TABLE}_feed")
@@ -238,7 +238,7 @@ def test_a_judgement_that_is_under_way_while_the_archive_is_taken_over_is_kept(o
         "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
     older.execute(f"ALTER TABLE {TABLE} ADD COLUMN nframes integer")  # so that nothing else waits for the judge
-    taking_over = threading.Thread(target=initialise, args=(older.engine, Survey.table()))
+    taking_over = threading.Thread(target=initialise, args=(older.engine, Survey))
     with older.transaction() as judge:
         judge.execute(f"UPDATE {TABLE} SET quality = 'BAD' WHERE id = 'b'")
         taking_over.start()
@@ -286,14 +286,14 @@ def test_rows_from_before_the_checks_are_named_and_stay_until_they_are_mended(ar
         archive.execute(f"ALTER TABLE {TABLE} DROP CONSTRAINT koa_{column}")
     archive.execute(INSERT.format("quality", "a.fits", "'Bad'"), INSERT.format("cal_version", "b.fits", "'2'"))
     unfit = [UnfitRow("b.fits", "b.fits", "cal_version", "2"), UnfitRow("a.fits", "a.fits", "quality", "Bad")]
-    assert initialise(archive.engine, Survey.table()).unfit == unfit
-    assert initialise(archive.engine, Survey.table()).unfit == unfit
+    assert initialise(archive.engine, Survey).unfit == unfit
+    assert initialise(archive.engine, Survey).unfit == unfit
     assert set(archive.rows()) == {"a.fits", "b.fits"}
     with pytest.raises(exc.IntegrityError, match="koa_quality"):
         archive.execute(INSERT.format("quality", "c.fits", "'Bad'"))
     archive.execute(f"UPDATE {TABLE} SET quality = 'BAD' WHERE id = 'a.fits'")
     archive.execute(f"UPDATE {TABLE} SET cal_version = '002' WHERE id = 'b.fits'")
-    assert initialise(archive.engine, Survey.table()).unfit == []
+    assert initialise(archive.engine, Survey).unfit == []
     with archive.engine.connect() as connection:
         states = "SELECT bool_and(convalidated), count(*) FROM pg_constraint WHERE contype = 'c' AND conname ~ '^koa_'"
         assert connection.exec_driver_sql(states).one() == (True, 3)
@@ -304,7 +304,7 @@ def test_a_column_of_another_type_than_text_is_left_unchecked(fresh_database):
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE TABLE {TABLE} (id text PRIMARY KEY, filename text, cal_version integer)")
         connection.exec_driver_sql(f"INSERT INTO {TABLE} VALUES ('a', 'a.fits', 2)")
-    assert initialise(engine, Survey.table()).unfit == []
+    assert initialise(engine, Survey).unfit == []
     with engine.begin() as connection:
         connection.exec_driver_sql(f"INSERT INTO {TABLE} (id, filename, cal_version) VALUES ('b', 'b.fits', 3)")
     engine.dispose()
@@ -406,7 +406,7 @@ def test_a_flag_mends_a_row_from_before_the_checks_or_says_what_must_be_correcte
     archive.change("old.fits", **old)
     archive.change("odd.fits", origin="Lick")
     archive.change("fit.fits", origin="KECK")
-    assert len(initialise(archive.engine, Survey.table()).unfit) == 4
+    assert len(initialise(archive.engine, Survey).unfit) == 4
     client.sync()
     for identifier in (mended, fit):
         flag(client.database, archive.remote(), identifier, "BAD", "a satellite's trail", "ann")

@@ -322,7 +322,7 @@ def test_another_server_under_the_same_url_is_noticed(archive, client):
 def test_initialising_twice_changes_nothing(archive, client):
     archive.insert("a.fits")
     client.sync()
-    initialise(archive.engine, Survey.table())
+    initialise(archive.engine, Survey)
     assert client.sync() == SyncResult(0, 0, 0)
 
 

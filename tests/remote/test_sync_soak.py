@@ -266,7 +266,7 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
     chance = random.Random(seed)
     with Server({"wal_writer_delay": "10s"}) as server:
         engine = postgresql_engine(server.url)
-        initialise(engine, Survey.table())
+        initialise(engine, Survey)
         with engine.begin() as connection:
             connection.execute(text(FILL), {"first": 1, "last": ROWS})
         engine.dispose()

@@ -342,7 +342,7 @@ def test_a_computed_default_of_a_newer_class_is_computed_here(archive, tmp_path)
 
 def test_nulls_of_an_older_archive_get_the_defaults_in_the_columns_types(archive, tmp_path):
     archive.insert("a.fits")
-    initialise(archive.engine, NewerSurvey.table())
+    initialise(archive.engine, NewerSurvey)
     archive.execute(f"UPDATE {TABLE} SET {', '.join(f'{name} = NULL' for name in DEFAULTS)}")
     local = LocalDatabase(NewerSurvey, tmp_path / "newer.db")
     with pytest.warns(UserWarning, match="does not know"):

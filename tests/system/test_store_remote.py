@@ -55,7 +55,7 @@ class Server:
         self.url = url
         self.engine: Engine = postgresql_engine(url)
         self.roles: list[str] = []
-        initialise(self.engine, DemoCalibration.table())
+        initialise(self.engine, DemoCalibration)
 
     def execute(self, *statements: Any) -> None:
         with self.engine.begin() as connection:

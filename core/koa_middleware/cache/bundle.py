@@ -6,6 +6,7 @@ that is here is reported, and changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -21,7 +22,8 @@ from ..exceptions import (
     SourceFileError,
 )
 from ..instrument.orm import ORMCalibration
-from .bundle_file import DAMAGE, Entry, Opener, open_bundle
+from .bundle_columns import is_kept, keep_others, named_as_here, others_of
+from .bundle_file import DAMAGE, Bundle, Entry, Opener, open_bundle
 from .folder import Staged
 from .placing import Holdings, Placed
 from .provide import Provider
@@ -94,11 +96,11 @@ class BundleImporter(Generic[R]):
 
     def _run(self, path: Path, name: str) -> BundleImport:
         report = BundleImport()
-        with open_bundle(path, self._orm_class.instrument_name, name) as (entries, open_file):
-            self._check_space(entries)
-            for entry in entries:
+        with open_bundle(path, self._orm_class.instrument_name, name) as bundle:
+            self._check_space(bundle.entries)
+            for entry in bundle.entries:
                 try:
-                    outcome = self._take(entry, open_file)
+                    outcome = self._take(entry, bundle)
                 except DuplicateCalibrationError as error:
                     report.conflicts[entry.filename] = error.message
                 except KoaMiddlewareError as error:
@@ -107,18 +109,22 @@ class BundleImporter(Generic[R]):
                     getattr(report, outcome).append(entry.filename)
         return report
 
-    def _take(self, entry: Entry, open_file: Opener) -> str:
-        row = self._row(entry)
+    def _take(self, entry: Entry, bundle: Bundle) -> str:
+        values = named_as_here(self._orm_class, entry.columns, bundle.head.declared)
+        row = self._row(entry, values)
+        others = self._others(entry, values)
         with self._database.connect() as connection:
             here = self._standing(connection, row)
         is_known = here is not None and here.checksum == row["checksum"] and not _is_newer(row, here)
         if here is not None and is_known and self._files.is_whole(here):
             return "unchanged"
-        staged = self._stage(entry, row, open_file)
+        staged = self._stage(entry, row, bundle.open_file)
         outcome: list[str] = []
 
         def settle(connection: Connection) -> Placed[R]:
             outcome.append(self._settle_row(connection, row, staged))
+            if outcome != ["completed"]:
+                keep_others(connection, self._orm_class, row["id"], others, bundle.head.others)
             return self._holdings.put(connection, self._holdings.record(row), staged)
 
         try:
@@ -127,12 +133,20 @@ class BundleImporter(Generic[R]):
             staged.path.unlink(missing_ok=True)
         return "unchanged" if outcome == ["completed"] and not placed.is_new else outcome[0]
 
-    def _row(self, entry: Entry) -> dict[str, Any]:
+    def _row(self, entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
         """Complete row of a record, which keeps its nulls."""
-        row = self._orm_class.complete_row(entry.columns, f"the bundle's record {entry.filename}")
+        row = self._orm_class.complete_row(values, f"the bundle's record {entry.filename}")
         columns = self._orm_class.table().c
-        given = {name: entry.columns[name] for name in row if name in entry.columns}
+        given = {name: values[name] for name in row if name in values}
         return row | {name: None for name, value in given.items() if value is None and columns[name].nullable}
+
+    def _others(self, entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of a record whose columns the class does not know."""
+        others = others_of(self._orm_class, values)
+        for name, value in others.items():
+            if not is_kept(value):
+                raise _spoilt(entry, f"its {name} is no value of a column")
+        return others
 
     def _standing(self, connection: Connection, row: dict[str, Any], staged: Staged | None = None) -> R | None:
         """Give the record that is here already; None where there is room for one.

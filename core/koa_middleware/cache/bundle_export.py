@@ -10,8 +10,11 @@ from typing import Any, BinaryIO, TypeVar
 
 from ..exceptions import ConfigurationError, KoaMiddlewareError, SourceFileError, all_in_one
 from ..instrument.orm import ORMCalibration
+from .bundle_columns import other_columns, other_values
 from .bundle_file import Entry, entry_of, instrument_of, stream_bundle, write_bundle
+from .bundle_head import Head
 from .folder import Cache
+from .placing import Holdings
 from .provide import Provider
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -41,33 +44,37 @@ class BundleExport:
 
 
 def export_bundle(
-    target: Path | BinaryIO, instrument: str, records: Iterable[R], files: Provider[R], *, overwrite: bool, cache: Cache
+    target: Path | BinaryIO, records: Iterable[R], files: Provider[R], holdings: Holdings[R], *, overwrite: bool
 ) -> BundleExport:
     """Write a bundle; see `CalibrationStore.export_bundle`."""
     report = BundleExport(target if isinstance(target, Path) else Path("-"))
     if isinstance(target, Path):
-        _check_target(target, cache, overwrite)
+        _check_target(target, holdings.cache, overwrite)
     entries = []
     wanted = list({record.id: record for record in records}.values())
     outcomes = files.provide_many(wanted, True, bar=True)
     if failures := [outcome for outcome in outcomes if isinstance(outcome, KoaMiddlewareError)]:
         raise all_in_one(failures)
     found = [outcome.path for outcome in outcomes if not isinstance(outcome, KoaMiddlewareError)]
+    with holdings.database.connect() as connection:
+        others = other_columns(connection, holdings.orm_class)
+    head = Head.of(holdings.orm_class, others)
+    more = other_values(holdings.database, list(others), [record.id for record in wanted])
     for record, file in zip(wanted, found, strict=True):
-        entry = entry_of(record.to_dict(), file)
+        entry = entry_of(record.to_dict() | more.get(record.id, {}), file)
         entries.append((entry, file))
         report.exported.append(record.filename)
         report.size += entry.size
     if isinstance(target, Path):
-        _write_file(target, instrument, entries, overwrite)
+        _write_file(target, head, entries, overwrite)
     else:
-        stream_bundle(target, instrument, entries)
+        stream_bundle(target, head, entries)
     return report
 
 
-def _write_file(path: Path, instrument: str, entries: Sequence[tuple[Entry, Path]], overwrite: bool) -> None:
+def _write_file(path: Path, head: Head, entries: Sequence[tuple[Entry, Path]], overwrite: bool) -> None:
     try:
-        write_bundle(path, instrument, entries, overwrite=overwrite)
+        write_bundle(path, head, entries, overwrite=overwrite)
     except FileExistsError:
         raise _exists(path) from None
 

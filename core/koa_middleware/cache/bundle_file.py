@@ -1,8 +1,9 @@
 """The file of a bundle: one uncompressed tar, its manifest first, then the calibrations' files.
 
-The manifest, ``manifest.json``, holds the format's version, the instrument, and for each record its column values and
-the checksum and size of its file, which is the member ``calibrations/<filename>``. A bundle may come from anywhere, so
-nothing is ever extracted by the archive's own names: members are looked up by the manifest, and read as streams.
+The manifest, ``manifest.json``, holds the format's version, the instrument, the versions that wrote it, and for each
+record its column values and the checksum and size of its file, which is the member ``calibrations/<filename>``. A
+bundle may come from anywhere, so nothing is ever extracted by the archive's own names: members are looked up by the
+manifest, and read as streams.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal, cast
+from typing import IO, Any, BinaryIO, Literal, NamedTuple, cast
 
 from ..disk.checksums import Digest, digest_of
 from ..disk.compression import compression_of
@@ -23,8 +24,9 @@ from ..disk.names import check_filename
 from ..disk.reading import open_source
 from ..disk.writing import whole_file
 from ..exceptions import CacheError, KoaMiddlewareError, SourceFileError, UnsafeFilenameError
+from .bundle_columns import LONGEST, MOST
+from .bundle_head import FORMAT, Head
 
-FORMAT, VERSION = "koa-calibrations", 1
 MANIFEST = "manifest.json"
 
 #: Bytes; a manifest of 100,000 records has about 100 MB.
@@ -72,7 +74,7 @@ def entry_of(columns: dict[str, Any], path: Path) -> Entry:
     return Entry(columns, known if _SHA256.fullmatch(known) else digest_of(path), path.stat().st_size)
 
 
-def write_bundle(path: Path, instrument: str, entries: Sequence[tuple[Entry, Path]], *, overwrite: bool) -> None:
+def write_bundle(path: Path, head: Head, entries: Sequence[tuple[Entry, Path]], *, overwrite: bool) -> None:
     """Write a bundle under a temporary name, hashing each file once more, and move it to its name.
 
     Raises
@@ -85,10 +87,10 @@ def write_bundle(path: Path, instrument: str, entries: Sequence[tuple[Entry, Pat
         When the bundle cannot be written.
     """
     with whole_file(path, replace=overwrite) as sink, _tar(sink, "w") as archive:
-        _fill(archive, instrument, entries)
+        _fill(archive, head, entries)
 
 
-def stream_bundle(sink: BinaryIO, instrument: str, entries: Sequence[tuple[Entry, Path]]) -> None:
+def stream_bundle(sink: BinaryIO, head: Head, entries: Sequence[tuple[Entry, Path]]) -> None:
     """Write a bundle to where one cannot go back; what was written before an error is no whole bundle.
 
     Raises
@@ -102,7 +104,7 @@ def stream_bundle(sink: BinaryIO, instrument: str, entries: Sequence[tuple[Entry
     """
     try:
         with _tar(sink, "w|") as archive:
-            _fill(archive, instrument, entries)
+            _fill(archive, head, entries)
         sink.flush()
     except (KoaMiddlewareError, BrokenPipeError):
         raise
@@ -118,9 +120,9 @@ def _tar(sink: IO[bytes], mode: Literal["w", "w|"]) -> tarfile.TarFile:
     return tarfile.open(fileobj=sink, mode=mode, format=tarfile.PAX_FORMAT)
 
 
-def _fill(archive: tarfile.TarFile, instrument: str, entries: Sequence[tuple[Entry, Path]]) -> None:
+def _fill(archive: tarfile.TarFile, head: Head, entries: Sequence[tuple[Entry, Path]]) -> None:
     records = [vars(entry) for entry, _ in entries]
-    manifest = json.dumps({"format": FORMAT, "version": VERSION, "instrument": instrument, "records": records})
+    manifest = json.dumps({**head.to_dict(), "records": records})
     _add(archive, MANIFEST, manifest.encode())
     for entry, source in entries:
         _add_file(archive, entry, source)
@@ -181,9 +183,25 @@ class _Bounded:
 Opener = Callable[[Entry], IO[bytes]]
 
 
+class Bundle(NamedTuple):
+    """An open bundle.
+
+    Attributes
+    ----------
+    head : Head
+    entries : list of Entry
+    open_file : callable
+        Opens the file of an entry.
+    """
+
+    head: Head
+    entries: list[Entry]
+    open_file: Opener
+
+
 @contextmanager
-def open_bundle(path: Path, instrument: str, name: str) -> Iterator[tuple[list[Entry], Opener]]:
-    """Open a bundle, which messages call by a name; gives its entries, and a function that opens the file of one.
+def open_bundle(path: Path, instrument: str, name: str) -> Iterator[Bundle]:
+    """Open a bundle, which messages call by a name.
 
     Everything but the files' content is checked before.
 
@@ -195,14 +213,16 @@ def open_bundle(path: Path, instrument: str, name: str) -> Iterator[tuple[list[E
     with open_source(path) as stream:
         with _faults_of(path, name):
             archive, end = _opened(stream)
-            entries = _entries(_manifest(archive, end), instrument)
+            manifest = _manifest(archive, end)
+            head = Head.read(manifest, instrument)
+            entries = _entries(manifest)
             members = _members(archive, {entry.member: entry.size for entry in entries}, end)
 
         def open_file(entry: Entry) -> IO[bytes]:
             return cast("IO[bytes]", archive.extractfile(members[entry.member]))
 
         with archive:
-            yield entries, open_file
+            yield Bundle(head, entries, open_file)
 
 
 def instrument_of(path: Path) -> str:
@@ -257,19 +277,7 @@ def _manifest(archive: tarfile.TarFile, end: int) -> dict[str, Any]:
     return manifest
 
 
-def _entries(manifest: dict[str, Any], instrument: str) -> list[Entry]:
-    if manifest.get("version") != VERSION:
-        raise SourceFileError(
-            f"is a bundle of format {manifest.get('version')}; this release reads format {VERSION}.",
-            "Use the release that wrote it, or a newer one; nothing was imported.",
-            path=None,
-        )
-    if manifest.get("instrument") != instrument:
-        raise SourceFileError(
-            f"is a bundle of {manifest.get('instrument')!r}, not of {instrument}.",
-            "Name its instrument with -i; nothing was imported.",
-            path=None,
-        )
+def _entries(manifest: dict[str, Any]) -> list[Entry]:
     records = manifest.get("records")
     if not isinstance(records, list):
         raise _refusal("has no list of records in its manifest.")
@@ -277,6 +285,9 @@ def _entries(manifest: dict[str, Any], instrument: str) -> list[Entry]:
     for what in ("id", "filename"):
         if len({entry.columns[what] for entry in entries}) < len(entries):
             raise _refusal(f"names one {what} twice in its manifest.")
+    names = {name for entry in entries for name in entry.columns}
+    if len(names) > MOST or not all(name.isprintable() and 0 < len(name) <= LONGEST for name in names):
+        raise _refusal("names columns in its manifest that are none.")
     return entries
 
 

@@ -42,6 +42,8 @@ def run(options: Namespace) -> int:
     with open_for(options) as store, closing(require_remote(store.settings, store.orm_class)) as remote:
         done = remote.set_up(options.reader, options.publisher, resweep=options.resweep, run=not options.sql)
         table, database = store.orm_class.table().name, remote.name
+    for sentence in done.told:
+        say(sentence)
     _tell_unfit(done.unfit)
     if options.json:
         said = {**vars(done), "unfit": [vars(row) for row in done.unfit]}

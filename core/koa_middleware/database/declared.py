@@ -23,7 +23,7 @@ class DeclaredColumn(NamedTuple):
     ----------
     type : str
         Name of the SQLAlchemy type, without its arguments.
-    fold : bool
+    fold : bool or str
     nulls : tuple of str, or None
     is_required : bool
         Whether every row has a value.
@@ -33,7 +33,7 @@ class DeclaredColumn(NamedTuple):
     """
 
     type: str
-    fold: bool
+    fold: bool | str
     nulls: tuple[str, ...] | None
     is_required: bool
     is_unique: bool
@@ -110,7 +110,7 @@ def _declared(column: Column[Any], is_unique: bool) -> DeclaredColumn:
     info = column.info
     return DeclaredColumn(
         type(column.type).__name__,
-        bool(info.get("fold")),
+        info.get("fold") or False,
         None if info.get("nulls") is None else tuple(sorted(info["nulls"])),
         not column.nullable,
         is_unique,

@@ -21,9 +21,11 @@ from ..disk.names import folded
 from ..exceptions import HeaderError, UnsafeFilenameError
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
+from ..instrument.values import normal_form
 from .bookmark import CopyState, StateTable
+from .others import insertion_of, other_columns, with_others
 from .protocol import Batch, Entry, Holds, Mark, Page, Row
-from .rows import in_form, is_same_content
+from .rows import in_form, is_same_content, source_of
 
 _ANOTHER_ROW = "another row of the archive has this file name"
 
@@ -57,6 +59,8 @@ class _Holder(NamedTuple):
 class LocalCopy:
     """The rows of a remote in a SQLite database.
 
+    Its `others` are the columns of other versions of the class, which it takes along.
+
     Parameters
     ----------
     local : LocalDatabase
@@ -77,7 +81,9 @@ class LocalCopy:
         self._holds = holds
         self._database = connection
         self._states = StateTable(connection, table.name)
-        self._columns = table.c.keys()
+        self.others = other_columns(connection, orm_class)
+        self._whole = with_others(table, self.others)
+        self._columns = self._whole.c.keys()
         self._id, self._filename = self._columns.index("id"), self._columns.index("filename")
         self._checksum, self._quality = self._columns.index("checksum"), self._columns.index("quality")
         self._size = self._columns.index("file_size")
@@ -87,8 +93,7 @@ class LocalCopy:
         self._stored_names = stored_names(table.name, "SELECT value FROM json_each(?1)")
         self._feed = quote(feed_table(orm_class).name)
         names = self._names = ", ".join(map(quote, self._columns))
-        marks = ", ".join("?" * len(self._columns))
-        self._insert = f"INTO {self._name} ({names}) VALUES ({marks})"
+        self._insert = f"INTO {self._name} {insertion_of(connection, table, self.others)}"
         self._upsert = (
             f"INSERT {self._insert} ON CONFLICT (id) DO UPDATE SET ({names}) = "
             f"({', '.join(f'excluded.{quote(name)}' for name in self._columns)}) "
@@ -272,10 +277,15 @@ class LocalCopy:
         for values in odd:
             identifier, filename = str(values["id"]), str(values["filename"] or "")
             try:
-                row = in_form(self._local.orm_class, values)
+                row = in_form(self._local.orm_class, values) | self._others_of(values)
                 yield tuple(row[name] for name in self._columns)
             except (HeaderError, UnsafeFilenameError) as error:
                 self._keep_apart(identifier, filename, error.message, None, values)
+
+    def _others_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        columns = {name: self._whole.c[name] for name, _ in self.others}
+        source = source_of(values)
+        return {name: normal_form(column, values.get(name), source) for name, column in columns.items()}
 
     def _neighbours(self, rows: Sequence[Row]) -> tuple[dict[str, _Known], dict[str, _Holder], dict[str, _Holder]]:
         """Give what is here under the rows' ids, and, by folded names, the LOCAL and the remote records with these."""

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from ..database.feed import Judgement
 from ..database.table import CalibrationDatabase
 from ..instrument.orm import ORMCalibration
+from .others import Others
 
 R = TypeVar("R", bound=ORMCalibration)
 
-#: Values in the order of the class's columns.
+#: Values in the order of the class's columns, and of those of other versions where a reader asks for them.
 Row = tuple[Any, ...]
 #: Values by column.
 Values = dict[str, Any]
@@ -252,11 +253,14 @@ class SetUp:
         Rows from before the checks, which any change to them has to mend.
     statements : list of str
         What was run, or would be, in one transaction; empty where nothing was missing.
+    told : list of str
+        What old rows don't obey of what the class declares, a sentence each.
     """
 
     grants: list[str]
     unfit: list[UnfitRow]
     statements: list[str]
+    told: list[str]
 
 
 class Remote(Protocol[R]):
@@ -281,8 +285,8 @@ class Remote(Protocol[R]):
         """The archive's rows as records, for selections that ask the archive itself."""
         ...
 
-    def connected(self) -> AbstractContextManager[Source]:
-        """Open a connection for reading."""
+    def connected(self, others: Others = ()) -> AbstractContextManager[Source]:
+        """Open a connection for reading; the rows have the columns of other versions of the class, too."""
         ...
 
     def publish(
@@ -333,7 +337,7 @@ class Remote(Protocol[R]):
         ...
 
     def set_up(self, reader: str, publisher: str, *, resweep: bool = False, run: bool = True) -> SetUp:
-        """Make or complete what the archive needs, for its owner; running it again changes nothing.
+        """Make, complete or upgrade what the archive needs, for its owner; running it again changes nothing.
 
         Parameters
         ----------

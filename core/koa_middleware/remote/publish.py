@@ -181,7 +181,7 @@ def _take_back(
         File names that are others there: old to new.
     """
     renamed: dict[str, str] = {}
-    with open_copy(local) as copy, remote.connected() as source:
+    with open_copy(local) as copy, remote.connected(copy.others) as source:
         for some in in_chunks(names):
             is_taken = False
             while not is_taken:

@@ -76,7 +76,7 @@ def synchronise(
     CacheError
         When the local database cannot be read or written.
     """
-    with open_copy(local, holds) as copy, remote.connected() as source:
+    with open_copy(local, holds) as copy, remote.connected(copy.others) as source:
         return follow(local, copy, source, remote.host, full=full)
 
 

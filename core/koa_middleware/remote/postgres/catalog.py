@@ -8,6 +8,16 @@ from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, Table, text
 
+from .identifiers import feed_name
+
+#: Of each column that is unique by itself, what drops that; a constraint goes with its index.
+_UNIQUE = """SELECT attname, CASE WHEN conname IS NULL THEN format('DROP INDEX %I', relname)
+        ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', indrelid::regclass, conname) END
+    FROM pg_index JOIN pg_class AS of_index ON of_index.oid = indexrelid
+        JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+        LEFT JOIN pg_constraint ON conindid = indexrelid AND conrelid = indrelid
+    WHERE indrelid = {0} AND indisunique AND NOT indisprimary AND indnkeyatts = 1 AND indpred IS NULL"""
+
 
 class Trigger(NamedTuple):
     """A trigger on the instrument's table.
@@ -52,19 +62,29 @@ class Catalog:
         Names of tables and indexes.
     columns : mapping
         The instrument's table's columns, and the names of their types.
+    needed, with_default : frozenset of str
+        Columns that need a value, and those that have a default.
+    unique : mapping
+        SQL that drops the rule that a column's values stand once only, by the column.
     checks : mapping
         Whether all rows are known to pass, by the check's name.
     triggers : mapping
     functions : mapping
         Those whose names begin with the table's.
+    comment : str or None
+        Of the feed's table.
     """
 
     schema: str
     relations: frozenset[str]
     columns: Mapping[str, str]
+    needed: frozenset[str]
+    with_default: frozenset[str]
+    unique: Mapping[str, str]
     checks: Mapping[str, bool]
     triggers: Mapping[str, Trigger]
     functions: Mapping[str, Function]
+    comment: str | None
 
     @classmethod
     def of(cls, connection: Connection, table: Table) -> Self:
@@ -75,15 +95,14 @@ class Catalog:
 
         schema = "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
         here = f"(SELECT oid FROM pg_class WHERE relnamespace = {schema} AND relname = :name)"
+        attributes = f"pg_attribute WHERE attrelid = {here} AND attnum > 0 AND NOT attisdropped"
         return cls(
             schema=connection.scalar(text("SELECT quote_ident(coalesce(current_schema(), ''))")) or "",
             relations=frozenset(row[0] for row in read(f"SELECT relname FROM pg_class WHERE relnamespace = {schema}")),
-            columns=dict(
-                read(
-                    "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
-                    f" WHERE attrelid = {here} AND attnum > 0 AND NOT attisdropped"
-                )
-            ),
+            columns=dict(read(f"SELECT attname, format_type(atttypid, NULL) FROM {attributes}")),
+            needed=frozenset(row[0] for row in read(f"SELECT attname FROM {attributes} AND attnotnull")),
+            with_default=frozenset(row[0] for row in read(f"SELECT attname FROM {attributes} AND atthasdef")),
+            unique=dict(read(_UNIQUE.format(here))),
             checks=dict(read(f"SELECT conname, convalidated FROM pg_constraint WHERE conrelid = {here}")),
             triggers={
                 name: Trigger(enabled, comment)
@@ -99,4 +118,11 @@ class Catalog:
                     f" WHERE pronamespace = {schema} AND pronargs = 0 AND starts_with(proname, :name)"
                 )
             },
+            comment=connection.scalar(
+                text(
+                    "SELECT obj_description(oid, 'pg_class') FROM pg_class"
+                    f" WHERE relnamespace = {schema} AND relname = :name"
+                ),
+                {"name": feed_name(table)},
+            ),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -11,11 +11,13 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
+from .notes import Note
 from .url import hosts_of
 
 #: No function of a name and these types, or no operator, where a column is compared with what its class holds.
 _NO_OPERATOR = "42883"
-_NOT_THERE = {"42P01", "42703", "3F000", "42704", _NO_OPERATOR}
+_NO_COLUMN = "42703"
+_NOT_THERE = {"42P01", "3F000", "42704", _NO_OPERATOR}
 #: Another one's transaction was in the way: a serialization failure, a deadlock.
 _BUSY = {"40001", "40P01"}
 #: A lock was waited for too long.
@@ -43,6 +45,32 @@ def init_command(table: Table) -> str:
 def init_hint(table: Table) -> str:
     """Say how an archive is set up for an instrument's table."""
     return f"Its owner sets it up with: {init_command(table)}"
+
+
+def lacks_columns(table: Table, missing: tuple[str, ...], host: str, notes: Sequence[Note]) -> SchemaMismatchError:
+    """Give the error of an archive that lacks columns which a row cannot do without.
+
+    Parameters
+    ----------
+    table : sqlalchemy.Table
+    missing : tuple of str
+    host : str
+    notes : sequence of Note
+        Who set it up, the class that leads last; where that one has no such columns either, it is the newer one.
+    """
+    newest = notes[-1] if notes else None
+    is_newer = newest is not None and newest.version and not set(missing) & newest.declared.columns.keys()
+    instrument = table.name.removesuffix("_calibrations")
+    return SchemaMismatchError(
+        f"The table {table.name} of the remote database at {host} lacks the "
+        f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the plugin needs.",
+        f"Install {instrument}'s plugin of version {newest.version} or newer; nothing was changed."
+        if newest is not None and is_newer
+        else init_hint(table),
+        database=host,
+        table=table.name,
+        missing=missing,
+    )
 
 
 @contextmanager
@@ -79,6 +107,8 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
     where = f"The remote database at {host_of(engine)}"
     if code == _NO_OPERATOR and "operator" in said:
         return _of_other_types(engine, table, said)
+    if code == _NO_COLUMN:
+        return _of_other_columns(engine, table, said)
     if code in _NOT_THERE:
         return _not_set_up(engine, table, said)
     if code == "42501":
@@ -174,6 +204,17 @@ def _of_other_types(engine: Engine, table: Table, said: str) -> SchemaMismatchEr
     return SchemaMismatchError(
         f"A column of {table.name} on the remote database at {host} is of another type than the plugin's: {said}.",
         "Sync and choose from the local copy, or ask the owner for a column of the plugin's type; nothing was changed.",
+        database=host,
+        table=table.name,
+        missing=(),
+    )
+
+
+def _of_other_columns(engine: Engine, table: Table, said: str) -> SchemaMismatchError:
+    host = host_of(engine)
+    return SchemaMismatchError(
+        f"The columns of {table.name} on the remote database at {host} are not those of the installed plugin: {said}.",
+        f"Sync and choose from the local copy, or install the plugin's version that set it up. {init_hint(table)}",
         database=host,
         table=table.name,
         missing=(),

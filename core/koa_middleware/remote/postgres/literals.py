@@ -21,10 +21,10 @@ def default_literal(column: Column[Any]) -> str | None:
         return str(value)
     if isinstance(value, int | float):
         return f"'{value!r}'::{'bigint' if isinstance(value, int) else 'float8'}"
-    return _text(value) if isinstance(value, str) else None
+    return text_literal(value) if isinstance(value, str) else None
 
 
-def _text(value: str) -> str:
+def text_literal(value: str) -> str:
     """Quote a text such that no backslash depends on the server, and no percent sign is the driver's."""
     if "\\" not in value and "%" not in value:
         return "'" + value.replace("'", "''") + "'"

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from sqlalchemy import Table
+from sqlalchemy import Column, Table
 
+from ...instrument.orm import DERIVED
 from ..protocol import Mark
 
 
@@ -65,7 +66,19 @@ class Position:
         return Mark(self.n, self.token)
 
 
-def columns_digest(table: Table, remote_columns: Mapping[str, str]) -> str:
-    """Text that changes when a column of either side does."""
-    here = {column.name: str(column.type) for column in table.c}
-    return hashlib.sha256(json.dumps([here, dict(remote_columns)], sort_keys=True).encode()).hexdigest()[:32]
+def columns_digest(table: Table, remote_columns: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """Text that changes when a column of either side does, or the form of its values.
+
+    Two versions of a class have one text where each takes the other's columns along and both make the same of a row.
+    What a class fills in by itself, only that class can.
+    """
+    here = {column.name: _form(column) for column in table.c}
+    filled = [column.name for column in table.c if column.default is not None and not column.default.is_scalar]
+    said = [here, sorted(filled), sorted(table.info[DERIVED]), dict(names), dict(remote_columns)]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _form(column: Column[Any]) -> tuple[Any, ...]:
+    nulls = column.info.get("nulls")
+    folds = bool(column.info.get("fold"))
+    return type(column.type).__name__, folds, None if nulls is None else sorted(nulls)

@@ -26,6 +26,7 @@ from .database import RemoteDatabase
 from .identifiers import feed_name, quote
 from .schema import READ_COMMITTED
 from .table import has_feed
+from .there import check_nothing_lost, table_there
 
 #: Seconds that a writer waits for another one, which commits in the meantime; but publishers queue without end.
 LONGEST_WAIT = 60.0
@@ -69,12 +70,14 @@ def take_in(
     host: str,
 ) -> list[Settled]:
     """Settle and insert records in a queued transaction; see `koa_middleware.remote.protocol.Remote.publish`."""
-    there = _There(connection, orm_class, records, here, host)
+    table = table_there(connection, orm_class.table())
+    check_nothing_lost(orm_class.table(), table, records, host)
+    there = _There(connection, orm_class, table, records, here, host)
     settled = [there.settle(row) for row in records]
     if upload is not None:
         upload([(own["filename"], row) for own, (row, is_new) in zip(records, settled, strict=True) if is_new])
     for rows in in_chunks([row for row, is_new in settled if is_new]):
-        connection.execute(insert(orm_class.table()), rows)
+        connection.execute(insert(table), [{column.key: row[column.key] for column in table.c} for row in rows])
     return settled
 
 
@@ -131,11 +134,19 @@ class _There:
     """What the remote holds that bears on some records: their ids, names and version families."""
 
     def __init__(
-        self, connection: Connection, orm_class: type[ORMCalibration], records: Sequence[Values], here: Here, host: str
+        self,
+        connection: Connection,
+        orm_class: type[ORMCalibration],
+        table: Table,
+        records: Sequence[Values],
+        here: Here,
+        host: str,
     ) -> None:
-        columns = orm_class.table().c
+        columns = table.c
         self._orm_class = orm_class
         self._connection = connection
+        self._columns = [column.label(column.key) for column in columns]
+        self._filename = columns.filename
         self._here = here
         self._host = host
         self._build = record_builder(orm_class)
@@ -147,9 +158,9 @@ class _There:
 
     def _read(self, column: Column[Any], values: Sequence[Any]) -> None:
         for some in in_chunks(values):
-            statement = select(self._orm_class.table()).where(column.in_(some))
+            statement = select(*self._columns).where(column.in_(some))
             for row in self._connection.execute(statement).mappings():
-                self._add(dict(row))
+                self._add({**dict.fromkeys(self._orm_class.column_names()), **row})
 
     def _add(self, row: Values) -> None:
         try:
@@ -181,7 +192,7 @@ class _There:
             row["cal_version"] = f"{max(versions) + 1:03d}"
         if row["cal_version"] != own["cal_version"] or known is not None:
             row["filename"] = filename_of(self._build(list(row.values())))
-            self._read(self._orm_class.table().c.filename, [row["filename"]])
+            self._read(self._filename, [row["filename"]])
             if row["filename"] in self._by_name or len(row["cal_version"]) > 3 or self._here.is_taken(row["filename"]):
                 raise self._duplicate(row, self._by_name.get(row["filename"], row))
         self._add(row)

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from ...database.feed import Judgement
 from ...exceptions import CalibrationNotFoundError
 from ...instrument.orm import ORMCalibration
+from ..others import Others, with_others
 from ..protocol import Entry, Here, Settled, SetUp, Upload, Values
 from .database import RemoteDatabase
 from .errors import host_of
@@ -40,9 +41,9 @@ class PostgresRemote(Generic[R]):
         self.name = self.database.name
 
     @contextmanager
-    def connected(self) -> Iterator[PostgresSource]:
-        """Open a connection for reading."""
-        with connected(self.database.engine, self.orm_class.table()) as source:
+    def connected(self, others: Others = ()) -> Iterator[PostgresSource]:
+        """Open a connection for reading; the rows have the columns of other versions of the class, too."""
+        with connected(self.database.engine, with_others(self.orm_class.table(), others)) as source:
             yield source
 
     def publish(
@@ -77,8 +78,8 @@ class PostgresRemote(Generic[R]):
         """Create or complete the instrument's table, and give the grants for two roles."""
         engine, table = self.database.engine, self.orm_class.table()
         with self.database.translated_errors():
-            found = (initialise if run else planned)(engine, table, resweep=resweep)
-            return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script)
+            found = (initialise if run else planned)(engine, self.orm_class, resweep=resweep)
+            return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script, found.told)
 
     def close(self) -> None:
         """Close all connections."""

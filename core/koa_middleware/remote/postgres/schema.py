@@ -13,7 +13,9 @@ from sqlalchemy import Connection, DefaultClause, Dialect, Engine, MetaData, Str
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from ...database.declared import unique_columns
 from ...exceptions import RemoteError
+from ...instrument.orm import ORMCalibration
 from ..protocol import UnfitRow
 from .catalog import Catalog
 from .checks import check_statements
@@ -21,6 +23,8 @@ from .errors import host_of
 from .feed_schema import feed_statements
 from .identifiers import feed_name, quote
 from .literals import default_literal
+from .notes import note_statement, read_notes
+from .upgrading import upgrade
 
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -41,11 +45,14 @@ class Plan(NamedTuple):
         SQL that gives it that, in one transaction; empty where nothing is missing.
     unfit : list of UnfitRow
         Rows from before the checks, which any change to them has to mend.
+    told : list of str
+        What old rows don't obey of what the class declares, a sentence each.
     """
 
     schema: str
     statements: list[str]
     unfit: list[UnfitRow]
+    told: list[str]
 
     @property
     def script(self) -> list[str]:
@@ -57,10 +64,12 @@ class Plan(NamedTuple):
         return [f"{statement};" for statement in (begin, here, _ALONE, *self.statements, "COMMIT")]
 
 
-def initialise(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
-    """Create or complete an instrument's table on a PostgreSQL server, for its owner; running it again changes nothing.
+def initialise(engine: Engine, orm_class: type[ORMCalibration], *, resweep: bool = False) -> Plan:
+    """Create or upgrade an instrument's table on a PostgreSQL server, for its owner; running it again changes nothing.
 
     A table that stands there already keeps its rows and gets the columns, indexes, triggers and checks that it lacks.
+    Where another version set it up, its columns get the names, types and forms that the class declares now.
+
     Rows that break a check stay as they are; the check holds for what is written from now on, and for all rows
     once they are mended and this is run again.
 
@@ -68,8 +77,7 @@ def initialise(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
     ----------
     engine : sqlalchemy.Engine
         Of a role that may create tables and functions in its current schema.
-    table : sqlalchemy.Table
-        The table of an instrument's class.
+    orm_class : type
     resweep : bool
         Whether all who follow the archive are asked to read everything once.
 
@@ -82,11 +90,13 @@ def initialise(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
     ------
     RemoteError
         When the table belongs to another role, or is a view or partitioned.
+    SchemaMismatchError
+        When values there cannot be what the class declares, or a newer class has changed what this one knows.
     """
     with engine.execution_options(**READ_COMMITTED).begin() as connection:
         connection.exec_driver_sql(_ALONE)
-        _require_own_table(connection, table)
-        found = _plan(connection, table, resweep=resweep)
+        _require_own_table(connection, orm_class.table())
+        found = _plan(connection, orm_class, resweep=resweep)
         for statement in found.statements:
             connection.exec_driver_sql(statement)
         return found
@@ -108,17 +118,24 @@ def _require_own_table(connection: Connection, table: Table) -> None:
             )
 
 
-def planned(engine: Engine, table: Table, *, resweep: bool = False) -> Plan:
+def planned(engine: Engine, orm_class: type[ORMCalibration], *, resweep: bool = False) -> Plan:
     """Tell what `initialise` would run; only reads."""
     with engine.execution_options(postgresql_readonly=True).connect() as connection:
-        return _plan(connection, table, resweep=resweep)
+        return _plan(connection, orm_class, resweep=resweep)
 
 
-def _plan(connection: Connection, table: Table, *, resweep: bool) -> Plan:
-    there = Catalog.of(connection, table)
+def _plan(connection: Connection, orm_class: type[ORMCalibration], *, resweep: bool) -> Plan:
+    table = orm_class.table()
+    found = Catalog.of(connection, table)
+    changed = upgrade(connection, orm_class, found)
+    there = changed.there
+    statements = [*changed.statements, *_table_statements(table, there, with_indexes=changed.leads)]
     checks, unfit = check_statements(connection, table, there)
-    feed = feed_statements(connection, table, there, resweep=resweep)
-    return Plan(there.schema, [*_table_statements(table, there), *checks, *feed], unfit)
+    feed = feed_statements(connection, table, there, resweep=resweep or changed.restates)
+    statements += [*checks, *feed]
+    if changed.notes != read_notes(found.comment) or feed_name(table) not in found.relations:
+        statements.append(note_statement(table, changed.notes))
+    return Plan(there.schema, statements, unfit, changed.told)
 
 
 def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: str = "koa_publisher") -> list[str]:
@@ -143,7 +160,7 @@ def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: 
     ]
 
 
-def _table_statements(table: Table, there: Catalog) -> Iterator[str]:
+def _table_statements(table: Table, there: Catalog, *, with_indexes: bool) -> Iterator[str]:
     name = quote(table.name)
     remote = table.to_metadata(MetaData(naming_convention=table.metadata.naming_convention))
     for column in remote.c:
@@ -151,18 +168,28 @@ def _table_statements(table: Table, there: Catalog) -> Iterator[str]:
             column.type = String(collation="C")  # sorts by code point, as SQLite does
         default = default_literal(column)
         column.server_default = None if default is None else DefaultClause(text(default))
-    if table.name not in there.relations:
+    is_new = table.name not in there.relations
+    if is_new:
         yield str(CreateTable(remote).compile(dialect=_DIALECT)).strip()
     else:
-        for column in remote.c:
-            if column.name not in there.columns:
-                default = default_literal(column)
-                yield f"ALTER TABLE {name} ADD COLUMN {quote(column.name)} {column.type.compile(_DIALECT)}" + (
-                    f" DEFAULT {default}" if default is not None else ""
-                )
+        yield from _column_statements(remote, there)
         unique = f"uq_{table.name}_filename"
         if unique not in there.relations:
             yield f"CREATE UNIQUE INDEX {quote(unique)} ON {name} (filename)"
-    for index in sorted(remote.indexes, key=lambda one: str(one.name)):
+    for index in sorted(remote.indexes, key=lambda one: str(one.name)) if is_new or with_indexes else ():
         if _DIALECT.identifier_preparer.format_index(index).strip('"') not in there.relations:
             yield str(CreateIndex(index).compile(dialect=_DIALECT))
+
+
+def _column_statements(remote: Table, there: Catalog) -> Iterator[str]:
+    """SQL that adds columns, with defaults by which those who don't know them go on writing."""
+    name, unique = quote(remote.name), unique_columns(remote)
+    for column in remote.c:
+        default = default_literal(column)
+        if column.name not in there.columns:
+            yield f"ALTER TABLE {name} ADD COLUMN {quote(column.name)} {column.type.compile(_DIALECT)}" + (
+                f" DEFAULT {default}" if default is not None else ""
+            )
+            if (column.name,) in unique:
+                index = quote(f"uq_{remote.name}_{column.name}")
+                yield f"CREATE UNIQUE INDEX {index} ON {name} ({quote(column.name)})"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Table
 
+from ..others import OTHER
 from ..protocol import ANOTHER_HISTORY, Mark, State
 from .errors import init_command
 from .identifiers import FEED_TRIGGERS, feed_name, quote
+from .notes import Note
 from .position import Position, columns_digest
+from .values import names_there
 
 _ANEW = "The archive was read anew:"
 _MADE_ANEW = f"{_ANEW} its triggers or columns were switched off, changed or made anew since the last sync."
@@ -57,6 +60,8 @@ class Standing(NamedTuple):
     standby : bool
     columns : mapping
         The archive's columns and their types.
+    names : mapping
+        What the class's columns are called there, as far as they are there.
     newest : Mark or None
         The feed's newest entry; None where there is no feed, or an empty one.
     tokens : mapping
@@ -76,6 +81,7 @@ class Standing(NamedTuple):
     table: Table
     standby: bool
     columns: Mapping[str, str]
+    names: Mapping[str, str]
     newest: Mark | None
     tokens: Mapping[int, str]
     resweep: tuple[int, str | None]
@@ -85,16 +91,20 @@ class Standing(NamedTuple):
     here: Position
 
     @classmethod
-    def of(cls, table: Table, answer: str) -> Self:
-        """Read the answer to `question`."""
+    def of(cls, table: Table, answer: str, noted: Callable[[], Sequence[Note]]) -> Self:
+        """Read the answer to `question`; who set the archive up is asked where a column of the class is not there."""
         found: dict[str, Any] = json.loads(answer)
         newest = Mark(*found["newest"]) if found.get("newest") else None
         triggers: dict[str, list[Any]] = found["triggers"] or {}
         resweep, why = found.get("resweep") or (0, None)
+        names = names_there(table, found["columns"], ())
+        if len(names) < len(table.c):
+            names = names_there(table, found["columns"], [note.declared for note in noted()])
         return cls(
             table=table,
             standby=found["standby"],
             columns=found["columns"],
+            names=names,
             newest=newest,
             tokens={int(n): token for n, token in (found.get("tokens") or {}).items()},
             resweep=(resweep, why),
@@ -103,7 +113,7 @@ class Standing(NamedTuple):
             blind=_HIDDEN if found.get("is_hidden") else _IN_PARTS if found["has_parts"] else "",
             here=Position(
                 *(newest or (0, "")),
-                columns=columns_digest(table, found["columns"]),
+                columns=columns_digest(table, found["columns"], names),
                 cluster=found["cluster"],
                 made=json.dumps([found["made"], {name: made for name, (_, *made) in triggers.items()}]),
             ),
@@ -123,8 +133,10 @@ class Standing(NamedTuple):
             news=known is None or self.here.n > known.n,
             behind=self.here.mark if is_behind else None,
             noticed=(*([because] if because else []), *trouble),
-            unknown_columns=tuple(sorted(set(self.columns) - set(self.table.c.keys()))),
-            missing_columns=tuple(c.key for c in self.table.c if c.key not in {*self.columns, "origin"}),
+            unknown_columns=tuple(sorted(set(self.columns) - set(self.names.values()))),
+            missing_columns=tuple(
+                c.key for c in self.table.c if c.key not in {*self.names, "origin"} and OTHER not in c.info
+            ),
         )
 
     def _why_not(self, known: Position | None, marks: Sequence[Position]) -> str:

@@ -13,11 +13,12 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, Table, text
 
-from ...exceptions import KoaMiddlewareError, RemoteError, SchemaMismatchError
+from ...exceptions import KoaMiddlewareError, RemoteError
 from ..protocol import Batch, Entry, Mark, Page, Row, State
 from .engine import SETTINGS, prepare
-from .errors import host_of, init_hint, remote_errors
+from .errors import host_of, lacks_columns, remote_errors
 from .identifiers import FEED_TRIGGERS, feed_name, quote
+from .notes import Note, read_notes
 from .position import Position
 from .standing import Standing, question
 from .values import batch_of, is_required, order_of_ids, selection
@@ -64,7 +65,7 @@ class PostgresSource:
         begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS}; {lock}; "
         try:
             there = self._ask(since, seen, begin)
-            self._require_columns(there.columns)
+            self._require_columns(there.names)
             yield PostgresReading(self, there, there.state(since, seen))
         except BaseException:
             with suppress(KoaMiddlewareError):  # the first one says what happened
@@ -86,20 +87,19 @@ class PostgresSource:
     def _ask(self, since: str | None, seen: str | None, begin: str = "") -> Standing:
         asked = [position.n for position in map(Position.read, (since, seen)) if position is not None]
         parameters = {"table": self.name, "asked": asked, "triggers": list(FEED_TRIGGERS)}
-        return Standing.of(self.table, self.fetch(begin + question(self.table, self._has_feed), parameters)[0][0])
+        answer = self.fetch(begin + question(self.table, self._has_feed), parameters)[0][0]
+        return Standing.of(self.table, answer, self.notes)
 
-    def _require_columns(self, columns: Mapping[str, str]) -> None:
-        missing = tuple(c.name for c in self.table.c if is_required(c) and c.name not in columns)
+    def notes(self) -> list[Note]:
+        """Read who set the archive up, the class that leads last."""
+        if not self._has_feed:
+            return []
+        return read_notes(self.fetch("SELECT obj_description(%s::regclass, 'pg_class')", (self.feed,))[0][0])
+
+    def _require_columns(self, names: Mapping[str, str]) -> None:
+        missing = tuple(c.name for c in self.table.c if is_required(c) and c.name not in names)
         if missing:
-            host = host_of(self.engine)
-            raise SchemaMismatchError(
-                f"The table {self.table.name} of the remote database at {host} lacks the "
-                f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which the plugin needs.",
-                init_hint(self.table),
-                database=host,
-                table=self.table.name,
-                missing=missing,
-            )
+            raise lacks_columns(self.table, missing, host_of(self.engine), self.notes())
 
 
 class PostgresReading:
@@ -163,7 +163,7 @@ class PostgresReading:
         return batch_of(rows, self._table.c.keys())
 
     def _selection(self) -> str:
-        return selection(self._table, self._there.columns)
+        return selection(self._table, self._there.columns, self._there.names)
 
     def _stream(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
         fetch = f"FETCH {BATCH} FROM koa_rows"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Table
 
+from ...database.declared import Declaration
 from ...instrument.door import agree_in_postgres
 from ...instrument.orm import DERIVED
 from ...instrument.values import form_of
@@ -28,7 +29,40 @@ def is_required(column: Column[Any]) -> bool:
     return column.primary_key or (not column.nullable and column.default is None)
 
 
-def selection(table: Table, columns: Mapping[str, str]) -> str:
+def former_name(column: Column[Any], columns: Collection[str], table: Table) -> str | None:
+    """Give the former name by which an archive has a class's column; None where it has the present one, or neither."""
+    if column.name in columns:
+        return None
+    known: Sequence[str] = column.info.get("renamed_from", ())
+    return next((name for name in known if name in columns and name not in table.c), None)
+
+
+def names_there(table: Table, columns: Collection[str], declared: Sequence[Declaration]) -> dict[str, str]:
+    """Give the names that an archive has for the columns of a class, as far as it has them.
+
+    Parameters
+    ----------
+    table : sqlalchemy.Table
+        The table of an instrument's class.
+    columns : collection of str
+        The archive's.
+    declared : sequence of Declaration
+        What the classes declare that set it up, oldest first; they tell new names, where this class is an older one.
+    """
+    names: dict[str, str] = {}
+    for column in table.c:
+        new = column.name
+        for each in declared:
+            new = each.new_name_of(new) or new
+        found = column.name if column.name in columns else former_name(column, columns, table)
+        if found is None and new in columns and new not in table.c:
+            found = new
+        if found is not None:
+            names[column.name] = found
+    return names
+
+
+def selection(table: Table, columns: Mapping[str, str], names: Mapping[str, str]) -> str:
     """SQL that selects a row: its values in the order of the class's columns, then whether all are in form.
 
     Parameters
@@ -37,11 +71,13 @@ def selection(table: Table, columns: Mapping[str, str]) -> str:
         The table of an instrument's class.
     columns : mapping
         The remote table's columns and the names of their types.
+    names : mapping
+        See `names_there`.
     """
-    selected = [_selected(column, columns.get(column.name)) for column in table.c]
+    selected = [_selected(column, names.get(column.name, ""), columns) for column in table.c]
     times = [form_of(table.c[name]).in_postgres(quote(name), columns.get(name, "")) for name in _TIMES]
     agree = [agree_in_postgres(*(each.value for each in times))] if all(each.is_typed for each in times) else []
-    whole = [f"{quote(name)} IS NOT NULL" if name in columns else "FALSE" for name in table.info[DERIVED]]
+    whole = [f"{quote(names[name])} IS NOT NULL" if name in names else "FALSE" for name in table.info[DERIVED]]
     in_form = " AND ".join([*(condition for _, condition in selected), *agree, *whole])
     return f"{', '.join(value for value, _ in selected)}, ({in_form}) IS NOT FALSE"
 
@@ -75,8 +111,9 @@ def order_of_ids(remote_type: str, encoding: str) -> tuple[str, str]:
     return ("id" if remote_type.startswith(TEXT_TYPES) else "id::text") + ' COLLATE "C"', "%s"
 
 
-def _selected(column: Column[Any], remote_type: str | None) -> tuple[str, str]:
+def _selected(column: Column[Any], name: str, columns: Mapping[str, str]) -> tuple[str, str]:
     """SQL of a column's value, and SQL that is false where Python has to look at it."""
+    remote_type = columns.get(name)
     default = default_literal(column)
     if column.name == "origin":
         return "'REMOTE'", "TRUE"
@@ -84,9 +121,7 @@ def _selected(column: Column[Any], remote_type: str | None) -> tuple[str, str]:
     if remote_type is None:
         return default or "NULL", "TRUE" if default or nothing_stays else "FALSE"
     # A row is known by its id as text, whatever its type.
-    value, in_form, is_typed = form_of(column).in_postgres(
-        quote(column.name), "text" if column.primary_key else remote_type
-    )
+    value, in_form, is_typed = form_of(column).in_postgres(quote(name), "text" if column.primary_key else remote_type)
     if nothing_stays:
         return value, in_form
     if default and is_typed:
