@@ -143,6 +143,12 @@ def of_an_unknown_type(store: Store, _: Path) -> None:
     dark(store.cache_dir / "calibrations", "unnamed.fits", CALID="unnamed", CALTYPE="object")
 
 
+def where_no_record_is(store: Store, folder: Path) -> None:
+    with store.local_db.begin() as connection:
+        connection.execute(delete(DemoCalibration.table()))
+    dark(store.cache_dir / "calibrations", "unnamed.fits", CALID="unnamed")
+
+
 def cut_short(store: Store, _: Path) -> None:
     path = dark(store.cache_dir / "calibrations", "unnamed.fits", CALID="unnamed")
     path.write_bytes(path.read_bytes()[:-2880])
@@ -162,6 +168,7 @@ def a_link(store: Store, folder: Path) -> None:
         (without_an_id, "no id"),
         (of_another_instrument, "OTHER"),
         (of_an_unknown_type, "object"),
+        (where_no_record_is, "koa-cal rebuild"),
         (cut_short, "unnamed.fits"),
         (a_link, "no file"),
     ],
@@ -169,6 +176,7 @@ def a_link(store: Store, folder: Path) -> None:
 def test_a_file_that_may_be_another_one_is_not_registered(
     store: Store, tmp_path: Path, put: Callable[[Store, Path], None], why: str
 ) -> None:
+    store.local_db.add(record("far.fits", mjd=60100.0, origin="REMOTE"))
     put(store, tmp_path)
     before, rows = held(store), [one.to_dict() for one in store.query()]
     report = store.verify(repair=True)
@@ -194,8 +202,8 @@ with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
 def test_a_file_that_a_killed_registration_placed_is_taken_over(
     store: Store, tmp_path: Path, way: str, new_version: bool
 ) -> None:
-    if new_version:
-        store.register_calibration(dark(tmp_path / "first", "dark.fits", EXPTIME=3.0))
+    first = "dark.fits" if new_version else "first.fits"
+    store.register_calibration(dark(tmp_path / "first", first, 60000.0 if new_version else 59000.0, EXPTIME=3.0))
     source = dark(tmp_path, "dark.fits", CALID="mine", CALVER="002" if new_version else "001")
     process = run_python(KILLED, store.cache_dir, source, new_version)
     process.communicate()

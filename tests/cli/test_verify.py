@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
+import re
+import struct
+import subprocess
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +63,37 @@ def test_spoilt_files_are_repaired(typed: Run, archive: Any, tmp_path: Path) -> 
     assert ", 1 fault\n" in typed("verify").ended(1).out
     assert "repaired" in typed("verify", "--repair").ended(0).out
     assert Path(path).read_bytes() == (archive.files / "dark.fits").read_bytes()
+
+
+@pytest.mark.usefixtures("published")
+def test_a_repair_says_of_each_file_what_it_did(typed: Run) -> None:
+    (path,) = map(Path, typed("get", "dark.fits").ended(0).out.splitlines())
+    path.unlink()
+    (path.parent / "notes.txt").write_bytes(b"a user's")
+    planned = typed("verify", "--repair", "--dry-run").ended(0).out.splitlines()
+    assert next(line for line in planned if "dark.fits" in line).endswith("would be downloaded again")
+    assert not path.exists()
+    mended = typed("verify", "--repair").ended(0).out.splitlines()
+    assert next(line for line in mended if "dark.fits" in line).endswith("downloaded again")
+    assert "left where it is" in next(line for line in mended if "notes.txt" in line)
+    assert ", 1 repaired, " in mended[-1]
+    assert typed("verify", "--json").ended(0).json["gone"] == []
+
+
+@pytest.mark.usefixtures("night")
+def test_a_terminal_shows_how_far_it_is(command: Run, process: Run) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(**command("verify", "-i", "testspec"), stdout=subprocess.DEVNULL, stderr=theirs) as started:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # so Linux tells the end
+            while read := os.read(ours, 1 << 16):
+                shown += read
+        os.close(ours)
+    assert started.returncode == 0
+    assert re.search(rb"100%.*B/s", shown)
+    assert process("verify", "-i", "testspec").ended(0).err == ""
 
 
 @pytest.mark.usefixtures("night")

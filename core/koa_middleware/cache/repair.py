@@ -117,9 +117,11 @@ class Repairer(Generic[R]):
             return "it is no file"
         values = values_by(self._orm_class, "values_from_file", str(path), path)
         row = self._orm_class.complete_row(values, str(path))
+        if not len(self._holdings.database):
+            return "the database has no record at all; koa-cal rebuild makes them anew, with what was said of them"
         if not values.get("id"):
-            return f"its header has no id (CALID); koa-cal register {path} gives it one"
-        if row["origin"] == "REMOTE":
+            return f"its header has no id (CALID); koa-cal register {path} gives it a new one"
+        if row["origin"] != "LOCAL":
             return "its header says that it is the archive's; koa-cal sync brings its record"
         return self._known_as(path.name, row["id"])
 

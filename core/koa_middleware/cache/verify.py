@@ -6,15 +6,22 @@ new. Others go on working, so that what looks like a fault is looked at once mor
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+
+from sqlalchemy import bindparam, select
 
 from ..database.kept_apart import Conflict
 from ..database.verified_files import once_here
 from ..disk.checksums import Signature
-from ..exceptions import CacheError, logger
+from ..disk.names import check_filename, folded
+from ..disk.writing import cache_errors
+from ..exceptions import CacheError, UnsafeFilenameError, logger
 from ..fetch.progress import Progress, shown_progress
 from ..instrument.orm import ORMCalibration
 from .leftovers import files_without_record, in_quarantine, left_in_archive, leftovers
@@ -126,28 +133,54 @@ class Verifier(Generic[R]):
     def run(self) -> VerificationReport:
         """Verify everything; one file that cannot be read stops no other."""
         self.report.database = self._integrity()
-        records = self._database.query()
-        size = sum(record.file_size or 0 for record in records if self._is_here(record))
-        with shown_progress(size, None, bar=True) as progress:
-            suspected = list(self._suspected(records, progress))
-        absent = list(self._judge_again(suspected))
-        self._note_absent(absent)
+        here, absent = self._divided()
+        with shown_progress(sum(record.file_size or 0 for record in here), None, bar=True) as progress:
+            suspected = list(self._suspected(here, progress))
+        before = self._once_here()
+        lost = [record for record in absent if record.origin == "LOCAL" or record.filename in before]
+        self.report.not_here = len(absent) - len(lost)
+        self._note_absent(list(self._judge_again([*suspected, *((record, None) for record in lost)])))
         self._look_around()
         return self.report
 
     def _integrity(self) -> list[str]:
-        """Ask SQLite, which alone opens a database, whether it is sound."""
+        """Ask SQLite, which alone opens a database, whether it is sound.
+
+        It checks a copy of its own, since nobody could write for the time of the check, and soon nobody read.
+        """
         try:
-            with self._database.driver_connection() as connection:
-                said = [line for (line,) in connection.execute("PRAGMA integrity_check")]
+            with self._database.driver_connection() as connection, closing(sqlite3.connect("")) as copy:
+                connection.backup(copy)
+                said = [line for (line,) in copy.execute("PRAGMA integrity_check")]
         except CacheError as error:
             return [error.message]
         return [] if said == ["ok"] else [f"SQLite finds {self._database.path} damaged: {line}." for line in said]
 
-    def _is_here(self, record: R) -> bool:
-        return (self._cache.calibrations / record.filename).is_file()
-
     # -- files of records ----------------------------------------------------------------------------------------------
+
+    def _records(self) -> Iterator[R]:
+        """Give all records, read in pieces: a long statement keeps others from writing."""
+        table = self._holdings.orm_class.table()
+        after = select(table).where(table.c.filename > bindparam("last")).order_by(table.c.filename).limit(_AT_ONCE)
+        last = ""
+        while some := self._database.fetch(after, {"last": last}):
+            yield from some
+            last = some[-1].filename
+
+    def _divided(self) -> tuple[list[R], list[R]]:
+        """Give the records whose file seems to be here, and those whose is not; one look at the folder tells."""
+        with cache_errors(self._cache.calibrations, "read"):
+            names = {folded(name) for name in os.listdir(self._cache.calibrations)}  # noqa: PTH208 - a third of the time
+        here: list[R] = []
+        absent: list[R] = []
+        for record in self._records():
+            is_absent = folded(record.filename) not in names and _is_safe(record.filename)
+            (absent if is_absent else here).append(record)
+        return here, absent
+
+    def _once_here(self) -> set[str]:
+        with self._database.connect() as connection:
+            return once_here(connection, self._holdings.orm_class)
 
     def _suspected(self, records: Sequence[R], progress: Progress | None) -> Iterator[tuple[R, str | None]]:
         """Hash the files of records; gives those with a fault, None for no file."""
@@ -217,8 +250,7 @@ class Verifier(Generic[R]):
 
     def _note_absent(self, records: Sequence[R]) -> None:
         """Note the records that have no file: LOCAL ones are faults, unless the shared cache has it."""
-        with self._database.connect() as connection:
-            before = once_here(connection, self._holdings.orm_class)
+        before = self._once_here()
         for record in records:
             is_local = record.origin == "LOCAL"
             self.report.not_here += not is_local
@@ -237,6 +269,14 @@ class Verifier(Generic[R]):
         self.report.leftovers = [str(path) for path in left]
         self.report.quarantine = [str(path) for path in in_quarantine(self._cache)]
         self.report.conflicts = self._database.conflicts()
+
+
+def _is_safe(filename: str) -> bool:
+    try:
+        check_filename(filename)
+    except UnsafeFilenameError:
+        return False
+    return True
 
 
 T = TypeVar("T")
