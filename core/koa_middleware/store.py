@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .cache.copies import Copies
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
+    from .cache.remove import Removal
     from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict
     from .fetch.progress import Progress
@@ -533,6 +534,34 @@ class CalibrationStore(Generic[R]):
                 dry_run=only_tell,
             ).repair(verifier)
         return report
+
+    def remove(self, id_or_filename: str | R, *, dry_run: bool = False) -> Removal:
+        """Take a LOCAL record away; its file is moved to ``quarantine/``.
+
+        Parameters
+        ----------
+        id_or_filename : str or record
+        dry_run : bool
+            Only tell which record it is.
+
+        Returns
+        -------
+        Removal
+            The record as it was, and where its file is now.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            When there is no such record.
+        RemoteError
+            When the record is the archive's; nothing changes.
+        CacheError
+            When the row or the file cannot be moved, or another database of the cache cannot be read.
+        """
+        from .cache.remove import Remover
+
+        record = self.local_db.find(asked_name(id_or_filename))
+        return Remover(self._holdings).remove(record, dry_run=truth_of("dry_run", dry_run))
 
     def export_bundle(
         self, path: str | os.PathLike[str] | BinaryIO, records: Iterable[R] | R, overwrite: bool = False

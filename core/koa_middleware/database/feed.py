@@ -175,6 +175,13 @@ def note_flag(
     )
 
 
+def note_withdrawal(connection: Connection, orm_class: type[ORMCalibration], who: str, why: str) -> None:
+    """Say who removed the row that was removed last, and why, in the transaction that removed it."""
+    feed = feed_table(orm_class)
+    newest = select(func.max(feed.c.n)).scalar_subquery()
+    connection.execute(update(feed).where(feed.c.n == newest).values(who=who, why=why))
+
+
 def take_over_flags(connection: Connection, orm_class: type[ORMCalibration]) -> None:
     """Make entries of the judgements in the table that older versions kept them in, and drop that table."""
     older, entries = quote(flags_name(orm_class)), quote(feed_table(orm_class).name)
