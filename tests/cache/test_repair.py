@@ -73,6 +73,18 @@ def test_a_dry_run_says_it_and_changes_nothing(damaged: Store) -> None:
     assert held(damaged) == before
 
 
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:9/masters"])
+def test_where_no_download_can_be_made_the_rest_is_mended(
+    damaged: Store, open_demo: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str | None
+) -> None:
+    monkeypatch.setenv("KOA_COOKIE_FILE", str(tmp_path / "no-cookies"))
+    report = open_demo(calibration_url=url).verify(repair=True)
+    assert report.repaired == []
+    assert [report.actions[path] for path in report.leftovers] == ["removed"]
+    assert "could not be downloaded again" in report.actions["lost.fits"]
+    assert report.actions["spoilt.fits"]
+
+
 def test_a_repair_leaves_what_living_processes_and_users_have(open_demo: Open, tmp_path: Path) -> None:
     served = tmp_path / "served"
     served.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from koa_middleware import CalibrationStore
 from koa_middleware.database.kept_apart import conflicts_table
+from koa_middleware.database.sqlite import make_read_only
 from sqlalchemy import delete, event, insert
 
 from tests.conftest import DemoCalibration, dark, record, repetitions
@@ -155,3 +157,21 @@ def test_several_faults_are_all_told(store: Store, tmp_path: Path, spoilt: str) 
     report = store.verify()
     assert (report.checked, sorted(report.bad), report.missing) == (3, ["1.fits", "2.fits"], ["3.fits"])
     assert report.faults == 3
+
+
+def test_where_only_reading_is_possible_files_are_verified_all_the_same(store: Store, tmp_path: Path) -> None:
+    darks(store, tmp_path, 2)
+    forgotten(store)
+    make_read_only(store.local_db.engine)
+    report = store.verify()
+    assert (report.checked, report.ok) == (2, True)
+
+
+def test_a_folder_that_cannot_be_read_is_a_fault_and_the_files_are_checked(store: Store, tmp_path: Path) -> None:
+    darks(store, tmp_path, 2)
+    partial = store.cache_dir / "partial"
+    shutil.rmtree(partial)
+    partial.write_bytes(b"no folder")
+    (store.cache_dir / "calibrations" / "nobodys.fits").write_bytes(b"content")
+    report = store.verify()
+    assert (report.checked, list(report.bad), report.without_record) == (2, [str(partial)], ["nobodys.fits"])

@@ -1,7 +1,7 @@
 """Verifying a cache: every file against its record, what else lies there, and the database itself.
 
 Threads hash, and no lock is held meanwhile. What they learn is written for many files at once, and only where it is
-new. Others go on working, so that what looks like a fault is looked at once more at the end.
+new. Others go on working, so what looks like a fault is judged once more at the end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -21,7 +21,7 @@ from ..database.verified_files import once_here
 from ..disk.checksums import Signature
 from ..disk.names import check_filename, folded
 from ..disk.writing import cache_errors
-from ..exceptions import CacheError, UnsafeFilenameError, logger
+from ..exceptions import CacheError, KoaMiddlewareError, UnsafeFilenameError, logger
 from ..fetch.progress import Progress, shown_progress
 from ..instrument.orm import ORMCalibration
 from .leftovers import files_without_record, in_quarantine, left_in_archive, leftovers
@@ -131,7 +131,16 @@ class Verifier(Generic[R]):
         self.faulty: list[tuple[R, str | None]] = []
 
     def run(self) -> VerificationReport:
-        """Verify everything; one file that cannot be read stops no other."""
+        """Verify everything; one file that cannot be read stops no other.
+
+        Raises
+        ------
+        ConfigurationError
+            When the calibration URL cannot be one.
+        CacheError
+            When the folder of the files or the table cannot be read.
+        """
+        in_archive = left_in_archive(self._url)  # first, as an unusable URL is to be told before hours of hashing
         self.report.database = self._integrity()
         here, absent = self._divided()
         with shown_progress(sum(record.file_size or 0 for record in here), None, bar=True) as progress:
@@ -141,6 +150,7 @@ class Verifier(Generic[R]):
         self.report.not_here = len(absent) - len(lost)
         self._note_absent(list(self._judge_again([*suspected, *((record, None) for record in lost)])))
         self._look_around()
+        self.report.leftovers += map(str, in_archive)
         return self.report
 
     def _integrity(self) -> list[str]:
@@ -149,7 +159,7 @@ class Verifier(Generic[R]):
         It checks a copy of its own, since nobody could write for the time of the check, and soon nobody read.
         """
         try:
-            with self._database.driver_connection() as connection, closing(sqlite3.connect("")) as copy:
+            with self._database.driver_connection() as connection, closing(sqlite3.connect(":memory:")) as copy:
                 connection.backup(copy)
                 said = [line for (line,) in copy.execute("PRAGMA integrity_check")]
         except CacheError as error:
@@ -210,7 +220,7 @@ class Verifier(Generic[R]):
     def _save(self) -> None:
         try:
             self.knowledge.save()
-        except CacheError as error:  # as on a disk that is mounted to be read: the next use hashes once more
+        except KoaMiddlewareError as error:  # as where only reading is possible: the next use hashes once more
             logger().warning("What was verified could not be noted. %s", error)
 
     def _judge_again(self, suspected: Sequence[tuple[R, str | None]]) -> Iterator[R]:
@@ -261,14 +271,22 @@ class Verifier(Generic[R]):
     # -- what else there is --------------------------------------------------------------------------------------------
 
     def _look_around(self) -> None:
+        report = self.report
+        with self._faults_noted():  # another instrument's database, say
+            report.without_record = files_without_record(self._holdings)
+        with self._faults_noted():
+            report.leftovers = [str(path) for path in leftovers(self._cache, of_dead=True)]
+        with self._faults_noted():
+            report.quarantine = [str(path) for path in in_quarantine(self._cache)]
+        report.conflicts = self._database.conflicts()
+
+    @contextmanager
+    def _faults_noted(self) -> Iterator[None]:
+        """Let what cannot be read be a fault that stops no other look."""
         try:
-            self.report.without_record = files_without_record(self._holdings)
-        except CacheError as error:  # another instrument's database, say
+            yield
+        except CacheError as error:
             self.report.bad[str(error.path)] = error.message.removesuffix(".")
-        left = [*leftovers(self._cache, of_dead=True), *left_in_archive(self._url)]
-        self.report.leftovers = [str(path) for path in left]
-        self.report.quarantine = [str(path) for path in in_quarantine(self._cache)]
-        self.report.conflicts = self._database.conflicts()
 
 
 def _is_safe(filename: str) -> bool:
