@@ -75,6 +75,8 @@ class Repairer(Generic[R]):
                 report.repaired.append(name)
             elif isinstance(outcome, IntegrityError):  # which says no more than the fault
                 report.actions[name] = outcome.hint
+            elif name in report.missing:
+                report.actions[name] = "it is LOCAL, so only registering the same file again brings it back"
             else:
                 report.actions[name] = f"it could not be downloaded again: {outcome.message}"
                 if name in report.bad:
