@@ -23,7 +23,7 @@ from .database.flags import check_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
-from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
+from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
 from .given import (
     check_callable,
     check_kind,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .cache.copies import Copies
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
+    from .cache.remove import Removal
     from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict
     from .fetch.progress import Progress
@@ -497,28 +498,73 @@ class CalibrationStore(Generic[R]):
         report.unmatched.update(wanted.unmatched)
         return report
 
-    def verify(self, repair: bool = False) -> VerificationReport:
-        """Hash every cached file and compare it with its record; list what else there is.
+    def verify(self, repair: bool = False, *, dry_run: bool = False) -> VerificationReport:
+        """Hash every cached file and compare it with its record; list what else there is, and check the database.
+
+        A terminal shows the progress. No lock is held while files are hashed.
 
         Parameters
         ----------
         repair : bool
-            Whether bad files of the archive are moved to ``quarantine/`` and downloaded again.
+            Whether spoilt and lost files of the archive are downloaded again, a spoilt one after it was moved to
+            ``quarantine/``; files that lost their record are registered again, where their header has its id; and what
+            killed processes left is removed. No file of a user's is touched.
+        dry_run : bool
+            Only tell what a repair would do.
 
         Returns
         -------
         VerificationReport
-        """
-        from .cache.leftovers import files_without_record, left_in_archive, leftovers
 
-        report = self._files.verify(truth_of("repair", repair))
-        try:
-            report.without_record = files_without_record(self._holdings)
-        except CacheError as error:  # another instrument's database, say
-            report.bad[str(error.path)] = error.message.removesuffix(".")
-        left = [*leftovers(self._cache, of_dead=True), *left_in_archive(self.settings.calibration_url)]
-        report.leftovers = [str(path) for path in left]
+        Raises
+        ------
+        CacheError
+            When the cache or the database cannot be read.
+        """
+        from .cache.verify import Verifier
+
+        mend, only_tell = truth_of("repair", repair), truth_of("dry_run", dry_run)
+        verifier = Verifier(self._holdings, self._files.shared, self.settings.calibration_url)
+        report = verifier.run()
+        if mend or only_tell:
+            from .cache.repair import Repairer
+
+            registration = Registration(self._holdings)
+            Repairer(
+                self._holdings,
+                self._files,
+                lambda path: registration.register(path, None, new_version=False).record,
+                dry_run=only_tell,
+            ).repair(verifier)
         return report
+
+    def remove(self, id_or_filename: str | R, *, dry_run: bool = False) -> Removal:
+        """Take a LOCAL record away; its file is moved to ``quarantine/``.
+
+        Parameters
+        ----------
+        id_or_filename : str or record
+        dry_run : bool
+            Only tell which record it is.
+
+        Returns
+        -------
+        Removal
+            The record as it was, and where its file is now.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            When there is no such record.
+        RemoteError
+            When the record is the archive's; nothing changes.
+        CacheError
+            When the row or the file cannot be moved, or another database of the cache cannot be read.
+        """
+        from .cache.remove import Remover
+
+        record = self.local_db.find(asked_name(id_or_filename))
+        return Remover(self._holdings).remove(record, dry_run=truth_of("dry_run", dry_run))
 
     def export_bundle(
         self, path: str | os.PathLike[str] | BinaryIO, records: Iterable[R] | R, overwrite: bool = False

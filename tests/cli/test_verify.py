@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
+import re
+import struct
+import subprocess
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +24,9 @@ Run = Callable[..., Any]
 def test_whole_files_are_verified(koa_cal: Run) -> None:
     assert koa_cal("verify", "-i", "testspec").ended(0).out.startswith("7 files checked")
     found = koa_cal("verify", "-i", "testspec", "--json").ended(0)
-    none: dict[str, Any] = {"bad": {}, "missing": [], "repaired": [], "unchecked": []}
-    assert found.json == {"checked": 7, **none, "without_record": [], "leftovers": []}
+    lists = ["missing", "gone", "repaired", "unchecked", "without_record", "leftovers", "quarantine"]
+    none: dict[str, Any] = {"bad": {}, "actions": {}, "not_here": 0, "dry_run": False, "conflicts": [], "database": []}
+    assert found.json == {"ok": True, "checked": 7, **none, **{name: [] for name in lists}}
     assert found.err == ""
 
 
@@ -57,6 +65,37 @@ def test_spoilt_files_are_repaired(typed: Run, archive: Any, tmp_path: Path) -> 
     assert Path(path).read_bytes() == (archive.files / "dark.fits").read_bytes()
 
 
+@pytest.mark.usefixtures("published")
+def test_a_repair_says_of_each_file_what_it_did(typed: Run) -> None:
+    (path,) = map(Path, typed("get", "dark.fits").ended(0).out.splitlines())
+    path.unlink()
+    (path.parent / "notes.txt").write_bytes(b"a user's")
+    planned = typed("verify", "--repair", "--dry-run").ended(0).out.splitlines()
+    assert next(line for line in planned if "dark.fits" in line).endswith("would be downloaded again")
+    assert not path.exists()
+    mended = typed("verify", "--repair").ended(0).out.splitlines()
+    assert next(line for line in mended if "dark.fits" in line).endswith("downloaded again")
+    assert "left where it is" in next(line for line in mended if "notes.txt" in line)
+    assert ", 1 repaired, " in mended[-1]
+    assert typed("verify", "--json").ended(0).json["gone"] == []
+
+
+@pytest.mark.usefixtures("night")
+def test_a_terminal_shows_how_far_it_is(command: Run, process: Run) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(**command("verify", "-i", "testspec"), stdout=subprocess.DEVNULL, stderr=theirs) as started:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # so Linux tells the end
+            while read := os.read(ours, 1 << 16):
+                shown += read
+        os.close(ours)
+    assert started.returncode == 0
+    assert re.search(rb"100%.*B/s", shown)
+    assert process("verify", "-i", "testspec").ended(0).err == ""
+
+
 @pytest.mark.usefixtures("night")
 def test_what_is_no_fault_is_listed_all_the_same(koa_cal: Run, tmp_path: Path) -> None:
     cache = Path(os.environ["KOA_CALIBRATION_CACHE"])
@@ -64,12 +103,15 @@ def test_what_is_no_fault_is_listed_all_the_same(koa_cal: Run, tmp_path: Path) -
     left = cache / "partial" / f"{32 * 'a'}.{HOST}-{2**22 + 1}"
     left.write_bytes(b"left")
     said = koa_cal("verify", "-i", "testspec").ended(0).out
-    assert "no record names this file: nobodys.fits" in said
-    assert f"goes by itself after a day: {left}" in said
+    (unknown,) = [line for line in said.splitlines() if "nobodys.fits" in line]
+    assert "no record names this file" in unknown
+    (leftover,) = [line for line in said.splitlines() if str(left) in line]
+    assert "goes by itself after a day" in leftover
+    assert said.splitlines()[-1] == f"7 files checked in {cache}, 0 faults"
 
 
 @pytest.mark.usefixtures("night")
 def test_the_name_of_a_file_without_a_record_is_written_out(koa_cal: Run, cache: Path) -> None:
     (cache / "calibrations" / "x\n\x1b[31m.fits").write_bytes(b"x")
-    found = koa_cal("verify", "-i", "testspec").ended(0)
-    assert "names this file: x\\n\\x1b[31m.fits\n" in found.out
+    (line,) = [line for line in koa_cal("verify", "-i", "testspec").ended(0).out.splitlines() if "31m" in line]
+    assert "x\\n\\x1b[31m.fits" in line

@@ -51,6 +51,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "query": lambda store, _: store.query("dark"),
     "register_calibration": lambda store, folder: store.register_calibration(dark(folder / "night", "new.fits", 6e4)),
     "register_local_calibration": lambda store, folder: store.register_local_calibration(dark(folder / "night")),
+    "remove": lambda store, _: store.remove("mine.fits"),
     "select": lambda store, _: store.select(FRAME, DARK),
     "select_many": lambda store, _: store.select_many([FRAME, FRAME], DARK),
     "sync_from_remote": lambda store, _: store.sync_from_remote(),

@@ -71,7 +71,7 @@ class Cache:
 
     Attributes
     ----------
-    root, calibrations, database, partial : pathlib.Path
+    root, calibrations, database, partial, quarantined : pathlib.Path
     """
 
     def __init__(self, root: Path) -> None:
@@ -79,6 +79,7 @@ class Cache:
         self.calibrations = root / "calibrations"
         self.database = root / "database"
         self.partial = root / "partial"
+        self.quarantined = root / "quarantine"
         self.path = lru_cache(maxsize=1024)(self._path)
 
     def create(self) -> None:
@@ -265,7 +266,7 @@ class Cache:
         CacheError
             When it cannot be moved.
         """
-        folder = self.root / "quarantine"
+        folder = self.quarantined
         aside = folder / f"{path.name}.{uuid.uuid4().hex[:8]}"
         with cache_errors(folder):
             if not folder.is_dir():

@@ -67,6 +67,18 @@ def files_without_record(holdings: Holdings[Any]) -> list[str]:
         When the folder, or another database of the cache, cannot be read.
     """
     with cache_errors(holdings.cache.calibrations, "read"), holdings.database.connect() as connection:
-        named = set(connection.execute(select(holdings.orm_class.table().c.filename)).scalars())
         here = {path.name for path in holdings.cache.calibrations.iterdir() if not path.name.startswith(".")}
-        return sorted(here - named - (named_elsewhere(connection, holdings) if here - named else set()))
+        unnamed = here.difference(connection.execute(select(holdings.orm_class.table().c.filename)).scalars())
+        return sorted(unnamed - named_elsewhere(connection, holdings) if unnamed else unnamed)
+
+
+def in_quarantine(cache: Cache) -> list[Path]:
+    """Give what was moved aside.
+
+    Raises
+    ------
+    CacheError
+        When the folder cannot be read.
+    """
+    with cache_errors(cache.quarantined, "read"):
+        return sorted(cache.quarantined.iterdir()) if cache.quarantined.is_dir() else []

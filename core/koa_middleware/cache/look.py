@@ -105,11 +105,12 @@ class Knowledge(Generic[R]):
         return self._owners[filename]
 
     def save(self) -> None:
-        """Remember what was hashed, in one statement."""
-        if self.verified:
+        """Remember what was hashed and was not known, in one statement."""
+        new = [one for one in self.verified if self._known.get(one.key) != (one.record.checksum, one.signature)]
+        if new:
             with self._database.begin() as connection:
-                remember_signatures(connection, self._database.orm_class, self.verified)
-            self.verified = []
+                remember_signatures(connection, self._database.orm_class, new)
+        self.verified = []
 
     def _note(self, key: str, checksum: str | None, size: int, mtime_ns: int, inode: int) -> None:
         self._known[key] = None if checksum is None else (checksum, Signature(size, mtime_ns, inode))
@@ -152,8 +153,8 @@ class Looker(Generic[R]):
         asked.save()
         return found
 
-    def look_past(self, record: R, fault: str, knowledge: Knowledge[R]) -> Found:
-        """Find out what else there is of a record's file, where the user's own is known to be spoilt."""
+    def look_past(self, record: R, fault: str | None, knowledge: Knowledge[R]) -> Found:
+        """Find out what else there is of a record's file, where the user's own is known to be spoilt, or missing."""
         found = self._look_past(record, fault, knowledge)
         knowledge.save()
         return found

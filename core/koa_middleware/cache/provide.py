@@ -22,11 +22,10 @@ from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL, Settings
 from .copies import is_elsewhere
 from .decision import Decision, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
-from .look import Knowledge, Looker, fault_in_words, fault_of
+from .look import Knowledge, Looker, fault_of
 from .placing import Holdings
 from .prefetch import Plan, PrefetchReport, Provided
 from .shared import SharedCache
-from .verify import VerificationReport
 
 if TYPE_CHECKING:
     from ..fetch.progress import Progress
@@ -64,14 +63,18 @@ class Provider(Generic[R]):
     ----------
     settings : Settings
     holdings : Holdings
+
+    Attributes
+    ----------
+    shared : SharedCache
     """
 
     def __init__(self, settings: Settings, holdings: Holdings[R]) -> None:
         self._settings = settings
         self._cache = holdings.cache
         self._database = holdings.database
-        self._shared = SharedCache(settings.shared_cache_dir)
-        self._looker = Looker(self._cache, self._database, self._shared)
+        self.shared = SharedCache(settings.shared_cache_dir)
+        self._looker = Looker(self._cache, self._database, self.shared)
         has_url = settings.calibration_url is not None
         self._terms = {use_cached: Terms(use_cached, settings.offline, has_url) for use_cached in (True, False)}
 
@@ -114,7 +117,7 @@ class Provider(Generic[R]):
     def path(self, record: R) -> Path:
         """Give the path of a record's file; see `CalibrationStore.get_local_filepath`."""
         own = self._cache.path(record.filename)
-        return own if own.is_file() else self._shared.path(record) or own
+        return own if own.is_file() else self.shared.path(record) or own
 
     def is_here(self, record: R) -> bool:
         """Whether a record's file could be used without a download."""
@@ -143,8 +146,8 @@ class Provider(Generic[R]):
         found = self._looker.look(record, use_cached=False)
         return self._act(record, decide_download(record, found, self._terms[False]), fresh=True)
 
-    def _act(self, record: R, decision: Decision, *, fresh: bool, tell: bool = True) -> Path:
-        step = self._prepare(record, decision, tell=tell)
+    def _act(self, record: R, decision: Decision, *, fresh: bool) -> Path:
+        step = self._prepare(record, decision)
         if isinstance(step, Path):
             return step
         fetched = self._server.fetch(step, self._cache.partial, fresh=fresh)
@@ -165,7 +168,7 @@ class Provider(Generic[R]):
         step = self._prepare(record, decision.then)
         path, fault = decision.path, decision.fault
         if decision.is_shared:
-            self._shared.warn(f"{path} is not what its record says: {fault}; it is downloaded into {self._cache.root}.")
+            self.shared.warn(f"{path} is not what its record says: {fault}; it is downloaded into {self._cache.root}.")
             return step
         with nullcontext() if isinstance(step, Path) else only_one(self._cache.partial, step.key, threading.Event()):
             aside = self._cache.quarantine(path, decision.signature)  # not what another process is bringing just now
@@ -243,13 +246,19 @@ class Provider(Generic[R]):
         ]
 
     def _act_on_many(
-        self, records: Sequence[R], decisions: Sequence[Decision], transport: Transport, *, fresh: bool
+        self,
+        records: Sequence[R],
+        decisions: Sequence[Decision],
+        transport: Transport,
+        *,
+        fresh: bool,
+        tell: bool = True,
     ) -> list[Provided | KoaMiddlewareError]:
         outcomes: dict[int, Provided | KoaMiddlewareError] = {}
         transfers: dict[int, Transfer] = {}
         for index, (record, decision) in enumerate(zip(records, decisions, strict=True)):
             try:
-                step = self._prepare(record, decision)
+                step = self._prepare(record, decision, tell=tell)
             except ConfigurationError:
                 raise
             except KoaMiddlewareError as error:
@@ -287,27 +296,24 @@ class Provider(Generic[R]):
             for outcome in fetched
         ]
 
-    # -- all files -----------------------------------------------------------------------------------------------------
+    # -- repair --------------------------------------------------------------------------------------------------------
 
-    def verify(self, repair: bool) -> VerificationReport:
-        """Hash every cached file; see `CalibrationStore.verify`."""
-        report = VerificationReport()
-        knowledge = Knowledge(self._database)
+    def decide_repair(self, record: R, fault: str | None, knowledge: Knowledge[R]) -> Decision:
+        """Decide how a record gets another file, where its own is spoilt, or missing (None)."""
         try:
-            for record in self._database.query():
-                fault = fault_in_words(record, self._cache, knowledge)
-                report.note(record, fault)
-                if fault and repair:
-                    report.note_repair(record, self._repair(record, fault, knowledge))
-        finally:
-            knowledge.save()
-        return report
-
-    def _repair(self, record: R, fault: str, knowledge: Knowledge[R]) -> KoaMiddlewareError | None:
-        """Put another file in the place of a spoilt one; gives the error where that fails."""
-        try:
-            found = self._looker.look_past(record, fault, knowledge)
-            self._act(record, decide(record, found, self._terms[True]), fresh=False, tell=False)
+            return decide(record, self._looker.look_past(record, fault, knowledge), self._terms[True])
         except KoaMiddlewareError as error:
-            return error
-        return None
+            return NotToBeHad(error)
+
+    def repair(self, records: Sequence[R], decisions: Sequence[Decision]) -> list[Provided | KoaMiddlewareError]:
+        """Do what `decide_repair` said, in parallel; a spoilt file is moved aside, and no failure stops the others.
+
+        Returns
+        -------
+        list
+            Aligned with `records`: the file, or the error.
+        """
+        try:
+            return self._act_on_many(records, decisions, Transport(), fresh=False, tell=False)
+        except ConfigurationError as error:  # of which every download would fail
+            return [error] * len(records)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .arguments import add_instrument, add_json
 from .context import open_for
 from .output import counted, print_json, print_table, print_text
+
+if TYPE_CHECKING:
+    from ..cache.verify import VerificationReport
 
 ABOUT = "compare the cached files with their records"
 
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("--repair", action="store_true", help="download bad files again")
+    command.add_argument(
+        "--repair", action="store_true", help="download bad and lost files again, and remove what killed processes left"
+    )
+    command.add_argument("--dry-run", action="store_true", help="repair nothing, only say what a repair would do")
     add_instrument(command)
     add_json(command)
 
@@ -21,17 +30,48 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Compare files with records."""
     with open_for(options) as store:
-        found = store.verify(repair=options.repair)
+        report = store.verify(repair=options.repair, dry_run=options.dry_run)
     if options.json:
-        print_json(found.to_dict())
-    else:
-        faults = [*found.bad.items(), *((name, "missing") for name in found.missing)]
-        rows = [(name, fault, "repaired" if name in found.repaired else "") for name, fault in faults]
-        if rows:
-            print_table(("file", "fault", ""), rows)
-        print_text(f"{counted(found.checked, 'file')} checked in {store.cache_dir}, {counted(len(rows), 'fault')}")
-        for path in found.leftovers:
-            print_text(f"left by a killed process, goes by itself after a day: {path}")
-        for name in found.without_record:
-            print_text(f"no record names this file: {name}")
-    return 0 if found.ok else 1
+        print_json(report.to_dict())
+        return 0 if report.ok else 1
+    rows = list(_rows(report))
+    if rows:
+        is_mended = options.repair or options.dry_run
+        columns = ("what", "file", "found", "repair") if is_mended else ("what", "file", "found")
+        print_table(columns, [row[: len(columns)] for row in rows])
+    print_text(_summary(report, store.cache_dir))
+    return 0 if report.ok else 1
+
+
+def _rows(report: VerificationReport) -> Iterator[tuple[str, str, str, str]]:
+    """Give what was found, the faults first: what it is, the file, what is to be said of it, and what was done."""
+    for line in report.database:
+        yield "fault", "the database", f"{line} koa-cal rebuild makes it anew.", ""
+    for name, fault in report.bad.items():
+        done = report.actions.get(name, "")
+        yield "fault", name, fault.removesuffix(f"; {done}"), done
+    for name in report.missing:
+        yield "fault", name, "its file is missing, and the archive does not have it", report.actions.get(name, "")
+    for name in report.gone:
+        yield "not here", name, "its file was here; it can be downloaded again", report.actions.get(name, "")
+    for conflict in report.conflicts:
+        yield "conflict", conflict.filename, f"the archive's {conflict.id} is kept apart: {conflict.reason}", ""
+    for name in report.without_record:
+        yield "unknown", name, "no record names this file", report.actions.get(name, "")
+    for path in report.leftovers:
+        yield "leftover", path, "a killed process left it; it goes by itself after a day", report.actions.get(path, "")
+    if report.quarantine:
+        folder = str(Path(report.quarantine[0]).parent)
+        yield "quarantine", folder, f"{counted(len(report.quarantine), 'file')} moved aside", ""
+
+
+def _summary(report: VerificationReport, cache: Path) -> str:
+    """Say it all in one line."""
+    parts = [f"{counted(report.checked, 'file')} checked in {cache}"]
+    if report.repaired:
+        parts.append(f"{len(report.repaired)} repaired")
+    if report.not_here:
+        parts.append(f"{counted(report.not_here, 'file')} of the archive not downloaded")
+    if report.unchecked:
+        parts.append(f"{counted(len(report.unchecked), 'file')} without a checksum")
+    return ", ".join([*parts, counted(report.faults, "fault")])

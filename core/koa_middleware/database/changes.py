@@ -100,7 +100,7 @@ def changes_in(
 def _has_other_form(now: Declaration, before: Declaration | None, former: DeclaredColumn | None, name: str) -> bool:
     column = now.columns[name]
     if before is None:
-        return column.fold or column.nulls is not None
+        return bool(column.fold) or column.nulls is not None
     return former is not None and former.form != column.form
 
 

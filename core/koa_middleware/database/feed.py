@@ -180,6 +180,13 @@ def has_older_flags(connection: sqlite3.Connection, orm_class: type[ORMCalibrati
     return connection.execute(f"SELECT 1 FROM {quote(flags_name(orm_class))} LIMIT 1").fetchone() is not None  # noqa: S608
 
 
+def note_withdrawal(connection: Connection, orm_class: type[ORMCalibration], who: str, why: str) -> None:
+    """Say who removed the row that was removed last, and why, in the transaction that removed it."""
+    feed = feed_table(orm_class)
+    newest = select(func.max(feed.c.n)).scalar_subquery()
+    connection.execute(update(feed).where(feed.c.n == newest).values(who=who, why=why))
+
+
 def take_over_flags(connection: Connection, orm_class: type[ORMCalibration]) -> None:
     """Move judgements from the table in which older versions keep them; the table stays, as these make it again."""
     older, entries = quote(flags_name(orm_class)), quote(feed_table(orm_class).name)

@@ -133,6 +133,12 @@ def select_unseen(orm_class: type[ORMCalibration]) -> Select[Any]:
     return select(table).where(table.c.origin == "REMOTE", ~exists().where(seen)).order_by(table.c.filename)
 
 
+def once_here(connection: Connection, orm_class: type[ORMCalibration]) -> set[str]:
+    """Give the names of files that were in this cache, and that no pruning has removed since."""
+    columns = signatures_table(orm_class).c
+    return set(connection.execute(select(columns.filename).where(columns.size >= 0)).scalars())
+
+
 @lru_cache(maxsize=64)
 def known_signature(orm_class: type[ORMCalibration]) -> Select[tuple[str, int, int, int]]:
     """Give the statement that reads, for a ``filename``, its checksum and signature."""
