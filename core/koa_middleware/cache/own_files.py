@@ -8,8 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import exists, select
-
 from ..database.soundness import is_lost
 from ..disk.writing import cache_errors
 from ..exceptions import CacheError, KoaMiddlewareError, warn
@@ -72,8 +70,7 @@ def check_not_emptied(orm_class: type[ORMCalibration], cache: Cache, database: P
 def warn_of_no_records(holdings: Holdings[Any]) -> None:
     """Say of a database without records that there are files of the instrument."""
     orm_class, database, cache = holdings.orm_class, holdings.database, holdings.cache
-    has_some = select(exists(select(orm_class.table().c.id)))
-    if not database.rows(has_some, {})[0][0] and has_files_of(orm_class, cache, database.path):
+    if not database.had_records and has_files_of(orm_class, cache, database.path):
         said = f"The database {database.path} has no records, but {cache.calibrations} holds files of "
         warn(f"{said}{orm_class.instrument_name}. {_ADVICE}", UserWarning)
 

@@ -40,7 +40,7 @@ from .file_names import has_name, stored_names
 from .hints import hint
 from .kept_apart import Conflict, select_conflict, select_conflicts
 from .soundness import strangers
-from .sqlite import BUSY_TIMEOUT, ReadConnections, driver_of, make_read_only, sqlite_engine
+from .sqlite import BUSY_TIMEOUT, ReadConnections, driver_of, make_read_only, quote, sqlite_engine
 from .table import CalibrationDatabase, asked_name
 from .upgrade import Standing, upgrade
 from .versions import VERSIONS, Version, leading_class
@@ -52,6 +52,12 @@ _ERRORS = (exc.DBAPIError, exc.TimeoutError, sqlite3.Error)
 
 class LocalDatabase(CalibrationDatabase[R]):
     """The SQLite file of one instrument; made where it is missing, and given what an older version did not make.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    had_records : bool
+        Whether there were any when it was opened.
 
     Raises
     ------
@@ -80,6 +86,9 @@ class LocalDatabase(CalibrationDatabase[R]):
             standing = Standing.of(connection, self.orm_class)
             self._check_ours(list(standing.found.columns))
             standing.check(str(self.path))
+            name = self.orm_class.table().name
+            some = f"SELECT 1 FROM {quote(name)} LIMIT 1"  # noqa: S608
+            self.had_records = name in standing.found.columns and connection.execute(some).fetchone() is not None
         self._newer_core, self._leading = standing.newer_core, standing.leading
         if standing.newer_core is not None:
             make_read_only(self.engine)
