@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
 from .cache.folder import Cache
+from .cache.own_files import check_not_emptied, warn_of_no_records
 from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
 from .choosing.explanation import Explanation
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from .cache.copies import Copies
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
+    from .cache.rebuild import RebuildReport
     from .cache.remove import Removal
     from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict
@@ -132,14 +135,7 @@ class CalibrationStore(Generic[R]):
         shared_cache_dir: str | os.PathLike[str] | None = None,
         sync_if_older_than: timedelta | float | str | None = None,
     ) -> None:
-        if not (
-            isinstance(orm_class, type) and issubclass(orm_class, ORMCalibration) and orm_class is not ORMCalibration
-        ):
-            raise ConfigurationError(
-                f"The orm_class is {shown(orm_class)}, not the class of an instrument.",
-                "Give a plugin's ORM, such as get_plugin(NAME).ORM.",
-                setting="orm_class",
-            )
+        _check_class(orm_class)
         settings = resolve(
             orm_class.instrument_name,
             cache_dir=cache_dir,
@@ -158,8 +154,15 @@ class CalibrationStore(Generic[R]):
             check_url(settings.remote_database_url)
         self._cache = Cache(settings.cache_dir)
         self._cache.create()
-        self.local_db = LocalDatabase(orm_class, self._cache.database / settings.local_database_filename)
+        path = self._cache.database / settings.local_database_filename
+        check_not_emptied(orm_class, self._cache, path)
+        self.local_db = LocalDatabase(orm_class, path)
         self._holdings = Holdings(self._cache, self.local_db)
+        try:
+            warn_of_no_records(self._holdings)
+        except BaseException:  # a warning may be made an error
+            self.local_db.close()
+            raise
         self._files = Provider(settings, self._holdings)
         self._is_swept = False
 
@@ -566,6 +569,61 @@ class CalibrationStore(Generic[R]):
         record = self.local_db.find(asked_name(id_or_filename))
         return Remover(self._holdings).remove(record, dry_run=truth_of("dry_run", dry_run))
 
+    @classmethod
+    def rebuild(
+        cls,
+        orm_class: type[R],
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_database_filename: str | None = None,
+        *,
+        remote_database_url: str | None = None,
+        offline: bool | None = None,
+    ) -> RebuildReport:
+        """Make a lost or spoilt database anew, of all that is left; a sound one is not changed.
+
+        The sources are what can be read of the old one, which is set aside, the copies that upgrades left beside it,
+        the archive where one is configured and answers, and the files of this instrument in the cache. No store of
+        this database should be open; one that is must be opened again.
+
+        Parameters
+        ----------
+        orm_class, cache_dir, local_database_filename, remote_database_url, offline
+            As of a store.
+
+        Returns
+        -------
+        RebuildReport
+            What was wrong, what came from where, and what is `lost`.
+
+        Raises
+        ------
+        CacheError
+            When the cache cannot be read or written, or the database was changed meanwhile; nothing is changed then.
+        SchemaMismatchError
+            When the database is a newer version's.
+        """
+        from .cache.rebuild import Rebuilder
+        from .remote.archive import Archive
+
+        _check_class(orm_class)
+        settings = resolve(
+            orm_class.instrument_name,
+            cache_dir=cache_dir,
+            local_database_filename=local_database_filename,
+            remote_database_url=remote_database_url,
+            offline=offline,
+        )
+        cache = Cache(settings.cache_dir)
+        cache.create()
+
+        def sync(local: LocalDatabase[R]) -> None:
+            with closing(Archive(settings, local, None, cache.holds)) as archive:
+                archive.sync()
+
+        has_archive = settings.remote_database_url is not None and not settings.offline
+        path = cache.database / settings.local_database_filename
+        return Rebuilder(cache, orm_class, path, sync if has_archive else None).run()
+
     def export_bundle(
         self, path: str | os.PathLike[str] | BinaryIO, records: Iterable[R] | R, overwrite: bool = False
     ) -> BundleExport:
@@ -798,6 +856,15 @@ class CalibrationStore(Generic[R]):
 
     def _use_cached(self, said: bool | None) -> bool:
         return self.use_cached if said is None else truth_of("use_cached", said)
+
+
+def _check_class(orm_class: Any) -> None:
+    if not (isinstance(orm_class, type) and issubclass(orm_class, ORMCalibration) and orm_class is not ORMCalibration):
+        raise ConfigurationError(
+            f"The orm_class is {shown(orm_class)}, not the class of an instrument.",
+            "Give a plugin's ORM, such as get_plugin(NAME).ORM.",
+            setting="orm_class",
+        )
 
 
 def _outcome(call: Any, return_exceptions: bool) -> Any:

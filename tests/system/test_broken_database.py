@@ -49,6 +49,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "prune": lambda store, _: store.prune(max_size=0),
     "publish": lambda store, folder: store.publish(upload_to=folder),
     "query": lambda store, _: store.query("dark"),
+    "rebuild": lambda store, _: store.rebuild(DemoCalibration, store.cache_dir),
     "register_calibration": lambda store, folder: store.register_calibration(dark(folder / "night", "new.fits", 6e4)),
     "register_local_calibration": lambda store, folder: store.register_local_calibration(dark(folder / "night")),
     "remove": lambda store, _: store.remove("mine.fits"),

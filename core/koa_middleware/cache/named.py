@@ -15,6 +15,9 @@ from ..database.sqlite import quote as quote_name
 from ..exceptions import CacheError
 from .placing import Holdings
 
+#: How the name of a spoilt database ends that was set aside.
+SPOILT = ".spoilt"
+
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, -13) = '_calibrations'"
 
 
@@ -26,13 +29,22 @@ def named_elsewhere(connection: Connection, holdings: Holdings[Any]) -> set[str]
     CacheError
         When another database cannot be read.
     """
-    own = holdings.database.path
     names = set(_tables_beside(connection, holdings.orm_class.table().name))
-    for path in sorted(holdings.cache.database.iterdir()):
-        is_database = path.is_file() and not path.name.endswith(("-journal", "-wal", "-shm"))
-        if is_database and not path.samefile(own):
-            names.update(_names_in(path))
+    for path in databases_beside(holdings.database.path):
+        names.update(names_in(path))
     return names
+
+
+def databases_beside(own: Path) -> list[Path]:
+    """Give the files in a database's folder that may be those of other instruments; its own copies are none."""
+    return [
+        path
+        for path in sorted(own.parent.iterdir())
+        if path.is_file()
+        and not path.name.endswith(("-journal", "-wal", "-shm", SPOILT))
+        and not path.name.startswith(f"{own.name}.")
+        and not (own.exists() and path.samefile(own))
+    ]
 
 
 def _tables_beside(connection: Connection, own: str) -> Iterator[str]:
@@ -42,15 +54,15 @@ def _tables_beside(connection: Connection, own: str) -> Iterator[str]:
             yield from connection.execute(select(column("filename")).select_from(table(name))).scalars()
 
 
-def _names_in(database: Path) -> Iterator[str]:
-    """Give the file names in the tables of calibrations of another file; none where that is no SQLite database.
+def names_in(database: Path, but: str = "") -> Iterator[str]:
+    """Give the file names in the tables of calibrations of a file, all `but` one; none where it is no SQLite database.
 
     SQLite alone opens it: to close a file by hand drops all locks that this process holds on it
     (sqlite.org/howtocorrupt.html, 2.2), also those of a store of that database.
     """
     try:
         with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=60.0)) as connection:
-            for (name,) in connection.execute(_TABLES).fetchall():
+            for (name,) in [row for row in connection.execute(_TABLES).fetchall() if row[0] != but]:
                 yield from (filename for (filename,) in connection.execute(f"SELECT filename FROM {quote_name(name)}"))  # noqa: S608
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:

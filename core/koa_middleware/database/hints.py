@@ -59,7 +59,7 @@ def hint(reason: str, path: Path, patience: float) -> str:
     if reason.startswith(_OF_ROW):
         return "Correct the row; nothing was changed."
     if any(word in reason for word in _OF_DAMAGE):
-        return "The file is damaged; move it aside, and the next store makes a new one for sync and register to fill."
+        return "The file is damaged; koa-cal rebuild makes it anew from all that is left, and keeps the damaged one."
     if "full" in reason:
         return "Free some space; nothing was changed."
     if "I/O error" in reason:

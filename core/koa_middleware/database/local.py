@@ -20,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.schema import CreateTable
 
 from ..disk.names import folded
 from ..disk.reading import fault_of_kind, leave_to_sqlite
@@ -38,10 +39,11 @@ from .driver import GuardedConnection
 from .file_names import has_name, stored_names
 from .hints import hint
 from .kept_apart import Conflict, select_conflict, select_conflicts
-from .sqlite import BUSY_TIMEOUT, ReadConnections, driver_of, make_read_only, sqlite_engine
+from .soundness import strangers
+from .sqlite import BUSY_TIMEOUT, ReadConnections, driver_of, make_read_only, quote, sqlite_engine
 from .table import CalibrationDatabase, asked_name
 from .upgrade import Standing, upgrade
-from .versions import Version, leading_class
+from .versions import VERSIONS, Version, leading_class
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -50,6 +52,12 @@ _ERRORS = (exc.DBAPIError, exc.TimeoutError, sqlite3.Error)
 
 class LocalDatabase(CalibrationDatabase[R]):
     """The SQLite file of one instrument; made where it is missing, and given what an older version did not make.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    had_records : bool
+        Whether there were any when it was opened.
 
     Raises
     ------
@@ -76,12 +84,24 @@ class LocalDatabase(CalibrationDatabase[R]):
     def _prepare(self) -> None:
         with self.driver_connection() as connection:
             standing = Standing.of(connection, self.orm_class)
+            self._check_ours(list(standing.found.columns))
             standing.check(str(self.path))
+            name = self.orm_class.table().name
+            some = f"SELECT 1 FROM {quote(name)} LIMIT 1"  # noqa: S608
+            self.had_records = name in standing.found.columns and connection.execute(some).fetchone() is not None
         self._newer_core, self._leading = standing.newer_core, standing.leading
         if standing.newer_core is not None:
             make_read_only(self.engine)
         elif not standing.is_up_to_date:
             self._upgrade()
+
+    def _check_ours(self, tables: list[str]) -> None:
+        if others := strangers(tables, self.orm_class):
+            raise CacheError(
+                f"The database {self.path} is another program's, with the tables {', '.join(others)}.",
+                "Choose another one with KOA_LOCAL_DATABASE_FILENAME, or let koa-cal rebuild set it aside.",
+                path=self.path,
+            )
 
     def _upgrade(self) -> None:
         with copies_kept(self.path) as keep_copy, super().begin() as writing:
@@ -248,6 +268,8 @@ class LocalDatabase(CalibrationDatabase[R]):
         if reason.startswith(("no such column", "table ")) and (changed := self._changed_meanwhile()) is not None:
             return changed
         said = hint(reason, self.path, BUSY_TIMEOUT)
+        if getattr(cause, "sqlite_errorname", None) == "SQLITE_READONLY_DBMOVED":
+            said = "Another file has its name now, which koa-cal rebuild may have made; open the store again."
         return CacheError(f"The database {self.path} cannot be used: {reason}.", said, path=self.path)
 
     def _of_newer_core(self, core: Version) -> SchemaMismatchError:
@@ -285,21 +307,29 @@ class LocalDatabase(CalibrationDatabase[R]):
 
 
 def _make(path: Path) -> None:
-    """Make an empty file where there is none: SQLite itself would let no group write, whatever the umask says.
+    """Make a database where there is none: SQLite itself would let no group write, whatever the umask says.
 
-    It is closed before it has its name, so that nobody but SQLite ever closes a database that is in use. Where links
-    do not work SQLite makes the file, and it tells what is wrong with a folder.
+    It has a table before it has its name, so that a database without a byte is always one that was lost. It is closed
+    by then, so that nobody but SQLite ever closes a database that is in use. Where links do not work SQLite makes the
+    file, and it tells what is wrong with a folder.
     """
     if os.path.lexists(path):
         _check_file(path)
         return
     made = hidden_name(path.parent)
-    with suppress(OSError):
+    with suppress(OSError, sqlite3.Error):
         made.touch(exist_ok=False)
         try:
+            _fill(made)
             os.link(made, path)
         finally:
             made.unlink()
+
+
+def _fill(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = MEMORY")  # nothing is left beside it when this process is killed
+        connection.execute(str(CreateTable(VERSIONS)))
 
 
 def _check_file(path: Path) -> None:

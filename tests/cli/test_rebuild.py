@@ -1,0 +1,42 @@
+"""``koa-cal rebuild``, and that every command tells of a database that was lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+def database() -> Path:
+    return Path(os.environ["KOA_CALIBRATION_CACHE"]) / "database" / "testspec_calibrations.db"
+
+
+@pytest.mark.usefixtures("night")
+def test_a_sound_database_is_said_to_be(koa_cal: Run) -> None:
+    assert "is sound; nothing was changed" in koa_cal("rebuild", "-i", "testspec").ended(0).out
+    assert koa_cal("rebuild", "-i", "testspec", "--json").ended(0).json["fault"] == ""
+
+
+@pytest.mark.usefixtures("night")
+def test_a_spoilt_database_is_made_anew_and_what_is_lost_is_listed(koa_cal: Run) -> None:
+    database().write_bytes(b"spoilt" * 1000)
+    assert "koa-cal rebuild" in koa_cal("list", "-i", "testspec").ended(1).said
+    found = koa_cal("rebuild", "-i", "testspec").ended(1)
+    assert "the spoilt one is " in found.out
+    assert "dark-near.fits" in found.out
+    assert "checked" in koa_cal("verify", "-i", "testspec").ended(0).out
+
+
+@pytest.mark.filterwarnings("always")
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize("command", ["list", "status", "verify", "prune", "show x", "best x"])
+def test_every_command_tells_of_a_database_that_was_lost(koa_cal: Run, command: str) -> None:
+    database().unlink()
+    assert "koa-cal rebuild" in koa_cal(*command.split(), "-i", "testspec").err
+    os.truncate(database(), 0)
+    assert "koa-cal rebuild" in koa_cal(*command.split(), "-i", "testspec").ended(1).said
