@@ -12,9 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, cast, overload
 
+from sqlalchemy import select
+
 from .cache.folder import Cache
 from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
+from .cache.shared import with_shared
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
 from .choosing.selector import choose, log_choice, selector_for
@@ -59,7 +62,7 @@ R = TypeVar("R", bound=ORMCalibration)
 
 
 #: Attributes of a store that hold connections; a copy opens its own.
-_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "local_db"})
+_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "known_db", "local_db"})
 
 
 class CalibrationResult(NamedTuple):
@@ -93,8 +96,8 @@ class CalibrationStore(Generic[R]):
     offline : bool, optional
         ``KOA_OFFLINE``; false. An offline store opens no connection.
     shared_cache_dir : path, optional
-        ``KOA_SHARED_CALIBRATION_CACHE``; none. Files that are not in the user's cache but in this one are used there;
-        nothing is ever written to it.
+        ``KOA_SHARED_CALIBRATION_CACHE``; none. Its calibrations are known under the user's own, and files that are
+        not in the user's cache but in this one are used there; nothing is ever written to it.
     sync_if_older_than : datetime.timedelta, or seconds as number or text, optional
         Sync before a selection when the last sync is older than this; where the archive does not answer, a
         `StaleWarning` says so once and the selection goes on.
@@ -104,6 +107,8 @@ class CalibrationStore(Generic[R]):
     orm_class : type
     local_db : LocalDatabase
         The local database.
+    known_db : LocalDatabase
+        Where `select`, `query` and `explain` look: the local database, with the shared cache's rows under its own.
     settings : Settings
         What the store was made with, each setting resolved; secrets are not part of its repr.
 
@@ -153,10 +158,12 @@ class CalibrationStore(Generic[R]):
         if settings.remote_database_url is not None:
             check_url(settings.remote_database_url)
         self._cache = Cache(settings.cache_dir)
-        self._cache.create()
-        self.local_db = LocalDatabase(orm_class, self._cache.database / settings.local_database_filename)
+        own, shared = self._cache.database / settings.local_database_filename, settings.shared_database
+        self._cache.create(own, shared)
+        self.local_db = LocalDatabase(orm_class, own, may_be_missing=shared is not None)
+        self.known_db = with_shared(self.local_db, shared)
         self._holdings = Holdings(self._cache, self.local_db)
-        self._files = Provider(settings, self._holdings)
+        self._files = Provider(settings, self._holdings, self.known_db)
         self._is_swept = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -203,6 +210,7 @@ class CalibrationStore(Generic[R]):
         self._files.close()
         if "_archive" in vars(self):
             self._archive.close()
+        self.known_db.close()
         self.local_db.close()
 
     def __enter__(self) -> Self:
@@ -279,7 +287,7 @@ class CalibrationStore(Generic[R]):
             How many records, nearest in time first, are told one by one; the others are counted.
         """
         number, values = count_of("nearest", nearest), column_values(self.orm_class, input)
-        return selector_for(self.orm_class, selector).explain(values, self.local_db, number)
+        return selector_for(self.orm_class, selector).explain(values, self.known_db, number)
 
     def get_calibration(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> CalibrationResult:
         """Give the calibration that fits a frame best, as a verified file on disk and its record.
@@ -359,10 +367,10 @@ class CalibrationStore(Generic[R]):
     def _database(self, source: str) -> CalibrationDatabase[R]:
         check_kind("source", source, str, "'local' or 'remote'")
         if source == "local":
-            if self._sync_if_older_than is not None:
+            if self._sync_if_older_than is not None and not self.local_db.is_read_only:
                 self._archive.freshen()
             self._archive.tell_of_a_partial_copy()
-            return self.local_db
+            return self.known_db
         if source == "remote":
             return self._archive.require("A selection from the archive").database
         raise ConfigurationError(
@@ -379,7 +387,7 @@ class CalibrationStore(Generic[R]):
         **columns: Any,
     ) -> list[R]:
         """Records that match, ordered by time, then id; see `LocalDatabase.query`."""
-        return self.local_db.query(cal_type, date_time_start, date_time_end, **columns)
+        return self.known_db.query(cal_type, date_time_start, date_time_end, **columns)
 
     def to_table(self, records: Iterable[R] | R) -> Any:
         """Give records as an `astropy.table.Table` with units on its columns."""
@@ -510,12 +518,19 @@ class CalibrationStore(Generic[R]):
 
         report = self._files.verify(truth_of("repair", repair))
         try:
-            report.without_record = files_without_record(self._holdings)
+            report.without_record = self._known_to_none(files_without_record(self._holdings))
         except CacheError as error:  # another instrument's database, say
             report.bad[str(error.path)] = error.message.removesuffix(".")
         left = [*leftovers(self._cache, of_dead=True), *left_in_archive(self.settings.calibration_url)]
         report.leftovers = [str(path) for path in left]
         return report
+
+    def _known_to_none(self, filenames: list[str]) -> list[str]:
+        """Give those files that no calibration of the shared cache names either."""
+        if not filenames or self.known_db is self.local_db:
+            return filenames
+        known = self.known_db.execute(select(self.orm_class.table().c.filename))
+        return sorted(set(filenames) - {name for (name,) in known})
 
     def export_bundle(
         self, path: str | os.PathLike[str] | BinaryIO, records: Iterable[R] | R, overwrite: bool = False
@@ -717,13 +732,22 @@ class CalibrationStore(Generic[R]):
             When the record is the archive's and the archive cannot be told, or refuses; nothing changes.
         """
         word = check_judgement(quality, reason)
-        record = self.local_db.find(asked_name(id_or_filename))
+        record = self._own(asked_name(id_or_filename))
         if record.origin == "LOCAL":
             with self.local_db.begin() as connection:
                 write_flag(connection, self.orm_class, record.id, word, reason, this_user())
         else:
             self._archive.flag(record, word, reason)
         return self.local_db.query_by_id(record.id)
+
+    def _own(self, id_or_filename: str) -> R:
+        try:
+            return self.local_db.find(id_or_filename)
+        except CalibrationNotFoundError:
+            shared = self.known_db.find(id_or_filename)
+        folder = self.settings.shared_cache_dir
+        said = f"{shared.filename} is a calibration of the shared cache {folder}, which is only read."
+        raise CacheError(said, "Tell the keeper of that cache.", path=folder)
 
     def _use_cached(self, said: bool | None) -> bool:
         return self.use_cached if said is None else truth_of("use_cached", said)

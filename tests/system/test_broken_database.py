@@ -77,6 +77,7 @@ DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "query": lambda database, _: database.query("dark"),
     "query_by_filename": lambda database, _: database.query_by_filename("mine.fits"),
     "query_by_id": lambda database, _: database.query_by_id("mine"),
+    "readable": lambda database, _: database.readable(),
     "rows": lambda database, _: database.rows(ALL, {}),
     "session_manager": lambda database, _: entered(database.session_manager(), lambda session: session.add(MINE_NEW)),
     "translated_errors": lambda database, _: entered(database.translated_errors()),

@@ -31,9 +31,13 @@ def run(options: Namespace) -> int:
 
     with open_for(options) as store:
         counts = _counts(store)
-        files = [path.stat().st_size for path in (store.cache_dir / "calibrations").iterdir() if path.is_file()]
+        calibrations = store.cache_dir / "calibrations"
+        files = [path.stat().st_size for path in calibrations.glob("*") if path.is_file()]
         folder, url = store.settings.shared_cache_dir, store.settings.remote_database_url
-        shared = {} if folder is None else {"shared_cache_dir": str(folder)}
+        own = len(store.local_db)
+        shared = (
+            {} if folder is None else {"shared_cache_dir": str(folder), "records_shared": len(store.known_db) - own}
+        )
         facts = {
             "instrument": store.orm_class.instrument_name,
             "cache_dir": str(store.cache_dir),
@@ -49,7 +53,7 @@ def run(options: Namespace) -> int:
         }
         versions = store.local_db.versions()
         conflicts, older, noticed = store.conflicts(), of_older_table(store.local_db), last_noticed(store.local_db)
-        noticed += versions[-1].told.splitlines()
+        noticed += [sentence for each in versions[-1:] for sentence in each.told.splitlines()]
         if is_partial(store.local_db):
             noticed.append(PARTIAL)
     if options.json:
@@ -81,4 +85,4 @@ def _counts(store: CalibrationStore[Any]) -> list[tuple[Any, ...]]:
     columns = store.orm_class.table().c
     groups = (columns.cal_type, columns.origin, columns.quality)
     counting = select(*groups, func.count(), func.max(columns.datetime_obs)).group_by(*groups).order_by(*groups)
-    return [tuple(row) for row in store.local_db.execute(counting)]
+    return [tuple(row) for row in store.known_db.execute(counting)]
