@@ -197,6 +197,23 @@ def test_a_user_without_a_home_reads_the_observatorys_cache(shared: Path) -> Non
     assert alone.startswith("ConfigurationError")
 
 
+def test_a_selection_from_both_reads_neither_whole(tmp_path: Path, open_demo: OpenDemo) -> None:
+    """Counted in steps of SQLite's machine: many more rows take hardly more of them."""
+    taken = []
+    for number in (50, 2000):
+        folder = tmp_path / str(number)
+        for place, first in (("own", 0.0), ("observatory", 0.5)):
+            with CalibrationStore(DemoCalibration, folder / place) as store:
+                store.local_db.add([record(f"{place}{n}.fits", 60000.0 + n + first) for n in range(number)])
+        store = open_demo(folder / "own", shared_cache_dir=folder / "observatory")
+        steps: list[None] = []
+        with store.known_db.driver_connection() as connection:  # the only one yet, which the selection takes
+            connection.set_progress_handler(lambda steps=steps: steps.append(None), 1)
+        assert store.select(frame(60025.4), Dark).filename == "observatory25.fits"
+        taken.append(len(steps))
+    assert 0 < taken[1] < 2 * taken[0]
+
+
 def test_the_choice_from_two_databases_is_that_from_one_with_all_rows(tmp_path: Path, open_demo: OpenDemo) -> None:
     import random
 
