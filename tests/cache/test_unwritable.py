@@ -253,6 +253,18 @@ def test_a_full_disk_leaves_all_reading_and_names_prune(cache: Path, open_demo: 
     assert store.verify().ok
 
 
+def test_pruning_makes_room_on_a_full_disk(cache: Path, open_demo: OpenDemo) -> None:
+    changed(cache, "UPDATE demo_calibrations SET origin = 'REMOTE'", "UPDATE demo_verified_files SET origin = 'REMOTE'")
+    for name in NAMES:
+        os.utime(cache / "calibrations" / name, (1, 1))
+        changed(cache, f"UPDATE demo_verified_files SET mtime_ns = 1000000000 WHERE filename = '{name}'")
+    store = open_demo(cache, calibration_url=(cache.parent / "served").as_uri())
+    with full_disk():
+        assert store.prune(max_size=0).removed == NAMES
+    assert list((cache / "calibrations").iterdir()) == []
+    assert [each.filename for each in store.query()] == NAMES
+
+
 def test_a_file_whose_hash_cannot_be_noted_is_hashed_once_and_again_when_it_changed(
     cache: Path, open_demo: OpenDemo
 ) -> None:
