@@ -367,7 +367,7 @@ class CalibrationStore(Generic[R]):
     def _database(self, source: str) -> CalibrationDatabase[R]:
         check_kind("source", source, str, "'local' or 'remote'")
         if source == "local":
-            if self._sync_if_older_than is not None and not self.local_db.is_read_only:
+            if self._sync_if_older_than is not None and self.local_db.refusal is None:
                 self._archive.freshen()
             self._archive.tell_of_a_partial_copy()
             return self.known_db

@@ -162,6 +162,7 @@ def test_status_and_list_show_a_cache_that_lacks_a_folder(
     assert '"records": 2' in text
     assert '"files_in_cache_dir": 2' in text
     assert '"total": 2' in text
+    assert f"You may not write to {database_of(cache)}, so it is only read." in text
     assert not (cache / "partial").exists()
 
 

@@ -126,7 +126,7 @@ def note_verified(database: LocalDatabase[Any], verified: Sequence[Verified]) ->
     if not verified:
         return
     try:
-        if not database.is_read_only:
+        if database.refusal is None:
             with database.begin() as connection:
                 remember_signatures(connection, database.orm_class, verified)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ def run(options: Namespace) -> int:
         versions = store.local_db.versions()
         conflicts, older, noticed = store.conflicts(), of_older_table(store.local_db), last_noticed(store.local_db)
         noticed += [sentence for each in versions[-1:] for sentence in each.told.splitlines()]
+        noticed += _only_read(store)
         if is_partial(store.local_db):
             noticed.append(PARTIAL)
     if options.json:
@@ -76,6 +78,15 @@ def run(options: Namespace) -> int:
     if older:
         say(older)
     return 0
+
+
+def _only_read(store: CalibrationStore[Any]) -> list[str]:
+    """Say that nothing can be written, where that shows without trying."""
+    if (refusal := store.local_db.refusal) is not None:
+        return [refusal.message]
+    path = store.local_db.path
+    is_allowed = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return [] if is_allowed else [f"You may not write to {path}, so it is only read."]
 
 
 def _counts(store: CalibrationStore[Any]) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, select
 
-from ..exceptions import CacheError
+from ..exceptions import CacheError, SchemaMismatchError
 from ..instrument.orm import ORMCalibration
 from .driver import GuardedConnection
 from .hints import hint
@@ -57,9 +57,9 @@ class LayeredDatabase(LocalDatabase[R]):
             connection.execute("SELECT 1")
 
     @property
-    def is_read_only(self) -> bool:
-        """Whether it is known that nothing can be written to the user's own database."""
-        return self._own.is_read_only
+    def refusal(self) -> CacheError | SchemaMismatchError | None:
+        """What each write to the user's own database says where it is known that none can be."""
+        return self._own.refusal
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

@@ -122,9 +122,11 @@ class LocalDatabase(CalibrationDatabase[R]):
             return Readable.of(connection, self.orm_class, str(self.path))
 
     @property
-    def is_read_only(self) -> bool:
-        """Whether it is known that nothing can be written: a newer core's, or one that could not be upgraded."""
-        return self._newer_core is not None or self._unwritable is not None
+    def refusal(self) -> CacheError | SchemaMismatchError | None:
+        """What each write says where it is known that none can be: to a newer core's, or one that was not upgraded."""
+        if self._newer_core is not None:
+            return self._of_newer_core(self._newer_core)
+        return None if (error := self._unwritable) is None else CacheError(error.message, error.hint, path=self.path)
 
     def _upgrade(self) -> None:
         with copies_kept(self.path) as keep_copy, super().begin() as writing:
@@ -287,10 +289,8 @@ class LocalDatabase(CalibrationDatabase[R]):
             if column not in self.orm_class.metadata.tables[table].c:
                 return self._needs_unknown(table, column)
         reason = str(cause)
-        if self._newer_core is not None and "readonly" in reason:
-            return self._of_newer_core(self._newer_core)
-        if self._unwritable is not None and "readonly" in reason:
-            return CacheError(self._unwritable.message, self._unwritable.hint, path=self.path)
+        if "readonly" in reason and (refusal := self.refusal) is not None:
+            return refusal
         if reason.startswith(("no such column", "table ")) and (changed := self._changed_meanwhile()) is not None:
             return changed
         said = hint(reason, self.path, BUSY_TIMEOUT)
