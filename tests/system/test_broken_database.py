@@ -62,6 +62,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
 DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "add": lambda database, _: database.add(record("new.fits")),
     "begin": lambda database, _: entered(database.begin(), lambda given: database.insert(given, [MINE.to_dict()])),
+    "check_unchanged": lambda database, _: entered(database.driver_connection(), database.check_unchanged),
     "close": lambda database, _: database.close(),
     "conflicts": lambda database, _: database.conflicts(),
     "connect": lambda database, _: entered(database.connect(), lambda given: given.execute(ALL).all()),
@@ -81,6 +82,7 @@ DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "rows": lambda database, _: database.rows(ALL, {}),
     "session_manager": lambda database, _: entered(database.session_manager(), lambda session: session.add(MINE_NEW)),
     "translated_errors": lambda database, _: entered(database.translated_errors()),
+    "versions": lambda database, _: database.versions(),
 }
 ALL = select(DemoCalibration.table())
 MINE_NEW = record("session.fits")
