@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from koa_middleware import CacheError, CalibrationNotFoundError, CalibrationStore
 from koa_middleware.exceptions import SharedCacheWarning
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from tests.cache.test_unwritable import Dark, as_another, said
 from tests.conftest import DemoCalibration, dark, record, repetitions
@@ -212,6 +212,16 @@ def test_a_selection_from_both_reads_neither_whole(tmp_path: Path, open_demo: Op
         assert store.select(frame(60025.4), Dark).filename == "observatory25.fits"
         taken.append(len(steps))
     assert 0 < taken[1] < 2 * taken[0]
+
+
+def test_statements_of_ones_own_find_the_shared_rows(laptop: Store) -> None:
+    table = DemoCalibration.table()
+    names = select(table.c.filename).order_by(-table.c.mjd_start)
+    assert laptop.known_db.rows(names, {}) == [(name,) for name in reversed(NAMES)]
+    second = laptop.known_db.fetch(select(table).order_by(-table.c.mjd_start).limit(1).offset(1), {})
+    assert [each.filename for each in second] == ["second.fits"]
+    with laptop.known_db.session_manager() as session:
+        assert session.scalar(select(func.count()).select_from(DemoCalibration)) == 3
 
 
 def test_the_choice_from_two_databases_is_that_from_one_with_all_rows(tmp_path: Path, open_demo: OpenDemo) -> None:

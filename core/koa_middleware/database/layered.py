@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, Table, select
 
 from ..exceptions import CacheError, SchemaMismatchError
 from ..instrument.orm import ORMCalibration
@@ -90,15 +90,16 @@ def shared_rows(orm_class: type[ORMCalibration], path: Path) -> Readable:
 
 @lru_cache(maxsize=512)
 def _ordered_last(statement: Select[Any]) -> Select[Any]:
-    """Give a statement that brings rows into order when it has found them.
+    """Give a statement that brings a table's rows into order when it has found them; another one is left as it is.
 
     Where a computed value decides on the order, SQLite else reads both tables whole, in place of their indexes.
     """
     order, most = statement._order_by_clauses, statement._limit_clause
-    if not order:
+    table, *others = statement.get_final_froms()
+    is_of_table = isinstance(table, Table) and not others and set(table.c) <= set(statement.selected_columns)
+    if not order or not is_of_table or statement._offset_clause is not None:
         return statement
-    (table,) = statement.get_final_froms()
-    unordered = statement.order_by(None).limit(-1).offset(0).subquery(getattr(table, "name", None))
+    unordered = statement.order_by(None).limit(-1).offset(0).subquery(cast("Table", table).name)
     ordered = select(unordered).order_by(*order)
     return ordered if most is None else ordered.limit(most)
 
