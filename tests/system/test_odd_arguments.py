@@ -100,7 +100,17 @@ def good(folder: Path) -> dict[str, Any]:
 
 
 #: What is given to SQLAlchemy or to the driver as it is, and what takes the row's values as they were checked.
-INNER = {"begin", "connect", "driver_connection", "execute", "fetch", "insert", "rows", "translated_errors"}
+INNER = {
+    "begin",
+    "check_unchanged",
+    "connect",
+    "driver_connection",
+    "execute",
+    "fetch",
+    "insert",
+    "rows",
+    "translated_errors",
+}
 
 
 @pytest.fixture
