@@ -77,6 +77,14 @@ class Settings:
     access_token: str | None = field(default=None, repr=False)
     cookie_file: Path | None = None
 
+    @property
+    def shared_database(self) -> Path | None:
+        """The shared cache's database, of the same name as the user's own; None where there is none."""
+        if self.shared_cache_dir is None:
+            return None
+        path = self.shared_cache_dir / "database" / self.local_database_filename
+        return path if os.path.isfile(path) else None  # noqa: PTH113 - also where the folder may not be entered
+
 
 def resolve(
     instrument_name: str,

@@ -13,10 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, overload
 
+from sqlalchemy import select
+
 from .cache.folder import Cache
 from .cache.own_files import check_not_emptied, warn_of_no_records
 from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
+from .cache.shared import with_shared
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
 from .choosing.selector import choose, log_choice, selector_for
@@ -25,7 +28,7 @@ from .database.flags import check_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
-from .exceptions import CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
+from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
 from .given import (
     check_callable,
     check_kind,
@@ -66,7 +69,7 @@ R = TypeVar("R", bound=ORMCalibration)
 
 
 #: Attributes of a store that hold connections; a copy opens its own.
-_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "local_db"})
+_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "known_db", "local_db"})
 
 
 class CalibrationResult(NamedTuple):
@@ -100,8 +103,8 @@ class CalibrationStore(Generic[R]):
     offline : bool, optional
         ``KOA_OFFLINE``; false. An offline store opens no connection.
     shared_cache_dir : path, optional
-        ``KOA_SHARED_CALIBRATION_CACHE``; none. Files that are not in the user's cache but in this one are used there;
-        nothing is ever written to it.
+        ``KOA_SHARED_CALIBRATION_CACHE``; none. Its calibrations are known under the user's own, and files that are
+        not in the user's cache but in this one are used there; nothing is ever written to it.
     sync_if_older_than : datetime.timedelta, or seconds as number or text, optional
         Sync before a selection when the last sync is older than this; where the archive does not answer, a
         `StaleWarning` says so once and the selection goes on.
@@ -111,6 +114,8 @@ class CalibrationStore(Generic[R]):
     orm_class : type
     local_db : LocalDatabase
         The local database.
+    known_db : LocalDatabase
+        Where `select`, `query` and `explain` look: the local database, with the shared cache's rows under its own.
     settings : Settings
         What the store was made with, each setting resolved; secrets are not part of its repr.
 
@@ -153,17 +158,19 @@ class CalibrationStore(Generic[R]):
         if settings.remote_database_url is not None:
             check_url(settings.remote_database_url)
         self._cache = Cache(settings.cache_dir)
-        self._cache.create()
-        path = self._cache.database / settings.local_database_filename
-        check_not_emptied(orm_class, self._cache, path)
-        self.local_db = LocalDatabase(orm_class, path)
-        self._holdings = Holdings(self._cache, self.local_db)
+        own, shared = self._cache.database / settings.local_database_filename, settings.shared_database
+        self._cache.create(own, shared)
+        check_not_emptied(orm_class, self._cache, own)
+        self.local_db = LocalDatabase(orm_class, own, may_be_missing=shared is not None)
         try:
-            warn_of_no_records(self._holdings)
+            self.known_db = with_shared(self.local_db, shared)
+            self._holdings = Holdings(self._cache, self.local_db)
+            if shared is None:
+                warn_of_no_records(self._holdings)
         except BaseException:  # a warning may be made an error
             self.local_db.close()
             raise
-        self._files = Provider(settings, self._holdings)
+        self._files = Provider(settings, self._holdings, self.known_db)
         self._is_swept = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -210,6 +217,7 @@ class CalibrationStore(Generic[R]):
         self._files.close()
         if "_archive" in vars(self):
             self._archive.close()
+        self.known_db.close()
         self.local_db.close()
 
     def __enter__(self) -> Self:
@@ -286,7 +294,7 @@ class CalibrationStore(Generic[R]):
             How many records, nearest in time first, are told one by one; the others are counted.
         """
         number, values = count_of("nearest", nearest), column_values(self.orm_class, input)
-        return selector_for(self.orm_class, selector).explain(values, self.local_db, number)
+        return selector_for(self.orm_class, selector).explain(values, self.known_db, number)
 
     def get_calibration(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> CalibrationResult:
         """Give the calibration that fits a frame best, as a verified file on disk and its record.
@@ -366,10 +374,10 @@ class CalibrationStore(Generic[R]):
     def _database(self, source: str) -> CalibrationDatabase[R]:
         check_kind("source", source, str, "'local' or 'remote'")
         if source == "local":
-            if self._sync_if_older_than is not None:
+            if self._sync_if_older_than is not None and self.local_db.refusal is None:
                 self._archive.freshen()
             self._archive.tell_of_a_partial_copy()
-            return self.local_db
+            return self.known_db
         if source == "remote":
             return self._archive.require("A selection from the archive").database
         raise ConfigurationError(
@@ -386,7 +394,7 @@ class CalibrationStore(Generic[R]):
         **columns: Any,
     ) -> list[R]:
         """Records that match, ordered by time, then id; see `LocalDatabase.query`."""
-        return self.local_db.query(cal_type, date_time_start, date_time_end, **columns)
+        return self.known_db.query(cal_type, date_time_start, date_time_end, **columns)
 
     def to_table(self, records: Iterable[R] | R) -> Any:
         """Give records as an `astropy.table.Table` with units on its columns."""
@@ -529,6 +537,7 @@ class CalibrationStore(Generic[R]):
         mend, only_tell = truth_of("repair", repair), truth_of("dry_run", dry_run)
         verifier = Verifier(self._holdings, self._files.shared, self.settings.calibration_url)
         report = verifier.run()
+        report.without_record = self._known_to_none(report.without_record)
         if mend or only_tell:
             from .cache.repair import Repairer
 
@@ -540,6 +549,13 @@ class CalibrationStore(Generic[R]):
                 dry_run=only_tell,
             ).repair(verifier)
         return report
+
+    def _known_to_none(self, filenames: list[str]) -> list[str]:
+        """Give those files that no calibration of the shared cache names either."""
+        if not filenames or self.known_db is self.local_db:
+            return filenames
+        known = self.known_db.execute(select(self.orm_class.table().c.filename))
+        return sorted(set(filenames) - {name for (name,) in known})
 
     def remove(self, id_or_filename: str | R, *, dry_run: bool = False) -> Removal:
         """Take a LOCAL record away; its file is moved to ``quarantine/``.
@@ -828,7 +844,7 @@ class CalibrationStore(Generic[R]):
             When the record is the archive's and the archive cannot be told, or refuses; nothing changes.
         """
         word = check_judgement(quality, reason)
-        record = self.local_db.find(asked_name(id_or_filename))
+        record = self._own(asked_name(id_or_filename))
         if record.origin == "LOCAL":
             with self.local_db.begin() as connection:
                 write_flag(connection, self.orm_class, record.id, word, reason, this_user())
@@ -853,6 +869,15 @@ class CalibrationStore(Generic[R]):
 
         read, dry = truth_of("from_files", from_files), truth_of("dry_run", dry_run)
         return refresh(self.local_db, self._cache, from_files=read, dry_run=dry)
+
+    def _own(self, id_or_filename: str) -> R:
+        try:
+            return self.local_db.find(id_or_filename)
+        except CalibrationNotFoundError:
+            shared = self.known_db.find(id_or_filename)
+        folder = self.settings.shared_cache_dir
+        said = f"{shared.filename} is a calibration of the shared cache {folder}, which is only read."
+        raise CacheError(said, "Tell the keeper of that cache.", path=folder)
 
     def _use_cached(self, said: bool | None) -> bool:
         return self.use_cached if said is None else truth_of("use_cached", said)

@@ -249,7 +249,7 @@ def test_nobody_else_writes_between_the_decision_and_the_removal(store: Store, o
             said.append(output_of(run_python(INTRUDER, store.local_db.path)).strip())
 
     assert len(store.prune(older_than=EVERYTHING).removed) == 3
-    assert said == ["database is locked"] * 3
+    assert said == ["database is locked"]  # when the last of them is gone
 
 
 @pytest.mark.parametrize("folder", ["calibrations", "partial"])

@@ -64,6 +64,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
 DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "add": lambda database, _: database.add(record("new.fits")),
     "begin": lambda database, _: entered(database.begin(), lambda given: database.insert(given, [MINE.to_dict()])),
+    "check_unchanged": lambda database, _: entered(database.driver_connection(), database.check_unchanged),
     "close": lambda database, _: database.close(),
     "check_type": lambda database, _: database.check_type("nosuch"),
     "conflicts": lambda database, _: database.conflicts(),
@@ -80,9 +81,11 @@ DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "query": lambda database, _: database.query("dark"),
     "query_by_filename": lambda database, _: database.query_by_filename("mine.fits"),
     "query_by_id": lambda database, _: database.query_by_id("mine"),
+    "readable": lambda database, _: database.readable(),
     "rows": lambda database, _: database.rows(ALL, {}),
     "session_manager": lambda database, _: entered(database.session_manager(), lambda session: session.add(MINE_NEW)),
     "translated_errors": lambda database, _: entered(database.translated_errors()),
+    "versions": lambda database, _: database.versions(),
 }
 ALL = select(DemoCalibration.table())
 MINE_NEW = record("session.fits")

@@ -103,6 +103,7 @@ def good(folder: Path) -> dict[str, Any]:
 INNER = {
     "begin",
     "check_type",
+    "check_unchanged",
     "connect",
     "driver_connection",
     "execute",

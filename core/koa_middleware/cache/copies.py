@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 from ..database.verified_files import note_seen, select_unseen
 from ..disk.checksums import Checksum, digest_of
 from ..disk.reading import check_plain, path_of_url
-from ..disk.writing import cache_errors
-from ..exceptions import DownloadError
+from ..disk.writing import cache_errors, cannot_be_written
+from ..exceptions import CacheError, DownloadError
 from ..fetch.addresses import Address
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
@@ -75,8 +75,13 @@ class Copies(Generic[R]):
             return list(records)
         address = Address(self._url)
         found = {record.id: record for record in records if self._is_in(address, record)}
-        if found:
-            self.note(found.values())
+        try:
+            if found:
+                self.note(found.values())
+        except CacheError as error:  # on a full disk pruning goes on without what it cannot keep
+            if not cannot_be_written(error):
+                raise
+            return list(records)
         return [record for record in records if record.id not in found]
 
     def _is_in(self, address: Address, record: R) -> bool:

@@ -25,6 +25,7 @@ from ..disk.reading import open_source
 from ..disk.writing import (
     LEFTOVER_AFTER_S,
     cache_errors,
+    cannot_be_written,
     copy_stream,
     is_left,
     left_beside,
@@ -82,22 +83,21 @@ class Cache:
         self.quarantined = root / "quarantine"
         self.path = lru_cache(maxsize=1024)(self._path)
 
-    def create(self) -> None:
-        """Make the folders that are missing.
+    def create(self, *databases: Path | None) -> None:
+        """Make the folders that are missing; where that is forbidden, a cache is read that has one of these databases.
 
         Raises
         ------
         ConfigurationError
-            When that cannot be done or a folder is not writable.
+            When that cannot be done or a folder is not writable, and there is nothing to read.
         """
         folders = (self.calibrations, self.database, self.partial)
         try:
             for folder in folders:
-                if not folder.is_dir():
-                    folder.mkdir(parents=True, exist_ok=True)
-                if not os.access(folder, os.W_OK | os.X_OK):
-                    raise PermissionError(errno.EACCES, "it is not writable", str(folder))
+                _make_writable(folder)
         except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
+            if cannot_be_written(error) and any(map(_is_file, databases)):
+                return
             reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
             mended = "correct its permissions"
             if isinstance(error, FileExistsError | NotADirectoryError):
@@ -110,6 +110,17 @@ class Cache:
                 setting="cache_dir",
                 variable="KOA_CALIBRATION_CACHE",
             ) from error
+
+    def check_writable(self) -> None:
+        """Check that files can come into the cache.
+
+        Raises
+        ------
+        CacheError
+        """
+        for folder in (self.calibrations, self.partial):
+            with suppress(FileExistsError), cache_errors(folder):  # no folder, which the next step tells
+                _make_writable(folder)
 
     def _path(self, filename: str) -> Path:
         """Path of a file of this name; `path` keeps those that were asked for last.
@@ -159,6 +170,7 @@ class Cache:
         CacheError
             When it cannot be written, for instance on a full disk.
         """
+        self.check_writable()
         temporary = self._temporary()
         with new_file(temporary) as sink:
             checksum = copy_stream(stream, sink)
@@ -167,6 +179,7 @@ class Cache:
     @contextmanager
     def staging_folder(self) -> Iterator[Path]:
         """Give an empty folder on the cache's file system, removed at the end."""
+        self.check_writable()
         folder = self._temporary()
         with cache_errors(folder):
             folder.mkdir()
@@ -280,6 +293,17 @@ class Cache:
                     return None
                 raise
         return aside
+
+
+def _make_writable(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "it is not writable", str(folder))
+
+
+def _is_file(path: Path | None) -> bool:
+    return path is not None and os.path.isfile(path)  # noqa: PTH113 - also where the folder may not be entered
 
 
 def _set_aside(path: Path, aside: Path) -> None:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import select
 
@@ -22,7 +22,7 @@ from ..database.verified_files import (
     signatures_table,
 )
 from ..disk.checksums import Checksum, Signature, digest_of
-from ..disk.writing import cache_errors
+from ..disk.writing import cache_errors, cannot_be_written
 from ..exceptions import CacheError, CalibrationNotFoundError, KoaMiddlewareError
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
@@ -90,6 +90,8 @@ class Knowledge(Generic[R]):
 
     def known(self, key: str) -> Known | None:
         """Give what is known of a file by its name, or by its full path where it is a shared one."""
+        if key in self._database.unnoted:
+            return self._database.unnoted[key]
         if key not in self._known:
             found = self._database.rows(known_signature(self._database.orm_class), {"filename": key})
             self._note(key, *(found[0] if found else (None, 0, 0, 0)))
@@ -107,13 +109,32 @@ class Knowledge(Generic[R]):
     def save(self) -> None:
         """Remember what was hashed and was not known, in one statement."""
         new = [one for one in self.verified if self._known.get(one.key) != (one.record.checksum, one.signature)]
-        if new:
-            with self._database.begin() as connection:
-                remember_signatures(connection, self._database.orm_class, new)
+        note_verified(self._database, new)
         self.verified = []
 
     def _note(self, key: str, checksum: str | None, size: int, mtime_ns: int, inode: int) -> None:
         self._known[key] = None if checksum is None else (checksum, Signature(size, mtime_ns, inode))
+
+
+def note_verified(database: LocalDatabase[Any], verified: Sequence[Verified]) -> None:
+    """Note which files have their records' content; where the database cannot be written, for this process alone.
+
+    Raises
+    ------
+    CacheError
+        When something else is wrong with the database.
+    """
+    if not verified:
+        return
+    try:
+        if database.refusal is None:
+            with database.begin() as connection:
+                remember_signatures(connection, database.orm_class, verified)
+            return
+    except CacheError as error:
+        if not cannot_be_written(error):
+            raise
+    database.unnoted.update((each.key, (each.record.checksum or "", each.signature)) for each in verified)
 
 
 class Looker(Generic[R]):

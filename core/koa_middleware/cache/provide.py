@@ -9,11 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from ..database.verified_files import Verified, remember_signatures
+from ..database.local import LocalDatabase
+from ..database.verified_files import Verified
 from ..disk.checksums import Signature
 from ..disk.room import check_room
-from ..disk.writing import cache_errors
-from ..exceptions import ConfigurationError, KoaMiddlewareError, QuarantineWarning, RemoteNotConfiguredError, warn
+from ..disk.writing import cache_errors, cannot_be_written
+from ..exceptions import (
+    CacheError,
+    ConfigurationError,
+    IntegrityError,
+    KoaMiddlewareError,
+    QuarantineWarning,
+    RemoteNotConfiguredError,
+    warn,
+)
 from ..fetch.addresses import Address
 from ..fetch.progress import shown_progress
 from ..fetch.turns import only_one
@@ -22,7 +31,7 @@ from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL, Settings
 from .copies import is_elsewhere
 from .decision import Decision, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
-from .look import Knowledge, Looker, fault_of
+from .look import Knowledge, Looker, fault_of, note_verified
 from .placing import Holdings
 from .prefetch import Plan, PrefetchReport, Provided
 from .shared import SharedCache
@@ -63,16 +72,19 @@ class Provider(Generic[R]):
     ----------
     settings : Settings
     holdings : Holdings
+    known : LocalDatabase
+        Where records are looked for: the holdings' own, or what stands under it too.
 
     Attributes
     ----------
     shared : SharedCache
     """
 
-    def __init__(self, settings: Settings, holdings: Holdings[R]) -> None:
+    def __init__(self, settings: Settings, holdings: Holdings[R], known: LocalDatabase[R]) -> None:
         self._settings = settings
         self._cache = holdings.cache
         self._database = holdings.database
+        self._known = known
         self.shared = SharedCache(settings.shared_cache_dir)
         self._looker = Looker(self._cache, self._database, self.shared)
         has_url = settings.calibration_url is not None
@@ -132,7 +144,7 @@ class Provider(Generic[R]):
 
     def provide_by_id(self, id: str, use_cached: bool) -> tuple[Path, R]:
         """Give the verified file of the record of an id, and the record."""
-        knowledge = Knowledge(self._database)
+        knowledge = Knowledge(self._known)
         record = knowledge.record(id)
         return self.provide(record, use_cached, knowledge), record
 
@@ -165,13 +177,26 @@ class Provider(Generic[R]):
             return self._prepare(record, decide(record, found, self._terms[True]), tell=tell)
         if not isinstance(decision, Spoilt):
             return self._transfer(record)
-        step = self._prepare(record, decision.then)
         path, fault = decision.path, decision.fault
+        try:
+            step = self._prepare(record, decision.then)
+        except CacheError as error:
+            raise IntegrityError(f"{path} is not what its record says: {fault}.", error.hint, path=path) from error
         if decision.is_shared:
             self.shared.warn(f"{path} is not what its record says: {fault}; it is downloaded into {self._cache.root}.")
             return step
-        with nullcontext() if isinstance(step, Path) else only_one(self._cache.partial, step.key, threading.Event()):
-            aside = self._cache.quarantine(path, decision.signature)  # not what another process is bringing just now
+        try:
+            with (
+                nullcontext() if isinstance(step, Path) else only_one(self._cache.partial, step.key, threading.Event())
+            ):
+                aside = self._cache.quarantine(
+                    path, decision.signature
+                )  # not what another process is bringing just now
+        except CacheError as error:
+            if not isinstance(step, Path) or not cannot_be_written(error):
+                raise
+            self.shared.warn(f"{path} is not what its record says: {fault}. The shared cache's file is used.")
+            return step
         if aside is None and self.is_whole(record):
             return path
         if aside is not None and tell:
@@ -183,6 +208,7 @@ class Provider(Generic[R]):
     def _transfer(self, record: R) -> Transfer:
         from ..fetch.transfer import Transfer
 
+        self._cache.check_writable()
         values = {**record.to_dict(), "instrument": self._database.orm_class.instrument_name}
         url = self._server.url_for(values)
         return Transfer(url, self._cache.path(record.filename), record.checksum, record.file_size)
@@ -196,8 +222,7 @@ class Provider(Generic[R]):
                 Verified(record.filename, record, Signature.of(self._cache.path(record.filename)), seen)
                 for record, seen in came
             ]
-        with self._database.begin() as connection:
-            remember_signatures(connection, self._database.orm_class, verified)
+        note_verified(self._database, verified)
 
     # -- many files ----------------------------------------------------------------------------------------------------
 

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from ..database.verified_files import select_unseen, signatures_table
 from ..disk.checksums import Signature
-from ..disk.writing import cache_errors
+from ..disk.writing import cache_errors, cannot_be_written
 from ..exceptions import CacheError
 from ..instrument.orm import ORMCalibration
 from .copies import Copies
 from .leftovers import leftovers, remove
 from .named import named_elsewhere
 from .placing import Holdings
-from .prune_decision import IN_USE_S, CachedFile, Limits, choose
+from .prune_decision import IN_USE_S, CachedFile, Choice, Limits, choose
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -89,13 +89,7 @@ class Pruner(Generic[R]):
         """Remove what the limits name, and leftovers; see `CalibrationStore.prune`."""
         if limits.given and self._copies.can_look:
             self._look_for_copies(limits)
-        # The write lock: no record becomes LOCAL, and none is registered, between the decision and the removal.
-        with cache_errors(self._cache.calibrations, "read"), self._database.begin() as connection:
-            opened = open_files(self._cache.calibrations) if limits.given else set()
-            choice = choose(self._files(connection, opened), limits)
-            for file in [] if dry_run else list(choice.going):
-                if not self._remove(connection, file.filename):
-                    choice.keep(file)
+        choice = self._choose_and_remove(limits, dry_run)
         report = PruneReport(
             removed=[file.filename for file in choice.going],
             size=sum(file.size for file in choice.going),
@@ -106,6 +100,24 @@ class Pruner(Generic[R]):
         )
         self._sweep(report)
         return report
+
+    def _choose_and_remove(self, limits: Limits, dry_run: bool) -> Choice:
+        are_removed = False
+        try:
+            # The write lock: no record becomes LOCAL, and none is registered, between the decision and the removal.
+            with cache_errors(self._cache.calibrations, "read"), self._database.begin() as connection:
+                opened = open_files(self._cache.calibrations) if limits.given else set()
+                choice = choose(self._files(connection, opened), limits)
+                for file in [] if dry_run else list(choice.going):
+                    if not self._remove(file.filename):
+                        choice.keep(file)
+                are_removed = True
+                if not dry_run:
+                    self._forget(connection, [file.filename for file in choice.going])
+        except CacheError as error:
+            if not (are_removed and cannot_be_written(error)):
+                raise  # else the disk is full all the same, and what is known of files that are gone harms nobody
+        return choice
 
     def _look_for_copies(self, limits: Limits) -> None:
         """Look, before the lock is taken, for the copies of files that would go if they had been seen."""
@@ -159,7 +171,7 @@ class Pruner(Generic[R]):
                 found.add(filename)
         return found
 
-    def _remove(self, connection: Connection, filename: str) -> bool:
+    def _remove(self, filename: str) -> bool:
         """Remove a file, unless it was handed out while others were looked at."""
         path = self._cache.path(filename)
         try:
@@ -174,9 +186,13 @@ class Pruner(Generic[R]):
                 "Check the folder's permissions; the files before it were removed.",
                 path=path,
             ) from error
-        signatures = signatures_table(self._database.orm_class)
-        connection.execute(delete(signatures).where(signatures.c.filename == filename))
         return True
+
+    def _forget(self, connection: Connection, filenames: list[str]) -> None:
+        signatures = signatures_table(self._database.orm_class)
+        if filenames:
+            gone = delete(signatures).where(signatures.c.filename == bindparam("gone"))
+            connection.execute(gone, [{"gone": filename} for filename in filenames])
 
     def _sweep(self, report: PruneReport) -> None:
         """Remove what dead processes left."""

@@ -1,17 +1,40 @@
 """A read-only cache under the user's own, such as a system-wide one of the observatory.
 
-Files are used where they stand. Nothing is ever written there; what is known of its files is kept in the user's own
-database, under their full paths. Its database is not read: which calibration is chosen is the user's database's word.
+Files are used where they stand, and the rows of its database are read under the user's own. Nothing is ever written
+there; what is known of its files is kept in the user's own database, under their full paths.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from ..database.layered import LayeredDatabase
+from ..database.local import LocalDatabase
 from ..disk.names import check_filename
-from ..exceptions import SharedCacheWarning, warn
+from ..exceptions import CacheError, SchemaMismatchError, SharedCacheWarning, warn
 from ..instrument.orm import ORMCalibration
+
+R = TypeVar("R", bound=ORMCalibration)
+
+
+def with_shared(own: LocalDatabase[R], shared: Path | None) -> LocalDatabase[R]:
+    """Give a user's own database with the shared one's rows under it; without them where that one cannot be read.
+
+    Parameters
+    ----------
+    own : LocalDatabase
+    shared : pathlib.Path or None
+        The shared cache's database; None where there is none.
+    """
+    if shared is None:
+        return own
+    try:
+        return LayeredDatabase(own, shared)
+    except (CacheError, SchemaMismatchError) as error:
+        warn(f"The calibrations of the shared cache are not known here. {error.message}", SharedCacheWarning)
+        return own
 
 
 class SharedCache:

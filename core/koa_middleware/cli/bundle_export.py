@@ -46,7 +46,7 @@ def run(options: Namespace) -> int:
             variable=None,
         )
     with open_for(options) as store:
-        records = [store.local_db.find(name) for name in options.names]
+        records = [store.known_db.find(name) for name in options.names]
         if bounds != (None, None, None):
             records += store.query(*bounds)
         if not records:

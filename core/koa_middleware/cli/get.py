@@ -29,7 +29,7 @@ def run(options: Namespace) -> int:
     with open_for(options) as store:
         for name in names:
             try:
-                records[name] = store.local_db.find(name)
+                records[name] = store.known_db.find(name)
             except KoaMiddlewareError as error:
                 errors[name] = error
         failed = store.prefetch(records=records.values()).failed

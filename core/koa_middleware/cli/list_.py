@@ -24,8 +24,8 @@ def run(options: Namespace) -> int:
     """Print the newest records, the newest last, and how many there are."""
     with open_for(options) as store:
         bounds = (options.type, options.since, options.until)
-        records = store.local_db.query(*bounds, newest=options.limit)
-        total = store.local_db.count(*bounds)
+        records = store.known_db.query(*bounds, newest=options.limit)
+        total = store.known_db.count(*bounds)
     if options.json:
         print_json({"total": total, "records": [record.to_dict() for record in records]})
     else:

@@ -23,7 +23,7 @@ def run(options: Namespace) -> int:
     from ..database.feed import judgements_of
 
     with open_for(options) as store:
-        record = store.local_db.find(options.name)
+        record = store.known_db.find(options.name)
         with store.local_db.connect() as connection:
             judgements = judgements_of(connection, store.orm_class, record.id)
         place = str(store.get_local_filepath(record)) if store.calibration_in_cache(record) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,13 @@ def run(options: Namespace) -> int:
 
     with open_for(options) as store:
         counts = _counts(store)
-        files = [path.stat().st_size for path in (store.cache_dir / "calibrations").iterdir() if path.is_file()]
+        calibrations = store.cache_dir / "calibrations"
+        files = [path.stat().st_size for path in calibrations.glob("*") if path.is_file()]
         folder, url = store.settings.shared_cache_dir, store.settings.remote_database_url
-        shared = {} if folder is None else {"shared_cache_dir": str(folder)}
+        own = len(store.local_db)
+        shared = (
+            {} if folder is None else {"shared_cache_dir": str(folder), "records_shared": len(store.known_db) - own}
+        )
         facts = {
             "instrument": store.orm_class.instrument_name,
             "cache_dir": str(store.cache_dir),
@@ -49,7 +54,8 @@ def run(options: Namespace) -> int:
         }
         versions = store.local_db.versions()
         conflicts, older, noticed = store.conflicts(), of_older_table(store.local_db), last_noticed(store.local_db)
-        noticed += versions[-1].told.splitlines()
+        noticed += [sentence for each in versions[-1:] for sentence in each.told.splitlines()]
+        noticed += _only_read(store)
         if is_partial(store.local_db):
             noticed.append(PARTIAL)
     if options.json:
@@ -74,6 +80,15 @@ def run(options: Namespace) -> int:
     return 0
 
 
+def _only_read(store: CalibrationStore[Any]) -> list[str]:
+    """Say that nothing can be written, where that shows without trying."""
+    if (refusal := store.local_db.refusal) is not None:
+        return [refusal.message]
+    path = store.local_db.path
+    is_allowed = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return [] if is_allowed else [f"You may not write to {path}, so it is only read."]
+
+
 def _counts(store: CalibrationStore[Any]) -> list[tuple[Any, ...]]:
     """Type, origin, quality, number of records, time of the newest."""
     from sqlalchemy import func, select
@@ -81,4 +96,4 @@ def _counts(store: CalibrationStore[Any]) -> list[tuple[Any, ...]]:
     columns = store.orm_class.table().c
     groups = (columns.cal_type, columns.origin, columns.quality)
     counting = select(*groups, func.count(), func.max(columns.datetime_obs)).group_by(*groups).order_by(*groups)
-    return [tuple(row) for row in store.local_db.execute(counting)]
+    return [tuple(row) for row in store.known_db.execute(counting)]

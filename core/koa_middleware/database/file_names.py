@@ -13,7 +13,8 @@ from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, text
 from ..disk.names import folded
 from .sqlite import quote
 
-_HAS_OTHERS = "length(filename) <> length(CAST(filename AS BLOB))"
+#: Clause of rows whose file names have letters beyond ASCII.
+HAS_OTHERS = "length(filename) <> length(CAST(filename AS BLOB))"
 
 
 @lru_cache(maxsize=64)
@@ -23,7 +24,7 @@ def name_indexes(table: str) -> dict[str, str]:
     make = "CREATE INDEX IF NOT EXISTS {} ON " + quote(table)
     return {
         ascii_: f"{make.format(quote(ascii_))} (filename COLLATE NOCASE)",
-        others: f"{make.format(quote(others))} (filename) WHERE {_HAS_OTHERS}",
+        others: f"{make.format(quote(others))} (filename) WHERE {HAS_OTHERS}",
     }
 
 
@@ -33,7 +34,7 @@ def stored_names(table: str, keys: str) -> str:
     select = f"SELECT filename FROM {quote(table)} WHERE"  # noqa: S608 - the class's own name
     return (
         f"{select} filename COLLATE NOCASE IN ({keys}) "
-        f"UNION ALL {select} {_HAS_OTHERS} AND koa_folded(filename) IN ({keys})"
+        f"UNION ALL {select} {HAS_OTHERS} AND koa_folded(filename) IN ({keys})"
     )
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+from ..disk.writing import room_is_made
 from . import driver
 
 #: How SQLite's messages begin where the statement is at fault, not the file.
@@ -61,10 +62,23 @@ def hint(reason: str, path: Path, patience: float) -> str:
     if any(word in reason for word in _OF_DAMAGE):
         return "The file is damaged; koa-cal rebuild makes it anew from all that is left, and keeps the damaged one."
     if "full" in reason:
-        return "Free some space; nothing was changed."
+        return f"{room_is_made(path.parent)}; nothing was changed."
+    if _waits_for_recovery(path):
+        return (
+            "A writer died in the middle of its work; open the cache once where it can be written, which undoes that."
+        )
     if "I/O error" in reason:
-        return f"Check that the disk of {path.parent} works and has room; nothing was changed."
+        return f"Check that the disk of {path.parent} works. {room_is_made(path.parent)}; nothing was changed."
     return _of_the_file(path)
+
+
+def _waits_for_recovery(path: Path) -> bool:
+    """Whether a dead writer's journal lies beside a database and cannot be played back from here."""
+    journal = path.with_name(f"{path.name}-journal")
+    try:
+        return journal.stat().st_size > 0 and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    except OSError:
+        return False
 
 
 def _of_the_file(path: Path) -> str:
@@ -81,7 +95,7 @@ def _of_the_file(path: Path) -> str:
             return "Check the permissions of the file and its folder."
         room = os.statvfs(folder)
         if room.f_files and not room.f_favail:
-            return "Remove some files: the file system can hold no more of them."
+            return f"{room_is_made(folder)}; nothing was changed."
     except OSError as error:
         return f"The folder cannot be read: {error.strerror}."
     return ""

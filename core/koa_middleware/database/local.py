@@ -22,9 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateTable
 
+from ..disk.checksums import Signature
 from ..disk.names import folded
 from ..disk.reading import fault_of_kind, leave_to_sqlite
-from ..disk.writing import hidden_name
+from ..disk.writing import cannot_be_written, hidden_name
 from ..exceptions import (
     CacheError,
     CalibrationNotFoundError,
@@ -40,10 +41,11 @@ from .file_names import has_name, stored_names
 from .hints import hint
 from .kept_apart import Conflict, select_conflict, select_conflicts
 from .soundness import strangers
-from .sqlite import BUSY_TIMEOUT, ReadConnections, driver_of, make_read_only, quote, sqlite_engine
+from .sqlite import BUSY_TIMEOUT, NO_FILE, ReadConnections, driver_of, make_read_only, quote, sqlite_engine
 from .table import CalibrationDatabase, asked_name
 from .upgrade import Standing, upgrade
 from .versions import VERSIONS, Version, leading_class
+from .views import Readable, views
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -53,28 +55,42 @@ _ERRORS = (exc.DBAPIError, exc.TimeoutError, sqlite3.Error)
 class LocalDatabase(CalibrationDatabase[R]):
     """The SQLite file of one instrument; made where it is missing, and given what an older version did not make.
 
+    What cannot be written is read as it is, where that is safe.
+
+    Parameters
+    ----------
+    orm_class : type
+    path : pathlib.Path
+    may_be_missing : bool
+        Whether a file that cannot be made is taken for one without rows.
+
     Attributes
     ----------
     path : pathlib.Path
     had_records : bool
         Whether there were any when it was opened.
+    unnoted : dict
+        Checksums and signatures of files that were hashed and could not be noted, by their keys.
 
     Raises
     ------
     CacheError
         When the file cannot be opened or is not an SQLite database.
     SchemaMismatchError
-        When its table lacks columns of the class that cannot be added.
+        When its table lacks columns of the class that cannot be added, or it needs an upgrade and cannot be written.
     """
 
-    def __init__(self, orm_class: type[R], path: Path) -> None:
-        super().__init__(orm_class, sqlite_engine(path), str(path))
-        self._readers = ReadConnections(self.engine)
-        self._newer_core: Version | None = None
-        self._leading: tuple[str, str] | None = None
-        self.path = path
+    def __init__(self, orm_class: type[R], path: Path, *, may_be_missing: bool = False) -> None:
         leave_to_sqlite(path)
         _make(path)
+        self.has_file = not may_be_missing or os.path.lexists(path)
+        super().__init__(orm_class, sqlite_engine(path if self.has_file else NO_FILE), str(path))
+        self._readers = ReadConnections(self.engine)
+        self._newer_core: Version | None = None
+        self._unwritable: CacheError | None = None
+        self._leading: tuple[str, str] | None = None
+        self.path = path
+        self.unnoted: dict[str, tuple[str, Signature]] = {}
         try:
             self._prepare()
         except BaseException:
@@ -90,10 +106,35 @@ class LocalDatabase(CalibrationDatabase[R]):
             some = f"SELECT 1 FROM {quote(name)} LIMIT 1"  # noqa: S608
             self.had_records = name in standing.found.columns and connection.execute(some).fetchone() is not None
         self._newer_core, self._leading = standing.newer_core, standing.leading
-        if standing.newer_core is not None:
-            make_read_only(self.engine)
+        if not self.has_file:
+            self._unwritable = _not_made(self.path)
+            self._only_read()
+        elif standing.newer_core is not None:
+            self._only_read()
         elif not standing.is_up_to_date:
-            self._upgrade()
+            try:
+                self._upgrade()
+            except CacheError as error:
+                if not cannot_be_written(error):
+                    raise
+                self._unwritable = error
+                self._only_read()
+
+    def _only_read(self) -> None:
+        """Read what is there in the place of an upgrade."""
+        make_read_only(self.engine, views(self.readable()))
+
+    def readable(self) -> Readable:
+        """Give what the database has of the class's tables; see `Readable.of`."""
+        with self.driver_connection() as connection:
+            return Readable.of(connection, self.orm_class, str(self.path))
+
+    @property
+    def refusal(self) -> CacheError | SchemaMismatchError | None:
+        """What each write says where it is known that none can be: to a newer core's, or one that was not upgraded."""
+        if self._newer_core is not None:
+            return self._of_newer_core(self._newer_core)
+        return None if (error := self._unwritable) is None else CacheError(error.message, error.hint, path=self.path)
 
     def _check_ours(self, tables: list[str]) -> None:
         if others := strangers(tables, self.orm_class):
@@ -254,7 +295,8 @@ class LocalDatabase(CalibrationDatabase[R]):
         try:
             yield
         except _ERRORS as error:
-            raise self._translated(error) from error
+            first = _before_savepoint(error)
+            raise self._translated(first) from first
 
     def _translated(self, error: Exception) -> CacheError | SchemaMismatchError:
         cause = error.orig if isinstance(error, exc.DBAPIError) else error
@@ -263,8 +305,8 @@ class LocalDatabase(CalibrationDatabase[R]):
             if column not in self.orm_class.metadata.tables[table].c:
                 return self._needs_unknown(table, column)
         reason = str(cause)
-        if self._newer_core is not None and "readonly" in reason:
-            return self._of_newer_core(self._newer_core)
+        if "readonly" in reason and (refusal := self.refusal) is not None:
+            return refusal
         if reason.startswith(("no such column", "table ")) and (changed := self._changed_meanwhile()) is not None:
             return changed
         said = hint(reason, self.path, BUSY_TIMEOUT)
@@ -304,6 +346,19 @@ class LocalDatabase(CalibrationDatabase[R]):
         """Close all connections."""
         self._readers.close()
         super().close()
+
+
+def _before_savepoint(error: Exception) -> Exception:
+    """Give the error for which SQLite rolled back all, where it is hidden by a savepoint that is gone with that."""
+    missing = error.__cause__
+    before = None if missing is None else missing.__context__
+    return before if str(missing).startswith("no such savepoint") and isinstance(before, _ERRORS) else error
+
+
+def _not_made(path: Path) -> CacheError:
+    folder = next((each for each in path.parents if each.is_dir()), path.parent)
+    said = f"The database {path} cannot be made: {folder} cannot be written."
+    return CacheError(said, "Correct its permissions, or choose another cache folder.", path=path)
 
 
 def _make(path: Path) -> None:

@@ -14,12 +14,14 @@ import sqlite3
 import time
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import QueuePool
 
 from .driver import HELD_BY_WRITER, GuardedConnection, GuardedCursor
 
@@ -28,6 +30,9 @@ quote = dialect().identifier_preparer.quote_identifier
 
 #: Seconds that a writer waits for another one; saving a large model takes some.
 BUSY_TIMEOUT = 60.0
+
+#: Stands for a database that cannot be made.
+NO_FILE = Path(":memory:")
 
 _STEP_MS = 250
 
@@ -50,13 +55,19 @@ os.register_at_fork(after_in_child=_renew_pools)
 
 
 def sqlite_engine(path: Path) -> Engine:
-    """Engine of an SQLite file.
+    """Engine of an SQLite file; of `NO_FILE`, connections that each find nothing.
 
     The driver opens no transactions by itself; the execution option ``sqlite_begin`` says how one begins. Without
     it there is none, so that a reader holds no lock.
     """
-    arguments = {"isolation_level": None, "timeout": BUSY_TIMEOUT, "factory": GuardedConnection}
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args=arguments)
+    arguments = {
+        "isolation_level": None,
+        "timeout": BUSY_TIMEOUT,
+        "factory": GuardedConnection,
+        "check_same_thread": False,
+        "uri": True,  # for what is attached; a path that is absolute is none
+    }
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args=arguments, poolclass=QueuePool)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -75,12 +86,14 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
-def make_read_only(engine: Engine) -> None:
-    """Let an engine's connections only read from now on; SQLite refuses the rest."""
+def make_read_only(engine: Engine, statements: Sequence[str] = ()) -> None:
+    """Let an engine's connections begin with some statements, and only read from then on; SQLite refuses the rest."""
     engine.dispose()
 
     @event.listens_for(engine, "connect")
     def refuse_writing(connection: GuardedConnection, _record: object) -> None:
+        for statement in statements:
+            connection.execute(statement)
         connection.execute("PRAGMA query_only = ON")
 
 

@@ -32,6 +32,11 @@ _HIDDEN = re.compile(r"\.koa-[0-9a-f]{32}\.([0-9a-f]{8}-[0-9]+)\.part")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
+#: How SQLite's names of such errors begin; a quota that is used up is an IOERR_WRITE.
+_UNWRITABLE_DATABASE = (
+    "READONLY", "CANTOPEN", "PERM", "FULL", "IOERR_WRITE", "IOERR_FSYNC", "IOERR_TRUNCATE", "IOERR_DELETE",
+)  # fmt: skip
+
 
 @contextlib.contextmanager
 def cache_errors(path: Path, action: str = "written") -> Iterator[None]:
@@ -45,13 +50,34 @@ def cache_errors(path: Path, action: str = "written") -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _FULL:
-            hint = f"Free some space on the disk of {path.parent}, or raise your quota; nothing was changed."
+            hint = f"{room_is_made(path.parent)}; nothing was changed."
         elif error.errno in _FORBIDDEN:
             hint = f"Check the permissions of {path.parent}, or choose another cache folder; nothing was changed."
         else:
             hint = f"Check that {path.parent} exists and that its disk works; nothing was changed."
         reason = error.strerror or str(error)
         raise CacheError(f"{path} cannot be {action}: {reason}.", hint, path=path) from error
+
+
+def room_is_made(folder: Path) -> str:
+    """Say how a full disk gets room: of bytes, or of files where it can hold no more of them."""
+    try:
+        status = os.statvfs(folder)
+        lacks_files = bool(status.f_files) and not status.f_favail
+    except OSError:
+        lacks_files = False
+    what = "Remove some files" if lacks_files else "Free some space"
+    return f"{what} on the disk of {folder}, for instance with koa-cal prune, or raise your quota"
+
+
+def cannot_be_written(error: BaseException) -> bool:
+    """Whether an error means that a place cannot be written now: it is full or forbids it; a lock is none of these."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = str(getattr(error, "sqlite_errorname", "")).removeprefix("SQLITE_")
+    if said:
+        return said.startswith(_UNWRITABLE_DATABASE)
+    return isinstance(error, OSError) and error.errno in _FULL | _FORBIDDEN
 
 
 @contextlib.contextmanager

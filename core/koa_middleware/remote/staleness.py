@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..database.local import LocalDatabase
-from ..exceptions import RemoteUnavailableError, StaleWarning, warn
+from ..disk.writing import cannot_be_written
+from ..exceptions import CacheError, RemoteUnavailableError, StaleWarning, warn
 from .bookmark import last_synced
 
 #: What is said of a copy that a first sync has not completed.
@@ -58,6 +59,12 @@ def freshen(local: LocalDatabase[Any], url: str, limit: timedelta, sync: Callabl
             _NEXT_LOOK[key] = time.monotonic() + min(_RETRY, limit).total_seconds()
             used = "only LOCAL records are used" if age is None else f"the copy of {_in_words(age)} ago is used"
             warn(f"The archive does not answer, so {used}. {error.message}", StaleWarning)
+            return
+        except CacheError as error:
+            if not cannot_be_written(error):
+                raise
+            _NEXT_LOOK[key] = time.monotonic() + min(_RETRY, limit).total_seconds()
+            warn(f"No sync can be stored, so what is here is used. {error.message}", StaleWarning)
             return
     _NEXT_LOOK[key] = time.monotonic() + (limit - age).total_seconds()
 
