@@ -57,6 +57,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "select_many": lambda store, _: store.select_many([FRAME, FRAME], DARK),
     "sync_from_remote": lambda store, _: store.sync_from_remote(),
     "to_table": lambda store, _: store.to_table([MINE]),
+    "refresh": lambda store, _: store.refresh(from_files=True),
     "verify": lambda store, _: store.verify(repair=True),
 }
 

@@ -82,6 +82,7 @@ def good(folder: Path) -> dict[str, Any]:
     """A sound value of each parameter, by its name."""
     mine = record("mine.fits", id="mine")
     return {
+        "orm_class": DemoCalibration,
         "input": FRAME,
         "inputs": [FRAME],
         "selector": CalibrationSelector(cal_type="dark", match=("spectrograph",)),

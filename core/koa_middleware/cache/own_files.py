@@ -62,7 +62,10 @@ def check_not_emptied(orm_class: type[ORMCalibration], cache: Cache, database: P
     CacheError
         When it has none and there are files of the instrument.
     """
-    if database.is_file() and is_lost(database) and has_files_of(orm_class, cache, database):
+    is_empty = False
+    with suppress(OSError):  # which the opening of it tells
+        is_empty = database.is_file() and is_lost(database)
+    if is_empty and has_files_of(orm_class, cache, database):
         said = f"The database {database} is empty, but {cache.calibrations} holds files of {orm_class.instrument_name}."
         raise CacheError(said, _ADVICE, path=database)
 
