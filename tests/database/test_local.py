@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -271,6 +273,17 @@ def test_readers_hold_no_lock_that_a_writer_waits_for(filled: Database, tmp_path
         raw.close()
         assert connection.execute(select(DemoCalibration.table().c.quality)).scalars().first() == "GOOD"
     other.close()
+
+
+def test_a_reader_that_meets_a_commit_reads_when_it_is_done(filled: Database, tmp_path: Path) -> None:
+    before = len(filled.query())
+    with closing(sqlite3.connect(tmp_path / "demo.db", isolation_level=None, check_same_thread=False)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute("DELETE FROM demo_calibrations")
+        end = threading.Timer(0.2, writer.execute, ["COMMIT"])
+        end.start()
+        assert len(filled.query()) < before
+        end.join()
 
 
 def test_the_journal_is_one_that_works_on_network_file_systems(database: Database) -> None:

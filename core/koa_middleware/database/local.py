@@ -192,11 +192,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         """
         sql, constants = _compiled(statement)
         try:
-            connection = self._readers.take()
-            try:
-                return connection.execute(sql, {**constants, **parameters}).fetchall()
-            finally:
-                self._readers.give_back(connection)
+            return self._readers.read(sql, {**constants, **parameters})
         except _ERRORS as error:
             raise self._translated(error) from error
 
