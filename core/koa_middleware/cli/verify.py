@@ -34,11 +34,13 @@ def run(options: Namespace) -> int:
     if options.json:
         print_json(report.to_dict())
         return 0 if report.ok else 1
+    from ..display import printable
+
     rows = list(_rows(report))
     if rows:
         is_mended = options.repair or options.dry_run
         columns = ("what", "file", "found", "repair") if is_mended else ("what", "file", "found")
-        print_table(columns, [row[: len(columns)] for row in rows])
+        print_table(columns, [[printable(cell) for cell in row[: len(columns)]] for row in rows])
     print_text(_summary(report, store.cache_dir))
     return 0 if report.ok else 1
 
