@@ -245,7 +245,7 @@ def test_an_explanation_counts_what_a_look_at_every_row_counts(
 
     def distance(name: str) -> float:
         time = of_type[name][rule.time]
-        return math.inf if time is None else abs(time - frame[rule.time])
+        return math.inf if time is None else abs(in_ms(time) - in_ms(frame[rule.time]))
 
     others = [distance(name) for name in of_type if winner is None or name != winner["id"]]
     shown = [distance(each.record.id) for each in told.candidates if winner is None or each.record.id != winner["id"]]
