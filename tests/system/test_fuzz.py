@@ -16,7 +16,7 @@ import tempfile
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import pytest
 from astropy.io import fits
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
-from koa_middleware import CalibrationStore, KoaMiddlewareError, available_instruments, get_plugin
+from koa_middleware import CalibrationStore, HeaderError, KoaMiddlewareError, available_instruments, get_plugin
 from koa_middleware.cache.bundle_file import MANIFEST
 from koa_middleware.cli import main
 from koa_middleware.remote.local_copy import holds_nothing
@@ -495,6 +495,40 @@ def test_garbage_in_what_the_database_keeps_is_said_or_passed_over(kept: Path, s
         finally:
             raw.close()
         assert spoilt_uses(here) == {}
+
+
+@contextmanager
+def spoilt(kept: Path, spoil: str, value: Any) -> Iterator[Store]:
+    """Give a store on a copy of the kept cache, in whose database a value stands where only this package writes."""
+    with folder() as here:
+        shutil.copytree(kept, here, dirs_exist_ok=True)
+        with closing(sqlite3.connect(here / "cache" / "database" / "demo_calibrations.db")) as raw, raw:
+            raw.execute(SPOILS[spoil], (value,))
+        with CalibrationStore(DemoCalibration, here / "cache", offline=True) as store:
+            yield store
+
+
+@pytest.mark.parametrize("spoil", ["versions of core", "versions of the class"])
+@pytest.mark.parametrize("value", ["no JSON", "{}", "[]", b"\xff", '{"columns": {"a": {"type": 3}}}', "[" * 100_000])
+def test_a_database_whose_notes_of_versions_are_spoilt_opens_and_gets_new_ones(
+    kept: Path, spoil: str, value: Any
+) -> None:
+    with spoilt(kept, spoil, value) as store:
+        assert [each.name for each in store.local_db.versions()] == ["koa-middleware", "demo"]
+        assert len(store.query()) == 2
+        store.flag("mine", "GOOD", "looked again")
+
+
+@pytest.mark.parametrize("value", ["no JSON", "{}", "[]", "9" * 5000, '{"id": "another", "filename": "x.fits"}'])
+def test_a_row_that_is_kept_apart_and_spoilt_says_so_where_it_is_asked_for(kept: Path, value: str) -> None:
+    with spoilt(kept, "conflict", value) as store:
+        (conflict,) = store.conflicts()
+        assert (conflict.id, conflict.local_id) == ("apart", "mine")
+        for ask in (conflict.to_dict, lambda: store.local_db.query_by_id("apart")):
+            with pytest.raises(HeaderError, match=r"The row apart of the archive.*koa-cal sync --full"):
+                ask()
+        settle(store.local_db, holds_nothing)
+        assert len(store.conflicts()) == 1
 
 
 # -- SQL ---------------------------------------------------------------------------------------------------------------
