@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -27,6 +26,7 @@ from hypothesis import strategies as st
 from koa_middleware import CalibrationStore, HeaderError, KoaMiddlewareError, available_instruments, get_plugin
 from koa_middleware.cache.bundle_file import MANIFEST
 from koa_middleware.cli import main
+from koa_middleware.disk.checksums import digest_of
 from koa_middleware.remote.local_copy import holds_nothing
 from koa_middleware.remote.publish import settle
 from koa_middleware.settings import VARIABLES, resolve
@@ -90,7 +90,8 @@ def check_sound(store: Store) -> None:
     files = {path.name: path for path in (store.cache_dir / "calibrations").iterdir()}
     assert files.keys() == names
     for each in store.query():
-        assert f"sha256:{hashlib.sha256(files[each.filename].read_bytes()).hexdigest()}" == each.checksum
+        if each.checksum is not None:  # as the archive may have none
+            assert digest_of(files[each.filename], each.checksum.partition(":")[0]) == each.checksum
     assert not list((store.cache_dir / "partial").iterdir())
 
 
@@ -326,7 +327,9 @@ def test_a_bundle_may_be_a_link_and_what_is_no_file_is_none(night: Path, tmp_pat
 
 SECRET = "s3cr3tw0rd"
 #: What an environment variable can hold.
-ANY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
+ANY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40).filter(
+    lambda text: SECRET not in text  # which hypothesis finds in this module
+)
 SIGNS = st.text("/:@?#=%&;,. \t[]\\'\"é\n", max_size=3)
 #: URLs and logins with a password, written as people write them.
 LOGINS = st.builds(

@@ -135,10 +135,9 @@ def is_newer(version: str, than: str) -> bool:
 
 
 def _number(version: str) -> Any:
-    from packaging.version import InvalidVersion  # only where versions differ
-    from packaging.version import Version as Number
+    from packaging.version import Version as Number  # only where versions differ
 
     try:
         return Number(version)
-    except InvalidVersion:
+    except ValueError:
         return Number("0.dev0")
