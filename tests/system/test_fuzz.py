@@ -544,10 +544,14 @@ def test_sql_in_any_text_is_a_row(text: str) -> None:
     with folder() as here, CalibrationStore(DemoCalibration, here / "cache", offline=True) as store:
         kept = store.register_calibration(dark(here / "night", "kept.fits")).calibration
         with suppress(KoaMiddlewareError):
-            made = store.local_db.add(record(f"{text}.fits", id=text, spectrograph=text, era=text, cal_version=text))
-            assert store.local_db.query_by_id(made.id).to_dict() == made.to_dict()
-            assert store.local_db.find(made.filename).id == made.id
+            store.local_db.add(record("version.fits", cal_version=text))
+        with suppress(KoaMiddlewareError):
+            store.local_db.add(record(f"{text}.fits", id=text, spectrograph=text, era=text))
+            made = store.local_db.query_by_filename(f"{text}.fits")
             assert made.era is None or made.era == text.strip()
+            if text.strip():
+                assert made.id == text.strip()
+                assert store.local_db.query_by_id(text).to_dict() == made.to_dict()
             assert store.select({"mjd_start": 60000.0, "spectrograph": text}, DARK).spectrograph is not None
         for name in (text, kept.id):
             for call in (
