@@ -39,7 +39,7 @@ from tests.system.test_odd_headers import NAMES, ODD, keywords_of, outcomes
 Store = CalibrationStore[DemoCalibration]
 
 #: Where an example takes a store and files of its own.
-costly = settings(max_examples=repetitions(8, 1500), suppress_health_check=list(HealthCheck))
+costly = settings(max_examples=repetitions(8, 1000), suppress_health_check=list(HealthCheck))
 
 SQL = [
     "'; DROP TABLE demo_calibrations; --",
@@ -481,7 +481,7 @@ def spoilt_uses(here: Path) -> dict[str, str]:
 
 
 @given(spoil=st.sampled_from(sorted(SPOILS)), value=CELLS)
-@settings(max_examples=repetitions(6, 3000), suppress_health_check=list(HealthCheck))
+@settings(max_examples=repetitions(6, 1500), suppress_health_check=list(HealthCheck))
 @example(spoil="versions of core", value="no JSON")
 @example(spoil="versions of the class", value="{}")
 @example(spoil="conflict", value="{}")
