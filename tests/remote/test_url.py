@@ -40,3 +40,10 @@ def test_the_options_of_a_url_are_not_shown(tmp_path, option):
 def test_a_url_is_shown_with_the_hosts_that_its_options_name():
     assert without_password("postgresql://me:x@/koa?host=one&port=5&sslmode=require") == "postgresql://me:***@one:5/koa"
     assert without_password("postgresql://me@/koa?host=/var/run/db") == "postgresql://me@/var/run/db:5432/koa"
+
+
+def test_a_password_with_signs_that_are_not_encoded_is_not_taken_for_a_host():
+    with pytest.raises(ConfigurationError, match="percent-encoded") as caught:
+        without_password("postgresql://me:a@s3cret?@host:5432/koa")
+    assert "s3cret" not in str(caught.value)
+    assert without_password("postgresql://me:a?b@host:5432/koa?sslmode=require") == "postgresql://me:***@host:5432/koa"

@@ -92,5 +92,5 @@ def _declared(found: Any) -> Declaration | None:
         return None
     try:
         return Declaration.read(json.dumps(found))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except ValueError as error:
         raise SourceFileError("has a declaration of columns in its manifest that is none.", _HINT, path=None) from error

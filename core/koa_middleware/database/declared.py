@@ -76,21 +76,33 @@ class Declaration(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read what a database keeps; what a newer core added there is left out."""
-        found: dict[str, Any] = json.loads(text)
+        """Read what a database keeps; what a newer core added there is left out.
+
+        Raises
+        ------
+        ValueError
+            When it is no declaration.
+        """
+        try:
+            return cls._read(json.loads(text))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise ValueError("it is no declaration") from error
+
+    @classmethod
+    def _read(cls, found: dict[str, Any]) -> Self:
         columns = {
             name: DeclaredColumn(
-                said["type"],
-                said.get("fold", False),
-                None if said.get("nulls") is None else tuple(said["nulls"]),
-                said.get("is_required", False),
-                said.get("is_unique", False),
-                tuple(said.get("renamed_from", ())),
+                _texts([said["type"]])[0],
+                _fold(said.get("fold", False)),
+                None if said.get("nulls") is None else _texts(said["nulls"]),
+                said.get("is_required", False) is True,
+                said.get("is_unique", False) is True,
+                _texts(said.get("renamed_from", [])),
             )
             for name, said in found["columns"].items()
         }
-        indexes = {name: tuple(names) for name, names in found["indexes"].items()}
-        return cls(columns, indexes, tuple(found["cal_types"]), tuple(found["version_family"]))
+        indexes = {name: _texts(names) for name, names in found["indexes"].items()}
+        return cls(columns, indexes, _texts(found["cal_types"]), _texts(found["version_family"]))
 
     @property
     def text(self) -> str:
@@ -104,6 +116,18 @@ class Declaration(NamedTuple):
     def new_name_of(self, column: str) -> str | None:
         """The name that a former name was changed to."""
         return next((name for name, said in self.columns.items() if column in said.renamed_from), None)
+
+
+def _texts(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise TypeError
+    return tuple(found)
+
+
+def _fold(found: Any) -> bool | str:
+    if not isinstance(found, bool | str):
+        raise TypeError
+    return found
 
 
 def _declared(column: Column[Any], is_unique: bool) -> DeclaredColumn:

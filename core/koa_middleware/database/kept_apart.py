@@ -10,8 +10,9 @@ import json
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Select, String, Table, bindparam, select
+from sqlalchemy import Column, Select, String, Table, bindparam, func, select
 
+from ..exceptions import HeaderError
 from ..instrument.orm import ORMCalibration
 
 
@@ -38,14 +39,45 @@ class Conflict(NamedTuple):
 
     @property
     def record(self) -> dict[str, Any]:
-        """The whole row."""
-        values: dict[str, Any] = json.loads(self.record_json)
-        return values
+        """The whole row.
+
+        Raises
+        ------
+        HeaderError
+            When the database keeps something else there.
+        """
+        try:
+            return row_of(self.id, self.record_json)
+        except ValueError as error:
+            raise HeaderError(
+                f"The row {self.id} of the archive, which is kept apart, cannot be read here: {error}.",
+                "Let koa-cal sync --full bring it again.",
+                column="record",
+                keywords=(),
+                source=f"the row {self.id}",
+            ) from error
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes, with the row's values."""
         shown = ("id", "filename", "reason", "local_id", "record")
         return {name: getattr(self, name) for name in shown}
+
+
+def row_of(id: str, record_json: str) -> dict[str, Any]:
+    """Read a row that is kept apart.
+
+    Raises
+    ------
+    ValueError
+        When it is not the row of that id.
+    """
+    try:
+        values: Any = json.loads(record_json)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError("it is no JSON") from error
+    if not isinstance(values, dict) or values.get("id") != id or "filename" not in values:
+        raise ValueError("it is no row of this id")
+    return values
 
 
 @lru_cache(maxsize=64)
@@ -65,9 +97,11 @@ def conflicts_table(orm_class: type[ORMCalibration]) -> Table:
 
 @lru_cache(maxsize=64)
 def select_conflicts(orm_class: type[ORMCalibration]) -> Select[Any]:
-    """Statement that gives all conflicts, in no order."""
+    """Statement that gives all conflicts, in no order; what is none of a sync is left out."""
     columns = conflicts_table(orm_class).c
-    return select(columns.filename, columns.id, columns.reason, columns.local_id, columns.record)
+    shown = columns.filename, columns.id, columns.reason, columns.local_id
+    are_texts = [func.typeof(column).in_(("text", "null")) for column in shown]
+    return select(*shown, columns.record).where(columns.id.is_not(None), *are_texts)
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ from .. import __version__
 from ..hookspecs import GROUP
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
+from .declared import Declaration
 
 CORE = "koa-middleware"
 
@@ -58,14 +59,18 @@ class Version(NamedTuple):
 
 
 def read_versions(connection: sqlite3.Connection, instrument_name: str) -> list[Version]:
-    """Read core's versions and an instrument's, in the order in which they came; none where there is no table."""
+    """Read core's versions and an instrument's, in the order in which they came; none where there is no table.
+
+    What is no version is passed over: it is as if that version had never opened the database.
+    """
     asked = "SELECT name, version, schema, since, coalesce(told, '') FROM koa_versions WHERE name IN (?, ?) ORDER BY n"
     try:
-        return [Version(*row) for row in connection.execute(asked, (CORE, instrument_name))]
+        found = [Version(*row) for row in connection.execute(asked, (CORE, instrument_name))]
     except sqlite3.OperationalError as error:
         if str(error) != "no such table: koa_versions":
             raise
         return []
+    return [each for each in found if _is_sound(each)]
 
 
 def write_version(
@@ -79,6 +84,21 @@ def write_version(
         f"SELECT coalesce({place}, 1), ?, ?, ?, ?, ? FROM koa_versions",
         (name, version, schema, now_iso(), told or None),
     )
+
+
+def _is_sound(found: Version) -> bool:
+    """Whether a row is one that `write_version` writes."""
+    if not all(isinstance(each, str) for each in found):
+        return False
+    return _is_schema(found.name, found.schema)
+
+
+@lru_cache(maxsize=64)
+def _is_schema(name: str, text: str) -> bool:
+    try:
+        return int(text) >= 0 if name == CORE else Declaration.read(text) is not None
+    except ValueError:
+        return False
 
 
 def leading_class(connection: sqlite3.Connection, instrument_name: str) -> tuple[str, str] | None:
@@ -115,10 +135,9 @@ def is_newer(version: str, than: str) -> bool:
 
 
 def _number(version: str) -> Any:
-    from packaging.version import InvalidVersion  # only where versions differ
-    from packaging.version import Version as Number
+    from packaging.version import Version as Number  # only where versions differ
 
     try:
         return Number(version)
-    except InvalidVersion:
+    except ValueError:
         return Number("0.dev0")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ..database.feed import Judgement, feed_paused, feed_table, unsent
 from ..database.file_names import stored_names
-from ..database.kept_apart import conflicts_table
+from ..database.kept_apart import conflicts_table, row_of
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
 from ..disk.names import folded
@@ -395,12 +395,12 @@ class LocalCopy:
             settled = None
         changed = f"SELECT id FROM {self._feed} WHERE n > :settled"
         because_of_ours = f"local_id IS NOT NULL AND (:settled IS NULL OR local_id IN ({changed}))"
-        apart = f"SELECT record FROM {self._conflicts} WHERE {because_of_ours}"
+        apart = f"SELECT id, record FROM {self._conflicts} WHERE {because_of_ours}"
         if settled != newest:
             found = self._database.execute(apart, {"settled": settled}).fetchall()
             if found:
                 with self.transaction():
-                    self.take(Batch([], [json.loads(record) for (record,) in found]))
+                    self.take(Batch([], list(_rows_of(found))))
         return newest
 
     def holds_between(self, after: str, last: str) -> bool:
@@ -432,6 +432,13 @@ def open_copy(local: LocalDatabase[Any], holds: Holds = holds_nothing) -> Iterat
     """
     with local.driver_connection() as connection:
         yield LocalCopy(local, connection, holds)
+
+
+def _rows_of(found: Iterable[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    """Read rows that are kept apart, by their ids; one that cannot be read stays there until it comes again."""
+    for id_, record in found:
+        with suppress(ValueError):
+            yield row_of(id_, record)
 
 
 def _as(holder: _Holder, filename: str) -> str:

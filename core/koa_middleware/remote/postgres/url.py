@@ -51,7 +51,8 @@ def postgresql_url(text: str) -> URL:
     # An "@" in the host or the database is the rest of a password that was not percent-encoded; "=" and ";" are of
     # options that are written as another program takes them, of which one may be a password.
     database = "" if url is None else f"{url.database}{url.query.get('dbname', '')}"
-    if url is None or url.get_backend_name() not in SCHEMES or "@" in str(url.host) or set("@=;") & set(database):
+    is_read = url is not None and url.get_backend_name() in SCHEMES and _has_plain_options(text)
+    if url is None or not is_read or "@" in str(url.host) or set("@=;") & set(database):
         raise unusable_url()
     if not OPTIONS.issuperset(url.query):
         raise ConfigurationError(
@@ -62,6 +63,12 @@ def postgresql_url(text: str) -> URL:
         )
     password = url.query.get("password")
     return url.set(password=str(password)).difference_update_query(["password"]) if password else url
+
+
+def _has_plain_options(text: str) -> bool:
+    """Whether each option has a value; what has none, and SQLAlchemy drops, is the rest of an odd password."""
+    options = text.partition("@")[2].partition("?")[2]
+    return all("=" in option for option in options.split("&") if option)
 
 
 def _with_hosts(text: str) -> URL:
