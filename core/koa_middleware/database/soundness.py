@@ -84,7 +84,8 @@ def strangers(tables: list[str], orm_class: type[ORMCalibration]) -> list[str]:
     The older koa_middleware's table has the instrument's bare name.
     """
     ours = (VERSIONS.name, orm_class.instrument_name)
-    return [] if any(name in ours or name.endswith("_calibrations") for name in tables) else sorted(tables)
+    is_ours = any(name in ours or name.endswith("_calibrations") or "_calibrations_" in name for name in tables)
+    return [] if is_ours else sorted(tables)
 
 
 def _count(connection: sqlite3.Connection, orm_class: type[ORMCalibration], tables: list[str]) -> int:
