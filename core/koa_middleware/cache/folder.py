@@ -241,11 +241,13 @@ class Cache:
         return [self.root if device == root else path for device, path in by_device.items()]
 
     def has_old_entries(self) -> bool:
-        """Whether something in ``partial/`` has not changed for so long that it may be a leftover."""
-        with suppress(OSError), os.scandir(self.partial) as entries:  # what is wrong there, the next writer tells
-            since = time.time() - LEFTOVER_AFTER_S
-            found = (entry.stat(follow_symlinks=False).st_mtime < since for entry in entries if entry.name != LOCK_FILE)
-            return any(found)
+        """Whether something in ``partial/`` or beside the databases may be a leftover: it has not changed for long."""
+        since = time.time() - LEFTOVER_AFTER_S
+        with suppress(OSError):  # what is wrong there, the next writer tells
+            with os.scandir(self.partial) as entries:
+                if any(_changed(entry) < since for entry in entries if entry.name != LOCK_FILE):
+                    return True
+            return next(left_beside(self.database, of_dead=False), None) is not None
         return False
 
     def left_behind(self, *, of_dead: bool, quick: bool = False) -> Iterator[Path]:
@@ -288,11 +290,16 @@ class Cache:
                 if judged not in (None, Signature.of(path)):
                     return None
                 _set_aside(path, aside)
+                sync_folder(folder)
             except FileNotFoundError:
                 if folder.is_dir():
                     return None
                 raise
         return aside
+
+
+def _changed(entry: os.DirEntry[str]) -> float:
+    return entry.stat(follow_symlinks=False).st_mtime
 
 
 def _make_writable(folder: Path) -> None:

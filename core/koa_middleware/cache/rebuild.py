@@ -291,6 +291,7 @@ class Rebuilder(Generic[R]):
             local.driver_connection() as connection,
             attached(connection, new),
         ):
+            connection.execute("PRAGMA main.synchronous = EXTRA")  # as `begin_immediate` does
             self._add(connection)
 
     def _add(self, connection: sqlite3.Connection) -> int:

@@ -54,6 +54,7 @@ def _copy(path: Path) -> Path:
     with cache_errors(path.parent, "copied"):
         try:
             with closing(GuardedConnection(str(path))) as source, closing(GuardedConnection(str(temporary))) as sink:
+                sink.execute("PRAGMA journal_mode = MEMORY")  # nothing is left beside it when this process is killed
                 source.backup(sink)
             temporary.replace(final)
         except BaseException:

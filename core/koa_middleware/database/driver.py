@@ -148,7 +148,7 @@ class GuardedConnection(sqlite3.Connection):
         return GuardedCursor(self).execute(*arguments)
 
     def begin_immediate(self) -> None:
-        """Begin a transaction that writes.
+        """Begin a transaction that writes, and that no power cut takes back once it is committed.
 
         Raises
         ------
@@ -160,6 +160,7 @@ class GuardedConnection(sqlite3.Connection):
         for other in _all_connections():
             if other is not self and other._writer == me and other._database == self._database and other.in_transaction:
                 raise sqlite3.OperationalError(HELD_HERE)
+        self.execute("PRAGMA synchronous = EXTRA")  # else its journal may come back: its removal is not flushed
         self._writer = me
         try:
             self.execute("BEGIN IMMEDIATE")
