@@ -177,5 +177,5 @@ def test_a_cached_file_costs_one_statement(user: Opening) -> None:
     with counted(store) as counts, hashed() as hashes:
         found = store.get_calibration_by_id(record.id)
     assert (found.path, found.calibration.to_dict()) == (path, record.to_dict())
-    assert counts == {"SELECT": 1}
+    assert {name: number for name, number in counts.items() if name != "PRAGMA"} == {"SELECT": 1}
     assert not hashes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -115,7 +116,8 @@ def test_quarantine_and_conflicts_are_listed_and_no_faults(store: Store) -> None
     aside = store.cache_dir / "quarantine" / "dark.fits.0a0a0a0a"
     aside.parent.mkdir()
     aside.write_bytes(b"spoilt")
-    values = {"id": "theirs", "filename": "dark.fits", "reason": "a LOCAL one has its name", "record": "{}"}
+    values = {"id": "theirs", "filename": "dark.fits", "reason": "a LOCAL one has its name"}
+    values["record"] = json.dumps({"id": "theirs", "filename": "dark.fits"})
     with store.local_db.begin() as connection:
         connection.execute(insert(conflicts_table(DemoCalibration)).values(values))
     report = store.verify()
