@@ -69,7 +69,8 @@ def install(session: nox.Session, *groups: str, plugins: list[str] = PLUGINS, pi
     """Install the checkout's core and plugins, and dependency groups of pyproject.toml."""
     folders = [".", *(f"plugins/{plugin}" for plugin in plugins)]
     editables = [argument for folder in folders for argument in ("-e", folder)]
-    compiled = {"UV_COMPILE_BYTECODE": "1"}  # as pip does; else each process of a test compiles anew what it imports
+    # Compiled as pip does where all is tested: each process of a test would compile anew what it imports.
+    compiled = {"UV_COMPILE_BYTECODE": "1"} if plugins == PLUGINS else None
     session.install(*editables, *nox.project.dependency_groups(PYPROJECT, *groups), *(pins or []), env=compiled)
 
 
