@@ -393,3 +393,19 @@ def test_a_cache_that_is_not_there_and_cannot_be_made_is_refused(tmp_path: Path)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="is not a folder"):
         CalibrationStore(DemoCalibration, tmp_path / "file")
+
+
+def test_a_rebuilding_on_a_full_disk_is_told_and_changes_nothing(open_demo: OpenDemo, tmp_path: Path) -> None:
+    store = open_demo()
+    for day, name in enumerate(NAMES):
+        store.register_calibration(dark(tmp_path / "night", name, 60000.0 + day))
+    root, database = store.cache_dir, store.local_db.path
+    store.close()
+    content = b"no database any more".ljust(100) + database.read_bytes()[100:]
+    database.write_bytes(content)
+    with full_disk(), pytest.raises(CacheError):
+        CalibrationStore.rebuild(DemoCalibration, root)
+    assert database.read_bytes() == content
+    assert not list(database.parent.glob("*.spoilt"))
+    CalibrationStore.rebuild(DemoCalibration, root)
+    assert sorted(each.filename for each in open_demo().query()) == NAMES

@@ -30,7 +30,7 @@ from ..database.sqlite import driver_of, quote
 from ..database.verified_files import Verified, remember_signatures
 from ..disk.checksums import Signature
 from ..disk.writing import cache_errors, move_into_place, sync_folder
-from ..exceptions import CacheError, KoaMiddlewareError, RemoteError
+from ..exceptions import CacheError, KoaMiddlewareError
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .folder import Cache
@@ -201,7 +201,7 @@ class Rebuilder(Generic[R]):
         before = len(local)
         try:
             self._sync(local)
-        except (RemoteError, KoaMiddlewareError) as error:
+        except KoaMiddlewareError as error:
             self._report.noticed.append(f"The archive could not be asked: {error.message} Run koa-cal sync later.")
         self._report.from_archive = max(0, len(local) - before)
 

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.values import ORIGIN_WORDS, QUALITIES
 from .copy_state import copy_table
 from .feed import feed_table
+from .hints import hint
 from .pages import rows_in
 from .schema import tables_to_make, wanted_schema
 from .soundness import is_lost, is_spoilt
@@ -64,13 +65,21 @@ def rescue(path: Path, new: Path, orm_class: type[ORMCalibration]) -> set[str]:
     """
     if is_lost(path):
         return set()
+    try:
+        with closing(sqlite3.connect(new, isolation_level=None)) as sink:
+            return _rescue(path, sink, new.with_suffix(".copy"), orm_class)
+    except sqlite3.Error as error:
+        said = f"What is left of {path} cannot be read or written anew: {error}."
+        raise CacheError(said, hint(str(error), new, BUSY_TIMEOUT), path=path) from error
+
+
+def _rescue(path: Path, sink: sqlite3.Connection, copy: Path, orm_class: type[ORMCalibration]) -> set[str]:
     own = (orm_class.table().name, feed_table(orm_class).name, signatures_table(orm_class).name)
-    with closing(sqlite3.connect(new, isolation_level=None)) as sink:
-        sink.execute("BEGIN")
-        read = _copy_tables(path, sink, copy_table(orm_class).name)
-        if read is None or not all(read.get(name, True) for name in own):
-            _copy_from_pages(_content(path, new.with_suffix(".copy")), sink, orm_class)
-        sink.execute("COMMIT")
+    sink.execute("BEGIN")
+    read = _copy_tables(path, sink, copy_table(orm_class).name)
+    if read is None or not all(read.get(name, True) for name in own):
+        _copy_from_pages(_content(path, copy), sink, orm_class)
+    sink.execute("COMMIT")
     return {name for name, is_whole in (read or {}).items() if is_whole}
 
 
@@ -88,10 +97,19 @@ def _copy_tables(path: Path, sink: sqlite3.Connection, left_out: str) -> dict[st
         of_store |= {name for name, _ in found if name.endswith("_verified_files")}
         for name, sql in found:
             if name in of_store and name != left_out:
-                with suppress(sqlite3.Error):  # its declaration is spoilt
-                    sink.execute(sql)
-                    read[name] = _copy_rows(source, sink, name)
+                read[name] = _is_made(sink, sql) and _copy_rows(source, sink, name)
     return read
+
+
+def _is_made(sink: sqlite3.Connection, sql: str) -> bool:
+    """Make a table; false where its declaration is spoilt."""
+    try:
+        sink.execute(sql)
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        return False
+    return True
 
 
 def _copy_rows(source: sqlite3.Connection, sink: sqlite3.Connection, name: str) -> bool:
