@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from koa_middleware import CalibrationStore, ORMCalibration, fits_column
-from sqlalchemy import String
+from sqlalchemy import String, event
 from sqlalchemy.orm import Mapped
 
 from tests.conftest import write_fits
@@ -90,6 +90,39 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(open_second: Open) -> None
         told = store.refresh(dry_run=True)
         assert store.query(filename="a.fits")[0].detector == "blue one"
         assert store.refresh().changed == told.changed
+
+
+def test_a_file_that_is_not_the_registered_one_is_not_read(open_second: Open, folder: Path) -> None:
+    write_fits(folder / "calibrations" / "a.fits", {**KEYWORDS, "GRATNAME": "another"})
+    with open_second() as store:
+        report = store.refresh(from_files=True)
+        assert "not what its record says" in report.failed["a.fits"]
+        assert store.query(filename="a.fits")[0].grating is None
+
+
+def test_a_type_that_the_class_does_not_have_is_not_taken_from_a_header(folder: Path) -> None:
+    class Third(ORMCalibration):
+        instrument_name = "demo"
+        cal_types = ("flat",)
+
+    with CalibrationStore(Third, folder) as store:
+        report = store.refresh(from_files=True)
+        assert report.failed.keys() == {"a.fits", "b.fits"}
+        assert "does not have" in report.failed["a.fits"]
+
+
+def test_many_records_are_written_in_bulk(tmp_path: Path) -> None:
+    with CalibrationStore(First, tmp_path / "cache") as store:
+        store.local_db.add(
+            First(filename=f"{n}.fits", cal_type="dark", mjd_start=61000.0 + n, arm="blue", detector="old")
+            for n in range(300)
+        )
+    with CalibrationStore(Second, tmp_path / "cache") as store:
+        statements: list[str] = []
+        event.listen(store.local_db.engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
+        assert len(store.refresh().changed) == 300
+        assert sum(statement.startswith("UPDATE") for statement in statements) == 1
+        assert {record.detector for record in store.query()} == {"blue two"}
 
 
 def test_headers_are_read_again_where_the_files_are_here(open_second: Open, folder: Path) -> None:

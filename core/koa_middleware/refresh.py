@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, select, update
 
 from .cache.folder import Cache
+from .cache.look import Knowledge, fault_of
 from .database.local import LocalDatabase
-from .exceptions import HeaderError, InvalidPluginError, SourceFileError
-from .instrument.door import derive_into
-from .instrument.hooks import overrides, values_by
+from .exceptions import IntegrityError, KoaMiddlewareError
+from .instrument.hooks import values_by
 from .instrument.orm import DERIVED, ORMCalibration
 from .instrument.times import now_iso
 
@@ -70,8 +70,8 @@ def refresh(
 ) -> RefreshReport:
     """Make the LOCAL records anew, in one transaction.
 
-    Columns that no keyword fills are derived anew, others filled where they are null. A record for which that fails
-    stays as it is.
+    Columns that no keyword fills are derived anew, others filled where they are null. A record for which that fails,
+    or whose file is not what it says, stays as it is.
 
     Parameters
     ----------
@@ -88,46 +88,85 @@ def refresh(
         When the database cannot be written.
     """
     report = RefreshReport(dry_run=dry_run)
-    found: list[tuple[str, dict[str, Any]]] = []
-    for record in local.query(origin="LOCAL"):
+    knowledge, records = Knowledge(local), local.query(origin="LOCAL")
+    if from_files:
+        knowledge.read([], [record.filename for record in records])
+    found: dict[str, tuple[ORMCalibration, dict[str, Any]]] = {}
+    for record in records:
         report.checked += 1
         try:
-            said = _said_by_file(record, cache, report) if from_files else {}
+            said = _said_by_file(record, cache, knowledge, report) if from_files else {}
             changes = _changes(record, said)
-        except (HeaderError, InvalidPluginError, SourceFileError) as error:
+        except KoaMiddlewareError as error:
             report.failed[record.filename] = error.message
             continue
         if changes:
+            found[record.id] = record, changes
+    gone: set[str] = set()
+    if not dry_run:
+        knowledge.save()
+        gone = _write(local, {id_: changes for id_, (_, changes) in found.items()})
+    for id_, (record, changes) in found.items():
+        if id_ in gone:
+            report.failed[record.filename] = "it was published or removed meanwhile"
+        else:
             report.changed[record.filename] = {name: Change(record[name], value) for name, value in changes.items()}
-            found.append((record.id, changes))
-    if found and not dry_run:
-        _write(local, found)
     return report
 
 
-def _said_by_file(record: ORMCalibration, cache: Cache, report: RefreshReport) -> Mapping[str, Any]:
+def _said_by_file(
+    record: ORMCalibration, cache: Cache, knowledge: Knowledge[Any], report: RefreshReport
+) -> Mapping[str, Any]:
+    """Give what a record's file says; nothing where it is not here.
+
+    Raises
+    ------
+    IntegrityError
+        When it is not the file that was registered.
+    """
     path = cache.path(record.filename)
-    if not path.is_file():
+    fault = fault_of(record, path, record.filename, knowledge)
+    if fault is None:
         report.not_here.append(record.filename)
         return {}
+    if fault:
+        raise IntegrityError(f"its file is not what its record says: {fault}", path=path)
     return values_by(type(record), "values_from_file", record.filename, path)
 
 
 def _changes(record: ORMCalibration, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the columns of a record that get another value, and these."""
+    """Give the columns of a record that get another value, and these.
+
+    Raises
+    ------
+    HeaderError, InvalidPluginError
+        When a value cannot be one of its column, or the class does not have the type.
+    """
     orm_class, before = type(record), record.to_dict()
-    derived = set(orm_class.table().info[DERIVED])
-    read = orm_class.normalise(said, record.filename) if said else {}
+    derived: tuple[str, ...] = orm_class.table().info[DERIVED]
     kept = {name: value for name, value in before.items() if value is not None and name not in derived}
-    values = kept | {name: value for name, value in read.items() if value is not None and name not in FIXED}
-    if overrides(orm_class, "derive"):
-        derive_into(orm_class, values, record.filename)
-    return {name: value for name, value in values.items() if value != before[name] and name not in FIXED}
+    read = {name: value for name, value in said.items() if value is not None and name not in FIXED}
+    values: dict[str, Any] = orm_class.normalise(kept | read, record.filename)
+    orm_class.complete_row(values, record.filename)
+    return {name: value for name, value in values.items() if name not in FIXED and value not in (None, before[name])}
 
 
-def _write(local: LocalDatabase[Any], found: list[tuple[str, dict[str, Any]]]) -> None:
+def _write(local: LocalDatabase[Any], found: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Write values by column, by the records' ids; gives the ids of records that are not LOCAL any more.
+
+    Records that get values in the same columns are written in one bulk statement.
+    """
+    if not found:
+        return set()
     table = local.orm_class.table()
+    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     with local.begin() as connection:
-        for id_, changes in found:
-            mine = update(table).where(table.c.id == id_, table.c.origin == "LOCAL")
-            connection.execute(mine.values(**changes, last_updated=now_iso()))
+        ours = set(connection.execute(select(table.c.id).where(table.c.origin == "LOCAL")).scalars())
+        for id_, changes in found.items():
+            if id_ in ours:
+                by_columns.setdefault(tuple(changes), []).append({"own_id": id_, **changes})
+        for names, rows in by_columns.items():
+            statement = update(table).where(table.c.id == bindparam("own_id"))
+            values: dict[str, Any] = {name: bindparam(name) for name in names}
+            connection.execute(statement.values(**values, last_updated=now_iso()), rows)
+    return found.keys() - ours
