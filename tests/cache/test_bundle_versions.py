@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +14,7 @@ from koa_middleware import CalibrationStore, SourceFileError
 
 from tests.cache.test_bundle import read, with_manifest
 from tests.conftest import write_fits
-from tests.database.test_upgrade import ARM, Plugins
+from tests.plugin_versions import ARM, Plugins, plugins_in
 
 RENAMED = 'chip: Mapped[str | None] = fits_column("ARM", String, renamed_from=("arm",))'
 LAMP = 'lamp: Mapped[str] = fits_column("LAMP", String, default="off")'
@@ -24,13 +22,8 @@ LAMP = 'lamp: Mapped[str] = fits_column("LAMP", String, default="off")'
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    importlib.invalidate_caches()
-    yield Plugins(folder)
-    for name in [name for name in sys.modules if name.startswith("demo_of_version_")]:
-        del sys.modules[name]
+    with plugins_in(tmp_path / "plugins", monkeypatch) as plugins:
+        yield plugins
 
 
 @pytest.fixture

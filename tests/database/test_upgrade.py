@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import sqlite3
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,45 +16,13 @@ from koa_middleware.database.local import LocalDatabase
 from koa_middleware.exceptions import SchemaWarning
 
 from tests.conftest import output_of, run_python
-
-HEAD = """
-from koa_middleware import ORMCalibration, fits_column
-from sqlalchemy import Boolean, Float, Index, Integer, String
-from sqlalchemy.orm import Mapped, mapped_column
-
-class Demo(ORMCalibration):
-    instrument_name = "demo"
-"""
-
-
-class Plugins:
-    """Packages of an instrument's plugin, each of a version; their class is `Demo`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.made = 0
-
-    def __call__(self, version: str, body: str = "") -> type[ORMCalibration]:
-        self.made += 1
-        package = f"demo_of_version_{self.made}"
-        lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
-        (self.folder / f"{package}.py").write_text(HEAD + lines)
-        info = self.folder / f"{package}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        importlib.invalidate_caches()
-        orm_class: type[ORMCalibration] = importlib.import_module(package).Demo
-        return orm_class
+from tests.plugin_versions import ARM, FOLDED, Plugins, plugins_in
 
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    yield Plugins(folder)
-    for name in [name for name in sys.modules if name.startswith("demo_of_version_")]:
-        del sys.modules[name]
+    with plugins_in(tmp_path / "plugins", monkeypatch) as plugins:
+        yield plugins
 
 
 @pytest.fixture
@@ -93,9 +59,6 @@ def schema(path: Path) -> list[Any]:
 
 # -- one change each ---------------------------------------------------------------------------------------------------
 
-ARM = 'arm: Mapped[str | None] = fits_column("ARM", String)'
-
-FOLDED = 'arm: Mapped[str | None] = fits_column("ARM", String, fold=True)'
 
 CHANGES: dict[str, tuple[str, str, str, list[Any], list[Any]]] = {
     "added": (ARM, ARM + '\nlamp: Mapped[str] = fits_column("LAMP", String, default="off")', "lamp", ["a"], ["off"]),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import sqlite3
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,7 +20,7 @@ from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import SyncResult, synchronise
 from sqlalchemy import Engine, make_url
 
-from tests.database.test_upgrade import ARM, FOLDED, Plugins
+from tests.plugin_versions import ARM, FOLDED, Plugins, plugins_in
 
 TABLE = "demo_calibrations"
 RENAMED = 'chip: Mapped[str | None] = fits_column("ARM", String, renamed_from=("arm",))'
@@ -32,13 +30,8 @@ LAMP = 'lamp: Mapped[str] = fits_column("LAMP", String, default="off")'
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugins]:
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    importlib.invalidate_caches()
-    yield Plugins(folder)
-    for name in [name for name in sys.modules if name.startswith("demo_of_version_")]:
-        del sys.modules[name]
+    with plugins_in(tmp_path / "plugins", monkeypatch) as plugins:
+        yield plugins
 
 
 class Archive:

@@ -30,7 +30,7 @@ from koa_middleware.cache.verify import VerificationReport
 from koa_middleware.disk.checksums import digest_of
 
 from tests.conftest import ROOT, DemoCalibration, dark, record, repetitions
-from tests.database.test_upgrade import ARM, Plugins
+from tests.plugin_versions import ARM, Plugins
 from tests.system.killing import do
 from tests.system.test_store_remote import Server
 

@@ -7,11 +7,12 @@ was found in an archive that is a folder. Until then the file here may be the on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ..database.chunks import in_chunks
 from ..database.verified_files import note_seen, select_unseen
 from ..disk.checksums import Checksum, digest_of
 from ..disk.reading import check_plain, path_of_url
@@ -23,8 +24,6 @@ from ..instrument.orm import ORMCalibration
 from .placing import Holdings
 
 R = TypeVar("R", bound=ORMCalibration)
-
-_AT_ONCE = 500
 
 
 class Copies(Generic[R]):
@@ -51,7 +50,7 @@ class Copies(Generic[R]):
         statement, filename = select_unseen(self._orm_class), self._orm_class.table().c.filename
         build = record_builder(self._orm_class)
         with self._database.connect() as connection:
-            rows = (row for some in _chunks(asked) for row in connection.execute(statement.where(filename.in_(some))))
+            rows = (row for some in in_chunks(asked) for row in connection.execute(statement.where(filename.in_(some))))
             return [build(row) for row in rows]
 
     def note(self, records: Iterable[R]) -> None:
@@ -89,10 +88,6 @@ class Copies(Generic[R]):
         with suppress(DownloadError, OSError, ValueError):  # no address, no file, or no checksum to compare with
             return _is_copy(path_of_url(address.fill(values)), record, self._cache.path(record.filename))
         return False
-
-
-def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE))
 
 
 def _is_copy(path: Path, record: ORMCalibration, own: Path) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import select
 
+from ..database.chunks import in_chunks
 from ..database.local import LocalDatabase
 from ..database.table import asked_name
 from ..database.verified_files import (
@@ -32,7 +32,6 @@ from .shared import SharedCache
 
 R = TypeVar("R", bound=ORMCalibration)
 
-_AT_ONCE = 500
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 Known = tuple[str, Signature]
@@ -65,10 +64,10 @@ class Knowledge(Generic[R]):
         )
         self._known.update(dict.fromkeys(keys))
         with self._database.connect() as connection:
-            for some in _chunks(keys):
+            for some in in_chunks(keys):
                 for key, checksum, *signature in connection.execute(reading.where(signatures.filename.in_(some))):
                     self._known[key] = checksum, Signature(*signature)
-            for some in _chunks(filenames):
+            for some in in_chunks(filenames):
                 owners = connection.execute(select(table.filename, table.id).where(table.filename.in_(some)))
                 self._owners.update((filename, id_) for filename, id_ in owners)
 
@@ -286,9 +285,3 @@ def fault_in_words(record: R, cache: Cache, knowledge: Knowledge[R]) -> str | No
         return fault_of(record, cache.path(record.filename), record.filename, knowledge, rehash=True)
     except KoaMiddlewareError as error:
         return error.message.removesuffix(".")
-
-
-def _chunks(values: Sequence[str]) -> Iterable[list[str]]:
-    iterator = iter(values)
-    while chunk := list(islice(iterator, _AT_ONCE)):
-        yield chunk

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import bindparam, select
 
+from ..database.chunks import in_chunks
 from ..database.kept_apart import Conflict
 from ..database.verified_files import once_here
 from ..disk.checksums import Signature
@@ -196,7 +197,7 @@ class Verifier(Generic[R]):
         """Hash the files of records; gives those with a fault, None for no file."""
         pool = ThreadPoolExecutor(thread_name_prefix="koa-verify")
         try:
-            for some in _pieces(records):
+            for some in in_chunks(records, _AT_ONCE):
                 self.knowledge.read([], [record.filename for record in some])
                 for record, fault in zip(some, pool.map(self._fault, some), strict=True):
                     if progress is not None and fault is not None:
@@ -229,7 +230,7 @@ class Verifier(Generic[R]):
         Another process may have registered, published or removed it meanwhile.
         """
         column = self._holdings.orm_class.table().c.id
-        for some in _pieces(suspected):
+        for some in in_chunks(suspected, _AT_ONCE):
             with self._database.connect() as connection:
                 found = self._holdings.find(connection, column.in_([record.id for record, _ in some]))
             present = {record.id: record for record in found}
@@ -295,10 +296,3 @@ def _is_safe(filename: str) -> bool:
     except UnsafeFilenameError:
         return False
     return True
-
-
-T = TypeVar("T")
-
-
-def _pieces(values: Sequence[T]) -> Iterable[Sequence[T]]:
-    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))

@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ..instrument.orm import ORMCalibration
 from .declared import Declaration, DeclaredColumn
 from .driver import GuardedConnection
-from .schema import tables_to_make
+from .schema import table_to_make
 from .sqlite import quote
 
 _DIALECT = dialect()
@@ -120,12 +120,12 @@ def not_applied(
         name = renamed.get(old, old)
         if column.fold and name in now.columns and not now.columns[name].fold:
             rows = count(f"{table} WHERE {quote(name)} IS NOT NULL")
-            yield f"The column {name} keeps letter case now; in {_rows(rows)} it was folded before, and stays so."
+            yield f"The column {name} keeps letter case now; in {n_rows(rows)} it was folded before, and stays so."
     if now.cal_types:
         marks = ", ".join("?" * len(now.cal_types))
         rows = count(f"{table} WHERE cal_type NOT IN ({marks})", *now.cal_types)
         if rows:
-            yield f"The column cal_type holds types in {_rows(rows)} that {orm_class.__name__} does not have any more."
+            yield f"The column cal_type holds types in {n_rows(rows)} that {orm_class.__name__} does not have any more."
     if before is not None and before.version_family != now.version_family:
         family = ", ".join(map(quote, ("cal_type", "datetime_obs", "origin", *now.version_family, "cal_version")))
         versions = count(f"(SELECT 1 FROM {table} GROUP BY {family} HAVING count(*) > 1)")  # noqa: S608
@@ -155,7 +155,7 @@ def built(connection: sqlite3.Connection, table: str) -> Built:
 @lru_cache(maxsize=64)
 def built_for(orm_class: type[ORMCalibration]) -> Built:
     """Give how a class's table is built in a new database."""
-    table = next(each for each in tables_to_make(orm_class.metadata) if each.name == orm_class.table().name)
+    table = table_to_make(orm_class)
     with closing(GuardedConnection(":memory:")) as connection:
         connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
         for index in table.indexes:
@@ -163,5 +163,6 @@ def built_for(orm_class: type[ORMCalibration]) -> Built:
         return built(connection, table.name)
 
 
-def _rows(number: int) -> str:
+def n_rows(number: int) -> str:
+    """Give a number of rows, as messages say it."""
     return "1 row" if number == 1 else f"{number} rows"

@@ -19,7 +19,7 @@ from .changes import Changes, built, built_for
 from .declared import unique_columns
 from .feed import feed_triggers
 from .file_names import name_indexes
-from .schema import tables_to_make
+from .schema import table_to_make
 from .sqlite import quote
 
 _DIALECT = dialect()
@@ -152,7 +152,7 @@ def _check_needs(
 ) -> None:
     """Check that every row has the values that the class needs and has no default for."""
     table = orm_class.table()
-    for column in _made(orm_class).c:
+    for column in table_to_make(orm_class).c:
         if column.nullable or column.server_default is not None:
             continue
         lacking = connection.execute(
@@ -166,7 +166,7 @@ def _check_needs(
 
 def _remake(connection: sqlite3.Connection, orm_class: type[ORMCalibration], restating: _Restating) -> None:
     """Make the table anew, with its rows in their order and with what the class does not know."""
-    table = _made(orm_class)
+    table = table_to_make(orm_class)
     name, old = quote(table.name), quote(f"{table.name}_before")
     for column in _unknown_columns(connection, table):
         table.append_column(column)
@@ -221,11 +221,6 @@ def _others(connection: sqlite3.Connection, table: Table) -> list[str]:
 
 def _columns(connection: sqlite3.Connection, index: str) -> set[str]:
     return {str(row[0]).lower() for row in connection.execute("SELECT name FROM pragma_index_info(?)", (index,))}
-
-
-def _made(orm_class: type[ORMCalibration]) -> Table:
-    name = orm_class.table().name
-    return next(table for table in tables_to_make(orm_class.metadata) if table.name == name)
 
 
 def _listed(values: Sequence[Any]) -> str:

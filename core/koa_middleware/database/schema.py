@@ -153,6 +153,12 @@ def tables_to_make(metadata: MetaData) -> list[Table]:
     return tables
 
 
+def table_to_make(orm_class: type[ORMCalibration]) -> Table:
+    """Give the instrument's own one of `tables_to_make`."""
+    name = orm_class.table().name
+    return next(table for table in tables_to_make(orm_class.metadata) if table.name == name)
+
+
 def _constant_default(column: Column[Any]) -> DefaultClause | None:
     default: Any = column.default
     if default is None or not default.is_scalar or not isinstance(default.arg, str | int | float):
@@ -165,7 +171,7 @@ def _constant_default(column: Column[Any]) -> DefaultClause | None:
 def add_columns(connection: Connection, orm_class: type[ORMCalibration], database: str) -> None:
     """Add the columns that the instrument's own table lacks; see `complete`."""
     found = read_schema(driver_of(connection))
-    table = next(table for table in tables_to_make(orm_class.metadata) if table.name == orm_class.table().name)
+    table = table_to_make(orm_class)
     _add_missing(connection, table, found.columns[table.name], orm_class, database)
 
 

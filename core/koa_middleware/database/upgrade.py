@@ -22,7 +22,7 @@ from .feed import flags_name, has_older_flags
 from .remake import bring_into_form
 from .schema import Found, add_columns, complete, forget_bookmark, has_all, read_schema
 from .sqlite import driver_of, quote
-from .versions import CORE, SCHEMA, Version, core_version, is_newer, plugin_version, read_versions, write_version
+from .versions import CORE, SCHEMA, Version, core_version, leads, plugin_version, read_versions, write_version
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Standing:
     @property
     def leading(self) -> tuple[str, str] | None:
         """Version and declaration of the class that leads."""
-        return None if self.newest is None else (self.newest.version, self.newest.schema)
+        return self._known[-1] if self.plugins else None
 
     @property
     def is_core_known(self) -> bool:
@@ -80,15 +80,16 @@ class Standing:
     @property
     def is_class_known(self) -> bool:
         """Whether this class opened it before."""
-        return _me(self.orm_class) in [(each.version, each.schema) for each in self.plugins]
+        return _me(self.orm_class) in self._known
 
     @property
     def leads(self) -> bool:
         """Whether no newer class uses it."""
-        newest, me = self.newest, _me(self.orm_class)
-        if newest is None or self.leading == me:
-            return True
-        return not self.is_class_known and not is_newer(newest.version, me[0])
+        return leads(_me(self.orm_class), self._known)
+
+    @property
+    def _known(self) -> list[tuple[str, str]]:
+        return [(each.version, each.schema) for each in self.plugins]
 
     @property
     def is_up_to_date(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any, NamedTuple
@@ -127,6 +128,21 @@ def plugin_version(orm_class: type[ORMCalibration]) -> str:
 def _versions_by_package() -> dict[str, str]:
     plugins = [entry for entry in entry_points(group=GROUP) if entry.dist is not None]
     return {entry.module.partition(".")[0]: entry.dist.version for entry in plugins if entry.dist is not None}
+
+
+def leads(mine: tuple[str, str], known: Sequence[tuple[str, str]]) -> bool:
+    """Whether a class decides on names, types, forms and indexes: no newer one does, and it did not before another one.
+
+    Parameters
+    ----------
+    mine : tuple of str
+        Version and declaration of the class.
+    known : sequence of such tuples
+        Of the classes that came so far, the one that decides last.
+    """
+    if not known or known[-1] == mine:
+        return True
+    return mine not in known and not is_newer(known[-1][0], mine[0])
 
 
 def is_newer(version: str, than: str) -> bool:

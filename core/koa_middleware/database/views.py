@@ -20,7 +20,7 @@ from .changes import changes_in, renamed_columns
 from .declared import Declaration
 from .feed import feed_table
 from .file_names import HAS_OTHERS
-from .schema import read_schema, tables_to_make, wanted_schema
+from .schema import read_schema, table_to_make, tables_to_make, wanted_schema
 from .sqlite import quote
 from .upgrade import Standing
 
@@ -105,7 +105,7 @@ def _faults(connection: sqlite3.Connection, standing: Standing) -> Iterator[str]
     renamed = renamed_columns(connection, orm_class) if standing.leads else {}
     for old, new in renamed.items():
         yield f"the column {old} is called {new} now"
-    missing = [column for column in _own_table(orm_class).c if column.name.lower() not in there]
+    missing = [column for column in table_to_make(orm_class).c if column.name.lower() not in there]
     for column in missing:
         if column.name in renamed.values():
             continue
@@ -141,12 +141,6 @@ def _not_upgraded(standing: Standing, database: str, faults: list[str]) -> Schem
         table=standing.orm_class.table().name,
         missing=(),
     )
-
-
-def _own_table(orm_class: type[ORMCalibration]) -> Table:
-    """Give a class's own table as it is made, with the defaults that the database knows."""
-    name = orm_class.table().name
-    return next(table for table in tables_to_make(orm_class.metadata) if table.name == name)
 
 
 def _value(column: Column[Any], there: set[str]) -> str:

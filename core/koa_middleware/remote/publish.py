@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import select
 
+from ..database.chunks import in_chunks
 from ..database.feed import judgements_made_here, note_flag
 from ..database.flags import this_user
 from ..database.local import LocalDatabase
 from ..exceptions import CalibrationNotFoundError, warn
 from ..instrument.orm import ORMCalibration
 from .bookmark import Superseded
-from .chunks import in_chunks
 from .local_copy import LocalCopy, holds_nothing, open_copy
 from .protocol import Batch, Entry, Here, Holds, Remote, Upload, Values
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Table
 
 from ...database.declared import Declaration, declaration_text
-from ...database.versions import core_version, is_newer, plugin_version
+from ...database.versions import core_version, leads, plugin_version
 from ...instrument.orm import ORMCalibration
 from ...instrument.times import now_iso
 from .identifiers import feed_name, quote
@@ -52,13 +52,15 @@ class Note(NamedTuple):
 
     def is_of(self, other: Note) -> bool:
         """Whether it is of the same class."""
-        return (self.version, self.declaration) == (other.version, other.declaration)
+        return self._key == other._key
 
     def leads(self, notes: Sequence[Note]) -> bool:
-        """Whether this class decides, as in a local database: no newer one does, and it did not before another one."""
-        if not notes or self.is_of(notes[-1]):
-            return True
-        return not any(map(self.is_of, notes)) and not is_newer(notes[-1].version, self.version)
+        """Whether this class decides, as in a local database."""
+        return leads(self._key, [note._key for note in notes])
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.version, self.declaration
 
 
 def read_notes(comment: str | None) -> list[Note]:

@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, func, insert, select, text, update
 
+from ...database.chunks import in_chunks
 from ...database.feed import Judgement, unsent
 from ...exceptions import DuplicateCalibrationError, HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
 from ...instrument.hooks import filename_of
 from ...instrument.orm import ORMCalibration, family_of
 from ...instrument.values import default_value, normal_form
-from ..chunks import in_chunks
 from ..protocol import Here, Settled, Upload, Values
 from ..rows import is_same_content, source_of
 from .checks import unfit_values

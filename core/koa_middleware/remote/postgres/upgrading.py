@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Connection, Dialect, String, Table, text
 from sqlalchemy.dialects import postgresql
 
+from ...database.changes import n_rows
 from ...database.declared import Declaration, DeclaredColumn, check_older
 from ...exceptions import SchemaMismatchError
 from ...instrument.orm import ORMCalibration
@@ -196,8 +197,8 @@ class _Changing:
         lacking = self._count(f"{self._name} WHERE {self._old(column)} IS NULL")
         if lacking:
             self.told.append(
-                f"The column {column.name} has no value in {_rows(lacking)}, and {self._orm_class.__name__} needs one; "
-                "who follows the archive with it keeps such rows apart."
+                f"The column {column.name} has no value in {n_rows(lacking)}, and {self._orm_class.__name__} needs "
+                "one; who follows the archive with it keeps such rows apart."
             )
 
     def _type_of(self, column: Column[Any]) -> str:
@@ -248,7 +249,8 @@ class _Changing:
             types = ", ".join(map(text_literal, self._now.cal_types))
             rows = self._count(f"{self._name} WHERE cal_type NOT IN ({types})")
             if rows:
-                yield f"The column cal_type holds types in {_rows(rows)} that {self._orm_class.__name__} does not have."
+                name = self._orm_class.__name__
+                yield f"The column cal_type holds types in {n_rows(rows)} that {name} does not have."
 
     def _count(self, rows: str) -> int:
         return int(self._connection.exec_driver_sql(f"SELECT count(*) FROM {rows}").scalar_one())
@@ -267,7 +269,3 @@ class _Changing:
 
 def _listed(values: list[Any]) -> str:
     return ", ".join(map(repr, sorted(values, key=str)[:_SHOWN]))
-
-
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{number} rows"

@@ -12,8 +12,8 @@ T = TypeVar("T")
 CHUNK = 5000
 
 
-def in_chunks(values: Iterable[T]) -> Iterator[list[T]]:
-    """Give values in lists of at most `CHUNK`."""
+def in_chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Give values in lists of at most `size`."""
     iterator = iter(values)
-    while chunk := list(islice(iterator, CHUNK)):
+    while chunk := list(islice(iterator, size)):
         yield chunk
