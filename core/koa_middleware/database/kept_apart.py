@@ -58,9 +58,12 @@ class Conflict(NamedTuple):
             ) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """All attributes, with the row's values."""
-        shown = ("id", "filename", "reason", "local_id", "record")
-        return {name: getattr(self, name) for name in shown}
+        """All attributes, with the row's values; as text where they are spoilt, so that the others can be told."""
+        try:
+            record: dict[str, Any] | str = self.record
+        except HeaderError:
+            record = self.record_json
+        return {**{name: getattr(self, name) for name in ("id", "filename", "reason", "local_id")}, "record": record}
 
 
 def row_of(id: str, record_json: str) -> dict[str, Any]:
