@@ -132,8 +132,8 @@ def count_of(name: str, value: Any, least: int = 0) -> int:
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if is_whole and least <= value < 2**63:
         return int(value)
-    shown = value if isinstance(value, float) else f"of the type {type(value).__name__}"
-    said = "out of range" if is_whole else shown
+    found = value if isinstance(value, float) else f"of the type {type(value).__name__}"
+    said = "out of range" if is_whole else found
     raise ConfigurationError(f"{name} is {said}.", f"Give a whole number, {least} or more.", setting=name)
 
 

@@ -15,6 +15,7 @@ from .instrument.door import columns_of
 from .instrument.frames import column_values
 from .instrument.headers import is_header
 from .instrument.orm import ORMCalibration
+from .instrument.plain import shown
 
 _HINT = "Pass a path, or a model with save(output_dir=...) and with to_orm() or to_record()."
 
@@ -104,9 +105,9 @@ def saved_by(model: Any, folder: Path) -> Path:
             saved = (folder / given).resolve()
             if folder.resolve() in saved.parents and saved.is_file():
                 return saved
-    shown = given if isinstance(given, os.PathLike) else repr(given)
+    found = given if isinstance(given, os.PathLike) else shown(given)
     raise SourceFileError(
-        f"{type(model).__name__}.save returned {shown}, which is not a file in the folder that it was given.",
+        f"{type(model).__name__}.save returned {found}, which is not a file in the folder that it was given.",
         "Let save(output_dir=...) write there and return the path.",
         path=folder,
     )

@@ -186,12 +186,10 @@ class Provider(Generic[R]):
             self.shared.warn(f"{path} is not what its record says: {fault}; it is downloaded into {self._cache.root}.")
             return step
         try:
-            with (
-                nullcontext() if isinstance(step, Path) else only_one(self._cache.partial, step.key, threading.Event())
-            ):
-                aside = self._cache.quarantine(
-                    path, decision.signature
-                )  # not what another process is bringing just now
+            key = None if isinstance(step, Path) else step.key
+            with nullcontext() if key is None else only_one(self._cache.partial, key, threading.Event()):
+                # Not what another process is bringing just now.
+                aside = self._cache.quarantine(path, decision.signature)
         except CacheError as error:
             if not isinstance(step, Path) or not cannot_be_written(error):
                 raise

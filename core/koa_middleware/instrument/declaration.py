@@ -261,7 +261,7 @@ def _check_attribute(cls: type[Any], base: type[Any], name: str, value: Any) -> 
     is_method = isinstance(vars(base).get(name), FunctionType | classmethod)
     if is_method and not (callable(value) or isinstance(value, classmethod | staticmethod)):
         raise _invalid(cls, f"has {value!r} as its {name}", f"{name} is a method.")
-    if isinstance(vars(base).get(name), FunctionType | classmethod) and name not in _HOOKS:
+    if is_method and name not in _HOOKS:
         raise _invalid(cls, f"overrides {name}", f"Override one of {', '.join(_HOOKS)}; {name} is not a plugin's.")
     if isinstance(vars(base).get(name), MappedColumn):
         hint = f"Leave it out; declare it with fits_column where other keywords fill {name}."

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..disk.reading import check_readable, user_path
-from ..exceptions import HeaderError
+from ..exceptions import HeaderError, described
 from .door import DATE, TIMES, Said, Values, check_given, columns_of, finished, in_forms
 from .forms import is_mjd
 from .headers import Held, headers_of, is_hdu_list, is_header
@@ -174,7 +174,7 @@ def _name_of_file(given: Any) -> dict[str, Any]:
         return {}
     except Exception as error:  # a model's own code
         raise HeaderError(
-            f"The filename of a {type(given).__name__} failed with {type(error).__name__}: {error}.",
+            f"The filename of a {type(given).__name__} failed with {described(error)}.",
             "Correct it, or give the path of its file.",
             column="filename",
             keywords=(),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Column
 
 from ..exceptions import HeaderError, KoaMiddlewareError, described
-from .door import TIMES, Said, Values, columns_of
+from .door import DATE, TIMES, Said, Values, columns_of
 from .forms import is_mjd
 from .plain import is_wildcard, plain, shown
 from .scales import scale_of, utc_of_mjd
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Where a time of day stands whose date stands alone.
 _CLOCKS = ("UTC", "UT", "TIME-OBS")
-
-_DATE = len("YYYY-MM-DD")
 
 _any_instrument: ContextVar[bool] = ContextVar("_any_instrument", default=False)
 _unasked: ContextVar[frozenset[str]] = ContextVar("_unasked", default=frozenset())
@@ -150,7 +148,7 @@ def instrument_in(cards: Mapping[str, Any]) -> str:
 def date_alone(column: Column[Any], values: Mapping[str, Any]) -> str:
     """Say in addition of a time that is missing that a date stands alone; nothing where none does."""
     date = values.get("datetime_obs")
-    if not is_mjd(column) or not isinstance(date, str) or len(date) != _DATE:
+    if not is_mjd(column) or not isinstance(date, str) or len(date) != DATE:
         return ""
     keywords = " or ".join(column.table.c.datetime_obs.info.get("keywords", ()))
     said = f" (keyword {keywords})" if keywords else ""
@@ -207,9 +205,9 @@ def _in_utc(column: Column[Any], value: Any, keyword: str, cards: Mapping[str, A
     extension = keyword.rpartition(":")[0]
     prefixes = [f"{extension}:", ""] if extension else [""]
     is_text = isinstance(value, str)
-    if is_text and len(value) == _DATE:
+    if is_text and len(value) == DATE:
         clocks = (cards.get(f"{prefix}{clock}") for prefix in prefixes for clock in _CLOCKS)
-        value = next((full for clock in clocks if len(full := joined(value, clock)) > _DATE), value)
+        value = next((full for clock in clocks if len(full := joined(value, clock)) > DATE), value)
     scales = (cards.get(f"{prefix}TIMESYS") for prefix in prefixes)
     scale = next((found for found in scales if not is_wildcard(found)), "")
     try:
