@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from koa_middleware import (
     CalibrationSelector,
@@ -87,21 +88,6 @@ def nested_meta() -> Any:
     return SimpleNamespace(instrument=SimpleNamespace(spectrograph="BSPEC", lamp="ThAr"), exposure=exposure)
 
 
-class Series:
-    """As `pandas.Series`: a row of a table, with a NaN where there is no value."""
-
-    ndim = 1
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.values = values
-
-    def __iter__(self) -> Any:
-        return iter(self.values.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        return self.values
-
-
 class NestedCalibration(ORMCalibration):
     """An instrument whose models have nested metadata."""
 
@@ -129,8 +115,8 @@ INPUTS = {
     "row of a table": row_of_table,
     "row of a table with masked values": lambda: row_of_table(masked=True),
     "row of a FITS table": row_of_fits_table,
-    "series of column values": lambda: Series({**MASKED, "mjd_start": math.nan, "era": math.nan}),
-    "series of keywords": lambda: Series({**dict(header()), "MJD-OBS": math.nan}),
+    "series of column values": lambda: pd.Series({**MASKED, "mjd_start": math.nan, "era": math.nan}),
+    "series of keywords": lambda: pd.Series({**dict(header()), "MJD-OBS": math.nan}),
     "mapping of a Time and bytes": lambda: {**MASKED, "mjd_start": None, "datetime_obs": time(), "lamp": b"THAR"},
     "header": header,
     "mapping of columns": lambda: COLUMNS,
@@ -171,10 +157,9 @@ def test_nested_metadata_are_read_by_dotted_keywords(kind: str) -> None:
         assert dict(column_values(NestedCalibration, meta)) == dict(found)
 
 
-def test_a_real_series_of_pandas_is_a_frame_and_its_table_are_many(filled: CalibrationStore[DemoCalibration]) -> None:
-    pandas = pytest.importorskip("pandas")
+def test_a_row_of_pandas_is_a_frame_and_its_table_are_many(filled: CalibrationStore[DemoCalibration]) -> None:
     rows = [dict(header()), {**dict(header()), "LAMP": "LFC"}, {"LAMP": None, "SPECTROG": "BSPEC", "EXPMJDST": 60000.0}]
-    table = pandas.DataFrame(rows)
+    table = pd.DataFrame(rows)
     assert filled.select(table.iloc[0], DARK).filename == "thar.fits"
     chosen = filled.select_many(table, DARK, return_exceptions=True)
     assert [getattr(each, "filename", type(each).__name__) for each in chosen] == [
