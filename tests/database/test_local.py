@@ -309,6 +309,15 @@ def test_conflicts_are_listed_by_file_name_and_one_is_found_by_its_id(database: 
     assert database.query_by_id("2").to_dict() == rows[0].to_dict()
 
 
+def test_a_spoilt_row_that_is_kept_apart_is_told_as_it_stands(database: Database) -> None:
+    with database.driver_connection() as connection:
+        connection.execute("INSERT INTO demo_calibrations_conflicts VALUES ('1', 'a.fits', 'why', NULL, 'no JSON')")
+    (conflict,) = database.conflicts()
+    assert conflict.to_dict()["record"] == "no JSON"
+    with pytest.raises(HeaderError, match=r"cannot be read here.*sync --full"):
+        _ = conflict.record
+
+
 @pytest.mark.parametrize(
     ("stored", "asked"),
     [("d\u00e9faut.fits", "de\u0301faut.fits"), ("Dark.fits", "dARK.fits"), ("\u212aPF.fits", "kpf.FITS")],
