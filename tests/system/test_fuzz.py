@@ -527,7 +527,8 @@ def test_a_row_that_is_kept_apart_and_spoilt_says_so_where_it_is_asked_for(kept:
     with spoilt(kept, "conflict", value) as store:
         (conflict,) = store.conflicts()
         assert (conflict.id, conflict.local_id) == ("apart", "mine")
-        for ask in (conflict.to_dict, lambda: store.local_db.query_by_id("apart")):
+        assert conflict.to_dict()["record"] == value
+        for ask in (lambda: conflict.record, lambda: store.local_db.query_by_id("apart")):
             with pytest.raises(HeaderError, match=r"The row apart of the archive.*koa-cal sync --full"):
                 ask()
         settle(store.local_db, holds_nothing)
