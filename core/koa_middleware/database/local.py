@@ -196,6 +196,20 @@ class LocalDatabase(CalibrationDatabase[R]):
         except _ERRORS as error:
             raise self._translated(error) from error
 
+    def fetch_many(self, statement: Select[Any], parameters: Sequence[Mapping[str, Any]], *, rows: bool) -> list[Any]:
+        """Records of a statement for each of many parameters; or, with `rows`, what it gives as it is.
+
+        They are read in portions, each in one transaction, since taking the file's lock takes longer than the
+        statement; a writer waits for a portion.
+        """
+        sql, constants = _compiled(statement)
+        try:
+            found = self._readers.read_many(sql, [{**constants, **each} for each in parameters])
+        except _ERRORS as error:
+            raise self._translated(error) from error
+        build = record_builder(self.orm_class, raw=True)
+        return found if rows else [[build(row) for row in each] for each in found]
+
     @contextmanager
     def driver_connection(self) -> Iterator[sqlite3.Connection]:
         """Give a connection of the driver's own, for bulk statements; it opens no transaction by itself."""
