@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
@@ -285,9 +285,8 @@ class CalibrationStore(Generic[R]):
         With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
         """
         chosen, keep = selector_for(self.orm_class, selector), truth_of("return_exceptions", return_exceptions)
-        frames = [
-            _outcome(lambda given=given: column_values(self.orm_class, given), keep) for given in frames_of(inputs)
-        ]
+        read = partial(column_values, self.orm_class)
+        frames = [_outcome(partial(read, given), keep) for given in frames_of(inputs)]
         return choose_all(chosen, frames, self._database(source), keep=keep)
 
     def select_bracket(self, input: Any, selector: Any, *, source: Literal["local", "remote"] = "local") -> Bracket:

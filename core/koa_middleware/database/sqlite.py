@@ -15,6 +15,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -159,7 +160,7 @@ class ReadConnections:
             found: list[list[tuple[Any, ...]]] = []
             for first in range(0, len(parameters), _AT_ONCE):
                 portion = parameters[first : first + _AT_ONCE]
-                found += _when_free(lambda portion=portion: _in_one_state(connection, sql, portion))
+                found += _when_free(partial(_in_one_state, connection, sql, portion))
             return found
         finally:
             self.give_back(connection)
