@@ -28,7 +28,7 @@ FRAME = {"mjd_start": 60000.0, "spectrograph": "BSPEC"}
 @pytest.fixture(autouse=True)
 def plugin() -> Iterator[InstrumentPlugin]:
     """Give the made instrument four types, of which the caller gives a value for one."""
-    before = DemoCalibration.selectors
+    before = DemoCalibration.selectors, DemoCalibration.needs
     yield InstrumentPlugin(
         DemoCalibration,
         [
@@ -38,7 +38,7 @@ def plugin() -> Iterator[InstrumentPlugin]:
             CalibrationSelector(cal_type="bias"),
         ],
     )
-    DemoCalibration.selectors = before
+    DemoCalibration.selectors, DemoCalibration.needs = before
 
 
 @pytest.fixture
@@ -51,6 +51,17 @@ def filled(store: Store) -> Store:
         ]
     )
     return store
+
+
+@pytest.mark.parametrize(
+    ("cal_type", "types"),
+    [("FLAT ", ["bias", "dark"]), ("dark", ["bias"]), ("wls", ["wls", "dark", "bias"]), ("object", []), (None, [])],
+)
+def test_a_frame_asks_for_what_its_kind_needs(plugin: InstrumentPlugin, cal_type: Any, types: list[str]) -> None:
+    rules = list(plugin.selectors.values())
+    InstrumentPlugin(DemoCalibration, rules, needs={"flat": ("bias", "dark"), "dark": ["bias"], None: ()})
+    assert types_for(DemoCalibration, {**FRAME, "cal_type": cal_type}) == types
+    assert types_for(DemoCalibration, {**FRAME, "cal_type": cal_type}, "wls") == ["wls"]
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", "*", "N/A", math.nan, np.ma.masked], ids=repr)

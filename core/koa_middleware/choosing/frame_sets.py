@@ -11,6 +11,7 @@ from ..exceptions import CalibrationNotFoundError, ConfigurationError, HeaderErr
 from ..instrument.door import columns_of
 from ..instrument.frames import column_values
 from ..instrument.orm import ORMCalibration
+from ..instrument.values import normal_form
 from .frame import says_nothing
 from .misses import told_once
 
@@ -28,17 +29,30 @@ def types_for(
     values : mapping
         The frame's column values.
     cal_types : str or iterable of str, optional
-        The user's choice of them. By default all that have a selector, but those whose selector compares a `given`
-        column of which the frame says nothing.
+        The user's choice of them. By default what the plugin says that a frame of its type needs, else all that have
+        a selector; but those whose selector compares a `given` column of which the frame says nothing.
     """
     if cal_types is not None:
         return [_type_name(name) for name in ([cal_types] if isinstance(cal_types, str) else _listed(cal_types))]
     columns = columns_of(orm_class)
     return [
         name
-        for name, selector in orm_class.selectors.items()
-        if not any(says_nothing(values.get(column), columns[column].info.get("nulls")) for column in selector.given)
+        for name in _needed(orm_class, values)
+        if not any(
+            says_nothing(values.get(column), columns[column].info.get("nulls"))
+            for column in orm_class.selectors[name].given
+        )
     ]
+
+
+def _needed(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> Iterable[str]:
+    """Types that the plugin says a frame needs; where it says nothing of such frames, all."""
+    if not orm_class.needs:
+        return orm_class.selectors
+    given = values.get("cal_type")
+    own = normal_form(columns_of(orm_class)["cal_type"], given, "the input") if not says_nothing(given) else None
+    is_calibration = own in orm_class.needs or own in orm_class.selectors or own in orm_class.cal_types
+    return orm_class.needs.get(own if is_calibration else None, orm_class.selectors)
 
 
 def _listed(cal_types: Any) -> list[Any]:
