@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ..disk.checksums import Checksum, Signature, digest_of
@@ -27,6 +28,9 @@ from .processes import applied
 
 #: Files without a record that are worth a process that reads them.
 WORTH_A_PROCESS = 1000
+
+#: Python's filter of warnings, which the reading of FITS files sets, is one for all threads.
+_one_at_a_time = Lock()
 
 _OF_NO_FILE = Signature(-1, 0, 0)
 _THREE_DIGITS = re.compile(r"(?<!\d)\d{3}(?!\d)")
@@ -95,7 +99,8 @@ def _read(orm_class: type[ORMCalibration], path: Path) -> OwnFile:
     found = OwnFile(path)
     with _error_noted(found):
         found.signature = Signature.of(path)
-        _read_row(orm_class, found)
+        with _one_at_a_time:
+            _read_row(orm_class, found)
         found.checksum = digest_of(path)
     return found
 

@@ -29,9 +29,12 @@ _MOST = 8
 """Processes, each of which takes about 100 MB."""
 
 _AT_ONCE = 25
-_SCRIPT = (
-    "import sys; sys.path[:] = sys.argv[2:]; from koa_middleware.cache.processes import serve; serve(int(sys.argv[1]))"
-)
+_SCRIPT = """
+import sys
+sys.path[:] = sys.argv[2:]
+from koa_middleware.cache.processes import serve
+serve(int(sys.argv[1]))
+"""
 
 
 def applied(function: Callable[[T], U], things: Sequence[T], worth: int) -> Iterator[U]:

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import delete, select
 
-from ..database.backup import copies_of
+from ..database.backup import copies_of, make_as_shared
 from ..database.driver import GuardedConnection
 from ..database.feed import feed_table
 from ..database.local import LocalDatabase
@@ -135,7 +135,10 @@ class Rebuilder(Generic[R]):
     # -- building ------------------------------------------------------------------------------------------------------
 
     def _build(self, new: Path) -> None:
-        new.touch()
+        if self._path.exists():
+            make_as_shared(new, self._path)
+        else:
+            new.touch()
         whole = rescue(self._path, new, self._orm_class)
         self._is_history_known = feed_table(self._orm_class).name in whole
         with closing(LocalDatabase(self._orm_class, new)) as local:
