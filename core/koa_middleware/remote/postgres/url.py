@@ -74,6 +74,8 @@ def _has_plain_options(text: str) -> bool:
 def _with_hosts(text: str) -> URL:
     several = _SEVERAL_HOSTS.fullmatch(text.strip())
     url = make_url(several[1] + several[3] if several else text)
+    if several and url.username is not None and "@" not in several[1]:
+        raise ValueError  # what was taken for hosts is the user, and the rest of the password looks like another one
     named = url.query.get("host") or (several[2] if several else "")
     if not named:
         return url
