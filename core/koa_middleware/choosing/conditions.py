@@ -12,10 +12,12 @@ from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 
 from ..disk.compression import names_of_content
 from ..exceptions import HeaderError
+from ..instrument.judged import QualityHere
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_text, shown
 from ..instrument.values import normal_form
 from .criterion import Columns, Condition, Fault, Parameters, frozen, not_names, not_text
+from .judged import SAID, in_words
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -202,14 +204,14 @@ class Required(Condition):
 
 @dataclass(frozen=True)
 class NotBad(Condition):
-    """Not flagged as bad."""
+    """Not bad by what was judged here, nor, where nothing was, by what the row says."""
 
     setting = ""
     binds_all = True
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return ("quality",)
+        return ("quality", "id")
 
     @staticmethod
     def test(quality: Any) -> Any:
@@ -221,11 +223,11 @@ class NotBad(Condition):
         return (cls(),)
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
-        clause: ColumnElement[bool] = self.test(columns["quality"])
+        clause: ColumnElement[bool] = self.test(QualityHere(columns["id"], columns["quality"]))
         return clause
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"its quality is {record.quality}"
+        return f"its quality is {in_words(parameters.get(SAID, {}).get(record.id), record.quality)}"
 
 
 @dataclass(frozen=True)

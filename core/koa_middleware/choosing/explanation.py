@@ -14,6 +14,7 @@ from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .conditions import OfType
 from .criterion import Criterion
+from .judged import SAID, in_words, last_said_of
 from .limits import Finite
 from .order import in_order, order_of_equals
 from .statement import Plan
@@ -160,11 +161,14 @@ def explain(
     numbers, rows = _read(db, plan, parameters, outcomes, nearest, programmed.admitted)
     build = record_builder(plan.orm_class)
     told = {}
-    for *values, number in rows:
-        record = build(values)
+    records = [build(values) for *values, _ in rows]
+    said = last_said_of(db, {record.id for record in records})
+    for record, (*_, number) in zip(records, rows, strict=True):
         delta = _delta(record[plan.time], parameters["time"])
         outcome = outcomes[_settled(outcomes, number, programmed.admits(record.id))]
-        reason = f"{offset(delta)}, {outcome.reason(record, parameters)}"
+        reason = f"{offset(delta)}, {outcome.reason(record, {**parameters, SAID: said})}"
+        if outcome.rule in {CHOSEN, FARTHER} and record.id in said and said[record.id].is_here:
+            reason += f"; its quality is {in_words(said[record.id], record.quality)}"
         told[record.id] = Candidate(record, outcome.rule, reason, delta)
     ordered = in_order([candidate.record for candidate in told.values()], plan.time, parameters["time"])
     candidates = [told[record.id] for record in ordered]

@@ -18,11 +18,12 @@ from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackW
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .conditions import NotBad, names_of
-from .criteria import criteria_of, faults, is_itself, may_be_chosen, misdeclared
+from .criteria import criteria_of, faults, is_itself, may_be_chosen, misdeclared, not_bad
 from .criterion import Fault, frozen
 from .declaration import check_class, not_usable
 from .explanation import Explanation, Programmed, explain
 from .frame import frame_name, own_values
+from .judged import in_words, last_said_of
 from .limits import Finite
 from .misses import not_found
 from .order import best_of
@@ -169,14 +170,14 @@ class CalibrationSelector:
     def _consider(self, input: Mapping[str, Any], db: Database) -> _Considered:
         """Choose by the rule, else by the fallback."""
         considered = self._choose(self._compared(input, db), db)
-        if may_be_chosen(considered.record, considered.compared):
+        if considered.record is not None and not is_itself(considered.record, considered.compared):
             return considered
         if not self._overrides("select_fallback"):
             return considered._replace(record=None)
         record = record_by(self, "select_fallback", _normal(input, db), db)
         if record is not None:
             record = as_held(self, "select_fallback", record, db)
-        if record is None or not may_be_chosen(record, considered.compared):
+        if record is None or not may_be_chosen(record, db, considered.compared):
             return considered._replace(record=None)
         record.is_fallback = True
         warn(
@@ -191,7 +192,8 @@ class CalibrationSelector:
         if self._overrides("get_candidates") or self._overrides("select_best"):
             return self._choose_by_methods(compared, db)
         found = fetch(db, prepared.nearest, prepared.parameters(compared))
-        if found and not may_be_chosen(found[0]):  # only in form, which an archive's statements do not see
+        if found and not NotBad.test(found[0].quality) and not may_be_chosen(found[0], db):
+            # only in form, which an archive's statements do not see
             raise CalibrationNotFoundError(
                 f"{found[0].filename} would be chosen, but the database holds its quality BAD under another spelling.",
                 "Sync and choose from the local copy.",
@@ -206,7 +208,7 @@ class CalibrationSelector:
             candidates = records_by(self, "get_candidates", db.orm_class, values, db)
             with its_errors(self, "get_candidates"):  # of records that cannot be compared
                 admitted = frozenset([each.id for each in candidates]) if has_candidates else None
-                fit = [each for each in candidates if NotBad.test(each.quality)]
+                fit = not_bad(candidates, db)
                 own_id, own_name = own_values(compared).values()
                 if own_id is not None or own_name is not None:
                     own_names = names_of(own_name)
@@ -227,7 +229,7 @@ class CalibrationSelector:
             if self._overrides("select_best"):
                 check_candidate(self, best, fit)
             held = as_held(self, "get_candidates" if self._overrides("get_candidates") else "select_best", best, db)
-            if may_be_chosen(held, compared):
+            if may_be_chosen(held, db, compared):
                 return held
             fit = [each for each in fit if each is not best and each.id != best.id]
         return None
@@ -351,17 +353,16 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
     CalibrationNotFoundError, HeaderError
         As in `CalibrationSelector.select`.
     """
-    if selector._overrides("select"):
-        record = record_by(selector, "select", _normal(values, db), db)
-        if record is not None:
-            record = as_held(selector, "select", record, db)
-    else:
-        record = selector.select(values, db)
-    if may_be_chosen(record, values):
-        return record
+    if not selector._overrides("select"):
+        return selector.select(values, db)
+    record = record_by(selector, "select", _normal(values, db), db)
     found = "nothing"
     if record is not None:
-        fault = "which is the frame itself" if is_itself(record, values) else f"whose quality is {record.quality}"
+        record = as_held(selector, "select", record, db)
+        if may_be_chosen(record, db, values):
+            return record
+        said = in_words(last_said_of(db, [record.id]).get(record.id), record.quality)
+        fault = "which is the frame itself" if is_itself(record, values) else f"whose quality is {said}"
         found = f"{record.filename}, {fault}"
     raise CalibrationNotFoundError(
         f"The select of {type(selector).__name__} returned {found}.",
