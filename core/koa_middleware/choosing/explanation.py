@@ -16,6 +16,7 @@ from .bracket import Bracket
 from .conditions import OfType
 from .criterion import Criterion
 from .frame import Frame
+from .judged import SAID, in_words, last_said_of
 from .limits import Finite
 from .order import in_order, order_of_equals
 from .statement import Plan
@@ -243,11 +244,14 @@ def _tell(
     build = record_builder(plan.orm_class)
     ties, time = plan.order
     told = {}
-    for *values, number in rows:
-        record = build(values)
+    records = [build(values) for *values, _ in rows]
+    said = last_said_of(db, {record.id for record in records})
+    for record, (*_, number) in zip(records, rows, strict=True):
         delta = _delta(record[time], parameters["time"])
         outcome = outcomes[_settled(outcomes, number, programmed.admits(record.id))]
-        reason = f"{offset(delta)}, {outcome.reason(record, parameters)}"
+        reason = f"{offset(delta)}, {outcome.reason(record, {**parameters, SAID: said})}"
+        if outcome.rule in {CHOSEN, FARTHER} and record.id in said and said[record.id].is_here:
+            reason += f"; its quality is {in_words(said[record.id], record.quality)}"
         told[record.id] = Candidate(record, outcome.rule, reason, delta)
     ordered = in_order([candidate.record for candidate in told.values()], time, parameters["time"], ties)
     candidates = [told[record.id] for record in ordered]
