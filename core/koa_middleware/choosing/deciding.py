@@ -18,7 +18,7 @@ from ..exceptions import (
     warn,
 )
 from ..instrument.orm import ORMCalibration
-from .answering import Ask, Asking, Found, answer, best, sides
+from .answering import Ask, Asking, Found, Sides, answer, best, sides
 from .bracket import Bracket
 from .choice import Choice
 from .conditions import NotBad, names_of
@@ -27,6 +27,7 @@ from .explanation import Explanation, Programmed, explain
 from .frame import Frame, frame_name, own_values
 from .judged import in_words, last_said_of
 from .misses import not_found
+from .order import distance
 from .programmed import as_held, check_candidate, its_errors, record_by, records_by, without_collection
 from .rule import Declared
 from .statement import Plan, fetch, fetch_rows
@@ -120,19 +121,28 @@ def asking(
     frame = ruling.frame(input)
     declared, plans = ruling.settled(frame)
     if declared.anchor is not None:
+        plans[0].check(frame)
         frame.anchor = yield from _anchor(selector, declared, input, db, hanging)
     if as_pair or declared.direction == "bracket":
         if declared.validity:
             raise _no_pairs(selector, "it goes by intervals")
         found = yield from sides(plans, frame)
         pair = Bracket(*[_taken(selector, side, frame, db) for side in found])
-        nearer = pair.nearer if any(found) else None
+        nearer = _nearer(selector, found, pair)
         step = None if nearer is None else nearer.choice.step
         return Considered(frame, plans, nearer, pair, step)
     single = yield from best(plans, frame)
     if single is None:
         return Considered(frame, plans)
     return Considered(frame, plans, _taken(selector, single, frame, db), step=single.plan.rule.step)
+
+
+def _nearer(selector: CalibrationSelector, found: Sides, pair: Bracket) -> Any:
+    """Give the record of a pair that is nearer to the time from which it was measured, of equally near the earlier."""
+    sides_found = [(side, record) for side, record in zip(found, pair, strict=True) if side is not None]
+    if not sides_found:
+        return None
+    return min(sides_found, key=lambda each: distance(getattr(each[1], selector.time), each[0].time))[1]
 
 
 def _anchor(
@@ -161,7 +171,7 @@ def _anchor(
             record = considered.record
             if record is None:
                 raise missed(anchor, considered, db)
-        if record[selector.time] is None:
+        if record[selector.time] is None and (declared.never_across or not declared.validity):
             said = f"{record.filename} has no {selector.time}."
             raise CalibrationNotFoundError(said, "Register it with that value.", cal_type=name)
     except CalibrationNotFoundError as error:
@@ -361,7 +371,14 @@ def _explain(selector: CalibrationSelector, considered: Considered, db: Database
     programmed = Programmed(type(selector).__name__, considered.admitted, selector._deciding)
     chosen = considered.bracket or (considered.record,)
     return explain(
-        db, considered.plans, considered.frame, programmed, tuple(filter(None, chosen)), considered.step, nearest
+        db,
+        considered.plans,
+        considered.frame,
+        programmed,
+        considered.record,
+        tuple(filter(None, chosen)),
+        considered.step,
+        nearest,
     )
 
 

@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, case, false, func, select, true
 from ..display import render
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from .bracket import Bracket
 from .conditions import OfType
 from .criterion import Criterion
 from .frame import Frame
@@ -177,6 +176,7 @@ def explain(
     plans: Sequence[Plan],
     frame: Frame,
     programmed: Programmed,
+    winner: Any,
     winners: tuple[Any, ...],
     step: int | None,
     nearest: int,
@@ -187,13 +187,15 @@ def explain(
     ----------
     plans : sequence of Plan
         One for each step.
+    winner : record or None
+        Of a bracket the nearer one.
     winners : tuple of records
     step : int or None
         Number of the step that gave the answer.
     """
     deciding = plans[(step or len(plans)) - 1]
     steps = []
-    for plan in plans if len(plans) > 1 else ():
+    for plan in plans[: step or len(plans)] if len(plans) > 1 else ():
         chosen = tuple(each for each in winners if each.choice and each.choice.step == plan.rule.step)
         told = _tell(db, plan, frame, programmed, chosen, nearest)
         steps.append(StepExplanation(plan.rule.step or 1, told.counts, told.candidates, chosen))
@@ -204,15 +206,11 @@ def explain(
         sum(told.counts.values()),
         told.counts,
         told.candidates,
-        winners[0] if len(winners) == 1 else _nearer(winners),
+        winner,
         winners,
         tuple(steps),
         frame.anchor,
     )
-
-
-def _nearer(winners: tuple[Any, ...]) -> Any:
-    return Bracket(*winners).nearer if winners else None
 
 
 class _Told(NamedTuple):
