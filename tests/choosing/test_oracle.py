@@ -1,0 +1,224 @@
+"""The engine against the oracle on random tables, for each way of asking."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from koa_middleware import (
+    CalibrationNotFoundError,
+    CalibrationStore,
+    FallbackWarning,
+    HeaderError,
+)
+from koa_middleware.remote.postgres.schema import initialise
+from sqlalchemy import Connection, create_engine, event, insert, make_url, text
+
+from tests.choosing.oracle import (
+    Lacking,
+    Row,
+    best,
+    bracket_of,
+    candidates_of,
+    weight_of,
+)
+from tests.choosing.random_rules import Case, Sample, cases, selector_of
+from tests.conftest import repetitions
+
+#: Kinds of answer besides ids.
+NOTHING, LACKING = "nothing", "the frame lacks a value"
+
+FEW = settings(max_examples=repetitions(30, 3000))
+SINGLE = ("nearest", "nearest", "before", "after")
+
+Store = CalibrationStore[Sample]
+
+
+def fill(connection: Connection, rows: list[Row]) -> None:
+    """Put rows into an emptied table, past the checks of a registration."""
+    connection.execute(text(f"DELETE FROM {Sample.table().name}"))
+    if rows:
+        whole = dict.fromkeys(Sample.column_names()) | {"last_updated": "2023-02-25T00:00:00.000000"}
+        connection.execute(insert(Sample.table()), [whole | each for each in rows])
+
+
+def hurry(connection: Any, _: Any) -> None:
+    """Don't wait for the disk."""
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute("PRAGMA journal_mode=MEMORY")
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[tuple[Store, Callable[[list[Row]], None]]]:
+    """A store, and a function that fills its SQLite database."""
+    with tempfile.TemporaryDirectory() as folder, CalibrationStore(Sample, Path(folder)) as store:
+        store.local_db.close()
+        event.listen(store.local_db.engine, "connect", hurry)
+
+        def filling(rows: list[Row]) -> None:
+            with store.local_db.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+                fill(connection, rows)
+
+        yield store, filling
+
+
+@pytest.fixture(scope="module")
+def remote(postgres_url: str) -> Iterator[tuple[Store, Callable[[list[Row]], None]]]:
+    """A store on an archive, and a function that fills the archive's PostgreSQL database."""
+    name = f"koa_test_{uuid.uuid4().hex[:12]}"
+    server = make_url(postgres_url).set(drivername="postgresql+psycopg2")
+    owner = create_engine(server, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = create_engine(server.set(database=name))
+    initialise(engine, Sample)
+
+    def filling(rows: list[Row]) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))  # no triggers, for speed
+            fill(connection, rows)
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        CalibrationStore(Sample, Path(folder), remote_database_url=_address(postgres_url, name)) as store,
+    ):
+        yield store, filling
+    engine.dispose()
+    with owner.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    owner.dispose()
+
+
+def _address(url: str, database: str) -> str:
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+def said(call: Callable[..., Any], *asked: Any, **options: Any) -> Any:
+    """What the engine answers, an error as its kind."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FallbackWarning)
+        try:
+            return named(call(*asked, **options))
+        except (HeaderError, CalibrationNotFoundError) as error:
+            return named(error)
+
+
+def winner_of(store: Store, frame: Row, selector: Any) -> Any:
+    return store.explain(frame, selector).winner
+
+
+def named(answer: Any) -> Any:
+    """An answer with ids in the place of records."""
+    match answer:
+        case HeaderError():
+            return LACKING
+        case None | (None, None) | () | CalibrationNotFoundError():
+            return NOTHING
+        case Sample():
+            return answer.id
+        case dict():
+            return answer["id"]
+        case tuple() | list():
+            return tuple(None if each is None else named(each) for each in answer)
+        case _:
+            raise answer if isinstance(answer, Exception) else AssertionError(answer)
+
+
+def expected(oracle: Callable[..., Any], case: Case) -> list[Any]:
+    """What the oracle answers for each frame."""
+
+    def of(frame: Row) -> Any:
+        try:
+            return named(oracle(case.rows, frame, case.rule))
+        except Lacking:
+            return LACKING
+
+    return [of(frame) for frame in case.frames]
+
+
+@FEW
+@given(case=cases(*SINGLE, "bracket"))
+def test_a_selection_on_sqlite_gives_the_oracles_answer(local: Any, case: Case) -> None:
+    store, filling = local
+    filling(case.rows)
+    selector = selector_of(case.rule)
+    assert [said(store.select, frame, selector) for frame in case.frames] == expected(best, case)
+
+
+@FEW
+@given(case=cases(*SINGLE, "bracket"))
+def test_a_selection_on_postgresql_gives_the_oracles_answer(remote: Any, case: Case) -> None:
+    store, filling = remote
+    filling(case.rows)
+    selector = selector_of(case.rule)
+    assert [said(store.select, frame, selector, source="remote") for frame in case.frames] == expected(best, case)
+
+
+@FEW
+@given(case=cases(*SINGLE, "bracket"))
+def test_a_batch_gives_the_oracles_answers(local: Any, case: Case) -> None:
+    store, filling = local
+    filling(case.rows)
+    selector = selector_of(case.rule)
+    found = said(store.select_many, case.frames, selector, return_exceptions=True)
+    assert list(found) == expected(best, case)
+
+
+@FEW
+@given(case=cases("bracket"))
+def test_a_bracket_is_the_oracles_pair(local: Any, remote: Any, case: Case) -> None:
+    answers = expected(bracket_of, case)
+    for (store, filling), source in ((local, "local"), (remote, "remote")):
+        filling(case.rows)
+        selector = selector_of(case.rule)
+        found = [said(store.select_bracket, frame, selector, source=source) for frame in case.frames]
+        assert found == answers, source
+
+
+@FEW
+@given(case=cases("bracket"))
+def test_a_brackets_weight_is_the_oracles(local: Any, case: Case) -> None:
+    assume(case.rule.anchor is None)
+    store, filling = local
+    filling(case.rows)
+    selector = selector_of(case.rule)
+    for frame, answer in zip(case.frames, expected(bracket_of, case), strict=True):
+        if answer not in (NOTHING, LACKING):
+            weight = weight_of(bracket_of(case.rows, frame, case.rule), frame, case.rule)
+            assert store.select_bracket(frame, selector).weight == pytest.approx(weight)
+
+
+@FEW
+@given(case=cases(*SINGLE, "bracket"))
+def test_candidates_are_the_oracles_in_its_order(local: Any, case: Case) -> None:
+    store, filling = local
+    filling(case.rows)
+    selector = selector_of(case.rule)
+    assert [said(store.candidates, frame, selector) for frame in case.frames] == expected(candidates_of, case)
+
+
+@FEW
+@given(case=cases(*SINGLE))
+def test_an_explanation_names_the_oracles_winner(local: Any, case: Case) -> None:
+    store, filling = local
+    filling(case.rows)
+    selector = selector_of(case.rule)
+    assert [said(winner_of, store, frame, selector) for frame in case.frames] == expected(best, case)
+
+
+@FEW
+@given(case=cases("bracket"))
+def test_an_explanation_of_a_bracket_names_the_oracles_two_winners(local: Any, case: Case) -> None:
+    store, filling = local
+    filling(case.rows)
+    selector = selector_of(case.rule)
+    for frame, answer in zip(case.frames, expected(bracket_of, case), strict=True):
+        if answer != LACKING:
+            told = {each.id for each in store.explain(frame, selector).winners if each is not None}
+            assert told == ({*answer} - {None} if answer != NOTHING else set())
