@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 Row = dict[str, Any]
@@ -141,15 +142,10 @@ def for_frame(rule: Rule, frame: Row) -> Rule:
     values = {each.name: decided(getattr(rule, each.name), frame) for each in fields(rule)}
     values["within"] = {column: decided(tolerance, frame) for column, tolerance in values["within"].items()}
     rule = Rule(**values)
-    for column in [*rule.match, *rule.given]:
-        if is_nothing(frame.get(column)) or frame[column] in ("*", "%"):
+    tolerances = [rule.within, *(step.within or {} for step in rule.prefer)]
+    for column in [rule.time, *rule.match, *rule.given, *chain.from_iterable(tolerances)]:
+        if is_nothing(frame.get(column)):
             raise Lacking(column)
-    for within in [rule.within, *(step.within or {} for step in rule.prefer)]:
-        for column in within:
-            if is_nothing(frame.get(column)):
-                raise Lacking(column)
-    if is_nothing(frame.get(rule.time)):
-        raise Lacking(rule.time)
     return rule if rule.anchor is None else replace(rule, anchor=for_frame(rule.anchor, frame))
 
 
@@ -164,7 +160,8 @@ def decided(setting: Any, frame: Row) -> Any:
 
 
 def is_nothing(value: Any) -> bool:
-    return value in (None, "", "N/A") or (isinstance(value, float) and math.isnan(value))
+    """Null, empty, or a wildcard."""
+    return value in (None, "", "N/A", "*", "%") or (isinstance(value, float) and math.isnan(value))
 
 
 def steps_of(rows: Sequence[Row], frame: Row, rule: Rule) -> list[Asked]:

@@ -43,7 +43,7 @@ class Sample(ORMCalibration):
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 #: Days between the few times at which all happens.
-GRID = [60000.0 + days for days in (-40, -2.5, -2, -1.5, -1, -0.25, 0, 0.25, 1, 1.5, 2, 2.5, 40)]
+GRID = [60000.0 + days for days in (-40, -2, -1, -0.25, 0, 0.25, 1, 2)]
 #: Milliseconds: the same time, or another one.
 JITTER = [0, 0, 0, 0, 0.25, -0.25, 0.4, -0.4, 0.6, -0.6, 2, -2]
 HOSTILE: list[float | None] = [None, math.inf, -math.inf, math.nan]
@@ -130,9 +130,9 @@ def frame_of(seed: int, number: int, anchored: bool) -> Row:
         "mjd_mid": random.choice(times_of(seed)),
     }
     for column in ("arm", "lamp", "n_frames", "exposure_time", "temperature", "cooled"):
-        if random.random() < 0.04:
+        if random.random() < 0.05:
             frame[column] = None
-    if random.random() < 0.04:
+    if random.random() < 0.08:
         frame["arm"] = random.choice(["*", "%", "", "N/A"])
     if random.random() < 0.04 and not anchored:
         frame["mjd_mid"] = random.choice([None, math.nan])
@@ -160,7 +160,12 @@ TOLERANCES: dict[str, list[Any]] = {
     "temperature": [2.0, 2.0, 0.1, Relative(0.5), Relative(0.02)],
     "n_frames": [4, 4.0, Relative(0.8)],
 }
-AGES = [timedelta(0), timedelta(days=1), timedelta(days=2.5), timedelta(days=2.5), timedelta(days=1, milliseconds=1)]
+
+
+def age(random: Random, times: list[float]) -> timedelta:
+    """The distance of two of the times, or a little more."""
+    one, other = random.choices(times, k=2)
+    return timedelta(days=abs(one - other), milliseconds=random.choice([0, 0, 0, 1]))
 
 
 def some(random: Random, values: dict[str, list[Any]], least: int = 1) -> dict[str, Any]:
@@ -178,21 +183,21 @@ def boundaries(random: Random, times: list[float]) -> tuple[float, ...]:
     return tuple(sorted(random.sample(times + [time + 0.125 for time in times], random.choice([1, 1, 2, 3]))))
 
 
-def steps(random: Random, directed: bool) -> tuple[Step, ...]:
+def steps(random: Random, times: list[float], directed: bool) -> tuple[Step, ...]:
     """One to three preferences, of which one may be for whatever there is."""
 
     def step() -> Step:
         return Step(
             require=some(random, WANTED, 0) if random.random() < 0.7 else {"lamp": random.choice(["lfc", "thar"])},
-            within=some(random, TOLERANCES) if random.random() < 0.2 else None,
-            max_age=random.choice(AGES) if random.random() < 0.3 else None,
-            direction=random.choice(SINGLE) if directed and random.random() < 0.2 else None,
+            within=some(random, TOLERANCES) if random.random() < 0.4 else None,
+            max_age=age(random, times) if random.random() < 0.3 else None,
+            direction=random.choice(DIRECTIONS) if directed and random.random() < 0.2 else None,
         )
 
     return tuple(step() for _ in range(random.choice([1, 2, 2, 3])))
 
 
-SINGLE = ("nearest", "before", "after")
+DIRECTIONS = ("nearest", "before", "after")
 SETTINGS: dict[str, Callable[[Random, list[float]], Any]] = {
     "match": lambda random, _: names_of(random),
     "given": lambda random, _: ("cooled",),
@@ -201,7 +206,7 @@ SETTINGS: dict[str, Callable[[Random, list[float]], Any]] = {
     "exclude": lambda random, _: some(random, WANTED),
     "within": lambda random, _: some(random, TOLERANCES),
     "never_across": boundaries,
-    "max_age": lambda random, _: random.choice(AGES),
+    "max_age": age,
     "same": lambda random, _: tuple(random.sample(["lamp", "n_frames", "cooled"], random.choice([1, 1, 2]))),
     "validity": lambda random, _: ("valid_from", random.choice(["valid_to", "valid_to", None])),
     "match_anchor": lambda random, _: names_of(random),
@@ -224,18 +229,18 @@ def rule_of(seed: int, names: set[str], direction: str, cal_type: str = "flat") 
         return By("arm", {"red": setting, "blue": SETTINGS[name](random, times)})
 
     random = Random(f"{seed} {cal_type}")
-    left_out = {"validity"} if direction != "nearest" or "same" in names else set()
+    left_out = {"same"} if "validity" in names and direction == "nearest" else {"validity"}
     if "anchor" not in names:
         left_out |= {"match_anchor"}
     settings = {name: made(name) for name in SETTINGS if name in names - left_out}
     settings |= {"time": random.choice(["mjd_start", "mjd_start", "mjd_mid"]), "direction": direction}
     if "prefer" in names:
-        settings["prefer"] = steps(random, direction != "bracket" and "validity" not in settings)
+        settings["prefer"] = steps(random, times, direction != "bracket" and "validity" not in settings)
     elif "by" in names and direction in ("before", "after") and "validity" not in settings:
-        settings["direction"] = By("arm", {"red": direction, "blue": random.choice(SINGLE)})
+        settings["direction"] = By("arm", {"red": direction, "blue": random.choice(DIRECTIONS)})
     if "anchor" in names:
         few = set(random.sample(["match", "require", "max_age", "never_across", "validity", "prefer", "same"], 2))
-        settings["anchor"] = rule_of(seed, few, random.choice([*SINGLE, "bracket"]), "wls")
+        settings["anchor"] = rule_of(seed, few, random.choice([*DIRECTIONS, "bracket"]), "wls")
     return Rule(cal_type=cal_type, **settings)
 
 
@@ -247,21 +252,27 @@ class Case(NamedTuple):
     frames: list[Row]
 
 
-def case_of(seed: int, size: int, names: set[str], direction: str, frames: int) -> Case:
+#: Directions, each with settings that are always there.
+SINGLE = ("nearest", "nearest prefer", "nearest validity", "nearest anchor", "before", "after")
+BRACKET = ("bracket", "bracket prefer", "bracket same", "bracket same prefer", "bracket anchor")
+
+
+def case_of(seed: int, size: int, kind: str, names: set[str], frames: int) -> Case:
     """A case in which the first frame comes twice."""
-    rule = rule_of(seed, names, direction)
+    direction, *more = kind.split()
+    rule = rule_of(seed, names | {*more}, direction)
     asked = [frame_of(seed, number, rule.anchor is not None) for number in range(frames)]
     return Case(table(size, seed), rule, [*asked, asked[0]])
 
 
-def cases(*directions: str) -> st.SearchStrategy[Case]:
-    """Cases of rules in one of these directions; a smaller one has fewer rows, settings and frames."""
+def cases(kinds: tuple[str, ...]) -> st.SearchStrategy[Case]:
+    """Cases of rules of these kinds; a smaller one has fewer rows, settings and frames."""
     return st.builds(
         case_of,
         seed=st.integers(0, 2**32),
         size=st.one_of(st.integers(0, 30), st.integers(20, 30)),
-        names=st.sets(st.sampled_from(NAMES), max_size=5),
-        direction=st.sampled_from(directions),
+        kind=st.sampled_from(kinds),
+        names=st.sets(st.sampled_from(NAMES), max_size=4),
         frames=st.integers(1, 4),
     )
 

@@ -28,14 +28,13 @@ from tests.choosing.oracle import (
     candidates_of,
     weight_of,
 )
-from tests.choosing.random_rules import Case, Sample, cases, selector_of
+from tests.choosing.random_rules import BRACKET, SINGLE, Case, Sample, cases, selector_of
 from tests.conftest import repetitions
 
 #: Kinds of answer besides ids.
 NOTHING, LACKING = "nothing", "the frame lacks a value"
 
 FEW = settings(max_examples=repetitions(30, 3000))
-SINGLE = ("nearest", "nearest", "before", "after")
 
 Store = CalibrationStore[Sample]
 
@@ -143,7 +142,7 @@ def expected(oracle: Callable[..., Any], case: Case) -> list[Any]:
 
 
 @FEW
-@given(case=cases(*SINGLE, "bracket"))
+@given(case=cases(SINGLE + BRACKET))
 def test_a_selection_on_sqlite_gives_the_oracles_answer(local: Any, case: Case) -> None:
     store, filling = local
     filling(case.rows)
@@ -152,7 +151,7 @@ def test_a_selection_on_sqlite_gives_the_oracles_answer(local: Any, case: Case) 
 
 
 @FEW
-@given(case=cases(*SINGLE, "bracket"))
+@given(case=cases(SINGLE + BRACKET))
 def test_a_selection_on_postgresql_gives_the_oracles_answer(remote: Any, case: Case) -> None:
     store, filling = remote
     filling(case.rows)
@@ -161,7 +160,7 @@ def test_a_selection_on_postgresql_gives_the_oracles_answer(remote: Any, case: C
 
 
 @FEW
-@given(case=cases(*SINGLE, "bracket"))
+@given(case=cases(SINGLE + BRACKET))
 def test_a_batch_gives_the_oracles_answers(local: Any, case: Case) -> None:
     store, filling = local
     filling(case.rows)
@@ -171,7 +170,7 @@ def test_a_batch_gives_the_oracles_answers(local: Any, case: Case) -> None:
 
 
 @FEW
-@given(case=cases("bracket"))
+@given(case=cases(BRACKET))
 def test_a_bracket_is_the_oracles_pair(local: Any, remote: Any, case: Case) -> None:
     answers = expected(bracket_of, case)
     for (store, filling), source in ((local, "local"), (remote, "remote")):
@@ -182,7 +181,7 @@ def test_a_bracket_is_the_oracles_pair(local: Any, remote: Any, case: Case) -> N
 
 
 @FEW
-@given(case=cases("bracket"))
+@given(case=cases(BRACKET))
 def test_a_brackets_weight_is_the_oracles(local: Any, case: Case) -> None:
     assume(case.rule.anchor is None)
     store, filling = local
@@ -195,7 +194,7 @@ def test_a_brackets_weight_is_the_oracles(local: Any, case: Case) -> None:
 
 
 @FEW
-@given(case=cases(*SINGLE, "bracket"))
+@given(case=cases(SINGLE + BRACKET))
 def test_candidates_are_the_oracles_in_its_order(local: Any, case: Case) -> None:
     store, filling = local
     filling(case.rows)
@@ -204,7 +203,7 @@ def test_candidates_are_the_oracles_in_its_order(local: Any, case: Case) -> None
 
 
 @FEW
-@given(case=cases(*SINGLE))
+@given(case=cases(SINGLE))
 def test_an_explanation_names_the_oracles_winner(local: Any, case: Case) -> None:
     store, filling = local
     filling(case.rows)
@@ -213,7 +212,7 @@ def test_an_explanation_names_the_oracles_winner(local: Any, case: Case) -> None
 
 
 @FEW
-@given(case=cases("bracket"))
+@given(case=cases(BRACKET))
 def test_an_explanation_of_a_bracket_names_the_oracles_two_winners(local: Any, case: Case) -> None:
     store, filling = local
     filling(case.rows)
