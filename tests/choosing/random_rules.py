@@ -57,13 +57,13 @@ IDS = [letter.upper() if n % 2 else letter for n, letter in enumerate("abcdefghi
 ]
 
 VALUES: dict[str, list[Any]] = {
-    "arm": ["red", "red", "red", "blue", "Red", None],
+    "arm": ["red", "red", "red", "red", "blue", "Red", None],
     "lamp": ["lfc", "lfc", "thar", "thar", "LFC", "é", None],
     "n_frames": [1, 5, 5, 9, None],
     "exposure_time": [27.0, 30.0, 30.0, 33.0, 33.1, 60.0, 0.0, None],
     "temperature": [-100.0, -100.0, -98.0, -97.9, 0.1, 0.3, None],
     "cooled": [True, True, False, None],
-    "quality": ["GOOD", "GOOD", "GOOD", "UNKNOWN", "BAD"],
+    "quality": ["GOOD", "GOOD", "GOOD", "GOOD", "UNKNOWN", "BAD"],
     "cal_version": ["001", "001", "002", "010"],
     "master_cal": [True, False],
     "cal_type": ["flat", "flat", "flat", "wls"],
@@ -275,7 +275,7 @@ def cases(kinds: tuple[str, ...]) -> st.SearchStrategy[Case]:
     return st.builds(
         case_of,
         seed=st.integers(0, 2**32),
-        size=st.one_of(st.integers(0, 10), st.integers(0, 30)),
+        size=st.one_of(st.integers(0, 10), st.integers(0, 30), st.integers(15, 30)),
         kind=st.sampled_from(kinds),
         names=st.sets(st.sampled_from(NAMES), max_size=4),
         frames=st.integers(1, 4),
