@@ -13,6 +13,8 @@ from . import exceptions
 from .exceptions import *  # noqa: F403 - all of them are public
 
 if TYPE_CHECKING:
+    from .choosing.amounts import Step, at_least, at_most, between, by, relative
+    from .choosing.bracket import Bracket
     from .choosing.explanation import Explanation
     from .choosing.selector import CalibrationSelector
     from .hookspecs import hookimpl
@@ -34,6 +36,13 @@ _HOME_OF = {
     "ORMCalibration": "instrument.orm",
     "fits_column": "instrument.columns",
     "CalibrationSelector": "choosing.selector",
+    "Step": "choosing.amounts",
+    "relative": "choosing.amounts",
+    "by": "choosing.amounts",
+    "at_least": "choosing.amounts",
+    "at_most": "choosing.amounts",
+    "between": "choosing.amounts",
+    "Bracket": "choosing.bracket",
     "InstrumentPlugin": "plugins",
     "hookimpl": "hookspecs",
 }
@@ -48,6 +57,13 @@ __all__ = [  # noqa: RUF022 - what a reader needs first, first
     "ORMCalibration",
     "fits_column",
     "CalibrationSelector",
+    "Step",
+    "relative",
+    "by",
+    "at_least",
+    "at_most",
+    "between",
+    "Bracket",
     "InstrumentPlugin",
     "hookimpl",
 ]

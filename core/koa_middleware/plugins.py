@@ -17,7 +17,7 @@ import pluggy
 
 from . import hookspecs
 from .choosing.criteria import faults
-from .choosing.selector import CalibrationSelector
+from .choosing.selector import CalibrationSelector, settings_of
 from .exceptions import InvalidPluginError, KoaMiddlewareError, UnknownInstrumentError, described
 from .instrument.orm import ORMCalibration
 
@@ -91,7 +91,7 @@ class InstrumentPlugin:
             said = f"its selector {selector!r} is not an instance of CalibrationSelector"
             raise _invalid(self.name, "", said, "Give instances, such as DarkSelector().")
         name = f"its selector {type(selector).__name__}"
-        for fault in faults(selector, self.ORM):
+        for fault in faults(settings_of(selector), self.ORM):
             raise _invalid(self.name, "", f"{name} {fault.said}", fault.hint)
         cal_type = selector.cal_type.strip().lower()
         if not cal_type:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +20,12 @@ from .cache.own_files import check_not_emptied, warn_of_no_records
 from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
 from .cache.shared import with_shared
+from .choosing.batch import choose_all
+from .choosing.bracket import Bracket
+from .choosing.deciding import admitted, choose, log_choice
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
-from .choosing.selector import choose, log_choice, selector_for
+from .choosing.selector import selector_for
 from .database.feed import write_flag
 from .database.flags import check_judgement, this_user
 from .database.local import LocalDatabase
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from .remote.publish import PublishResult
     from .remote.sync import SyncResult
 
+A = TypeVar("A")
 R = TypeVar("R", bound=ORMCalibration)
 
 
@@ -264,24 +268,81 @@ class CalibrationStore(Generic[R]):
         """
         values, database = column_values(self.orm_class, input), self._database(source)
         chosen = selector_for(self.orm_class, selector)
-        try:
-            record: R = choose(chosen, values, database)
-        except CalibrationNotFoundError as error:
-            if source == "local":
-                error.hint = " ".join(filter(None, [error.hint, self._archive.advice(), self._of_older_table(error)]))
-            raise
+        record: R = self._advised(lambda: choose(chosen, values, database), source)
         log_choice(chosen, values, record)
         return record
 
     def select_many(
-        self, inputs: Iterable[Any], selector: Any, *, return_exceptions: bool = False
+        self,
+        inputs: Iterable[Any],
+        selector: Any,
+        *,
+        return_exceptions: bool = False,
+        source: Literal["local", "remote"] = "local",
     ) -> list[R | KoaMiddlewareError]:
         """Records for many frames, aligned with them; a single path or mapping is one frame.
 
         With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
         """
         chosen, keep = selector_for(self.orm_class, selector), truth_of("return_exceptions", return_exceptions)
-        return [_outcome(lambda given=given: self.select(given, chosen), keep) for given in frames_of(inputs)]
+        read = partial(column_values, self.orm_class)
+        frames = [_outcome(partial(read, given), keep) for given in frames_of(inputs)]
+        return choose_all(chosen, frames, self._database(source), keep=keep)
+
+    def select_bracket(self, input: Any, selector: Any, *, source: Literal["local", "remote"] = "local") -> Bracket:
+        """Give the nearest records before and after a frame; no file is touched.
+
+        Parameters
+        ----------
+        input, selector, source
+            As in `select`; the selector's direction does not matter.
+
+        Returns
+        -------
+        Bracket
+            ``before`` is at or before the frame; one of the two may be None. `weight` is the weight of ``after`` in a
+            linear interpolation.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            When nothing fits on either side.
+        ConfigurationError
+            When the rule knows no pairs.
+        HeaderError, SourceFileError
+            As in `select`.
+        """
+        values, database = column_values(self.orm_class, input), self._database(source)
+        chosen = selector_for(self.orm_class, selector)
+        found = self._advised(lambda: chosen.select_bracket(values, database), source)
+        for record in filter(None, found):
+            log_choice(chosen, values, record)
+        return found
+
+    def get_bracket(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> Bracket:
+        """Give the calibrations before and after a frame, as verified files on disk and their records.
+
+        Raises
+        ------
+        CalibrationNotFoundError, ConfigurationError, HeaderError, SourceFileError
+            As in `select_bracket`.
+        RemoteError, IntegrityError
+            As in `get_calibration`.
+        """
+        use = self._use_cached(use_cached)
+        found = self.select_bracket(input, selector)
+        return Bracket(*(each and CalibrationResult(self._files.provide(each, use), each) for each in found))
+
+    def candidates(self, input: Any, selector: Any) -> list[R]:
+        """All records that a rule admits for a frame, best first; those of an earlier step first.
+
+        Raises
+        ------
+        HeaderError, SourceFileError
+            As in `select`.
+        """
+        values = column_values(self.orm_class, input)
+        return admitted(selector_for(self.orm_class, selector), values, self._database("local"))
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.
@@ -365,6 +426,15 @@ class CalibrationStore(Generic[R]):
             As in `get_calibration`.
         """
         return CalibrationResult(*self._files.provide_by_id(asked_name(id), self._use_cached(use_cached)))
+
+    def _advised(self, choose_one: Callable[[], A], source: str) -> A:
+        """Choose; a miss in the local copy says what else may be done."""
+        try:
+            return choose_one()
+        except CalibrationNotFoundError as error:
+            if source == "local":
+                error.hint = " ".join(filter(None, [error.hint, self._archive.advice(), self._of_older_table(error)]))
+            raise
 
     def _of_older_table(self, error: CalibrationNotFoundError) -> str:
         from .database.older import of_older_table

@@ -23,6 +23,9 @@ from koa_middleware import (
 from koa_middleware.choosing import criteria
 from koa_middleware.choosing.criterion import Columns, Condition, Parameters
 from koa_middleware.choosing.frame import Frame
+from koa_middleware.choosing.required import Excluded
+from koa_middleware.choosing.rule import Rule
+from koa_middleware.choosing.selector import ruling_of
 from sqlalchemy import ColumnElement, bindparam, select
 
 from tests.conftest import DemoCalibration, record
@@ -63,8 +66,10 @@ def test_each_criterion_holds_of_what_it_does_not_refuse_and_the_rule_admits_wha
     refused = [{name: value} for name, values in REFUSED.items() for value in values]
     rows = [record(f"{n}.fits", **{**FITS, **wrong}) for n, wrong in enumerate([{}, {"era": None}, *refused])]
     store.local_db.add(rows)
-    plan = EVERYTHING._plan(DemoCalibration)
-    parameters = plan.parameters({**FRAME, "mjd_mid": 60000.0})
+    ruling = ruling_of(EVERYTHING, DemoCalibration)
+    frame = ruling.frame({**FRAME, "mjd_mid": 60000.0})
+    (plan,) = ruling.settled(frame)[1]
+    parameters = plan.parameters(frame)
     refusing: dict[str, int] = {}
     admitted = {row.id for row in rows}
     with store.local_db.connect() as connection:
@@ -295,8 +300,8 @@ class NotLonger(Condition):
         return (self.column,)
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[NotLonger]:
-        return [cls(name) for name in getattr(selector, "_not_longer", ())]
+    def declared(cls, rule: Rule) -> Iterable[NotLonger]:
+        return [cls(name) for name, value in rule.exclude if value == "longer"]
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         return columns[self.column] <= bindparam(f"not_longer_{self.column}", None)
@@ -310,13 +315,14 @@ class NotLonger(Condition):
 
 class Short(CalibrationSelector):
     cal_type = "dark"
-    _not_longer = ("exposure_time",)
+    exclude: Mapping[str, Any] = {"exposure_time": "longer"}
 
 
 def test_a_new_kind_of_condition_is_one_class_and_its_name_in_the_list(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(criteria, "KINDS", (*criteria.KINDS, NotLonger))
+    others = tuple(kind for kind in criteria.KINDS if kind is not Excluded)
+    monkeypatch.setattr(criteria, "KINDS", (*others, NotLonger))
     store.local_db.add([record("long.fits", exposure_time=60.0), record("short.fits", 60002.0, exposure_time=5.0)])
     frame = {**FRAME, "exposure_time": 30}
     assert store.select(frame, Short).filename == "short.fits"
@@ -326,6 +332,6 @@ def test_a_new_kind_of_condition_is_one_class_and_its_name_in_the_list(
     assert explained.candidates[1].reason == "0.000 d newer, exposure_time 60 s, the frame's is 30 s"
     with pytest.raises(KoaMiddlewareError, match="exposure_time"):
         store.select(FRAME, Short)
-    monkeypatch.setattr(Short, "_not_longer", ("exposure",))
+    monkeypatch.setattr(Short, "exclude", {"exposure": "longer"})
     with pytest.raises(InvalidPluginError, match="names the column exposure, which"):
         InstrumentPlugin(DemoCalibration, [Short()])

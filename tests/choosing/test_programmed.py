@@ -239,7 +239,7 @@ def fail_midway() -> Any:
     raise KeyError("lamp")
 
 
-@pytest.mark.parametrize("method", [*METHODS, "effective_input"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_method_that_ends_the_program_is_an_error_of_its_plugin(filled: Store, method: str) -> None:
     with pytest.raises(InvalidPluginError, match=f"^The {method} of Odd failed with SystemExit: no darks today"):
         filled.select(FRAME, choosing(method, leave))
@@ -305,13 +305,3 @@ def test_a_programmed_selector_answers_explains_and_misses_among_260_000_candida
     found, memory_mb = json.loads(output_of(run_python(LARGE, tmp_path)))
     assert found == ["100000.fits", {"chosen": 1, "farther": 259_999}, 260_000]
     assert memory_mb < 600
-
-
-@pytest.mark.parametrize("rest", [{}, {"note": "of the frame's own"}], ids=["columns", "more"])
-def test_an_effective_input_with_a_name_that_is_no_column_is_refused(filled: Store, rest: dict[str, Any]) -> None:
-    rule = choosing("effective_input", lambda: {**FRAME, **rest, "amplifers": 2})
-    said = r"^The effective_input of Odd returned .*amplifers, which is no column\. It should return a mapping"
-    with pytest.raises(ConfigurationError, match=said):
-        filled.select(FRAME, rule)
-    rule = choosing("effective_input", lambda: {**FRAME, "amplifiers": 2})
-    assert filled.select(FRAME, rule).cal_type == "dark"

@@ -173,7 +173,6 @@ def test_an_override_that_refuses_all_says_so(filled: Store) -> None:
         ("select", ["near.fits"], "returned ['near.fits']. It should return a record, or None."),
         ("select_best", "near.fits", "returned 'near.fits'. It should return a record, or None."),
         ("select_fallback", {"id": "1"}, "returned {'id': '1'}. It should return a record, or None."),
-        ("effective_input", None, "returned None. It should return a mapping of column values."),
     ],
     ids=repr,
 )
@@ -245,17 +244,6 @@ def test_a_fallback_that_is_not_among_the_nearest_stands_on_top_of_the_explanati
 def test_there_is_no_fallback_unless_one_is_defined(filled: Store) -> None:
     with pytest.raises(CalibrationNotFoundError):
         filled.select(FRAME, CalibrationSelector(cal_type="dark", max_age=timedelta(0), match=("spectrograph",)))
-
-
-def test_a_frame_may_be_compared_by_other_values_than_its_own(filled: Store) -> None:
-    class AtTheTimeOfAnother(CalibrationSelector):
-        cal_type = "dark"
-
-        def effective_input(self, input: Mapping[str, Any], db: Any) -> Mapping[str, Any]:
-            return {**input, "mjd_start": 60003.1}
-
-    assert filled.select(FRAME, AtTheTimeOfAnother).filename == "master.fits"
-    assert filled.explain(FRAME, AtTheTimeOfAnother).asked == {"mjd_start": 60003.1}
 
 
 def test_arguments_of_an_instance_go_before_the_class_and_change_no_other(filled: Store) -> None:

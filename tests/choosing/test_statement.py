@@ -16,8 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from koa_middleware import CalibrationNotFoundError, CalibrationSelector, ConfigurationError, HeaderError
-from koa_middleware.choosing.criteria import criteria_of
-from koa_middleware.choosing.statement import Plan
+from koa_middleware.choosing.selector import ruling_of
 from koa_middleware.database.local import LocalDatabase
 from sqlalchemy import Engine, create_engine, delete, event, insert
 from sqlalchemy.orm import Session
@@ -297,7 +296,8 @@ def test_a_selection_probes_an_index_thrice_and_reads_no_more(
     database: LocalDatabase[DemoCalibration], rule: dict[str, Any], index: str, direction: str
 ) -> None:
     selector = CalibrationSelector(cal_type="dark", direction=direction, **rule)
-    statement = Plan(DemoCalibration, criteria_of(selector), selector.time).nearest
+    ((plan,),) = ruling_of(selector, DemoCalibration).every()
+    (statement,) = plan.answers
     with database.connect() as connection:
         compiled = statement.compile(connection, compile_kwargs={"render_postcompile": True})
         lines = [

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 
 from ..disk.compression import names_of_content
-from ..exceptions import HeaderError
 from ..instrument.orm import ORMCalibration
-from ..instrument.plain import is_text, shown
-from ..instrument.values import normal_form
-from .criterion import Columns, Condition, Fault, Parameters, frozen, not_names, not_text
+from .criterion import Columns, Condition, Fault, Parameters, not_names, not_text
 
 if TYPE_CHECKING:
     from .frame import Frame
-    from .selector import CalibrationSelector
+    from .rule import Declared, Rule
 
 
 #: Parameters that hold the names of the frame's own file.
 _OWN_NAMES = tuple(f"own_filename{number}" for number in range(len(names_of_content(""))))
+
+#: The qualities of what may be chosen.
+USABLE = ("GOOD", "UNKNOWN")
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,12 @@ class OfType(Condition):
         return ("cal_type",)
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return (cls(selector.cal_type.strip().lower()),)
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return (cls(rule.cal_type),)
 
     @classmethod
-    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
-        return not_text(selector, "cal_type")
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        return not_text(declared, "cal_type")
 
     def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
         if self.cal_type and orm_class.cal_types and self.cal_type not in orm_class.cal_types:
@@ -97,13 +96,13 @@ class Equal(_Compared):
     probed = True
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return [cls(name, setting) for setting in ("match", "given") for name in getattr(selector, setting)]
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return [cls(name, setting) for setting in ("match", "given") for name in getattr(rule, setting)]
 
     @classmethod
-    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
-        yield from not_names(selector, "match")
-        yield from not_names(selector, "given")
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        yield from not_names(declared, "match")
+        yield from not_names(declared, "given")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         return columns[self.column] == self._bound(columns)
@@ -117,12 +116,12 @@ class EqualIfKnown(_Compared):
     """Equal where frame and calibration both have a value."""
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return [cls(name, "match_if_known") for name in selector.match_if_known]
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return [cls(name, "match_if_known") for name in rule.match_if_known]
 
     @classmethod
-    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
-        return not_names(selector, "match_if_known")
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        return not_names(declared, "match_if_known")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         column, asked = columns[self.column], self._bound(columns)
@@ -133,76 +132,69 @@ class EqualIfKnown(_Compared):
 
 
 @dataclass(frozen=True)
-class Required(Condition):
-    """One of some values, whatever the frame's is: None is a null; 1 and True are two in a column of text."""
+class EqualsAnchor(_Compared):
+    """Equal in the calibration and in the one that it hangs on."""
 
-    column: str
-    values: tuple[Any, ...] = field(compare=False)
-    typed: Hashable
+    setting: str = "match_anchor"
 
-    setting = "require"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
+    probed = True
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return [cls(name, _several(value), frozen(value)) for name, value in selector.require.items()]
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return [cls(name) for name in rule.match_anchor]
 
     @classmethod
-    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
-        found: Any = selector.require
-        if not isinstance(found, dict | MappingProxyType):
-            yield Fault(
-                "require", f"has a require of the type {type(found).__name__}", "Write a dict of columns to values."
-            )
-            return
-        for name, value in found.items():
-            several = _several(value)
-            if not several:
-                said = f"requires {value!r} of {name}, which no calibration has"
-                yield Fault("require", said, f"Write the values that {name} may have, or leave it out.")
-            elif not all(isinstance(each, Hashable) for each in several):
-                yield Fault("require", f"requires {value!r} of {name}", "Write one value, or a tuple of values.")
-            elif name == "quality" and any(str(each).strip().upper() == "BAD" for each in several):
-                said = f"requires {value!r} of quality, but what is BAD is never chosen"
-                yield Fault("require", said, 'Write "GOOD", "UNKNOWN" or both, or leave quality out.')
-
-    def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
-        unknown = list(super().faults(orm_class))
-        yield from unknown
-        for value in () if unknown else self.values:
-            try:
-                form = normal_form(orm_class.table().c[self.column], value, "the selector")
-                if isinstance(form, str) and not is_text(form):
-                    yield Fault(
-                        "require", f"requires {shown(value)} of {self.column}, which is no text", "Write it anew."
-                    )
-                if form is None and value is not None:
-                    said = f"requires {value!r} of {self.column}, where it means that there is no value"
-                    yield Fault("require", said, "Write None for that, or a value that the column can hold.")
-            except HeaderError as error:
-                said = f"requires {value!r} of {self.column}, which the column cannot hold ({error.__cause__})"
-                yield Fault("require", said, "Write a value that it can hold.")
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        yield from not_names(declared, "match_anchor")
+        if declared.match_anchor and not declared.anchor:
+            yield Fault("match_anchor", "has a match_anchor and no anchor", "Name the anchor's type, or leave it out.")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
-        column, forms = columns[self.column], self._forms(columns)
-        known = [value for value in forms if value is not None]
-        fits: ColumnElement[bool] = column == known[0] if len(known) == 1 else column.in_(known)
-        return or_(column.is_(None), fits) if None in forms else fits
+        return columns[self.column] == self._bound(columns)
+
+    def parameters(self, frame: Frame) -> Parameters:
+        return {self._name: frame.anchored(self.column)}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        allowed = " or ".join(map(str, self._forms(dict(record.table().c.items()))))
-        return f"its {self.column} is {record[self.column]}, the rule requires {allowed}"
+        return f"its {self.column} is {record[self.column]}, the anchor's is {parameters[self._name]}"
 
-    def _forms(self, columns: Columns) -> list[Any]:
-        return [normal_form(columns[self.column], value, "the selector") for value in self.values]
+
+@dataclass(frozen=True)
+class OfPair(_Compared):
+    """Equal in both of a pair; the value is that of the pair."""
+
+    setting: str = "same"
+
+    @classmethod
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return ()
+
+    @classmethod
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        yield from not_names(declared, "same")
+        if declared.same and declared.validity:
+            yield Fault("same", "has a same beside a validity, of which there are no pairs", "Leave one of them out.")
+
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        return columns[self.column].is_not_distinct_from(self._bound(columns))
+
+    def parameters(self, frame: Frame) -> Parameters:
+        return {}
+
+    def asked(self, parameters: Parameters) -> Parameters:
+        return {f"{self.column} of the pair": parameters[self._name]}
+
+    def of_value(self, value: Any) -> Parameters:
+        """Give the parameter for a pair's value."""
+        return {self._name: value}
+
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        return f"its {self.column} is {record[self.column]}, the pair's is {parameters[self._name]}"
 
 
 @dataclass(frozen=True)
 class NotBad(Condition):
-    """Not flagged as bad."""
+    """Not flagged as bad, nor of a word that is no quality."""
 
     setting = ""
     binds_all = True
@@ -212,17 +204,16 @@ class NotBad(Condition):
         return ("quality",)
 
     @staticmethod
-    def test(quality: Any) -> Any:
-        """Whether a calibration of this quality may be chosen; of a column, the clause that says so."""
-        return quality != "BAD"
+    def test(quality: Any) -> bool:
+        """Whether a calibration of this quality may be chosen: only of a word that says so."""
+        return quality in USABLE
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
+    def declared(cls, rule: Rule) -> Iterable[Self]:
         return (cls(),)
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
-        clause: ColumnElement[bool] = self.test(columns["quality"])
-        return clause
+        return or_(*(columns["quality"] == word for word in USABLE))
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"its quality is {record.quality}"
@@ -244,7 +235,7 @@ class NotItself(Condition):
         return "itself"
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
+    def declared(cls, rule: Rule) -> Iterable[Self]:
         return (cls(),)
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
@@ -269,7 +260,3 @@ def names_of(own_filename: str | None) -> tuple[str, ...]:
 @lru_cache(maxsize=64)
 def _named(own_filename: str | None) -> Parameters:
     return dict(zip(_OWN_NAMES, names_of(own_filename), strict=True))
-
-
-def _several(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list | set | frozenset) else (value,)

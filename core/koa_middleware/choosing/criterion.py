@@ -6,19 +6,21 @@ the check of its indexes all read criteria; no rule is written anywhere else.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from sqlalchemy import Column, ColumnElement, false, func, not_
+from sqlalchemy import Column, ColumnElement, Float, Integer, Numeric, false, func, not_
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_text, shown
 
 if TYPE_CHECKING:
     from .frame import Frame
-    from .selector import CalibrationSelector
+    from .rule import Declared, Rule
 
 Columns = Mapping[str, Column[Any]]
 Parameters = Mapping[str, Any]
@@ -56,11 +58,11 @@ class Criterion(ABC):
 
     @classmethod
     @abstractmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Criterion]:
-        """Criteria of this kind that a selector declares."""
+    def declared(cls, rule: Rule) -> Iterable[Criterion]:
+        """Criteria of this kind that a rule holds."""
 
     @classmethod
-    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:  # noqa: ARG003
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:  # noqa: ARG003
         """Faults of the settings that show without an instrument's class."""
         yield from ()
 
@@ -158,22 +160,46 @@ class Limit(Criterion):
         return columns[self.time].between(*self.interval(parameters["time"]))
 
 
-def not_text(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
+def not_text(declared: Declared, setting: str) -> Iterator[Fault]:
     """Fault of a setting that should be text and is not."""
-    found = getattr(selector, setting)
+    found = getattr(declared, setting)
     if not is_text(found):
         yield Fault(setting, f"has the {setting} {shown(found)}", "Write it as text.")
 
 
-def not_names(selector: CalibrationSelector, setting: str) -> Iterator[Fault]:
+def not_names(declared: Declared, setting: str) -> Iterator[Fault]:
     """Fault of a setting that should be a tuple of column names, or a list or a set, and is not."""
-    found = getattr(selector, setting)
+    found = getattr(declared, setting)
     if isinstance(found, str):
         yield Fault(setting, f"has text as its {setting}", f"Write ({found!r},), a tuple.")
     elif not isinstance(found, tuple | list | set | frozenset):
         yield Fault(setting, f"has a {setting} of the type {type(found).__name__}", "Write a tuple of column names.")
     elif not all(isinstance(name, str) for name in found):
         yield Fault(setting, f"has the {setting} {shown(found)}", "Write a tuple of column names.")
+
+
+def not_a_mapping(declared: Declared, setting: str) -> Iterator[Fault]:
+    """Fault of a setting that should be a dict of columns, and is not."""
+    found = getattr(declared, setting)
+    if not isinstance(found, dict | MappingProxyType):
+        hint = "Write a dict of columns to values."
+        yield Fault(setting, f"has {_article(setting)} {setting} of the type {type(found).__name__}", hint)
+    elif not all(isinstance(name, str) for name in found):
+        yield Fault(setting, f"has the {setting} {shown(found)}", "Its keys are names of columns.")
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a finite number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def holds_numbers(column: Column[Any]) -> bool:
+    """Whether a column holds numbers that can be told apart by their distance."""
+    return isinstance(column.type, Float | Numeric | Integer)
 
 
 def frozen(setting: Any) -> Hashable:
@@ -187,4 +213,6 @@ def frozen(setting: Any) -> Hashable:
         return dict, tuple([(frozen(name), frozen(value)) for name, value in setting.items()])
     if isinstance(setting, set | frozenset):
         return frozenset(map(frozen, setting))
+    if is_dataclass(setting):
+        return kind, tuple([frozen(getattr(setting, each.name)) for each in fields(setting)])
     return (kind, str(setting), setting) if isinstance(setting, Hashable) else (kind, repr(setting))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from difflib import get_close_matches
-from types import FunctionType, SimpleNamespace
+from types import FunctionType
 from typing import Any
 
 from ..exceptions import InvalidPluginError
@@ -80,8 +80,7 @@ def _settings(cls: type[Any], base: type[Any], settings: tuple[str, ...]) -> Ite
     found = {name: inspect.getattr_static(cls, name) for name in settings}
     computed = {name for name, value in found.items() if hasattr(type(value), "__get__")}  # by each instance
     declared = {name: getattr(base if name in computed else cls, name) for name in settings}
-    read: Any = SimpleNamespace(**declared)
-    yield from misdeclared(read)
+    yield from misdeclared(declared)
 
 
 def _bodies(cls: type[Any], base: type[Any]) -> tuple[type[Any], ...]:

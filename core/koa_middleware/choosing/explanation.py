@@ -12,8 +12,10 @@ from sqlalchemy import ColumnElement, case, false, func, select, true
 from ..display import render
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
+from .bracket import Bracket
 from .conditions import OfType
 from .criterion import Criterion
+from .frame import Frame
 from .limits import Finite
 from .order import in_order, order_of_equals
 from .statement import Plan
@@ -47,6 +49,26 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class StepExplanation:
+    """What one of a rule's preferences gave.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    counts, candidates
+        As in `Explanation`.
+    winners : tuple of ORMCalibration
+        What was chosen by this step.
+    """
+
+    number: int
+    counts: Mapping[str, int]
+    candidates: tuple[Candidate, ...]
+    winners: tuple[ORMCalibration, ...]
+
+
+@dataclass(frozen=True)
 class Explanation:
     """What a selection considered; prints as a table.
 
@@ -62,6 +84,13 @@ class Explanation:
     candidates : tuple of Candidate
         The nearest ones in time, the chosen one first.
     winner : ORMCalibration or None
+        Of a bracket the nearer one.
+    winners : tuple of ORMCalibration
+        Of a bracket both, the earlier first.
+    steps : tuple of StepExplanation
+        What each preference gave; empty where the rule has none.
+    anchor : ORMCalibration or None
+        The calibration on which the chosen one hangs.
     """
 
     cal_type: str
@@ -70,6 +99,9 @@ class Explanation:
     counts: Mapping[str, int]
     candidates: tuple[Candidate, ...]
     winner: ORMCalibration | None
+    winners: tuple[ORMCalibration, ...] = ()
+    steps: tuple[StepExplanation, ...] = ()
+    anchor: ORMCalibration | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -100,8 +132,11 @@ class Explanation:
         asked = ", ".join(f"{name} {value}" for name, value in self.asked.items())
         counts = ", ".join(f"{number} {rule}" for rule, number in self.counts.items())
         chosen = "nothing fits" if self.winner is None else f"{self.winner.filename} is chosen"
+        if len(self.winners) > 1:
+            chosen = f"{' and '.join(each.filename for each in self.winners)} are chosen"
         if self.winner is not None and self.winner.is_fallback:
-            chosen += " by the fallback, as nothing fits the rule"
+            step = self.winner.choice.step if self.winner.choice else None
+            chosen += f" by step {step}" if step else " by the fallback, as nothing fits the rule"
         title = f"{self.cal_type} for {asked}: {chosen}\n{self.total} known: {counts or 'none'}"
         rows = [(candidate.record.filename, candidate.rule, candidate.reason) for candidate in self.candidates]
         return render(("calibration", "rule", "reason"), rows, title=title, width=width)
@@ -138,54 +173,95 @@ class Programmed(NamedTuple):
 
 def explain(
     db: Database,
-    plan: Plan,
-    parameters: Mapping[str, Any],
+    plans: Sequence[Plan],
+    frame: Frame,
     programmed: Programmed,
-    winner: ORMCalibration | None,
+    winners: tuple[Any, ...],
+    step: int | None,
     nearest: int,
 ) -> Explanation:
-    """Count all records of the type by the criterion that refuses first, and tell of the `nearest` one by one."""
+    """Count all records of the type by the criterion that refuses first, and tell of the `nearest` one by one.
+
+    Parameters
+    ----------
+    plans : sequence of Plan
+        One for each step.
+    winners : tuple of records
+    step : int or None
+        Number of the step that gave the answer.
+    """
+    deciding = plans[(step or len(plans)) - 1]
+    steps = []
+    for plan in plans if len(plans) > 1 else ():
+        chosen = tuple(each for each in winners if each.choice and each.choice.step == plan.rule.step)
+        told = _tell(db, plan, frame, programmed, chosen, nearest)
+        steps.append(StepExplanation(plan.rule.step or 1, told.counts, told.candidates, chosen))
+    told = _tell(db, deciding, frame, programmed, winners, nearest)
+    return Explanation(
+        deciding.of_type.cal_type,
+        deciding.asked(deciding.parameters(frame)),
+        sum(told.counts.values()),
+        told.counts,
+        told.candidates,
+        winners[0] if len(winners) == 1 else _nearer(winners),
+        winners,
+        tuple(steps),
+        frame.anchor,
+    )
+
+
+def _nearer(winners: tuple[Any, ...]) -> Any:
+    return Bracket(*winners).nearer if winners else None
+
+
+class _Told(NamedTuple):
+    counts: dict[str, int]
+    candidates: tuple[Candidate, ...]
+
+
+def _tell(
+    db: Database, plan: Plan, frame: Frame, programmed: Programmed, winners: tuple[Any, ...], nearest: int
+) -> _Told:
+    """Tell what became of the records of the type by one rule."""
+    parameters = plan.parameters(frame)
+    for pair in plan.rule.same if len(winners) == 2 else ():
+        parameters[f"same_{pair}"] = winners[0][pair]
+    plan = plan.for_pair if plan.rule.same and len(winners) == 2 else plan
     criteria: list[Criterion] = [each for each in plan.criteria if not isinstance(each, OfType)]
     if programmed.admitted is not None:  # which may hold what the other criteria refuse
         criteria.sort(key=lambda each: not each.binds_all)
     outcomes = [
-        _Outcome(CHOSEN, plan.columns["id"] == (None if winner is None else winner.id), _of_winner(winner), True),
+        _Outcome(CHOSEN, plan.columns["id"].in_([each.id for each in winners]), _of_winner(winners), True),
         *(
             _Outcome(each.rule, each.refuses(plan.columns, parameters), each.reason, each.binds_all)
             for each in criteria
         ),
         _Outcome("get_candidates", false(), lambda *_: f"{programmed.selector} does not admit it"),
-        _left(programmed, winner),
+        _left(programmed, winners),
     ]
     numbers, rows = _read(db, plan, parameters, outcomes, nearest, programmed.admitted)
     build = record_builder(plan.orm_class)
+    ties, time = plan.order
     told = {}
     for *values, number in rows:
         record = build(values)
-        delta = _delta(record[plan.time], parameters["time"])
+        delta = _delta(record[time], parameters["time"])
         outcome = outcomes[_settled(outcomes, number, programmed.admits(record.id))]
         reason = f"{offset(delta)}, {outcome.reason(record, parameters)}"
         told[record.id] = Candidate(record, outcome.rule, reason, delta)
-    ordered = in_order([candidate.record for candidate in told.values()], plan.time, parameters["time"])
+    ordered = in_order([candidate.record for candidate in told.values()], time, parameters["time"], ties)
     candidates = [told[record.id] for record in ordered]
     candidates.sort(key=lambda candidate: candidate.rule != CHOSEN)
     counts: dict[str, int] = {}
     for number in sorted(numbers):  # two criteria may have one name
         rule = outcomes[number].rule
         counts[rule] = counts.get(rule, 0) + numbers[number]
-    return Explanation(
-        plan.of_type.cal_type,
-        plan.asked(parameters),
-        sum(numbers.values()),
-        counts,
-        tuple(candidates[:nearest]),
-        winner,
-    )
+    return _Told(counts, tuple(candidates[:nearest]))
 
 
-def _left(programmed: Programmed, winner: ORMCalibration | None) -> _Outcome:
+def _left(programmed: Programmed, winners: tuple[Any, ...]) -> _Outcome:
     """Give the outcome of what no criterion refuses."""
-    if programmed.deciding is None or (winner is not None and not winner.is_fallback):
+    if programmed.deciding is None or any(not each.is_fallback for each in winners):
         return _Outcome(FARTHER, true(), lambda *_: "it fits, but another is preferred")
     said = f"it fits, but the {programmed.deciding} of {programmed.selector} takes none"
     return _Outcome(programmed.deciding, true(), lambda *_: said)
@@ -210,8 +286,8 @@ class _Outcome(NamedTuple):
     is_final: bool = False
 
 
-def _of_winner(winner: ORMCalibration | None) -> Callable[[ORMCalibration, Mapping[str, Any]], str]:
-    by_fallback = winner is not None and winner.is_fallback
+def _of_winner(winners: tuple[Any, ...]) -> Callable[[ORMCalibration, Mapping[str, Any]], str]:
+    by_fallback = any(each.is_fallback and each.choice and each.choice.step is None for each in winners)
     return lambda *_: "the fallback's choice" if by_fallback else "the best that fits"
 
 
@@ -226,7 +302,7 @@ def _read(
     """Read how many records have each outcome, by its number, and the rows of the nearest with theirs."""
     outcome = case(*((each.is_true, number) for number, each in enumerate(outcomes)))
     of_type, columns = plan.of_type.clause(plan.columns), plan.columns
-    time, asked, equals = columns[plan.time], parameters["time"], order_of_equals(columns)
+    time, asked, equals = columns[plan.order[1]], parameters["time"], order_of_equals(columns)
     neighbours = [
         select(plan.orm_class.table(), outcome).where(clause).order_by(*order).limit(nearest)
         for clause, order in (

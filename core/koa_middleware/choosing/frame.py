@@ -66,9 +66,17 @@ class Frame:
         The frame's column values in any form.
     cal_type : str
         The type that is chosen, for messages.
+
+    Attributes
+    ----------
+    given : mapping
+    source : str
+        What the frame is called in messages.
+    anchor : ORMCalibration or None
+        The calibration that the chosen one hangs on; its time stands for the frame's.
     """
 
-    __slots__ = ("_cal_type", "_columns", "_given", "_orm_class", "_source", "_through")
+    __slots__ = ("_cal_type", "_columns", "_orm_class", "_through", "anchor", "given", "source")
 
     def __init__(
         self,
@@ -79,16 +87,17 @@ class Frame:
     ) -> None:
         self._orm_class = orm_class
         self._columns = columns
-        self._given = given
+        self.given = given
         self._cal_type = cal_type
         name = given.get("filename")
-        self._source = name if isinstance(name, str) and name else "the input"
+        self.source = name if isinstance(name, str) and name else "the input"
         self._through: Mapping[str, Any] | None = None
+        self.anchor: ORMCalibration | None = None
 
     @property
     def itself(self) -> Mapping[str, str | None]:
         """What the frame is known by, see `own_values`."""
-        return own_values(self._given)
+        return own_values(self.given)
 
     def known(self, name: str) -> Any:
         """Value of a column; None where the frame says nothing of it.
@@ -99,7 +108,7 @@ class Frame:
             When the value cannot be one of the column.
         """
         column = self._columns[name]
-        value = normal_form(column, self._given.get(name), self._source)
+        value = normal_form(column, self.given.get(name), self.source)
         if value is None and overrides(self._orm_class, "derive"):
             value = self._whole.get(name)
         if type(value) is not str:
@@ -119,7 +128,21 @@ class Frame:
             raise self._lacks(name)
         return value
 
+    def anchored(self, name: str) -> Any:
+        """Value of a column of the calibration that the chosen one hangs on; None where it has none."""
+        return None if self.anchor is None else self.anchor[name]
+
     def time(self, name: str) -> float:
+        """Time in days by which near is measured: the anchor's where there is one, else the frame's own.
+
+        Raises
+        ------
+        HeaderError
+            When the frame has none that is finite.
+        """
+        return self.own_time(name) if self.anchor is None else float(self.anchor[name])
+
+    def own_time(self, name: str) -> float:
         """Time in days by a column; of `mjd_start` and `datetime_obs`, one gives the other.
 
         Raises
@@ -127,7 +150,7 @@ class Frame:
         HeaderError
             When the frame has none that is finite.
         """
-        of_both = name == "mjd_start" and self._given.get("datetime_obs") is not None  # which must agree
+        of_both = name == "mjd_start" and self.given.get("datetime_obs") is not None  # which must agree
         value = self._whole.get(name) if of_both else self.known(name)
         if value is None or not math.isfinite(value):
             raise self._lacks(name)
@@ -137,9 +160,9 @@ class Frame:
     def _whole(self) -> Mapping[str, Any]:
         """All column values, through the door, which only what does not stand in the frame itself takes."""
         if self._through is None:
-            said = in_forms(self._orm_class, self._given, self._source)
+            said = in_forms(self._orm_class, self.given, self.source)
             settled = TIMES if said.values.get("datetime_obs") is not None else ()
-            self._through = finished(self._orm_class, said, self._source, settled=settled)
+            self._through = finished(self._orm_class, said, self.source, settled=settled)
         return self._through
 
     def _without_start(self, name: str) -> str:
@@ -150,14 +173,14 @@ class Frame:
         return f"; it has no mjd_start{f' (keyword {keywords})' if keywords else ''} either"
 
     def _lacks(self, name: str) -> HeaderError:
-        value, keywords = self._given.get(name), self._columns[name].info.get("keywords", ())
+        value, keywords = self.given.get(name), self._columns[name].info.get("keywords", ())
         found = "has no" if value is None else f"has {shown(value)} as its"
         said = f" (keyword {' or '.join(keywords)})" if keywords else ""
         return HeaderError(
-            f"{self._source} {found} {name}{said}, which is needed to choose a {self._cal_type or 'calibration'}"
-            f"{self._without_start(name)}{date_alone(self._columns[name], self._given)}.",
+            f"{self.source} {found} {name}{said}, which is needed to choose a {self._cal_type or 'calibration'}"
+            f"{self._without_start(name)}{date_alone(self._columns[name], self.given)}.",
             "Correct the header, or give the value yourself.",
             column=name,
             keywords=keywords,
-            source=self._source,
+            source=self.source,
         )

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Float, Integer, Numeric
-
 from ..instrument.orm import ORMCalibration
-from ..instrument.times import DAY_MS
-from .criterion import Fault, Limit, Parameters, not_text
+from ..instrument.plain import shown
+from ..instrument.times import DAY_MS, is_observed, iso_from_mjd
+from .criterion import Fault, Limit, Parameters, holds_numbers, is_number, not_text
 
 if TYPE_CHECKING:
-    from .selector import CalibrationSelector
+    from .rule import Declared, Rule
 
-DIRECTIONS = ("nearest", "before", "after")
+DIRECTIONS = ("nearest", "before", "after", "bracket")
 
 #: Days by which two times may differ that are the same to the millisecond.
 SAME = 0.5 / DAY_MS
@@ -27,6 +28,13 @@ MAX = 1.7976931348623157e308
 
 #: A largest age is inclusive to the resolution of a timedelta, 1 us, about that of a double at MJD 60000.
 _RESOLUTION = timedelta(microseconds=1) / timedelta(days=1)
+
+
+def date_of(mjd: float) -> str:
+    """Give a time in days as messages show it: its date, with its minute where that is not midnight."""
+    if not is_observed(mjd):
+        return f"MJD {mjd:g}"
+    return iso_from_mjd(mjd)[:16].removesuffix("T00:00")
 
 
 @dataclass(frozen=True)
@@ -40,20 +48,20 @@ class Finite(Limit):
     @staticmethod
     def test(time: Any) -> bool:
         """Whether a calibration of this time may be chosen."""
-        return time is not None and math.isfinite(time)
+        return isinstance(time, int | float) and math.isfinite(time)
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return (cls(selector.time),)
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return () if rule.validity and not rule.never_across else (cls(rule.time),)
 
     @classmethod
-    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
-        return not_text(selector, "time")
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        return not_text(declared, "time")
 
     def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
         unknown = list(super().faults(orm_class))
         yield from unknown
-        if not unknown and not isinstance(orm_class.table().c[self.time].type, Float | Numeric | Integer):
+        if not unknown and not holds_numbers(orm_class.table().c[self.time]):
             yield Fault("time", f"measures time by {self.time}, which holds no numbers", "Name a column of days.")
 
     def interval(self, asked: float) -> tuple[float, float]:
@@ -77,14 +85,17 @@ class Direction(Limit):
         return self.setting
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return () if selector.direction == "nearest" else (cls(selector.time, selector.direction),)
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return (cls(rule.time, rule.direction),) if rule.direction in ("before", "after") else ()
 
     @classmethod
-    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
-        if not isinstance(selector.direction, str) or selector.direction not in DIRECTIONS:
-            said = f"has the direction {selector.direction!r}"
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        if not isinstance(declared.direction, str) or declared.direction not in DIRECTIONS:
+            said = f"has the direction {declared.direction!r}"
             yield Fault("direction", said, f"Use one of {', '.join(DIRECTIONS)}.")
+        elif declared.validity and declared.direction != "nearest":
+            said = f"has the direction {declared.direction} beside a validity, which leaves nothing to be near to"
+            yield Fault("direction", said, "Leave one of them out.")
 
     def interval(self, asked: float) -> tuple[float, float]:
         return (asked - SAME, MAX) if self.direction == "after" else (-MAX, asked + SAME)
@@ -107,12 +118,12 @@ class MaxAge(Limit):
         return self.setting
 
     @classmethod
-    def declared(cls, selector: CalibrationSelector) -> Iterable[Self]:
-        return () if selector.max_age is None else (cls(selector.time, selector.max_age),)
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return () if rule.max_age is None or rule.validity else (cls(rule.time, rule.max_age),)
 
     @classmethod
-    def misdeclared(cls, selector: CalibrationSelector) -> Iterator[Fault]:
-        age: Any = selector.max_age
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        age: Any = declared.max_age
         if not (age is None or (isinstance(age, timedelta) and age >= timedelta(0))):
             yield Fault("max_age", f"has the max_age {age!r}", "Use timedelta(days=...), or None for no limit.")
 
@@ -122,3 +133,47 @@ class MaxAge(Limit):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"limit {self.limit / timedelta(days=1):g} d"
+
+
+@dataclass(frozen=True)
+class NeverAcross(Limit):
+    """On the frame's side of every boundary; a boundary belongs to what begins at it."""
+
+    time: str
+    boundaries: tuple[float, ...]
+
+    setting = "never_across"
+
+    @property
+    def rule(self) -> str:
+        return self.setting
+
+    @classmethod
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return (cls(rule.time, tuple(map(float, rule.never_across))),) if rule.never_across else ()
+
+    @classmethod
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        found: Any = declared.never_across
+        if not isinstance(found, tuple | list) or not all(map(is_number, found)):
+            said = f"has the never_across {shown(found)}"
+            yield Fault("never_across", said, "Write a tuple of times in days, as MJD.")
+            return
+        for earlier, later in pairwise(found):
+            if not earlier < later:
+                said = f"has boundaries in never_across that do not ascend: {earlier:g}, {later:g}"
+                yield Fault("never_across", said, "Write each once, in order of time.")
+                return
+
+    def interval(self, asked: float) -> tuple[float, float]:
+        starts = [boundary - SAME for boundary in self.boundaries]
+        place = bisect_right(starts, asked)
+        first = starts[place - 1] if place else -MAX
+        return first, math.nextafter(starts[place], -MAX) if place < len(starts) else MAX
+
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        first, last = sorted((record[self.time], parameters["time"]))
+        place = bisect_right([boundary - SAME for boundary in self.boundaries], first)
+        crossed = [each for each in self.boundaries[place:] if each - SAME <= last]
+        more = f" and {len(crossed) - 1} more" if len(crossed) > 1 else ""
+        return f"the boundary {date_of(crossed[0])}{more} lies between"

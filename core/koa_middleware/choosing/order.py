@@ -56,16 +56,19 @@ class TieBreaker:
         return _in_ms(value) if self.column == TIME else value
 
 
-#: Nearest in time, then earlier, then the newest version, then the lowest id.
-TIE_BREAKERS = (
-    TieBreaker(TIME, from_frame=True),
-    TieBreaker(TIME),
-    TieBreaker("cal_version", descending=True),
-    TieBreaker("id"),
-)
+#: The newest version, then the lowest id: what decides between calibrations of one time.
+_EQUALS = (TieBreaker("cal_version", descending=True), TieBreaker("id"))
+
+#: Nearest in time, then earlier, then as equals.
+NEAREST = (TieBreaker(TIME, from_frame=True), TieBreaker(TIME), *_EQUALS)
+
+#: Of intervals the one that begins last; an open start counts as the earliest.
+LATEST_START = (TieBreaker(TIME, descending=True), *_EQUALS)
 
 
-def order_by(columns: Mapping[str, Column[Any]], time: str, asked: Any) -> tuple[ColumnElement[Any], ...]:
+def order_by(
+    columns: Mapping[str, Column[Any]], time: str, asked: Any, ties: tuple[TieBreaker, ...] = NEAREST
+) -> tuple[ColumnElement[Any], ...]:
     """Terms of ORDER BY, the best calibration first.
 
     Parameters
@@ -75,14 +78,15 @@ def order_by(columns: Mapping[str, Column[Any]], time: str, asked: Any) -> tuple
     time : str
         The column by which a selector measures time.
     asked : float or SQL expression
-        The frame's time, in days.
+        The frame's time, in days; of intervals None.
+    ties : tuple of TieBreaker
     """
-    return tuple(tie.clause(columns, time, asked) for tie in TIE_BREAKERS)
+    return tuple(tie.clause(columns, time, asked) for tie in ties)
 
 
 def order_of_equals(columns: Mapping[str, Column[Any]]) -> tuple[ColumnElement[Any], ...]:
     """Terms of ORDER BY for calibrations of one and the same time."""
-    return tuple(tie.clause(columns, TIME, None) for tie in TIE_BREAKERS if tie.column != TIME)
+    return tuple(tie.clause(columns, TIME, None) for tie in _EQUALS)
 
 
 def distance(time: float, asked: float) -> float:
@@ -101,9 +105,9 @@ def best_of(records: Sequence[R], time: str, asked: float) -> R:
     return in_order([record for record, d in zip(records, distances, strict=True) if d == nearest], time, asked)[0]
 
 
-def in_order(records: Iterable[R], time: str, asked: float) -> list[R]:
+def in_order(records: Iterable[R], time: str, asked: float, ties: tuple[TieBreaker, ...] = NEAREST) -> list[R]:
     """Sort records as `order_by` does, the best one first."""
     found = list(records)
-    for tie in reversed(TIE_BREAKERS):
+    for tie in reversed(ties):
         found = tie.sort(found, time, asked)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, bindparam, select
 
 from ..exceptions import ConfigurationError, InvalidPluginError, KoaMiddlewareError, described
-from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_text, shown
 from .statement import fetch
@@ -20,33 +19,18 @@ if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
 
 
-def values_by(selector: CalibrationSelector, method: str, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:
-    """Call a method that gives column values.
+def records_by(
+    selector: CalibrationSelector, method: str, orm_class: type[ORMCalibration], *arguments: Any
+) -> list[ORMCalibration]:
+    """Call a method that gives records of a class.
 
     Raises
     ------
     ConfigurationError
-        When it returns something else, or a name that neither the frame nor the class has.
+        When it returns something else.
     InvalidPluginError
         When it fails with an error that is none of this package, or ends the program.
     """
-    with its_errors(selector, method):
-        values: Mapping[str, Any] = getattr(selector, method)(input, db)
-    if values is input:
-        return values
-    hint = "It should return a mapping of column values."
-    if not isinstance(values, Mapping | ORMCalibration):
-        raise _returned(selector, method, shown(values), hint)
-    unknown = [str(name) for name in values if name not in input and name not in columns_of(db.orm_class)]
-    if unknown:
-        raise _returned(selector, method, f"{', '.join(unknown)}, which is no column", hint)
-    return values
-
-
-def records_by(
-    selector: CalibrationSelector, method: str, orm_class: type[ORMCalibration], *arguments: Any
-) -> list[ORMCalibration]:
-    """Call a method that gives records of a class; see `values_by` for its errors."""
     with its_errors(selector, method):
         found = getattr(selector, method)(*arguments)
         if isinstance(found, Iterable) and not isinstance(found, list | str | ORMCalibration):
@@ -61,7 +45,7 @@ def records_by(
 
 
 def record_by(selector: CalibrationSelector, method: str, *arguments: Any) -> ORMCalibration | None:
-    """Call a method that gives a record or None; see `values_by` for its errors."""
+    """Call a method that gives a record or None; see `records_by` for its errors."""
     with its_errors(selector, method):
         record = getattr(selector, method)(*arguments)
     if record is None or isinstance(record, ORMCalibration):

@@ -1,8 +1,7 @@
-"""Which calibration fits a frame: the rules that plugins declare."""
+"""The rules that plugins declare: which calibration fits a frame."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,24 +9,23 @@ from datetime import timedelta
 from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
 from sqlalchemy.orm import Session
 
-from ..exceptions import CalibrationNotFoundError, ConfigurationError, FallbackWarning, InvalidPluginError, logger, warn
+from ..exceptions import ConfigurationError, InvalidPluginError
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
-from .conditions import NotBad, names_of
-from .criteria import criteria_of, faults, is_itself, may_be_chosen, misdeclared
+from .amounts import By, Step
+from .bracket import Bracket
+from .criteria import faults, misdeclared
 from .criterion import Fault, frozen
+from .deciding import admitted_by, bracket_by, consider, explained, missed
 from .declaration import check_class, not_usable
-from .explanation import Explanation, Programmed, explain
-from .frame import frame_name, own_values
+from .explanation import Explanation
 from .limits import Finite
-from .misses import not_found
 from .order import best_of
-from .programmed import as_held, check_candidate, its_errors, record_by, records_by, values_by, without_collection
-from .statement import Plan, fetch
+from .ruling import Ruling
 
 
 class Database(Protocol):
@@ -44,8 +42,9 @@ class Database(Protocol):
 class CalibrationSelector:
     """A rule that picks the calibration of one type for a frame.
 
-    A subclass declares the attributes below; keyword arguments of an instance override them. What cannot be
-    declared is written by overriding a method.
+    A subclass declares the attributes below; keyword arguments of an instance override them. In the place of any
+    setting but `cal_type` and `time`, and of a single tolerance, `by` says what holds for a frame with a value. What
+    cannot be declared is written by overriding a method.
 
     Attributes
     ----------
@@ -57,27 +56,58 @@ class CalibrationSelector:
         when it is asked for by name, or the values are there.
     match_if_known : tuple of str
         Columns that are equal where both sides have them.
+    within : dict
+        Column to the largest difference of calibration and frame, inclusive to one part in 10^9: in the column's unit,
+        or as ``relative(0.1)`` of the frame's value. The frame must have it; a null refuses the calibration.
     require : dict
-        Column values that the calibration must have; a tuple of values means any of them, None a null.
+        Column to the value that the calibration must have; a tuple of values means any of them, None among them a
+        null; or to ``at_least(x)``, ``at_most(x)``, ``between(a, b)``, which no null meets.
+    exclude : dict
+        Column to a value, values or a range, as in `require`, that the calibration must not have; any one of several
+        columns excludes, a null does not.
+    never_across : tuple of float
+        Boundaries in days (MJD, UTC), ascending: none lies between frame and calibration. A boundary belongs to what
+        begins at it.
+    validity : tuple of str
+        In the place of nearness, the columns of the first day of a calibration and of its end, which is the first day
+        that is not its own any more, or None in the place of the second: until the next one begins. A null is open.
+        The latest start wins.
+    prefer : tuple of Step
+        Steps that are tried in order; the first that gives an answer is used.
+    anchor : str or None
+        The type on which this one hangs: the time of the calibration that the frame gets of it stands for the frame's.
+    match_anchor : tuple of str
+        Columns that are equal in the calibration and in that one.
     max_age : datetime.timedelta or None
         Largest distance in time, inclusive.
     direction : str
-        ``"nearest"``; ``"before"`` (at or before the frame) or ``"after"`` (at or after).
+        ``"nearest"``; ``"before"`` (at or before the frame) or ``"after"`` (at or after); ``"bracket"``, the nearest
+        at or before and the nearest after, of which a single answer is the nearer one.
+    same : tuple of str
+        Columns in which both of a bracket agree.
     time : str
         The column by which near is measured, in days.
     """
 
     cal_type: str = ""
-    match: tuple[str, ...] = ()
+    match: tuple[str, ...] | By = ()
     given: tuple[str, ...] = ()
-    match_if_known: tuple[str, ...] = ()
-    require: Mapping[str, Any] = MappingProxyType({})
-    max_age: timedelta | None = None
-    direction: str = "nearest"
+    match_if_known: tuple[str, ...] | By = ()
+    within: Mapping[str, Any] | By = MappingProxyType({})
+    require: Mapping[str, Any] | By = MappingProxyType({})
+    exclude: Mapping[str, Any] | By = MappingProxyType({})
+    never_across: tuple[float, ...] | By = ()
+    validity: tuple[str, str | None] | By | None = None
+    prefer: tuple[Step, ...] | By = ()
+    anchor: str | By | None = None
+    match_anchor: tuple[str, ...] | By = ()
+    max_age: timedelta | By | None = None
+    direction: str | By = "nearest"
+    same: tuple[str, ...] | By = ()
     time: str = "mjd_start"
 
     _sound: Hashable = None  # settings that were checked
-    _plans: Mapping[Any, Any] = MappingProxyType({})  # by an instrument's class, with the settings that they are of
+    _rulings: Mapping[Any, Any] = MappingProxyType({})  # by an instrument's class, with the settings that they are of
 
     def __init__(self, **overrides: Any) -> None:
         for name in sorted(set(overrides) - set(SETTINGS)):
@@ -93,24 +123,25 @@ class CalibrationSelector:
         check_class(cls, CalibrationSelector, SETTINGS)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_plans"}
-
-    def effective_input(self, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:  # noqa: ARG002
-        """Give the values that the rule compares with: the frame's own, unless overridden."""
-        return input
+        return {name: value for name, value in vars(self).items() if name != "_rulings"}
 
     def get_candidates(self, input: Mapping[str, Any], db: Database) -> list[Any]:
-        """All records that the rule admits, best first."""
-        prepared = self._plan(db.orm_class)
-        return fetch(db, prepared.candidates, prepared.parameters(input))
+        """All records that the rule admits, best first; those of an earlier step first."""
+        return admitted_by(self, input, db)
 
     def select_best(self, input: Mapping[str, Any], candidates: Iterable[Any]) -> Any:
-        """Give the nearest candidate; of equally near ones the earlier, then the newest version, then the lowest id."""
-        timed = [record for record in candidates if Finite.test(getattr(record, self.time))]
+        """Give the nearest candidate; of equally near ones the earlier, then the newest version, then the lowest id.
+
+        Where the rule has steps, intervals, an anchor or a bracket it is the first candidate: they come best first.
+        """
+        found = list(candidates)
+        if self.prefer or self.validity or self.anchor or self.direction == "bracket":
+            return next(iter(found), None)
+        timed = [record for record in found if Finite.test(getattr(record, self.time))]
         if not timed:
             return None
-        asked = self._plan(cast("type[ORMCalibration]", type(timed[0]))).time_of(input)
-        return best_of(timed, self.time, asked)
+        frame = self._ruling(cast("type[ORMCalibration]", type(timed[0]))).frame(input)
+        return best_of(timed, self.time, frame.time(self.time))
 
     def select_fallback(self, input: Mapping[str, Any], db: Database) -> Any:  # noqa: ARG002
         """Give another record where nothing fits the rule; there is none, unless overridden."""
@@ -134,10 +165,22 @@ class CalibrationSelector:
         InvalidPluginError
             When a method that a plugin wrote fails.
         """
-        considered = self._consider(input, db)
+        considered = consider(self, input, db)
         if considered.record is None:
-            raise not_found(self._explain(considered, db, nearest=3), self._deciding())
+            raise missed(self, considered, db)
         return considered.record
+
+    def select_bracket(self, input: Mapping[str, Any], db: Database) -> Bracket:
+        """Give the nearest record at or before the frame and the nearest after it, whatever `direction` says.
+
+        Raises
+        ------
+        ConfigurationError
+            When the rule knows no pairs: it goes by intervals, or a method chooses.
+        CalibrationNotFoundError, HeaderError
+            As in `select`; when nothing fits on either side.
+        """
+        return bracket_by(self, input, db)
 
     def explain(self, input: Mapping[str, Any], db: Database, nearest: int = 20) -> Explanation:
         """Say why the records of the type were refused or chosen: all in counts, the `nearest` ones one by one.
@@ -147,137 +190,52 @@ class CalibrationSelector:
         HeaderError
             When the frame lacks a value that the rule compares.
         """
-        if not self._overrides("select"):
-            return self._explain(self._consider(input, db), db, nearest)
-        considered = self._choose(self._compared(input, db), db)
-        try:
-            winner = choose(self, input, db)
-        except CalibrationNotFoundError:
-            winner = None
-        return self._explain(considered._replace(record=winner), db, nearest)
+        return explained(self, input, db, nearest)
 
     def _overrides(self, method: str) -> bool:
         """Whether this selector's class has a method of its own in the place of the base's."""
         return getattr(type(self), method) is not getattr(CalibrationSelector, method)
 
-    def _compared(self, input: Mapping[str, Any], db: Database) -> Mapping[str, Any]:
-        if not self.cal_type.strip():
-            said = f"{type(self).__name__} has no cal_type."
-            raise ConfigurationError(said, "Say of which type the calibration is.", setting="cal_type", variable=None)
-        return values_by(self, "effective_input", input, db) if self._overrides("effective_input") else input
-
-    def _consider(self, input: Mapping[str, Any], db: Database) -> _Considered:
-        """Choose by the rule, else by the fallback."""
-        considered = self._choose(self._compared(input, db), db)
-        if may_be_chosen(considered.record, considered.compared):
-            return considered
-        if not self._overrides("select_fallback"):
-            return considered._replace(record=None)
-        record = record_by(self, "select_fallback", _normal(input, db), db)
-        if record is not None:
-            record = as_held(self, "select_fallback", record, db)
-        if record is None or not may_be_chosen(record, considered.compared):
-            return considered._replace(record=None)
-        record.is_fallback = True
-        warn(
-            f"No {self.cal_type} fits {frame_name(input, self.time)} by the rule of {type(self).__name__}; "
-            f"its fallback chose {record.filename}.",
-            FallbackWarning,
-        )
-        return considered._replace(record=record)
-
-    def _choose(self, compared: Mapping[str, Any], db: Database) -> _Considered:
-        prepared = self._plan(db.orm_class)
-        if self._overrides("get_candidates") or self._overrides("select_best"):
-            return self._choose_by_methods(compared, db)
-        found = fetch(db, prepared.nearest, prepared.parameters(compared))
-        if found and not may_be_chosen(found[0]):  # only in form, which an archive's statements do not see
-            raise CalibrationNotFoundError(
-                f"{found[0].filename} would be chosen, but the database holds its quality BAD under another spelling.",
-                "Sync and choose from the local copy.",
-                cal_type=self.cal_type,
-                asked=compared,
-            )
-        return _Considered(compared, found[0] if found else None)
-
-    def _choose_by_methods(self, compared: Mapping[str, Any], db: Database) -> _Considered:
-        has_candidates, values = self._overrides("get_candidates"), _normal(compared, db)
-        with without_collection():
-            candidates = records_by(self, "get_candidates", db.orm_class, values, db)
-            with its_errors(self, "get_candidates"):  # of records that cannot be compared
-                admitted = frozenset([each.id for each in candidates]) if has_candidates else None
-                fit = [each for each in candidates if NotBad.test(each.quality)]
-                own_id, own_name = own_values(compared).values()
-                if own_id is not None or own_name is not None:
-                    own_names = names_of(own_name)
-                    fit = [each for each in fit if each.id != own_id and each.filename not in own_names]
-                del candidates
-                best = self._best_as_held(values, fit, compared, db)
-            del fit
-        return _Considered(compared, best, admitted)
-
-    def _best_as_held(
-        self, values: Mapping[str, Any], fit: list[Any], compared: Mapping[str, Any], db: Database
-    ) -> Any:
-        """Give the best of some records that the database, too, lets be chosen; None where there is none."""
-        while fit:
-            best = record_by(self, "select_best", values, fit)
-            if best is None:
-                return None
-            if self._overrides("select_best"):
-                check_candidate(self, best, fit)
-            held = as_held(self, "get_candidates" if self._overrides("get_candidates") else "select_best", best, db)
-            if may_be_chosen(held, compared):
-                return held
-            fit = [each for each in fit if each is not best and each.id != best.id]
-        return None
-
-    def _explain(self, considered: _Considered, db: Database, nearest: int) -> Explanation:
-        prepared = self._plan(db.orm_class)
-        parameters = prepared.parameters(considered.compared)
-        programmed = Programmed(type(self).__name__, considered.admitted, self._deciding())
-        return explain(db, prepared, parameters, programmed, considered.record, nearest)
-
+    @property
     def _deciding(self) -> str | None:
         """Name of the method of one's own that takes one of what fits, or none."""
         return next((name for name in ("select", "select_best") if self._overrides(name)), None)
 
-    def _plan(self, orm_class: type[ORMCalibration]) -> Plan:
-        """Statements of this selector as it is declared now: its attributes may have changed since the last call."""
-        settings = frozen(_settings(self))
+    def _ruling(self, orm_class: type[ORMCalibration]) -> Ruling:
+        """Rules of this selector as it is declared now: its attributes may have changed since the last call."""
+        settings = _frozen(self)
         owners = (self, type(self))  # the class, for an instance that was just made
         for owner in owners:
-            prepared: tuple[Hashable, Plan] | None = vars(owner).get("_plans", {}).get(orm_class)
+            prepared: tuple[Hashable, Ruling] | None = vars(owner).get("_rulings", {}).get(orm_class)
             if prepared is not None and prepared[0] == settings:
                 return prepared[1]
         prepared = settings, _prepare(orm_class, _Declaration(type(self), settings, self))
         for owner in owners:
-            owner._plans = {**vars(owner).get("_plans", {}), orm_class: prepared}
+            owner._rulings = {**vars(owner).get("_rulings", {}), orm_class: prepared}
         return prepared[1]
-
-
-class _Considered(NamedTuple):
-    """What a selection came to.
-
-    Attributes
-    ----------
-    compared : mapping
-        The values by which the frame was compared.
-    record : ORMCalibration or None
-        The chosen one.
-    admitted : frozenset of str or None
-        Ids of what the plugin's own `get_candidates` gave; None where it has none.
-    """
-
-    compared: Mapping[str, Any]
-    record: Any
-    admitted: frozenset[str] | None = None
 
 
 #: The attributes that a selector declares.
 SETTINGS = tuple(name for name in CalibrationSelector.__annotations__ if not name.startswith("_"))
 
 _settings = attrgetter(*SETTINGS)
+
+_DEFAULTS = tuple(getattr(CalibrationSelector, name) for name in SETTINGS)
+
+
+def settings_of(selector: CalibrationSelector) -> dict[str, Any]:
+    """Settings of a selector by name, as they are now."""
+    return dict(zip(SETTINGS, _settings(selector), strict=True))
+
+
+def ruling_of(selector: CalibrationSelector, orm_class: type[ORMCalibration]) -> Ruling:
+    """Rules that a selector makes for an instrument's class."""
+    return selector._ruling(orm_class)
+
+
+def _frozen(selector: CalibrationSelector) -> Hashable:
+    found = zip(_settings(selector), _DEFAULTS, strict=True)
+    return tuple([... if value is default else frozen(value) for value, default in found])
 
 
 @dataclass(frozen=True)
@@ -290,21 +248,22 @@ class _Declaration:
 
     @classmethod
     def of(cls, selector: CalibrationSelector) -> Self:
-        return cls(type(selector), frozen(_settings(selector)), selector)
+        return cls(type(selector), _frozen(selector), selector)
 
 
 @lru_cache(maxsize=512)
 def _check(declaration: _Declaration) -> None:
-    for fault in misdeclared(declaration.selector):
+    for fault in misdeclared(settings_of(declaration.selector)):
         raise _error(declaration.selector, fault)
 
 
 @lru_cache(maxsize=512)
-def _prepare(orm_class: type[ORMCalibration], declaration: _Declaration) -> Plan:
+def _prepare(orm_class: type[ORMCalibration], declaration: _Declaration) -> Ruling:
     selector = declaration.selector
-    for fault in faults(selector, orm_class):
+    settings = settings_of(selector)
+    for fault in faults(settings, orm_class):
         raise _error(selector, fault, orm_class.instrument_name)
-    return Plan(orm_class, criteria_of(selector), selector.time)
+    return Ruling(orm_class, settings, declaration.kind.__name__)
 
 
 def _error(
@@ -341,44 +300,3 @@ def selector_for(orm_class: type[ORMCalibration], given: Any) -> CalibrationSele
             variable=None,
         )
     return found
-
-
-def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Database) -> Any:
-    """Let a selector choose for a frame's column values; one that is programmed may not give what must not be chosen.
-
-    Raises
-    ------
-    CalibrationNotFoundError, HeaderError
-        As in `CalibrationSelector.select`.
-    """
-    if selector._overrides("select"):
-        record = record_by(selector, "select", _normal(values, db), db)
-        if record is not None:
-            record = as_held(selector, "select", record, db)
-    else:
-        record = selector.select(values, db)
-    if may_be_chosen(record, values):
-        return record
-    found = "nothing"
-    if record is not None:
-        fault = "which is the frame itself" if is_itself(record, values) else f"whose quality is {record.quality}"
-        found = f"{record.filename}, {fault}"
-    raise CalibrationNotFoundError(
-        f"The select of {type(selector).__name__} returned {found}.",
-        "It should return a record that may be chosen, or raise CalibrationNotFoundError.",
-        cal_type=selector.cal_type,
-        asked=values,
-    )
-
-
-def log_choice(selector: CalibrationSelector, values: Mapping[str, Any], record: ORMCalibration) -> None:
-    """Write a line of the choice of a record for a frame's column values into the log."""
-    log = logger()
-    if log.isEnabledFor(logging.INFO):
-        how = ", by fallback" if record.is_fallback else ""
-        log.info("%s for %s: %s%s", record.cal_type, frame_name(values, selector.time), record.filename, how)
-
-
-def _normal(input: Mapping[str, Any], db: Database) -> dict[str, Any]:
-    """Values in their normal forms, as a selector that is programmed gets them."""
-    return {**input, **db.orm_class.normalise(input, str(input.get("filename") or "the input"))}

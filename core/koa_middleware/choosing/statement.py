@@ -1,76 +1,92 @@
-"""The statement that picks the best calibration, made of a selector's criteria.
+"""The statements that pick calibrations, made of a rule's criteria.
 
-It finds the nearest earlier and the nearest later admissible time by probes of an index on (cal_type, compared
-columns, time), then takes the rows at those times, to the millisecond. Its cost does not depend on the size of the
-table; ``ORDER BY abs(time - x)`` would read it all.
+The nearest one is found by its earlier and later admissible neighbour in time, by probes of an index on (cal_type,
+compared columns, time); then the rows at those times are taken, to the millisecond. Where a probe cannot decide, as on
+a tolerance, it walks the index outwards from the frame's time. Its cost does not depend on the size of the table;
+``ORDER BY abs(time - x)`` would read it all. Of intervals the latest start is found likewise.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Float, Select, bindparam, func, select
 
 from ..instrument.detached import record_builder
+from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
-from .conditions import OfType
-from .criterion import Condition, Criterion, Limit
+from .conditions import OfPair, OfType
+from .criteria import criteria_of
+from .criterion import Condition, Limit
 from .frame import Frame
 from .limits import MAX, SAME
-from .order import order_by
+from .order import LATEST_START, NEAREST, TieBreaker, order_by
+from .rule import Rule
 
 if TYPE_CHECKING:
     from .selector import Database
 
+#: Rows of each side that are read to find a pair, before all are grouped.
+NEIGHBOURS = 64
+
 
 class Plan:
-    """Prepared statements of a selector's criteria on a table.
+    """Prepared statements of a rule on a table.
 
     Parameters
     ----------
     orm_class : type
-    criteria : tuple of Criterion
-        They must be without faults beside that class.
-    time : str
-        The column by which near is measured, in days.
+    rule : Rule
+        It must be without faults beside that class.
+    of_pair : bool
+        Whether the columns of its `same` must have the values of a pair, which are parameters then.
 
     Attributes
     ----------
-    nearest, candidates : sqlalchemy statements
-        The one best record; all admissible ones, best first. Their parameters come from `parameters`.
+    answers : tuple of sqlalchemy statements
+        Asked in turn: the first one that gives a row gives the best record. Their parameters come from `parameters`.
+    candidates : sqlalchemy statement
+        All admissible records, best first.
     """
 
-    def __init__(self, orm_class: type[ORMCalibration], criteria: tuple[Criterion, ...], time: str) -> None:
+    def __init__(self, orm_class: type[ORMCalibration], rule: Rule, of_pair: bool = False) -> None:
         self.orm_class = orm_class
-        self.criteria = criteria
-        self.time = time
-        self.columns = dict(orm_class.table().c.items())
-        self.conditions = tuple(each for each in criteria if isinstance(each, Condition))
+        self.rule = rule
+        self.time = rule.time
+        self.columns = columns_of(orm_class)
+        self.pair = tuple(OfPair(name) for name in rule.same) if of_pair else ()
+        self.criteria = (*criteria_of(rule), *self.pair)
+        self.conditions = tuple(each for each in self.criteria if isinstance(each, Condition))
         self.of_type = next(each for each in self.conditions if isinstance(each, OfType))
-        self._limits = tuple(each for each in criteria if isinstance(each, Limit))
+        self._limits = tuple(each for each in self.criteria if isinstance(each, Limit))
         self._asking = tuple(each for each in self.conditions if type(each).parameters is not Condition.parameters)
         in_statement = tuple(condition.in_statement() for condition in self.conditions)
-        self.nearest, self.candidates = _statements(orm_class, in_statement, time)
+        if rule.validity is None:
+            self.answers, self.candidates = _by_nearness(orm_class, in_statement, rule.time)
+        else:
+            limited = rule.time if self._limits else None
+            self.answers, self.candidates = _by_start(orm_class, in_statement, rule.validity[0], limited)
+
+    @property
+    def order(self) -> tuple[tuple[TieBreaker, ...], str]:
+        """The tie-breakers, and the column of the time that they go by."""
+        return (NEAREST, self.time) if self.rule.validity is None else (LATEST_START, self.rule.validity[0])
 
     @property
     def probed(self) -> tuple[str, ...]:
         """Columns that an index must find by equality."""
         return tuple(name for condition in self.conditions if condition.probed for name in condition.columns)
 
-    def time_of(self, frame: Mapping[str, Any]) -> float:
-        """Time of a frame, in days.
+    @cached_property
+    def for_pair(self) -> Plan:
+        """The same with the values of a pair."""
+        return Plan(self.orm_class, self.rule, of_pair=True)
 
-        Raises
-        ------
-        HeaderError
-            When it has none.
-        """
-        return Frame(self.orm_class, self.columns, frame, self.of_type.cal_type).time(self.time)
-
-    def parameters(self, frame: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters of the statements for a frame's column values.
+    def parameters(self, frame: Frame) -> dict[str, Any]:
+        """Parameters of the statements for a frame.
 
         Returns
         -------
@@ -82,11 +98,10 @@ class Plan:
         HeaderError
             When the frame lacks a value that is compared.
         """
-        values = Frame(self.orm_class, self.columns, frame, self.of_type.cal_type)
         parameters: dict[str, Any] = {}
         for condition in self._asking:
-            parameters |= condition.parameters(values)
-        time = values.time(self.time)
+            parameters |= condition.parameters(frame)
+        time = frame.time(self.time)
         earliest, latest = -MAX, MAX
         for limit in self._limits:
             first, last = limit.interval(time)
@@ -101,6 +116,36 @@ class Plan:
             asked |= condition.asked(parameters)
         return asked | {self.time: parameters["time"]}
 
+    @cached_property
+    def outwards(self) -> Mapping[str, Select[Any]]:
+        """By side, time and `same` of the nearest admissible rows, the nearest first."""
+        when, admits, shown = self._of_same()
+        rows = select(when, *shown).where(*admits).limit(NEIGHBOURS)
+        return {"before": rows.order_by(when.desc()), "after": rows.order_by(when)}
+
+    @cached_property
+    def grouped(self) -> Mapping[str, Select[Any]]:
+        """By side, the nearest time for each value of `same`."""
+        when, admits, shown = self._of_same()
+        nearest = {"before": func.max(when), "after": func.min(when)}
+        return {side: select(time, *shown).where(*admits).group_by(*shown) for side, time in nearest.items()}
+
+    def _of_same(self) -> tuple[Column[Any], list[ColumnElement[bool]], list[Column[Any]]]:
+        when = self.columns[self.time]
+        earliest, latest = (bindparam(name, None, type_=when.type) for name in ("earliest", "latest"))
+        admits = [condition.in_statement().clause(self.columns) for condition in self.conditions]
+        return when, [*admits, when.between(earliest, latest)], [self.columns[name] for name in self.rule.same]
+
+
+def until_frame(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the parameters for what is at or before the frame."""
+    return {**parameters, "latest": min(parameters["latest"], parameters["time"] + SAME)}
+
+
+def after_frame(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the parameters for what is after the frame."""
+    return {**parameters, "earliest": max(parameters["earliest"], math.nextafter(parameters["time"] + SAME, MAX))}
+
 
 def fetch(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) -> list[ORMCalibration]:
     """Give the records of a statement; by the database's own short way where it has one."""
@@ -108,16 +153,21 @@ def fetch(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) -
     if short_way is not None:
         records: list[ORMCalibration] = short_way(statement, parameters)
         return records
+    build = record_builder(db.orm_class)
+    return [build(row) for row in fetch_rows(db, statement, parameters)]
+
+
+def fetch_rows(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Any]:
+    """Give the rows of a statement."""
     with db.session_manager() as session:
-        build = record_builder(db.orm_class)
-        return [build(row) for row in session.execute(statement, dict(parameters))]
+        return list(session.execute(statement, dict(parameters)))
 
 
 @lru_cache(maxsize=512)
-def _statements(
+def _by_nearness(
     orm_class: type[ORMCalibration], conditions: tuple[Condition, ...], time: str
-) -> tuple[Select[Any], Select[Any]]:
-    table, columns = orm_class.table(), dict(orm_class.table().c.items())
+) -> tuple[tuple[Select[Any], ...], Select[Any]]:
+    table, columns = orm_class.table(), columns_of(orm_class)
     when = columns[time]
     admits = [condition.clause(columns) for condition in conditions]
     asked, earliest, latest = (bindparam(name, None, type_=when.type) for name in ("time", "earliest", "latest"))
@@ -128,4 +178,24 @@ def _statements(
     last = func.coalesce(later.scalar_subquery() + 2 * SAME, asked)
     at_those = when.between(first, last), (when + 0.0).between(earliest, latest)  # the sum keeps the index to the first
     nearest = select(table).where(*admits, *at_those).order_by(*order).limit(1)
-    return nearest, select(table).where(*admits, when.between(earliest, latest)).order_by(*order)
+    return (nearest,), select(table).where(*admits, when.between(earliest, latest)).order_by(*order)
+
+
+@lru_cache(maxsize=512)
+def _by_start(
+    orm_class: type[ORMCalibration], conditions: tuple[Condition, ...], start: str, limited: str | None
+) -> tuple[tuple[Select[Any], ...], Select[Any]]:
+    """Statements for intervals: the latest start, then what has no start; `limited` is a column of time, or none."""
+    table, columns = orm_class.table(), columns_of(orm_class)
+    begun = columns[start]
+    admits = [condition.clause(columns) for condition in conditions]
+    now = bindparam("valid_at", None, type_=Float())
+    if limited is not None:
+        when = columns[limited]
+        earliest, latest = (bindparam(name, None, type_=when.type) for name in ("earliest", "latest"))
+        admits.append(when.between(earliest, latest))
+    order = order_by(columns, start, None, LATEST_START)
+    newest = select(begun).where(*admits, begun.between(-MAX, now)).order_by(begun.desc()).limit(1)
+    last = select(table).where(*admits, begun.between(newest.scalar_subquery() - 2 * SAME, now)).order_by(*order)
+    open_ = select(table).where(*admits, begun.is_(None)).order_by(*order)
+    return (last.limit(1), open_.limit(1)), select(table).where(*admits).order_by(*order)

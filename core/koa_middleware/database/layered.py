@@ -7,7 +7,7 @@ writer there is waited for. What it lacks of the class, or cannot give, is told;
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -70,6 +70,10 @@ class LayeredDatabase(LocalDatabase[R]):
     def rows(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Rows of a statement as the driver gives them."""
         return super().rows(_ordered_last(statement), parameters)
+
+    def fetch_many(self, statement: Select[Any], parameters: Sequence[Mapping[str, Any]], *, rows: bool) -> list[Any]:
+        """Records of a statement, or its rows, for each of many parameters."""
+        return super().fetch_many(_ordered_last(statement), parameters, rows=rows)
 
 
 def shared_rows(orm_class: type[ORMCalibration], path: Path) -> Readable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -195,6 +195,20 @@ class LocalDatabase(CalibrationDatabase[R]):
             return self._readers.read(sql, {**constants, **parameters})
         except _ERRORS as error:
             raise self._translated(error) from error
+
+    def fetch_many(self, statement: Select[Any], parameters: Sequence[Mapping[str, Any]], *, rows: bool) -> list[Any]:
+        """Records of a statement for each of many parameters; or, with `rows`, what it gives as it is.
+
+        They are read in portions, each in one transaction, since taking the file's lock takes longer than the
+        statement; a writer waits for a portion.
+        """
+        sql, constants = _compiled(statement)
+        try:
+            found = self._readers.read_many(sql, [{**constants, **each} for each in parameters])
+        except _ERRORS as error:
+            raise self._translated(error) from error
+        build = record_builder(self.orm_class, raw=True)
+        return found if rows else [[build(row) for row in each] for each in found]
 
     @contextmanager
     def driver_connection(self) -> Iterator[sqlite3.Connection]:

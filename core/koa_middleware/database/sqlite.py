@@ -14,7 +14,8 @@ import sqlite3
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +39,9 @@ _STEP_MS = 250
 
 #: How soon a reader asks again that met a commit, which takes a few milliseconds.
 _ASK_AGAIN_S = 0.0005
+
+#: Statements that read in one transaction, which takes a few milliseconds.
+_AT_ONCE = 256
 
 #: Statements that need a transaction; a SELECT may stand behind WITH too, and then takes one in vain.
 _WRITES = re.compile(
@@ -138,17 +142,26 @@ class ReadConnections:
         ------
         sqlite3.Error
         """
-        connection, began = self.take(), 0.0
+        connection = self.take()
         try:
-            while True:
-                try:
-                    return connection.execute(sql, parameters).fetchall()
-                except sqlite3.OperationalError as error:
-                    waited = time.monotonic() - began if began else 0.0
-                    if str(error) != HELD_BY_WRITER or waited > BUSY_TIMEOUT:
-                        raise
-                    began = began or time.monotonic()
-                    time.sleep(_ASK_AGAIN_S if waited < 1 else 20 * _ASK_AGAIN_S)
+            return _when_free(lambda: connection.execute(sql, parameters).fetchall())
+        finally:
+            self.give_back(connection)
+
+    def read_many(self, sql: str, parameters: Sequence[Mapping[str, Any]]) -> list[list[tuple[Any, ...]]]:
+        """Give the rows of a statement for each of many parameters, in transactions of `_AT_ONCE` of them.
+
+        Raises
+        ------
+        sqlite3.Error
+        """
+        connection = self.take()
+        try:
+            found: list[list[tuple[Any, ...]]] = []
+            for first in range(0, len(parameters), _AT_ONCE):
+                portion = parameters[first : first + _AT_ONCE]
+                found += _when_free(partial(_in_one_state, connection, sql, portion))
+            return found
         finally:
             self.give_back(connection)
 
@@ -168,6 +181,30 @@ class ReadConnections:
 
     def _idle(self) -> deque[sqlite3.Connection]:
         return self._idle_by_process.setdefault(os.getpid(), deque())
+
+
+def _in_one_state(
+    connection: sqlite3.Connection, sql: str, parameters: Sequence[Mapping[str, Any]]
+) -> list[list[tuple[Any, ...]]]:
+    connection.execute("BEGIN")
+    try:
+        return [connection.execute(sql, each).fetchall() for each in parameters]
+    finally:
+        connection.execute("COMMIT")
+
+
+def _when_free(read: Callable[[], list[Any]]) -> list[Any]:
+    """Read; where a writer commits just now, again as soon as it is done."""
+    began = 0.0
+    while True:
+        try:
+            return read()
+        except sqlite3.OperationalError as error:
+            waited = time.monotonic() - began if began else 0.0
+            if str(error) != HELD_BY_WRITER or waited > BUSY_TIMEOUT:
+                raise
+            began = began or time.monotonic()
+            time.sleep(_ASK_AGAIN_S if waited < 1 else 20 * _ASK_AGAIN_S)
 
 
 def _begin_when_free(connection: GuardedConnection) -> None:

@@ -92,6 +92,13 @@ class CalibrationDatabase(Generic[R]):
             build = record_builder(self.orm_class)
             return [build(row) for row in connection.execute(statement, dict(parameters))]
 
+    def fetch_many(self, statement: Select[Any], parameters: Sequence[Mapping[str, Any]], *, rows: bool) -> list[Any]:
+        """Records of a statement for each of many parameters; or, with `rows`, what it gives as it is."""
+        with self.connect() as connection:
+            build = record_builder(self.orm_class)
+            found = [connection.execute(statement, dict(each)).all() for each in parameters]
+        return found if rows else [[build(row) for row in each] for each in found]
+
     def execute(self, statement: Executable) -> Sequence[Any]:
         """Rows of a statement that reads."""
         with self.connect() as connection:

@@ -64,7 +64,9 @@ class ORMCalibration(DeclarativeBase):
     selectors : mapping
         The plugin's selectors by cal type; `InstrumentPlugin` sets it.
     is_fallback : bool
-        Whether a selector chose this record by its fallback.
+        Whether a selector chose this record by its fallback, or by another preference than its first.
+    choice : Choice or None
+        What this record was chosen for; None when it was not chosen but queried.
     """
 
     instrument_name: ClassVar[str]
@@ -74,6 +76,7 @@ class ORMCalibration(DeclarativeBase):
     filename_pattern: ClassVar[str] = ""
     selectors: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     is_fallback: bool = False
+    _choice: Any = None
 
     __allow_unmapped__ = True
 
@@ -270,6 +273,11 @@ class ORMCalibration(DeclarativeBase):
         name = PurePath(record.filename).name
         stem, suffix = _STEM_AND_SUFFIX.fullmatch(name).groups()  # type: ignore[union-attr]
         return f"{stem}.{record.cal_version}{suffix}"
+
+    @property
+    def choice(self) -> Any:
+        """What this record was chosen for, see `Choice`; None when it was not chosen but queried."""
+        return self._choice
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.column_names():

@@ -12,8 +12,6 @@ from typing import Any
 
 from koa_middleware import CalibrationNotFoundError, CalibrationSelector
 
-from .orm import KPFCalibration
-
 
 class _KPFSelector(CalibrationSelector):
     match_if_known: tuple[str, ...] = ("kpf_era",)
@@ -102,8 +100,4 @@ class EtalonmaskSelector(_KPFSelector):
     match = ("service_interval",)
     given = ("fiber",)
     max_age = timedelta(days=2)
-
-    def effective_input(self, input: Mapping[str, Any], db: Any) -> Mapping[str, Any]:
-        """Give the frame's values with the time of its wavelength solution."""
-        frame = {**input, **KPFCalibration.normalise(input)}
-        return {**frame, "mjd_mid": WlsSelector().select(frame, db).mjd_mid}
+    anchor = "wls"

@@ -1,0 +1,400 @@
+"""How a selector comes to its answer: by its rules, by its own methods, by its fallback."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import (
+    CalibrationNotFoundError,
+    ConfigurationError,
+    FallbackWarning,
+    HeaderError,
+    InvalidPluginError,
+    logger,
+    warn,
+)
+from ..instrument.orm import ORMCalibration
+from .answering import Ask, Asking, Found, answer, best, sides
+from .bracket import Bracket
+from .choice import Choice
+from .conditions import NotBad, names_of
+from .criteria import is_itself, may_be_chosen
+from .explanation import Explanation, Programmed, explain
+from .frame import Frame, frame_name, own_values
+from .misses import not_found
+from .programmed import as_held, check_candidate, its_errors, record_by, records_by, without_collection
+from .rule import Declared
+from .statement import Plan, fetch, fetch_rows
+
+if TYPE_CHECKING:
+    from .selector import CalibrationSelector, Database
+
+
+@dataclass
+class Considered:
+    """What a selection came to.
+
+    Attributes
+    ----------
+    frame : Frame
+    plans : tuple of Plan
+        One for each step.
+    record : ORMCalibration or None
+        The chosen one; of a bracket the nearer.
+    bracket : Bracket or None
+    step : int or None
+        Number of the step that gave the record.
+    admitted : frozenset of str or None
+        Ids of what the plugin's own `get_candidates` gave; None where it has none.
+    """
+
+    frame: Frame
+    plans: tuple[Plan, ...]
+    record: Any = None
+    bracket: Bracket | None = None
+    step: int | None = None
+    admitted: frozenset[str] | None = None
+
+
+def consider(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Considered:
+    """Choose by the rule, else by the fallback."""
+    check_type(selector)
+    if is_programmed(selector):
+        considered = _by_methods(selector, input, db)
+    else:
+        considered = answer(asking(selector, input, db), lambda ask: run(db, ask))
+    return fallen_back(selector, considered, input, db)
+
+
+def is_programmed(selector: CalibrationSelector) -> bool:
+    """Whether a method of one's own takes part in the choice among the candidates."""
+    return selector._overrides("get_candidates") or selector._overrides("select_best")
+
+
+def check_type(selector: CalibrationSelector) -> None:
+    """Check that a selector has a type.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if not selector.cal_type.strip():
+        said = f"{type(selector).__name__} has no cal_type."
+        raise ConfigurationError(said, "Say of which type the calibration is.", setting="cal_type", variable=None)
+
+
+def run(db: Database, ask: Ask) -> list[Any]:
+    """Give the rows of what is asked, or its records."""
+    return (fetch_rows if ask.rows else fetch)(db, ask.statement, ask.parameters)
+
+
+def asking(
+    selector: CalibrationSelector,
+    input: Mapping[str, Any],
+    db: Database,
+    *,
+    as_pair: bool = False,
+    hanging: tuple[str, ...] = (),
+) -> Asking[Considered]:
+    """Ask for what a selector's declared rule gives.
+
+    Parameters
+    ----------
+    as_pair : bool
+        Whether a pair is wanted, whatever the direction is.
+    hanging : tuple of str
+        The types that hang on this one.
+
+    Raises
+    ------
+    CalibrationNotFoundError
+        When there is no calibration on which it hangs.
+    HeaderError
+    """
+    ruling = selector._ruling(db.orm_class)
+    frame = ruling.frame(input)
+    declared, plans = ruling.settled(frame)
+    if declared.anchor is not None:
+        frame.anchor = yield from _anchor(selector, declared, input, db, hanging)
+    if as_pair or declared.direction == "bracket":
+        if declared.validity:
+            raise _no_pairs(selector, "it goes by intervals")
+        found = yield from sides(plans, frame)
+        pair = Bracket(*[_taken(selector, side, frame) for side in found])
+        nearer = pair.nearer if any(found) else None
+        step = None if nearer is None else nearer.choice.step
+        return Considered(frame, plans, nearer, pair, step)
+    single = yield from best(plans, frame)
+    if single is None:
+        return Considered(frame, plans)
+    return Considered(frame, plans, _taken(selector, single, frame), step=single.plan.rule.step)
+
+
+def _anchor(
+    selector: CalibrationSelector,
+    declared: Declared,
+    input: Mapping[str, Any],
+    db: Database,
+    hanging: tuple[str, ...],
+) -> Asking[Any]:
+    """Ask for the calibration on which the chosen one hangs."""
+    name = str(declared.anchor).strip().lower()
+    anchor, chain = db.orm_class.selectors.get(name), (*hanging, selector.cal_type.strip().lower())
+    if anchor is None or name in chain:
+        fault = "of which there is no selector" if anchor is None else f"which hangs on {selector.cal_type}"
+        raise InvalidPluginError(
+            f"The selector {type(selector).__name__} has the anchor {name}, {fault}.",
+            "Name a type whose selector does not hang on this one.",
+            instrument=db.orm_class.instrument_name,
+            distribution="",
+        )
+    try:
+        if is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
+            record = choose(anchor, input, db)
+        else:
+            considered = yield from asking(anchor, input, db, hanging=chain)
+            record = considered.record
+            if record is None:
+                raise missed(anchor, considered, db)
+        if record[selector.time] is None:
+            said = f"{record.filename} has no {selector.time}."
+            raise CalibrationNotFoundError(said, "Register it with that value.", cal_type=name)
+    except CalibrationNotFoundError as error:
+        raise CalibrationNotFoundError(
+            f"No {selector.cal_type} can be chosen, since it hangs on the frame's {name}: {error.message}",
+            error.hint,
+            cal_type=selector.cal_type,
+            asked=error.asked,
+            total=error.total,
+            nearest=error.nearest,
+        ) from error
+    return record
+
+
+def _taken(selector: CalibrationSelector, found: Found | None, frame: Frame) -> Any:
+    """Give the record of what was found, with what it was chosen for."""
+    if found is None:
+        return None
+    record = found.record
+    if not may_be_chosen(record):  # only in form, which an archive's statements do not see
+        raise CalibrationNotFoundError(
+            f"{record.filename} would be chosen, but the database holds its quality BAD under another spelling.",
+            "Sync and choose from the local copy.",
+            cal_type=selector.cal_type,
+            asked=frame.given,
+        )
+    record.is_fallback = (found.plan.rule.step or 1) > 1
+    note_choice(selector, record, frame, found.plan.rule.step)
+    return record
+
+
+def note_choice(selector: CalibrationSelector, record: Any, frame: Frame, step: int | None) -> None:
+    """Write into a record what it was chosen for."""
+    time = record[selector.time]
+    try:
+        asked: float | None = frame.own_time(selector.time)
+    except HeaderError:
+        asked = None
+    delta = None if time is None or asked is None else time - asked
+    name = frame_name(frame.given, selector.time)
+    record._choice = Choice(selector.cal_type.strip().lower(), name, type(selector).__name__, step, delta)
+
+
+def fallen_back(
+    selector: CalibrationSelector, considered: Considered, input: Mapping[str, Any], db: Database
+) -> Considered:
+    """Warn of what is not the first preference; where nothing fits the rule, let the selector's own fallback choose."""
+    frame = considered.frame
+    if considered.record is not None and may_be_chosen(considered.record, frame.given):
+        for record in dict.fromkeys(filter(None, considered.bracket or (considered.record,))):
+            warn_of_step(selector, record, input)
+        return considered
+    considered.record = considered.bracket = None
+    if not selector._overrides("select_fallback"):
+        return considered
+    record = record_by(selector, "select_fallback", _normal(input, db), db)
+    if record is not None:
+        record = as_held(selector, "select_fallback", record, db)
+    if record is None or not may_be_chosen(record, frame.given):
+        return considered
+    record.is_fallback = True
+    note_choice(selector, record, frame, None)
+    considered.record = record
+    warn(
+        f"No {selector.cal_type} fits {frame_name(input, selector.time)} by the rule of {type(selector).__name__}; "
+        f"its fallback chose {record.filename}.",
+        FallbackWarning,
+    )
+    return considered
+
+
+def warn_of_step(selector: CalibrationSelector, record: Any, input: Mapping[str, Any]) -> None:
+    """Warn of a record that a later preference gave."""
+    if record.is_fallback and record.choice is not None and record.choice.step is not None:
+        warn(
+            f"No {selector.cal_type} fits {frame_name(input, selector.time)} by the first preference of "
+            f"{type(selector).__name__}; step {record.choice.step} chose {record.filename}.",
+            FallbackWarning,
+        )
+
+
+def _by_methods(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Considered:
+    ruling = selector._ruling(db.orm_class)
+    frame = ruling.frame(input)
+    considered = Considered(frame, ruling.settled(frame)[1])
+    has_candidates, values = selector._overrides("get_candidates"), _normal(input, db)
+    with without_collection():
+        candidates = records_by(selector, "get_candidates", db.orm_class, values, db)
+        with its_errors(selector, "get_candidates"):  # of records that cannot be compared
+            considered.admitted = frozenset([each.id for each in candidates]) if has_candidates else None
+            fit = [each for each in candidates if NotBad.test(each.quality)]
+            own_id, own_name = own_values(input).values()
+            if own_id is not None or own_name is not None:
+                own_names = names_of(own_name)
+                fit = [each for each in fit if each.id != own_id and each.filename not in own_names]
+            del candidates
+            considered.record = _best_as_held(selector, values, fit, input, db)
+        del fit
+    if considered.record is not None:
+        note_choice(selector, considered.record, frame, None)
+    return considered
+
+
+def _best_as_held(
+    selector: CalibrationSelector, values: Mapping[str, Any], fit: list[Any], input: Mapping[str, Any], db: Database
+) -> Any:
+    """Give the best of some records that the database, too, lets be chosen; None where there is none."""
+    while fit:
+        best_one = record_by(selector, "select_best", values, fit)
+        if best_one is None:
+            return None
+        if selector._overrides("select_best"):
+            check_candidate(selector, best_one, fit)
+        method = "get_candidates" if selector._overrides("get_candidates") else "select_best"
+        held = as_held(selector, method, best_one, db)
+        if may_be_chosen(held, input):
+            return held
+        fit = [each for each in fit if each is not best_one and each.id != best_one.id]
+    return None
+
+
+def admitted_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> list[Any]:
+    """All records that a selector's declared rule admits, best first; those of an earlier step first."""
+
+    def admitted() -> Asking[list[Any]]:
+        ruling = selector._ruling(db.orm_class)
+        frame = ruling.frame(input)
+        declared, plans = ruling.settled(frame)
+        if declared.anchor is not None:
+            frame.anchor = yield from _anchor(selector, declared, input, db, ())
+        found: dict[str, Any] = {}
+        for plan in plans:
+            records = yield Ask(plan.candidates, plan.parameters(frame))
+            for record in records:
+                found.setdefault(record.id, record)
+        return list(found.values())
+
+    return answer(admitted(), lambda ask: run(db, ask))
+
+
+def admitted(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> list[Any]:
+    """All records that may be chosen for a frame, best first; those that a method of the selector's own gives."""
+    check_type(selector)
+    if not selector._overrides("get_candidates"):
+        return admitted_by(selector, input, db)
+    found = records_by(selector, "get_candidates", db.orm_class, _normal(input, db), db)
+    return [record for record in found if may_be_chosen(record, input)]
+
+
+def bracket_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Bracket:
+    """Give the pair of records around a frame; see `CalibrationSelector.select_bracket`."""
+    check_type(selector)
+    if is_programmed(selector) or selector._overrides("select"):
+        raise _no_pairs(selector, "a method of its own chooses")
+    considered = answer(asking(selector, input, db, as_pair=True), lambda ask: run(db, ask))
+    if considered.record is None or considered.bracket is None:
+        raise missed(selector, considered, db)
+    for record in filter(None, considered.bracket):
+        warn_of_step(selector, record, input)
+    return considered.bracket
+
+
+def _no_pairs(selector: CalibrationSelector, why: str) -> ConfigurationError:
+    said = f"{type(selector).__name__} knows no pairs: {why}."
+    return ConfigurationError(said, "Ask for the one record that fits.", setting="selector", variable=None)
+
+
+def missed(selector: CalibrationSelector, considered: Considered, db: Database) -> CalibrationNotFoundError:
+    """Give the error for a selection that came to nothing; says why the nearest candidates were refused."""
+    return not_found(_explain(selector, considered, db, nearest=3), selector._deciding)
+
+
+def explained(selector: CalibrationSelector, input: Mapping[str, Any], db: Database, nearest: int) -> Explanation:
+    """Say why the records of the type were refused or chosen; see `CalibrationSelector.explain`."""
+    if not selector._overrides("select"):
+        return _explain(selector, consider(selector, input, db), db, nearest)
+    check_type(selector)
+    considered = (
+        _by_methods(selector, input, db)
+        if is_programmed(selector)
+        else answer(asking(selector, input, db), lambda ask: run(db, ask))
+    )
+    try:
+        considered.record = choose(selector, input, db)
+    except CalibrationNotFoundError:
+        considered.record = None
+    considered.bracket = None
+    return _explain(selector, considered, db, nearest)
+
+
+def _explain(selector: CalibrationSelector, considered: Considered, db: Database, nearest: int) -> Explanation:
+    programmed = Programmed(type(selector).__name__, considered.admitted, selector._deciding)
+    chosen = considered.bracket or (considered.record,)
+    return explain(
+        db, considered.plans, considered.frame, programmed, tuple(filter(None, chosen)), considered.step, nearest
+    )
+
+
+def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Database) -> Any:
+    """Let a selector choose for a frame's column values; one that is programmed may not give what must not be chosen.
+
+    Raises
+    ------
+    CalibrationNotFoundError, HeaderError
+        As in `CalibrationSelector.select`.
+    """
+    if selector._overrides("select"):
+        record = record_by(selector, "select", _normal(values, db), db)
+        if record is not None:
+            record = as_held(selector, "select", record, db)
+            note_choice(selector, record, selector._ruling(db.orm_class).frame(values), None)
+    else:
+        record = selector.select(values, db)
+    if may_be_chosen(record, values):
+        return record
+    found = "nothing"
+    if record is not None:
+        fault = "which is the frame itself" if is_itself(record, values) else f"whose quality is {record.quality}"
+        found = f"{record.filename}, {fault}"
+    raise CalibrationNotFoundError(
+        f"The select of {type(selector).__name__} returned {found}.",
+        "It should return a record that may be chosen, or raise CalibrationNotFoundError.",
+        cal_type=selector.cal_type,
+        asked=values,
+    )
+
+
+def log_choice(selector: CalibrationSelector, values: Mapping[str, Any], record: ORMCalibration) -> None:
+    """Write a line of the choice of a record for a frame's column values into the log."""
+    log = logger()
+    if log.isEnabledFor(logging.INFO):
+        how = ", by fallback" if record.is_fallback else ""
+        log.info("%s for %s: %s%s", record.cal_type, frame_name(values, selector.time), record.filename, how)
+
+
+def _normal(input: Mapping[str, Any], db: Database) -> dict[str, Any]:
+    """Values in their normal forms, as a selector that is programmed gets them."""
+    return {**input, **db.orm_class.normalise(input, str(input.get("filename") or "the input"))}

@@ -1,0 +1,67 @@
+"""A selector's settings beside an instrument's class: which rules they make for a frame, with their statements."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from ..instrument.door import columns_of
+from ..instrument.orm import ORMCalibration
+from .cases import UnlistedError, columns_of_cases, every_case, settled, unlisted
+from .frame import Frame
+from .rule import Declared, rules_of
+from .statement import Plan
+
+
+class Ruling:
+    """The rules that settings make, prepared for an instrument's class.
+
+    Parameters
+    ----------
+    orm_class : type
+    settings : mapping
+        A selector's settings by name, without faults beside that class.
+    selector : str
+        Name of the selector's class, for messages.
+
+    Attributes
+    ----------
+    cases : tuple of str
+        Columns of the frame on which settings depend.
+    """
+
+    def __init__(self, orm_class: type[ORMCalibration], settings: Mapping[str, Any], selector: str) -> None:
+        self.orm_class = orm_class
+        self.cases = columns_of_cases(settings)
+        self._settings = dict(settings)
+        self._selector = selector
+        self._made: dict[Hashable, tuple[Declared, tuple[Plan, ...]]] = {}
+
+    def frame(self, given: Mapping[str, Any]) -> Frame:
+        """Give a frame that the rules are asked for."""
+        return Frame(self.orm_class, columns_of(self.orm_class), given, self._settings["cal_type"])
+
+    def settled(self, frame: Frame) -> tuple[Declared, tuple[Plan, ...]]:
+        """Give the settings that hold for a frame, and a plan for each step, in order.
+
+        Raises
+        ------
+        HeaderError
+            When settings depend on a value that the frame lacks, or that none of the cases lists.
+        """
+        known = tuple([frame.needed(name) for name in self.cases])
+        made = self._made.get(known)
+        if made is None:
+            try:
+                declared = settled(self._settings, dict(zip(self.cases, known, strict=True)))
+            except UnlistedError as error:
+                raise unlisted(error, frame, self._selector) from None
+            made = self._made[known] = self._plans_of(declared)
+        return made
+
+    def every(self) -> list[tuple[Plan, ...]]:
+        """Give the plans of each combination of cases."""
+        return [self._plans_of(declared)[1] for declared in every_case(self._settings)]
+
+    def _plans_of(self, declared: Declared) -> tuple[Declared, tuple[Plan, ...]]:
+        return declared, tuple(Plan(self.orm_class, rule) for rule in rules_of(declared))

@@ -1,0 +1,89 @@
+"""A condition on the interval for which a calibration is valid, in the place of nearness in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, or_
+
+from ..instrument.orm import ORMCalibration
+from ..instrument.plain import shown
+from .criterion import Columns, Condition, Fault, Parameters, holds_numbers
+from .limits import SAME, date_of
+
+if TYPE_CHECKING:
+    from .frame import Frame
+    from .rule import Declared, Rule
+
+
+@dataclass(frozen=True)
+class ValidAt(Condition):
+    """Valid at the frame's time: from its start on, before its end; a null is open.
+
+    Attributes
+    ----------
+    start : str
+        Column of the start, in days.
+    end : str or None
+        Column of the end; None: until the next one begins.
+    time : str
+        The column by which the frame's time is measured.
+    """
+
+    start: str
+    end: str | None
+    time: str
+
+    setting = "validity"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.start,) if self.end is None else (self.start, self.end)
+
+    @property
+    def rule(self) -> str:
+        return self.setting
+
+    @classmethod
+    def declared(cls, rule: Rule) -> Iterable[Self]:
+        return (cls(*rule.validity, rule.time),) if rule.validity else ()
+
+    @classmethod
+    def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
+        found: Any = declared.validity
+        if found is None:
+            return
+        is_pair = isinstance(found, tuple | list) and len(found) == 2
+        if not is_pair or not isinstance(found[0], str) or not isinstance(found[1], str | None):
+            hint = 'Write two columns, such as ("valid_from", "valid_to"), or ("valid_from", None).'
+            yield Fault("validity", f"has the validity {shown(found)}", hint)
+
+    def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
+        unknown = list(super().faults(orm_class))
+        yield from unknown
+        for name in () if unknown else self.columns:
+            if not holds_numbers(orm_class.table().c[name]):
+                yield Fault("validity", f"has a validity by {name}, which holds no numbers", "Name a column of days.")
+
+    def clause(self, columns: Columns) -> ColumnElement[bool]:
+        start = columns[self.start]
+        begun = or_(start.is_(None), start <= self._now())
+        if self.end is None:
+            return begun
+        end = columns[self.end]
+        return and_(begun, or_(end.is_(None), end > self._now()))
+
+    def parameters(self, frame: Frame) -> Parameters:
+        return {"valid_at": frame.own_time(self.time) + SAME}
+
+    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
+        start, end = record[self.start], None if self.end is None else record[self.end]
+        if start is not None and start > parameters["valid_at"]:
+            return f"it is valid from {date_of(start)} on"
+        return "it is not valid" if end is None else f"it is valid until {date_of(end)}"
+
+    @staticmethod
+    def _now() -> BindParameter[float]:
+        return bindparam("valid_at", None, type_=Float())
