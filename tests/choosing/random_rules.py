@@ -99,7 +99,7 @@ def _row(name: str, times: list[float], random: Random) -> Row:
         **row,
         "id": name,
         "filename": f"{name}.fits",
-        "datetime_obs": _iso(start),
+        "datetime_obs": iso(start),
         "origin": "LOCAL",
         "mjd_start": start,
         "mjd_mid": random.choice(HOSTILE) if spoilt else mid,
@@ -108,7 +108,7 @@ def _row(name: str, times: list[float], random: Random) -> Row:
     }
 
 
-def _iso(mjd: float) -> str:
+def iso(mjd: float) -> str:
     """A time as text; of one that is none the first of the grid."""
     known = datetime(1858, 11, 17) + timedelta(days=mjd if math.isfinite(mjd) else GRID[0])
     return known.isoformat(timespec="milliseconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -49,108 +50,109 @@ def by_hand(*rows: Row, **declared: Any) -> dict[str, Any]:
     return {"rows": rows, "rule": Rule(**declared)}
 
 
-@pytest.mark.parametrize(
-    ("case", "expected"),
-    [
-        pytest.param(by_hand(row("a", -2), row("b", 1), row("c", 3)), ["b", "a", "c"], id="nearest first"),
-        pytest.param(by_hand(row("a", 1), row("b", -1)), ["b", "a"], id="of equally near ones the earlier"),
-        pytest.param(
-            by_hand(row("B", 1), row("a", 1), row("c", 1, cal_version="002")), ["c", "B", "a"], id="version, then id"
+#: Cases, and their candidates, best first.
+RANKED = [
+    pytest.param(by_hand(row("a", -2), row("b", 1), row("c", 3)), ["b", "a", "c"], id="nearest first"),
+    pytest.param(by_hand(row("a", 1), row("b", -1)), ["b", "a"], id="of equally near ones the earlier"),
+    pytest.param(
+        by_hand(row("B", 1), row("a", 1), row("c", 1, cal_version="002")), ["c", "B", "a"], id="version, then id"
+    ),
+    pytest.param(
+        by_hand(row("b", 0.4 * MS), row("a", 0), row("c", 2 * MS)), ["a", "b", "c"], id="one to the millisecond"
+    ),
+    pytest.param(
+        by_hand(row("a", None), row("b", math.inf), row("c", 0, quality="BAD"), row("d", 9)), ["d"], id="never"
+    ),
+    pytest.param(
+        by_hand(row("a", 0.4 * MS), row("b", 0.6 * MS), row("c", -1), direction="before"),
+        ["a", "c"],
+        id="before, the frame's own time included",
+    ),
+    pytest.param(by_hand(row("a", -1), row("b", 1 + MS), max_age=DAY), ["a"], id="an age limit is inclusive"),
+    pytest.param(by_hand(row("a", 0, arm=None), row("b", 0, arm="Red"), match=("arm",)), [], id="equal, bytewise"),
+    pytest.param(
+        by_hand(row("a", 0, lamp="thar"), row("b", 1), row("c", 2, lamp="lfc"), match_if_known=("lamp",)),
+        ["b", "c"],
+        id="equal where both sides know",
+    ),
+    pytest.param(
+        by_hand(row("a", 0), row("b", 0, n_frames=4), row("c", 0, n_frames=5), require={"n_frames": Range(low=5)}),
+        ["c"],
+        id="a null never meets a range, which is inclusive",
+    ),
+    pytest.param(
+        by_hand(row("a", 0), row("b", 1, lamp="thar"), row("c", 0, lamp="lfc"), require={"lamp": (None, "thar")}),
+        ["a", "b"],
+        id="None among the required is a null",
+    ),
+    pytest.param(
+        by_hand(
+            row("a", 0), row("b", 0, lamp="thar"), row("c", 0, n_frames=1), row("d", 1, lamp="lfc", n_frames=9),
+            exclude={"lamp": "thar", "n_frames": Range(high=1)},
         ),
-        pytest.param(
-            by_hand(row("b", 0.4 * MS), row("a", 0), row("c", 2 * MS)), ["a", "b", "c"], id="one to the millisecond"
+        ["a", "d"],
+        id="any one excludes, a null never",
+    ),
+    pytest.param(
+        by_hand(
+            row("a", 0), row("b", 1, exposure_time=33.0), row("c", 1, exposure_time=33.001),
+            within={"exposure_time": Relative(0.1)},
         ),
-        pytest.param(
-            by_hand(row("a", None), row("b", math.inf), row("c", 0, quality="BAD"), row("d", 9)), ["d"], id="never"
+        ["b"],
+        id="a tolerance is inclusive, a null is refused",
+    ),
+    pytest.param(
+        by_hand(row("a", 1), row("b", -1), row("c", 3), never_across=(59999.5, 60001.5)),
+        ["a"],
+        id="no boundary between",
+    ),
+    pytest.param(
+        by_hand(row("a", -MS), row("b", 0), row("c", 1), never_across=(60000.0,)),
+        ["b", "c"],
+        id="a boundary belongs to what begins at it",
+    ),
+    pytest.param(
+        by_hand(row("a", 0), row("b", 2), max_age=By("arm", {"red": timedelta(days=2), "blue": None})),
+        ["a", "b"],
+        id="by the frame's arm",
+    ),
+    pytest.param(
+        by_hand(
+            row("open"), row("early", valid_from=59990.0), row("ended", valid_from=59999.0, valid_to=60000.0),
+            row("late", valid_from=60000.5), row("now", valid_from=60000.0, valid_to=60000.1), max_age=DAY,
+            **WINDOW,
         ),
-        pytest.param(
-            by_hand(row("a", 0.4 * MS), row("b", 0.6 * MS), row("c", -1), direction="before"),
-            ["a", "c"],
-            id="before, the frame's own time included",
+        ["now", "early", "open"],
+        id="windows: the latest start, an open one is the earliest",
+    ),
+    pytest.param(
+        by_hand(row("old", valid_from=59990.0, valid_to=59991.0), validity=("valid_from", None)),
+        ["old"],
+        id="until the next one begins",
+    ),
+    pytest.param(
+        by_hand(row("a", 1, lamp="thar"), row("b", 9, lamp="lfc"), row("c", 2, lamp="thar"), prefer=LFC_THEN_THAR),
+        ["b", "a"],
+        id="steps in order, each with its own limit",
+    ),
+    pytest.param(
+        by_hand(
+            wls("w", 5, lamp="thar"), row("a", 0), row("b", 6, lamp="thar"), row("c", 4.5, lamp="lfc"),
+            anchor=Rule(cal_type="wls"), match_anchor=("lamp",),
         ),
-        pytest.param(by_hand(row("a", -1), row("b", 1 + MS), max_age=DAY), ["a"], id="an age limit is inclusive"),
-        pytest.param(by_hand(row("a", 0, arm=None), row("b", 0, arm="Red"), match=("arm",)), [], id="equal, bytewise"),
-        pytest.param(
-            by_hand(row("a", 0, lamp="thar"), row("b", 1), row("c", 2, lamp="lfc"), match_if_known=("lamp",)),
-            ["b", "c"],
-            id="equal where both sides know",
-        ),
-        pytest.param(
-            by_hand(row("a", 0), row("b", 0, n_frames=4), row("c", 0, n_frames=5), require={"n_frames": Range(low=5)}),
-            ["c"],
-            id="a null never meets a range, which is inclusive",
-        ),
-        pytest.param(
-            by_hand(row("a", 0), row("b", 1, lamp="thar"), row("c", 0, lamp="lfc"), require={"lamp": (None, "thar")}),
-            ["a", "b"],
-            id="None among the required is a null",
-        ),
-        pytest.param(
-            by_hand(
-                row("a", 0), row("b", 0, lamp="thar"), row("c", 0, n_frames=1), row("d", 1, lamp="lfc", n_frames=9),
-                exclude={"lamp": "thar", "n_frames": Range(high=1)},
-            ),
-            ["a", "d"],
-            id="any one excludes, a null never",
-        ),
-        pytest.param(
-            by_hand(
-                row("a", 0), row("b", 1, exposure_time=33.0), row("c", 1, exposure_time=33.001),
-                within={"exposure_time": Relative(0.1)},
-            ),
-            ["b"],
-            id="a tolerance is inclusive, a null is refused",
-        ),
-        pytest.param(
-            by_hand(row("a", 1), row("b", -1), row("c", 3), never_across=(59999.5, 60001.5)),
-            ["a"],
-            id="no boundary between",
-        ),
-        pytest.param(
-            by_hand(row("a", -MS), row("b", 0), row("c", 1), never_across=(60000.0,)),
-            ["b", "c"],
-            id="a boundary belongs to what begins at it",
-        ),
-        pytest.param(
-            by_hand(row("a", 0), row("b", 2), max_age=By("arm", {"red": timedelta(days=2), "blue": None})),
-            ["a", "b"],
-            id="by the frame's arm",
-        ),
-        pytest.param(
-            by_hand(
-                row("open"), row("early", valid_from=59990.0), row("ended", valid_from=59999.0, valid_to=60000.0),
-                row("late", valid_from=60000.5), row("now", valid_from=60000.0, valid_to=60000.1), max_age=DAY,
-                **WINDOW,
-            ),
-            ["now", "early", "open"],
-            id="windows: the latest start, an open one is the earliest",
-        ),
-        pytest.param(
-            by_hand(row("old", valid_from=59990.0, valid_to=59991.0), validity=("valid_from", None)),
-            ["old"],
-            id="until the next one begins",
-        ),
-        pytest.param(
-            by_hand(row("a", 1, lamp="thar"), row("b", 9, lamp="lfc"), row("c", 2, lamp="thar"), prefer=LFC_THEN_THAR),
-            ["b", "a"],
-            id="steps in order, each with its own limit",
-        ),
-        pytest.param(
-            by_hand(
-                wls("w", 5, lamp="thar"), row("a", 0), row("b", 6, lamp="thar"), row("c", 4.5, lamp="lfc"),
-                anchor=Rule(cal_type="wls"), match_anchor=("lamp",),
-            ),
-            ["b"],
-            id="near to the anchor, whose lamp it has",
-        ),
-        pytest.param(by_hand(row("a", 0), anchor=Rule(cal_type="wls")), [], id="no anchor"),
-        pytest.param(
-            by_hand(wls("w", -3), wls("v", 2), row("a", -3), row("b", 1), anchor=Rule(cal_type="wls", **BRACKET)),
-            ["b", "a"],
-            id="the nearer one of a bracket is the anchor",
-        ),
-    ],
-)  # fmt: skip
+        ["b"],
+        id="near to the anchor, whose lamp it has",
+    ),
+    pytest.param(by_hand(row("a", 0), anchor=Rule(cal_type="wls")), [], id="no anchor"),
+    pytest.param(
+        by_hand(wls("w", -3), wls("v", 2), row("a", -3), row("b", 1), anchor=Rule(cal_type="wls", **BRACKET)),
+        ["b", "a"],
+        id="the nearer one of a bracket is the anchor",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "expected"), RANKED)
 def test_the_oracle_ranks_as_worked_out_by_hand(case: dict[str, Any], expected: list[str]) -> None:
     found = [each["id"] for each in candidates_of(case["rows"], FRAME, case["rule"])]
     assert found == expected
@@ -158,54 +160,61 @@ def test_the_oracle_ranks_as_worked_out_by_hand(case: dict[str, Any], expected: 
     assert (chosen and chosen["id"]) == (expected[0] if expected else None)
 
 
-@pytest.mark.parametrize(
-    ("case", "expected"),
-    [
-        pytest.param(by_hand(row("a", -2), row("b", -1), row("c", 3)), ("b", "c", "b"), id="around"),
-        pytest.param(by_hand(row("a", 0.4 * MS)), ("a", None, "a"), id="at the frame is before"),
-        pytest.param(by_hand(row("a", -1), row("b", 1), max_age=DAY / 2), (None, None, None), id="each within max_age"),
-        pytest.param(by_hand(row("a", -1), row("b", 1), never_across=(60000.0,)), (None, "b", "b"), id="a boundary"),
-        pytest.param(
-            by_hand(row("a", -3, lamp="lfc"), row("b", -0.5, lamp="thar"), row("c", 0.4, lamp="thar"),
-                    prefer=LFC_THEN_THAR),
-            ("a", "c", "c"),
-            id="each side takes its first step that answers",
-        ),
-        pytest.param(
-            by_hand(row("a", -3, lamp="lfc"), row("b", -0.5, lamp="thar"), row("c", 0.4, lamp="thar"),
-                    prefer=LFC_THEN_THAR, same=("lamp",)),
-            ("b", "c", "c"),
-            id="the first step in which both sides agree",
-        ),
-        pytest.param(
-            by_hand(row("a", -3, lamp="lfc"), row("b", -0.5, lamp="thar"), prefer=LFC_THEN_THAR, same=("lamp",)),
-            ("a", None, "a"),
-            id="else the first that has one",
-        ),
-        pytest.param(
-            by_hand(row("a", -1, lamp="x"), row("b", 9, lamp="x"), row("c", -3, lamp="y"), row("d", 3, lamp="y"),
-                    row("e", 0), row("f", 0.1), same=("lamp",)),
-            ("c", "d", "c"),
-            id="of several values the shortest pair, nulls agree with nothing",
-        ),
-        pytest.param(
-            by_hand(row("a", -1, lamp="x"), row("b", 2, lamp="x"), row("c", -2, lamp="y"), row("d", 1, lamp="y"),
-                    same=("lamp",)),
-            ("c", "d", "d"),
-            id="of pairs as short the earlier",
-        ),
-        pytest.param(
-            by_hand(row("a", -2, lamp="x"), row("b", 1, lamp="y"), same=("lamp",)), (None, "b", "b"), id="none complete"
-        ),
-        pytest.param(
-            by_hand(row("a", -1, lamp="x"), row("b", 1, lamp="y"), same=("lamp",)),
-            ("a", None, "a"),
-            id="none complete, as near: the earlier",
-        ),
-    ],
-)  # fmt: skip
+#: Cases of brackets, and what stands before, after, and nearer.
+BRACKETED = [
+    pytest.param(by_hand(row("a", -2), row("b", -1), row("c", 3)), ("b", "c", "b"), id="around"),
+    pytest.param(by_hand(row("a", 0.4 * MS)), ("a", None, "a"), id="at the frame is before"),
+    pytest.param(by_hand(row("a", 0), row("b", 1)), ("a", "b", "a"), id="one at the frame, and one after"),
+    pytest.param(by_hand(row("a", -1), row("b", 1), max_age=DAY / 2), (None, None, None), id="each within max_age"),
+    pytest.param(by_hand(row("a", -1), row("b", 1), never_across=(60000.0,)), (None, "b", "b"), id="a boundary"),
+    pytest.param(
+        by_hand(row("a", -3, lamp="lfc"), row("b", -0.5, lamp="thar"), row("c", 0.4, lamp="thar"),
+                prefer=LFC_THEN_THAR),
+        ("a", "c", "c"),
+        id="each side takes its first step that answers",
+    ),
+    pytest.param(
+        by_hand(row("a", -3, lamp="lfc"), row("b", -0.5, lamp="thar"), row("c", 0.4, lamp="thar"),
+                prefer=LFC_THEN_THAR, same=("lamp",)),
+        ("b", "c", "c"),
+        id="the first step in which both sides agree",
+    ),
+    pytest.param(
+        by_hand(row("a", -3, lamp="lfc"), row("b", -0.5, lamp="thar"), prefer=LFC_THEN_THAR, same=("lamp",)),
+        ("a", None, "a"),
+        id="else the first that has one",
+    ),
+    pytest.param(
+        by_hand(row("a", -1, lamp="x"), row("b", 9, lamp="x"), row("c", -3, lamp="y"), row("d", 3, lamp="y"),
+                row("e", 0), row("f", 0.1), same=("lamp",)),
+        ("c", "d", "c"),
+        id="of several values the shortest pair, nulls agree with nothing",
+    ),
+    pytest.param(
+        by_hand(row("a", -1, lamp="x"), row("b", 2, lamp="x"), row("c", -2, lamp="y"), row("d", 1, lamp="y"),
+                same=("lamp",)),
+        ("c", "d", "d"),
+        id="of pairs as short the earlier",
+    ),
+    pytest.param(
+        by_hand(row("a", -2, lamp="x"), row("b", 1, lamp="y"), same=("lamp",)), (None, "b", "b"), id="none complete"
+    ),
+    pytest.param(
+        by_hand(row("a", -1, lamp="x"), row("b", 1, lamp="y"), same=("lamp",)),
+        ("a", None, "a"),
+        id="none complete, as near: the earlier",
+    ),
+    pytest.param(
+        by_hand(row("a", -1, lamp="x", cal_version="002"), row("b", -1, lamp="y"), same=("lamp",)),
+        ("a", None, "a"),
+        id="none complete, at one time: the newest version",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "expected"), BRACKETED)
 def test_the_oracle_brackets_as_worked_out_by_hand(case: dict[str, Any], expected: tuple[Any, Any, Any]) -> None:
-    rule = Rule(**{**vars(case["rule"]), "direction": "bracket"})
+    rule = replace(case["rule"], direction="bracket")
     before, after = bracket_of(case["rows"], FRAME, rule)
     nearer = best(case["rows"], FRAME, rule)
     assert tuple(each and each["id"] for each in (before, after, nearer)) == expected
