@@ -17,6 +17,7 @@ from koa_middleware import (
     InvalidPluginError,
     ORMCalibration,
     available_instruments,
+    by,
 )
 
 from tests.conftest import DemoCalibration, output_of, run_python
@@ -340,6 +341,15 @@ def test_a_plugin_carries_its_selectors_by_type_in_their_order(orm: type[ORMCali
         ([CalibrationSelector(cal_type="dark", given=("spektrograph",))], "spektrograph"),
         ([CalibrationSelector(cal_type="dark", require={"spektrograph": 1})], "spektrograph"),
         ([CalibrationSelector(cal_type="dark", time="mjd_middle")], "mjd_middle"),
+        (
+            [CalibrationSelector(cal_type="dark", anchor="flats"), CalibrationSelector(cal_type="flat")],
+            "you mean flat?",
+        ),
+        (
+            [CalibrationSelector(cal_type="dark", anchor="flat"), CalibrationSelector(cal_type="flat", anchor="Dark")],
+            "dark and flat hang on each other",
+        ),
+        ([CalibrationSelector(cal_type="dark", anchor=by("origin", {"LOCAL": "dark", "REMOTE": None}))], "each other"),
     ],
 )
 def test_selectors_that_do_not_fit_the_class_are_refused(
@@ -347,6 +357,21 @@ def test_selectors_that_do_not_fit_the_class_are_refused(
 ) -> None:
     with pytest.raises(InvalidPluginError, match=said):
         InstrumentPlugin(orm, selectors)
+
+
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        ([("flat", "dark")], "not a mapping"),
+        ({"flat": "dark"}, "needs of flat are 'dark'"),
+        ({"flats": ("dark",)}, "Did you mean flat?"),
+        ({"flat": ("drak",)}, "Did you mean dark?"),
+        ({None: ("flat",)}, "needs of None name 'flat', of which it has no selector"),
+    ],
+)
+def test_needs_that_do_not_fit_the_selectors_are_refused(orm: type[ORMCalibration], needs: Any, said: str) -> None:
+    with pytest.raises(InvalidPluginError, match=re.escape(said)):
+        InstrumentPlugin(orm, [CalibrationSelector(cal_type="dark")], needs=needs)
 
 
 @pytest.mark.parametrize(

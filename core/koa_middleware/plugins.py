@@ -17,12 +17,14 @@ import pluggy
 
 from . import hookspecs
 from .choosing.criteria import faults
-from .choosing.selector import CalibrationSelector, settings_of
-from .exceptions import InvalidPluginError, KoaMiddlewareError, UnknownInstrumentError, described
+from .choosing.selector import CalibrationSelector, anchors_of, settings_of
+from .exceptions import InvalidPluginError, KoaMiddlewareError, UnknownInstrumentError, described, did_you_mean
 from .instrument.orm import ORMCalibration
 
 #: Writes a small night into a folder; gives the paths of its calibrations and of its frames.
 Demo = Callable[[Path], tuple[list[Path], list[Path]]]
+
+_NEEDS = 'Write {"flat": ("bias", "dark"), None: ("bias", "dark", "flat")}.'
 
 
 class InstrumentPlugin:
@@ -36,6 +38,9 @@ class InstrumentPlugin:
         One for each type that a frame may need, in the order in which a reduction needs them.
     demo : callable, optional
         ``demo(folder) -> (calibration paths, frame paths)`` writes a small night for ``koa-cal demo``.
+    needs : mapping, optional
+        The types that a frame asks for, by its own `cal_type`: ``{"flat": ("bias", "dark")}``; None as the key: a
+        frame that is no calibration. Others ask for all that have a selector.
 
     Attributes
     ----------
@@ -56,6 +61,7 @@ class InstrumentPlugin:
         ORM: type[ORMCalibration],  # noqa: N803 - the contract's name
         selectors: Iterable[CalibrationSelector] = (),
         demo: Demo | None = None,
+        needs: Mapping[str | None, Iterable[str]] | None = None,
     ) -> None:
         if not (isinstance(ORM, type) and issubclass(ORM, ORMCalibration) and ORM is not ORMCalibration):
             raise _invalid(
@@ -76,7 +82,10 @@ class InstrumentPlugin:
                 raise _invalid(self.name, "", f"it has two selectors for {cal_type}", "Leave one of them out.")
             by_type[cal_type] = selector
         self.selectors: Mapping[str, CalibrationSelector] = MappingProxyType(by_type)
-        ORM.selectors = self.selectors
+        for selector in by_type.values():
+            self._check_anchors(selector)
+        self.needs = self._checked_needs(needs)
+        ORM.selectors, ORM.needs = self.selectors, self.needs
 
     def _listed(self, selectors: Any) -> list[Any]:
         try:
@@ -100,6 +109,43 @@ class InstrumentPlugin:
             said = f"{name} is for {cal_type}, which is not in {self.ORM.__name__}.cal_types"
             raise _invalid(self.name, "", said, f"Its types are {', '.join(self.ORM.cal_types)}.")
         return cal_type
+
+    def _check_anchors(self, selector: CalibrationSelector) -> None:
+        """Check that what a selector hangs on has a selector, and does not hang on it in turn."""
+        cal_type = selector.cal_type.strip().lower()
+        chain, pending = {cal_type}, anchors_of(selector)
+        while pending:
+            name = pending.pop()
+            if name not in self.selectors:
+                said = f"its selector {type(selector).__name__} has the anchor {name}, of which it has no selector"
+                known = ", ".join(self.selectors)
+                raise _invalid(self.name, "", said, f"{did_you_mean(name, self.selectors)}It has those of {known}.")
+            if name in chain:
+                said = f"its selectors of {' and '.join(sorted(chain))} hang on each other"
+                raise _invalid(self.name, "", said, "Measure one of them from the frame itself.")
+            chain.add(name)
+            pending += anchors_of(self.selectors[name])
+
+    def _checked_needs(self, needs: Any) -> Mapping[str | None, tuple[str, ...]]:
+        if needs is None:
+            return MappingProxyType({})
+        if not isinstance(needs, Mapping):
+            raise _invalid(self.name, "", f"its needs are {needs!r}, not a mapping", _NEEDS)
+        checked: dict[str | None, tuple[str, ...]] = {}
+        for cal_type, names in needs.items():
+            if isinstance(names, str) or not isinstance(names, Iterable):
+                raise _invalid(self.name, "", f"its needs of {cal_type} are {names!r}", _NEEDS)
+            if cal_type is not None and self.ORM.cal_types and cal_type not in self.ORM.cal_types:
+                known = ", ".join(self.ORM.cal_types)
+                hint = f"{did_you_mean(str(cal_type), self.ORM.cal_types)}Its types are {known}."
+                raise _invalid(self.name, "", f"it has needs of {cal_type!r}, which is not among its types", hint)
+            checked[cal_type] = tuple(names)
+            for name in checked[cal_type]:
+                if name not in self.selectors:
+                    said = f"its needs of {cal_type} name {name!r}, of which it has no selector"
+                    hint = f"{did_you_mean(str(name), self.selectors)}It has those of {', '.join(self.selectors)}."
+                    raise _invalid(self.name, "", said, hint)
+        return MappingProxyType(checked)
 
     def __repr__(self) -> str:
         return f"InstrumentPlugin({self.name!r}, cal types: {', '.join(self.selectors)})"

@@ -18,6 +18,7 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .amounts import By, Step
 from .bracket import Bracket
+from .cases import every_case
 from .criteria import faults, misdeclared
 from .criterion import Fault, frozen
 from .deciding import admitted_by, bracket_by, consider, explained, missed
@@ -231,6 +232,12 @@ def settings_of(selector: CalibrationSelector) -> dict[str, Any]:
 def ruling_of(selector: CalibrationSelector, orm_class: type[ORMCalibration]) -> Ruling:
     """Rules that a selector makes for an instrument's class."""
     return selector._ruling(orm_class)
+
+
+def anchors_of(selector: CalibrationSelector) -> list[str]:
+    """Types on which a selector's choice hangs, in any of its cases."""
+    named = [declared.anchor for declared in every_case(settings_of(selector))]
+    return sorted({name.strip().lower() for name in named if name is not None})
 
 
 def _frozen(selector: CalibrationSelector) -> Hashable:

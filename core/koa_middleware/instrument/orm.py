@@ -63,6 +63,8 @@ class ORMCalibration(DeclarativeBase):
         A regular expression of a whole file name. Its groups, named as columns, give what no keyword says.
     selectors : mapping
         The plugin's selectors by cal type; `InstrumentPlugin` sets it.
+    needs : mapping
+        The types that a frame asks for by its own `cal_type`; `InstrumentPlugin` sets it.
     is_fallback : bool
         Whether a selector chose this record by its fallback, or by another preference than its first.
     choice : Choice or None
@@ -75,6 +77,7 @@ class ORMCalibration(DeclarativeBase):
     instrume_values: ClassVar[tuple[str, ...]] = ()
     filename_pattern: ClassVar[str] = ""
     selectors: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    needs: ClassVar[Mapping[str | None, tuple[str, ...]]] = MappingProxyType({})
     is_fallback: bool = False
     _choice: Any = None
 
