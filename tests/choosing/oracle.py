@@ -122,6 +122,13 @@ def weight_of(pair: Pair, frame: Row, rule: Rule) -> float | None:
     return float(min(max((asked - earlier) / (later - earlier), 0.0), 1.0))
 
 
+def step_of(row: Row, rows: Sequence[Row], frame: Row, rule: Rule) -> int | None:
+    """The number of the step, from 1, that gave an answer without `same`; None of a rule without steps."""
+    rule = for_frame(rule, frame)
+    steps = steps_of(rows, frame, rule)
+    return next(n for n, step in enumerate(steps, 1) if row in step.rows) if rule.prefer else None
+
+
 # -- what is asked -----------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from tests.choosing.oracle import (
     best,
     bracket_of,
     candidates_of,
+    step_of,
     weight_of,
 )
 from tests.choosing.random_rules import BRACKET, SINGLE, Case, Sample, cases, iso, selector_of
@@ -172,6 +173,21 @@ def test_a_batch_gives_the_oracles_answers(local: Any, case: Case) -> None:
     selector = selector_of(case.rule)
     found = said(store.select_many, case.frames, selector, return_exceptions=True)
     assert list(found) == expected(best, case)
+
+
+@FEW
+@given(case=cases(("nearest", "nearest prefer", "before prefer", "bracket prefer")))
+def test_a_chosen_record_tells_the_oracles_step(local: Any, case: Case) -> None:
+    assume(case.rule.direction != "bracket" or not case.rule.same)
+    store, filling = local
+    filling(case.rows)
+    selector = selector_of(case.rule)
+    for frame, answer in zip(case.frames, expected(best, case), strict=True):
+        if answer not in (NOTHING, LACKING):
+            row = next(row for row in case.rows if row["id"] == answer)
+            step = step_of(row, case.rows, frame, case.rule)
+            record = store.select(frame, selector)
+            assert (record.choice.step, record.is_fallback) == (step, step not in (None, 1))
 
 
 @FEW
