@@ -7,10 +7,9 @@ of what callers are promised.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
-from itertools import chain
 from typing import Any
 
 Row = dict[str, Any]
@@ -89,19 +88,33 @@ def best(rows: Sequence[Row], frame: Row, rule: Rule) -> Row | None:
     rule = for_frame(rule, frame)
     if rule.direction == "bracket":
         found = [row for row in bracket_of(rows, frame, rule) if row is not None]
-        return min(found, key=order(rule, steps_of(rows, frame, rule)[0].at)) if found else None
-    return next(iter(candidates_of(rows, frame, rule)), None)
+        return min(found, key=order(rule, next(steps_of(rows, frame, rule)).at)) if found else None
+    return first(first(step.ordered()) for step in steps_of(rows, frame, rule))
 
 
 def bracket_of(rows: Sequence[Row], frame: Row, rule: Rule) -> Pair:
-    """The nearest at or before the frame and the nearest after it."""
+    """The nearest at or before the frame and the nearest after it, each by its first step that answers."""
     rule = for_frame(rule, frame)
-    pairs = [sides(step, rule.same) for step in steps_of(rows, frame, rule)]
-    if not rule.same:
-        return first(pair[0] for pair in pairs), first(pair[1] for pair in pairs)
-    complete = [pair for pair in pairs if None not in pair]
-    alone = [pair for pair in pairs if pair != (None, None)]
-    return next(iter(complete + alone), (None, None))
+    if rule.same:
+        return agreeing(rows, frame, rule)
+    before = after = None
+    for step in steps_of(rows, frame, rule):
+        earlier, later = sides(step, ())
+        before, after = before or earlier, after or later
+        if before and after:
+            break
+    return before, after
+
+
+def agreeing(rows: Sequence[Row], frame: Row, rule: Rule) -> Pair:
+    """The pair of the first step in which both sides agree; if none has both, of the first that has one."""
+    alone: Pair = (None, None)
+    for step in steps_of(rows, frame, rule):
+        pair = sides(step, rule.same)
+        if None not in pair:
+            return pair
+        alone = pair if alone == (None, None) else alone
+    return alone
 
 
 def candidates_of(rows: Sequence[Row], frame: Row, rule: Rule) -> list[Row]:
@@ -125,8 +138,7 @@ def weight_of(pair: Pair, frame: Row, rule: Rule) -> float | None:
 def step_of(row: Row, rows: Sequence[Row], frame: Row, rule: Rule) -> int | None:
     """The number of the step, from 1, that gave an answer without `same`; None of a rule without steps."""
     rule = for_frame(rule, frame)
-    steps = steps_of(rows, frame, rule)
-    return next(n for n, step in enumerate(steps, 1) if row in step.rows) if rule.prefer else None
+    return next(n for n, step in enumerate(steps_of(rows, frame, rule), 1) if row in step.rows) if rule.prefer else None
 
 
 # -- what is asked -----------------------------------------------------------------------------------------------------
@@ -149,11 +161,15 @@ def for_frame(rule: Rule, frame: Row) -> Rule:
     values = {each.name: decided(getattr(rule, each.name), frame) for each in fields(rule)}
     values["within"] = {column: decided(tolerance, frame) for column, tolerance in values["within"].items()}
     rule = Rule(**values)
-    tolerances = [rule.within, *(step.within or {} for step in rule.prefer)]
-    for column in [rule.time, *rule.match, *rule.given, *chain.from_iterable(tolerances)]:
+    check_says(frame, [rule.time, *rule.match, *rule.given, *rule.within])
+    return rule if rule.anchor is None else replace(rule, anchor=for_frame(rule.anchor, frame))
+
+
+def check_says(frame: Row, columns: Iterable[str]) -> None:
+    """A null, empty or wildcard value of what is compared is an error."""
+    for column in columns:
         if is_nothing(frame.get(column)):
             raise Lacking(column)
-    return rule if rule.anchor is None else replace(rule, anchor=for_frame(rule.anchor, frame))
 
 
 def decided(setting: Any, frame: Row) -> Any:
@@ -171,20 +187,23 @@ def is_nothing(value: Any) -> bool:
     return value in (None, "", "N/A", "*", "%") or (isinstance(value, float) and math.isnan(value))
 
 
-def steps_of(rows: Sequence[Row], frame: Row, rule: Rule) -> list[Asked]:
-    """The steps of a rule, tried in order; none where the calibration that it hangs on is missing."""
+def steps_of(rows: Sequence[Row], frame: Row, rule: Rule) -> Iterator[Asked]:
+    """The steps of a rule, tried in order; none where the calibration that it hangs on is missing.
+
+    What a step compares the frame must say only where that step is tried.
+    """
     at = frame[rule.time]
     companion: Row = {}
     if rule.anchor is not None:
         anchor = best(rows, frame, rule.anchor)
         if anchor is None:
-            return []
+            return
         at, companion = anchor[rule.time], {column: anchor[column] for column in rule.match_anchor}
         if not is_time(at) and not (rule.validity and not rule.never_across):
-            return []
+            return
     rows = [row for row in rows if all(value is not None and row[name] == value for name, value in companion.items())]
-    asked = []
     for step in rule.prefer or (Step({}),):
+        check_says(frame, step.within or {})
         left = [row for row in rows if meets(row, step.require)]
         of_step = replace(
             rule,
@@ -192,8 +211,7 @@ def steps_of(rows: Sequence[Row], frame: Row, rule: Rule) -> list[Asked]:
             max_age=rule.max_age if step.max_age is None else step.max_age,
             direction=step.direction or rule.direction,
         )
-        asked.append(Asked([row for row in left if admitted(row, frame, of_step, at)], of_step, at))
-    return asked
+        yield Asked([row for row in left if admitted(row, frame, of_step, at)], of_step, at)
 
 
 # -- what is admitted --------------------------------------------------------------------------------------------------

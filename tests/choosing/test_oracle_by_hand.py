@@ -225,7 +225,7 @@ def test_the_oracle_brackets_as_worked_out_by_hand(case: dict[str, Any], expecte
     [
         Rule(match=("arm",)),
         Rule(within={"exposure_time": 3.0}),
-        Rule(prefer=(Step({}), Step({}, within={"exposure_time": 3.0}))),
+        Rule(prefer=(Step({"lamp": "lfc"}), Step({}, within={"exposure_time": 3.0}))),
         Rule(max_age=By("arm", {"blue": DAY})),
         Rule(time="mjd_mid"),
         Rule(anchor=Rule(cal_type="wls", match=("arm",))),
