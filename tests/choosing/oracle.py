@@ -161,7 +161,8 @@ def for_frame(rule: Rule, frame: Row) -> Rule:
     values = {each.name: decided(getattr(rule, each.name), frame) for each in fields(rule)}
     values["within"] = {column: decided(tolerance, frame) for column, tolerance in values["within"].items()}
     rule = Rule(**values)
-    check_says(frame, [rule.time, *rule.match, *rule.given, *rule.within])
+    own_time = [rule.time] if rule.anchor is None or rule.validity else []  # else the anchor's replaces it
+    check_says(frame, [*own_time, *rule.match, *rule.given, *rule.within])
     return rule if rule.anchor is None else replace(rule, anchor=for_frame(rule.anchor, frame))
 
 
@@ -192,7 +193,7 @@ def steps_of(rows: Sequence[Row], frame: Row, rule: Rule) -> Iterator[Asked]:
 
     What a step compares the frame must say only where that step is tried.
     """
-    at = frame[rule.time]
+    at: Any = frame.get(rule.time)
     companion: Row = {}
     if rule.anchor is not None:
         anchor = best(rows, frame, rule.anchor)

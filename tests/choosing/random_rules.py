@@ -117,7 +117,7 @@ def iso(mjd: float) -> str:
 # -- frames ------------------------------------------------------------------------------------------------------------
 
 
-def frame_of(seed: int, number: int, anchored: bool) -> Row:
+def frame_of(seed: int, number: int) -> Row:
     """A frame at one of the table's times or midway, which now and then lacks a value, or is a calibration itself."""
     random = Random(f"{seed} frame {number}")
 
@@ -139,7 +139,7 @@ def frame_of(seed: int, number: int, anchored: bool) -> Row:
             frame[column] = None
     if random.random() < 0.08:
         frame["arm"] = random.choice(["*", "%", "", "N/A"])
-    if random.random() < 0.04 and not anchored:
+    if random.random() < 0.06:
         frame["mjd_mid"] = random.choice([None, math.nan])
     if random.random() < 0.15:
         name = random.choice(IDS)
@@ -266,7 +266,7 @@ def case_of(seed: int, size: int, kind: str, names: set[str], frames: int) -> Ca
     """A case in which the first frame comes twice."""
     direction, *more = kind.split()
     rule = rule_of(seed, names | {*more}, direction)
-    asked = [frame_of(seed, number, rule.anchor is not None) for number in range(frames)]
+    asked = [frame_of(seed, number) for number in range(frames)]
     return Case(table(size, seed), rule, [*asked, asked[0]])
 
 

@@ -145,6 +145,12 @@ RANKED = [
     ),
     pytest.param(by_hand(row("a", 0), anchor=Rule(cal_type="wls")), [], id="no anchor"),
     pytest.param(
+        by_hand(row("a", mjd_mid=60007.0), row("b", mjd_mid=60001.0), wls("w", 5, mjd_mid=60006.0), time="mjd_mid",
+                anchor=Rule(cal_type="wls")),
+        ["a", "b"],
+        id="the anchor's time replaces one that the frame need not have",
+    ),
+    pytest.param(
         by_hand(wls("w", -3), wls("v", 2), row("a", -3), row("b", 1), anchor=Rule(cal_type="wls", **BRACKET)),
         ["b", "a"],
         id="the nearer one of a bracket is the anchor",
