@@ -215,6 +215,11 @@ BRACKETED = [
         ("a", None, "a"),
         id="none complete, at one time: the newest version",
     ),
+    pytest.param(
+        by_hand(wls("w", 5), row("a", 3), row("b", 5.5), anchor=Rule(cal_type="wls")),
+        ("a", "b", "b"),
+        id="the nearer one to the anchor",
+    ),
 ]  # fmt: skip
 
 
