@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, column, select, table
 
+from ..database.driver import only_errors_of_sqlite
 from ..database.sqlite import quote as quote_name
 from ..exceptions import CacheError
 from .placing import Holdings
@@ -61,7 +62,10 @@ def names_in(database: Path, but: str = "") -> Iterator[str]:
     (sqlite.org/howtocorrupt.html, 2.2), also those of a store of that database.
     """
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=60.0)) as connection:
+        with (
+            only_errors_of_sqlite(),
+            closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=60.0)) as connection,
+        ):
             for (name,) in [row for row in connection.execute(_TABLES).fetchall() if row[0] != but]:
                 yield from (filename for (filename,) in connection.execute(f"SELECT filename FROM {quote_name(name)}"))  # noqa: S608
     except sqlite3.Error as error:

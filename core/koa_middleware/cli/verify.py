@@ -52,6 +52,8 @@ def _rows(report: VerificationReport) -> Iterator[tuple[str, str, str, str]]:
     for name, fault in report.bad.items():
         done = report.actions.get(name, "")
         yield "fault", name, fault.removesuffix(f"; {done}"), done
+    for name, said in report.rows.items():
+        yield "fault", name, said, report.actions.get(name, "")
     for name in report.missing:
         yield "fault", name, "its file is missing, and the archive does not have it", report.actions.get(name, "")
     for name in report.gone:

@@ -30,7 +30,7 @@ _OF_ROW = (
     "FOREIGN KEY constraint",
     "datatype mismatch",
 )
-_OF_DAMAGE = ("malformed", "not a database", "no such table")
+_OF_DAMAGE = ("malformed", "not a database", "no such table", driver.NO_TEXT)
 
 
 def hint(reason: str, path: Path, patience: float) -> str:

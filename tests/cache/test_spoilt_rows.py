@@ -1,0 +1,115 @@
+"""Rows that SQLite takes for sound and that are none: verify tells of them, and they are mended of what is known."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from koa_middleware import CacheError, CalibrationStore
+
+from tests.conftest import DemoCalibration, dark, record
+
+NAME = "bad.fits"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with two LOCAL darks, of which one was judged, and a record of the archive."""
+    folder = tmp_path_factory.mktemp("template")
+    with CalibrationStore(DemoCalibration, folder / "cache") as store:
+        store.local_db.add(record("theirs.fits", 61000.0, origin="REMOTE"))
+        store.register_calibration(dark(folder, "good.fits", 60001.0))
+        _, bad = store.register_calibration(dark(folder, NAME, 60003.0))
+        store.flag(bad.id, "BAD", "light leak")
+    return folder / "cache"
+
+
+@pytest.fixture
+def cache(template: Path, tmp_path: Path) -> Path:
+    """A cache of this test's own."""
+    return Path(shutil.copytree(template, tmp_path / "cache"))
+
+
+def database(cache: Path) -> Path:
+    return cache / "database" / "demo_calibrations.db"
+
+
+def by_sql(cache: Path, setting: str, name: str = NAME) -> None:
+    """Change a row behind the store's back."""
+    with closing(sqlite3.connect(database(cache))) as raw, raw:
+        raw.execute(f"UPDATE demo_calibrations SET {setting} WHERE filename = ?", (name,))
+
+
+def records(cache: Path) -> dict[str, dict[str, Any]]:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        return {each.filename: each.to_dict() for each in store.query()}
+
+
+#: Values that are none of their columns, as SQL sets them, and what a verification says of each.
+SPOILT = {
+    "quality = '@AD'": "its quality is '@AD', which is none of GOOD, BAD, UNKNOWN",
+    "quality = 'bad'": "its quality is 'bad', which should be 'BAD'",
+    "quality = 'BAD '": "its quality is 'BAD ', which should be 'BAD'",
+    "quality = CAST(x'ff4f4f44' AS TEXT)": "its quality is b'\\xffOOD', bytes that are no text",
+    "checksum = CAST(x'ff4f4f44' AS TEXT)": "its checksum is b'\\xffOOD', bytes that are no text",
+    "spectrograph = CAST(x'ff4f4f44' AS TEXT)": "its spectrograph is b'\\xffOOD', bytes that are no text",
+    "filename = x'6162ff'": "its filename is b'ab\\xff', bytes that are no text",
+    "id = ''": "its id is '', which says nothing",
+    "mjd_start = 'abc'": "its mjd_start is 'abc', a text",
+    "mjd_start = 50000.0": "its mjd_start is 50000.0, more than a day from the datetime_obs",
+    "datetime_obs = 5": "its datetime_obs is '5', which is not a time",
+    "cal_version = '1x'": "its cal_version is '1x', which is not a whole number",
+    "last_updated = 'zzz'": "its last_updated is 'zzz', which is",
+    "master_cal = 7": "its master_cal is 7, which is neither true nor false",
+    "file_size = 'much'": "its file_size is 'much', a text",
+    "checksum = NULL, file_size = NULL": "its checksum is missing, and sha256:",
+}
+each_spoilt = pytest.mark.parametrize("setting", SPOILT)
+
+
+@each_spoilt
+def test_a_value_that_is_none_of_its_column_is_one_fault_of_its_row(cache: Path, setting: str) -> None:
+    by_sql(cache, setting)
+    (cache / "calibrations" / "good.fits").write_bytes(b"spoilt")
+    with CalibrationStore(DemoCalibration, cache) as store:
+        report = store.verify()
+    (said,) = report.rows.values()
+    assert SPOILT[setting] in said
+    assert "good.fits" in report.bad
+    assert [*report.bad] == ["good.fits"]
+
+
+def test_rows_that_are_in_form_are_no_fault(cache: Path) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert (store.verify().rows, store.verify().ok) == ({}, True)
+    assert CalibrationStore.rebuild(DemoCalibration, cache).fault == ""
+
+
+def test_text_that_can_not_be_read_is_an_error_that_names_the_rebuilding(cache: Path) -> None:
+    by_sql(cache, "quality = CAST(x'ff4f4f44' AS TEXT)")
+    with CalibrationStore(DemoCalibration, cache) as store, pytest.raises(CacheError) as caught:
+        store.query()
+    assert "koa-cal rebuild" in caught.value.hint
+
+
+def with_a_spoilt_trigger(path: Path) -> None:
+    name = b"demo_calibrations_feed_update"
+    path.write_bytes(path.read_bytes().replace(name, name[:-2] + b"\x8ce"))
+
+
+def test_a_name_in_the_schema_that_is_no_text_is_an_error_that_names_the_rebuilding(cache: Path) -> None:
+    with_a_spoilt_trigger(database(cache))
+    with pytest.raises(CacheError) as caught:
+        CalibrationStore(DemoCalibration, cache)
+    assert "koa-cal rebuild" in caught.value.hint
+
+
+def test_a_database_whose_schema_is_no_text_is_made_anew(cache: Path) -> None:
+    before = records(cache)
+    with_a_spoilt_trigger(database(cache))
+    assert CalibrationStore.rebuild(DemoCalibration, cache).ok
+    assert records(cache) == before
