@@ -23,7 +23,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with CalibrationStore(DemoCalibration, folder / "cache") as store:
         store.local_db.add(record("theirs.fits", 61000.0, origin="REMOTE"))
         store.register_calibration(dark(folder, "good.fits", 60001.0))
-        _, bad = store.register_calibration(dark(folder, NAME, 60003.0))
+        _, bad = store.register_calibration(dark(folder, NAME, 60003.0, CALVER="007"))
         store.flag(bad.id, "BAD", "light leak")
     return folder / "cache"
 
@@ -113,3 +113,86 @@ def test_a_database_whose_schema_is_no_text_is_made_anew(cache: Path) -> None:
     with_a_spoilt_trigger(database(cache))
     assert CalibrationStore.rebuild(DemoCalibration, cache).ok
     assert records(cache) == before
+
+
+@each_spoilt
+@pytest.mark.parametrize("how", ["rebuild", "repair"])
+def test_a_spoilt_row_is_mended_of_what_is_known(cache: Path, setting: str, how: str) -> None:
+    before = records(cache)
+    by_sql(cache, setting)
+    if how == "rebuild":
+        report = CalibrationStore.rebuild(DemoCalibration, cache)
+        assert report.fault.startswith("rows are spoilt")
+        assert report.ok, report.lost
+    else:
+        with CalibrationStore(DemoCalibration, cache) as store:
+            assert len(store.verify(repair=True).mended) == 1
+    after = records(cache)
+    assert [NAME, *before] == [NAME, *after]
+    changed = {name for name in after[NAME] if after[NAME][name] != before[NAME][name]}
+    assert changed <= {"last_updated"}
+    if how == "rebuild":
+        with CalibrationStore(DemoCalibration, cache) as store:
+            assert store.verify().ok
+        assert CalibrationStore.rebuild(DemoCalibration, cache).fault == ""
+
+
+def with_another_first_letter(cache: Path, what: str) -> None:
+    """Change a letter of an id or a file name in the table's row, not in the index."""
+    path, row = database(cache), records(cache)[NAME]
+    start = path.read_bytes().index((row["id"] + row["filename"]).encode())
+    place = start + (0 if what == "id" else len(row["id"]))
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("what", ["id", "filename"])
+def test_what_an_index_holds_a_second_time_is_taken_from_it(cache: Path, what: str) -> None:
+    before = records(cache)
+    with_another_first_letter(cache, what)
+    report = CalibrationStore.rebuild(DemoCalibration, cache)
+    assert report.fault.startswith("it is damaged")
+    assert records(cache) == before
+    assert before[NAME][what] in " ".join(report.noticed)
+
+
+def test_an_id_that_the_history_does_not_know_either_is_told(cache: Path) -> None:
+    with closing(sqlite3.connect(database(cache))) as raw, raw:
+        raw.execute("DELETE FROM demo_calibrations_feed")
+    id_ = records(cache)[NAME]["id"]
+    with_another_first_letter(cache, "id")
+    report = CalibrationStore.rebuild(DemoCalibration, cache)
+    assert not report.ok
+    assert id_ in " ".join(report.lost.values())
+
+
+def test_a_quality_that_the_history_does_not_know_is_told(cache: Path) -> None:
+    with closing(sqlite3.connect(database(cache))) as raw, raw:
+        raw.execute("DELETE FROM demo_calibrations_feed")
+        raw.execute("UPDATE demo_calibrations SET quality = '@AD' WHERE filename = ?", (NAME,))
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert "koa-cal rebuild" in store.verify(repair=True).actions[NAME]
+    report = CalibrationStore.rebuild(DemoCalibration, cache)
+    assert "quality" in report.lost[NAME]
+
+
+def test_a_row_of_which_too_much_is_lost_is_made_of_its_file_and_told(cache: Path) -> None:
+    with closing(sqlite3.connect(database(cache))) as raw, raw:
+        raw.execute("DELETE FROM demo_verified_files")
+        raw.execute("UPDATE demo_calibrations SET filename = x'ff', checksum = 'x' WHERE filename = ?", (NAME,))
+    report = CalibrationStore.rebuild(DemoCalibration, cache)
+    assert not report.ok
+    assert records(cache).keys() == {NAME, "good.fits", "theirs.fits"}
+
+
+@each_spoilt
+def test_a_repair_that_is_only_told_changes_nothing(cache: Path, setting: str) -> None:
+    by_sql(cache, setting)
+    content = database(cache).read_bytes()
+    with CalibrationStore(DemoCalibration, cache) as store:
+        report = store.verify(dry_run=True)
+    ((name, _),) = report.rows.items()
+    assert report.actions[name].startswith("would be mended")
+    assert report.mended == []
+    assert database(cache).read_bytes() == content

@@ -24,7 +24,7 @@ Run = Callable[..., Any]
 def test_whole_files_are_verified(koa_cal: Run) -> None:
     assert koa_cal("verify", "-i", "testspec").ended(0).out.startswith("7 files checked")
     found = koa_cal("verify", "-i", "testspec", "--json").ended(0)
-    lists = ["missing", "gone", "repaired", "unchecked", "without_record", "leftovers", "quarantine"]
+    lists = ["missing", "gone", "repaired", "mended", "unchecked", "without_record", "leftovers", "quarantine"]
     none: dict[str, Any] = {
         "bad": {},
         "rows": {},

@@ -17,14 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from ..database.backup import copies_of, make_as_shared
+from ..database.by_index import correct, differing
 from ..database.driver import GuardedConnection
-from ..database.feed import feed_table
+from ..database.feed import feed_paused, feed_table
 from ..database.local import LocalDatabase
 from ..database.merging import add_missing, attached, newest_qualities, orphaned_judgements, set_qualities
 from ..database.rescue import rescue
+from ..database.row_forms import spoilt_rows
 from ..database.soundness import Condition, condition_of, is_lost
 from ..database.sqlite import driver_of, quote
 from ..database.verified_files import Verified, remember_signatures
@@ -34,10 +36,12 @@ from ..exceptions import CacheError, KoaMiddlewareError
 from ..fetch.progress import shown_progress
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
+from ..instrument.plain import shown
 from .folder import Cache
 from .from_files import OwnFile, Versions, in_order, read_files
 from .named import SPOILT, names_in
 from .own_files import files_but, has_files_of, named_beside
+from .row_mending import RowMender
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -142,7 +146,8 @@ class Rebuilder(Generic[R]):
         whole = rescue(self._path, new, self._orm_class)
         self._is_history_known = feed_table(self._orm_class).name in whole
         with closing(LocalDatabase(self._orm_class, new)) as local:
-            self._drop_unusable(local)
+            self._correct_by_indexes(local)
+            self._mend_rows(local)
             self._report.from_old = len(local)
             old = set(self._ids(local))
             copied_at = self._add_copies(local, new.parent)
@@ -159,20 +164,32 @@ class Rebuilder(Generic[R]):
     def _ids(self, local: LocalDatabase[R]) -> list[str]:
         return [row[0] for row in local.execute(select(self._orm_class.table().c.id))]
 
-    def _drop_unusable(self, local: LocalDatabase[R]) -> None:
-        """Remove rows whose values were spoilt such that they are none of their columns."""
-        table = self._orm_class.table()
-        build = record_builder(self._orm_class, raw=True)
-        with local.begin() as connection:
-            columns = ", ".join(map(quote, table.c.keys()))
-            for row in driver_of(connection).execute(f"SELECT {columns} FROM {quote(table.name)}").fetchall():  # noqa: S608
-                try:
-                    self._orm_class.in_form(build(row).to_dict(), "the old database", derive=False)
-                except (KoaMiddlewareError, ValueError, TypeError) as error:
-                    connection.execute(delete(table).where(table.c.id == row[0]))
-                    name = str(row[table.c.keys().index("filename")])
-                    said = error.message if isinstance(error, KoaMiddlewareError) else str(error)
-                    self._report.lost[name] = f"its row is spoilt: {said}"
+    def _correct_by_indexes(self, local: LocalDatabase[R]) -> None:
+        """Let records have the ids and names that the old indexes say, where the table's own are known to nobody."""
+        for found in differing(self._path, self._orm_class):
+            said = (
+                f"the {found.column} {shown(found.in_table)} of the old table is {shown(found.in_index)} in its index"
+            )
+            with local.begin() as connection:
+                if correct(driver_of(connection), self._orm_class, found):
+                    self._report.noticed.append(f"{said[0].upper()}{said[1:]}, which is right: the history knows it.")
+                else:
+                    self._report.lost[str(found.in_table)] = f"{said}; which is right is not known"
+
+    def _mend_rows(self, local: LocalDatabase[R]) -> None:
+        """Mend the rows that are not in form, and remove those of which too much is lost."""
+        table = quote(self._orm_class.table().name)
+        with local.begin() as connection, feed_paused(driver_of(connection), self._orm_class):
+            driver = driver_of(connection)
+            mender = RowMender(driver, self._orm_class, self._cache)
+            mended = mender.mended(spoilt_rows(driver, self._orm_class))
+            left = mender.write(mended)
+            driver.executemany(f"DELETE FROM {table} WHERE _rowid_ = ?", [(each.row.rowid,) for each in left])  # noqa: S608
+        for each in mended:
+            if each in left or each.lost:
+                self._report.lost[each.row.name] = each.lost or f"its row is spoilt: {each.row.said}"
+            else:
+                self._report.noticed.append(f"{each.row.name} was mended: {each.said}.")
 
     def _add_copies(self, local: LocalDatabase[R], folder: Path) -> str:
         """Add what the copies beside the database have, the newest first; gives the time of the newest."""

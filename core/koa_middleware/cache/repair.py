@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import select
 
 from ..database.feed import feed_table
+from ..database.sqlite import driver_of
 from ..database.verified_files import signatures_table
 from ..exceptions import IntegrityError, KoaMiddlewareError
 from ..instrument.hooks import values_by
@@ -22,6 +23,7 @@ from .leftovers import remove
 from .placing import Holdings
 from .prefetch import Provided
 from .provide import Provider
+from .row_mending import Mended, RowMender
 from .verify import Verifier
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -53,6 +55,7 @@ class Repairer(Generic[R]):
         """Mend what a verification found; its report tells the rest."""
         found.report.dry_run = self._dry_run
         self._bring_again(found)
+        self._mend_rows(found)
         for name in found.report.without_record:
             found.report.actions[name] = self._register_again(self._holdings.cache.calibrations / name)
         for path in found.report.leftovers:
@@ -91,6 +94,37 @@ class Repairer(Generic[R]):
             else "the shared cache's file would be used"
             for decision in decisions
         ]
+
+    # -- rows that are not in form -------------------------------------------------------------------------------------
+
+    def _mend_rows(self, found: Verifier[R]) -> None:
+        """Mend the rows of which all is known."""
+        if not found.spoilt_rows:
+            return
+        database = self._holdings.database
+        with database.driver_connection() as connection:
+            mended = RowMender(connection, self._orm_class, self._holdings.cache).mended(found.spoilt_rows)
+        whole = [each for each in mended if each.values is not None and not each.lost]
+        left = [each for each in mended if each not in whole]
+        if whole and not self._dry_run:
+            with database.begin() as connection:
+                mender = RowMender(driver_of(connection), self._orm_class, self._holdings.cache)
+                left += mender.write(whole)
+        for each in mended:
+            name, before = each.row.name, found.report.actions.get(each.row.name)
+            if each not in left and not self._dry_run:
+                found.report.mended.append(name)
+            said = self._said_of(each, is_left=each in left)
+            found.report.actions[name] = f"{before}; {said}" if before else said
+
+    def _said_of(self, mended: Mended, *, is_left: bool) -> str:
+        if mended.values is None:
+            return mended.lost
+        if mended.lost:
+            return f"koa-cal rebuild would mend it so: {mended.lost}"
+        if is_left:
+            return "it could not be mended, as it was changed meanwhile or another row has its name"
+        return f"would be mended: {mended.said}" if self._dry_run else mended.said
 
     # -- files without a record ----------------------------------------------------------------------------------------
 

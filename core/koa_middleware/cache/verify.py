@@ -69,6 +69,8 @@ class VerificationReport:
         What SQLite finds wrong with the database, and what of it cannot be read.
     rows : dict
         File name, or id, to what is wrong with the values of its record.
+    mended : list of str
+        Those of `rows` that are in form again.
     actions : dict
         File name or path to what the repair did about it, or why it did nothing; with `dry_run`, what it would do.
     dry_run : bool
@@ -87,6 +89,7 @@ class VerificationReport:
     conflicts: list[Conflict] = field(default_factory=list)
     database: list[str] = field(default_factory=list)
     rows: dict[str, str] = field(default_factory=dict)
+    mended: list[str] = field(default_factory=list)
     actions: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
 
@@ -97,7 +100,8 @@ class VerificationReport:
     @property
     def faults(self) -> int:
         """Number of faults that are left, after repair."""
-        return len({*self.bad, *self.missing, *self.rows}.difference(self.repaired)) + len(self.database)
+        files = {*self.bad, *self.missing}.difference(self.repaired)
+        return len(files) + len(self.rows.keys() - set(self.mended)) + len(self.database)
 
     @property
     def ok(self) -> bool:

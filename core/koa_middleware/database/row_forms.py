@@ -137,6 +137,7 @@ def _judged(row: Sequence[Any], names: list[str], checks: list[Check], hashed: d
         faults.update(_disagreement(*(found.values[name] for name in TIMES)))
     if hashed and (checksum := hashed.get(found.values["filename"])) and found.values["checksum"] is None:
         faults["checksum"] = f"missing, and {checksum} was found when its file was hashed"
+        faults |= {} if found.values.get("file_size") is not None else {"file_size": "missing"}
     return found
 
 
