@@ -166,6 +166,16 @@ def test_status_and_list_show_a_cache_that_lacks_a_folder(
     assert not (cache / "partial").exists()
 
 
+def test_a_mode_in_which_only_writers_read_is_named(cache: Path) -> None:
+    changed(cache, "PRAGMA journal_mode = wal")
+
+    def act() -> list[str]:
+        return [said(CalibrationStore, DemoCalibration, cache)]
+
+    (line,) = as_another(act)
+    assert "PRAGMA journal_mode=delete" in line, line
+
+
 def test_a_private_cache_is_said_to_be_one(cache: Path) -> None:
     def act() -> list[str]:
         return [said(CalibrationStore, DemoCalibration, cache)]
