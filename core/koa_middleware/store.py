@@ -28,7 +28,14 @@ from .database.flags import check_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
-from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
+from .exceptions import (
+    CacheError,
+    CalibrationNotFoundError,
+    ConfigurationError,
+    KoaMiddlewareError,
+    SharedCacheWarning,
+    warn,
+)
 from .given import (
     check_callable,
     check_kind,
@@ -578,12 +585,26 @@ class CalibrationStore(Generic[R]):
         RemoteError
             When the record is the archive's; nothing changes.
         CacheError
-            When the row or the file cannot be moved, or another database of the cache cannot be read.
+            When the row or the file cannot be moved, another database of the cache cannot be read, or the record is
+            the shared cache's; nothing changes.
         """
         from .cache.remove import Remover
 
-        record = self.local_db.find(asked_name(id_or_filename))
-        return Remover(self._holdings).remove(record, dry_run=truth_of("dry_run", dry_run))
+        record = self._own(asked_name(id_or_filename))
+        only_tell = truth_of("dry_run", dry_run)
+        removal = Remover(self._holdings).remove(record, dry_run=only_tell)
+        if not only_tell:
+            self._tell_of_shared(record.filename)
+        return removal
+
+    def _tell_of_shared(self, filename: str) -> None:
+        """Say that a shared calibration is known again whose name a removed one had."""
+        if self.known_db is not self.local_db:
+            for shared in self.known_db.query(filename=filename):
+                said = (
+                    f"The shared cache's {shared.filename} is known here again; its quality there is {shared.quality}."
+                )
+                warn(said, SharedCacheWarning)
 
     @classmethod
     def rebuild(
