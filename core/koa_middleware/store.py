@@ -545,6 +545,9 @@ class CalibrationStore(Generic[R]):
         verifier = Verifier(self._holdings, self._files.shared, self.settings.calibration_url)
         report = verifier.run()
         report.without_record = self._known_to_none(report.without_record)
+        report.same_content = {
+            name: report.same_content[name] for name in report.without_record if name in report.same_content
+        }
         if mend or only_tell:
             from .cache.repair import Repairer
 

@@ -29,6 +29,7 @@ from .leftovers import files_without_record, in_quarantine, left_in_archive, lef
 from .look import Knowledge, fault_in_words
 from .placing import Holdings
 from .shared import SharedCache
+from .strays import same_content
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -58,6 +59,8 @@ class VerificationReport:
         Records without a checksum: their files have the recorded size, more is not known.
     without_record : list of str
         Names of files that no record of any instrument names; no fault.
+    same_content : dict
+        Name of such a file to the file names of the calibrations that have its content.
     leftovers : list of str
         Paths of what killed processes left, in the cache or where the archive is a folder there; no fault.
     quarantine : list of str
@@ -79,6 +82,7 @@ class VerificationReport:
     repaired: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     without_record: list[str] = field(default_factory=list)
+    same_content: dict[str, list[str]] = field(default_factory=dict)
     leftovers: list[str] = field(default_factory=list)
     quarantine: list[str] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
@@ -275,6 +279,7 @@ class Verifier(Generic[R]):
         report = self.report
         with self._faults_noted():  # another instrument's database, say
             report.without_record = files_without_record(self._holdings)
+            report.same_content = same_content(self._holdings, report.without_record)
         with self._faults_noted():
             report.leftovers = [str(path) for path in leftovers(self._cache, of_dead=True)]
         with self._faults_noted():
