@@ -5,6 +5,7 @@ A database that has no records was lost, unless it is new and the files came lat
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -44,10 +45,10 @@ def row_of(orm_class: type[ORMCalibration], path: Path) -> dict[str, Any]:
 
 def files_but(cache: Cache, names: set[str]) -> Iterator[Path]:
     """Give the files of the cache but those of some names."""
-    with cache_errors(cache.calibrations, "read"):
-        for path in cache.calibrations.iterdir():
-            if path.name not in names and not path.name.startswith(".") and path.is_file():
-                yield path
+    with cache_errors(cache.calibrations, "read"), os.scandir(cache.calibrations) as entries:
+        for entry in entries:  # many, at each opening of a database that has no records
+            if entry.name not in names and not entry.name.startswith(".") and Path(entry.path).is_file():
+                yield Path(entry.path)
 
 
 def has_files_of(orm_class: type[ORMCalibration], cache: Cache, database: Path) -> bool:
