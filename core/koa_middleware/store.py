@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, S
 from sqlalchemy import select
 
 from .cache.folder import Cache
-from .cache.own_files import check_not_emptied, warn_of_no_records
+from .cache.own_files import check_not_emptied, tell_of_no_records
 from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
 from .cache.shared import with_shared
@@ -172,8 +172,7 @@ class CalibrationStore(Generic[R]):
         try:
             self.known_db = with_shared(self.local_db, shared)
             self._holdings = Holdings(self._cache, self.local_db)
-            if shared is None:
-                warn_of_no_records(self._holdings)
+            tell_of_no_records(self._holdings, self.known_db)
         except BaseException:  # a warning may be made an error
             self.local_db.close()
             raise
@@ -542,7 +541,7 @@ class CalibrationStore(Generic[R]):
         from .cache.verify import Verifier
 
         mend, only_tell = truth_of("repair", repair), truth_of("dry_run", dry_run)
-        verifier = Verifier(self._holdings, self._files.shared, self.settings.calibration_url)
+        verifier = Verifier(self._holdings, self.known_db, self._files.shared, self.settings.calibration_url)
         report = verifier.run()
         report.without_record = self._known_to_none(report.without_record)
         report.same_content = {

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import delete, select
 
-from ..database.backup import copies_of, make_as_shared
+from ..database.backup import make_as_shared
 from ..database.driver import GuardedConnection
 from ..database.feed import feed_table
 from ..database.local import LocalDatabase
@@ -36,7 +36,7 @@ from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .folder import Cache
 from .from_files import OwnFile, Versions, in_order, read_files
-from .named import SPOILT, names_in
+from .named import SPOILT, copies_beside, names_in
 from .own_files import files_but, has_files_of, named_beside
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -128,9 +128,12 @@ class Rebuilder(Generic[R]):
             return ""
         lost = is_lost(self._path)
         self._is_emptied = not lost
-        if not (has_files_of(self._orm_class, self._cache, self._path) or (lost and copies_of(self._path))):
+        if not (has_files_of(self._orm_class, self._cache, self._path) or (lost and self._copies())):
             return ""
         return "it has no records" if not lost else "it is empty" if self._path.exists() else "it is missing"
+
+    def _copies(self) -> dict[Path, str]:
+        return copies_beside(self._path, self._orm_class)
 
     # -- building ------------------------------------------------------------------------------------------------------
 
@@ -177,7 +180,7 @@ class Rebuilder(Generic[R]):
     def _add_copies(self, local: LocalDatabase[R], folder: Path) -> str:
         """Add what the copies beside the database have, the newest first; gives the time of the newest."""
         newest = ""
-        for copy in reversed(copies_of(self._path)):
+        for copy, at in self._copies().items():
             staged = folder / copy.name
             try:
                 staged.touch()
@@ -186,7 +189,7 @@ class Rebuilder(Generic[R]):
                 LocalDatabase(self._orm_class, staged).close()
                 with local.driver_connection() as connection, attached(connection, staged):
                     self._report.from_copies += self._add(connection)
-                newest = newest or copy.name.removeprefix(f"{self._path.name}.").removesuffix(".bak")
+                newest = newest or at
             except (sqlite3.Error, KoaMiddlewareError) as error:
                 self._report.noticed.append(f"The copy {copy} cannot be used: {error}")
         return newest
@@ -212,7 +215,7 @@ class Rebuilder(Generic[R]):
     def _add_files(self, local: LocalDatabase[R], trusted: set[str], judged: dict[str, str]) -> None:
         """Give the files that have no record one, and note which files are what their records say."""
         records = {record.filename: record for record in local.query()}
-        named, faults = named_beside(self._path)
+        named, faults = named_beside(self._path, self._orm_class)
         named |= set(names_in(local.path, but=self._orm_class.table().name))
         self._report.noticed += faults
         paths = sorted(files_but(self._cache, named - records.keys()))

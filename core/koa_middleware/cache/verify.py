@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, select
 
 from ..database.chunks import in_chunks
 from ..database.kept_apart import Conflict
+from ..database.local import LocalDatabase
 from ..database.verified_files import once_here
 from ..disk.checksums import Signature
 from ..disk.names import check_filename, folded
@@ -27,6 +28,7 @@ from ..fetch.progress import Progress, shown_progress
 from ..instrument.orm import ORMCalibration
 from .leftovers import files_without_record, in_quarantine, left_in_archive, leftovers
 from .look import Knowledge, fault_in_words
+from .own_files import no_records
 from .placing import Holdings
 from .shared import SharedCache
 from .strays import same_content
@@ -68,7 +70,7 @@ class VerificationReport:
     conflicts : list of Conflict
         Rows of the archive that are kept apart; no fault.
     database : list of str
-        What SQLite finds wrong with the database.
+        What SQLite finds wrong with the database, and that it has no records beside files of the instrument.
     actions : dict
         File name or path to what the repair did about it, or why it did nothing; with `dry_run`, what it would do.
     dry_run : bool
@@ -111,6 +113,8 @@ class Verifier(Generic[R]):
     Parameters
     ----------
     holdings : Holdings
+    known : LocalDatabase
+        The holdings' own, or what stands under it too.
     shared : SharedCache
         Under it; its files are not verified.
     calibration_url : str or None
@@ -125,8 +129,11 @@ class Verifier(Generic[R]):
         Records whose file is not what it should be, each with what is wrong, None where there is no file.
     """
 
-    def __init__(self, holdings: Holdings[R], shared: SharedCache, calibration_url: str | None) -> None:
+    def __init__(
+        self, holdings: Holdings[R], known: LocalDatabase[R], shared: SharedCache, calibration_url: str | None
+    ) -> None:
         self._holdings = holdings
+        self._known = known
         self._cache = holdings.cache
         self._database = holdings.database
         self._shared = shared
@@ -146,7 +153,7 @@ class Verifier(Generic[R]):
             When the folder of the files or the table cannot be read.
         """
         in_archive = left_in_archive(self._url)  # first, as an unusable URL is to be told before hours of hashing
-        self.report.database = self._integrity()
+        self.report.database = [*self._integrity(), *self._loss()]
         here, absent = self._divided()
         with shown_progress(sum(record.file_size or 0 for record in here), None, bar=True) as progress:
             suspected = list(self._suspected(here, progress))
@@ -170,6 +177,14 @@ class Verifier(Generic[R]):
         except CacheError as error:
             return [error.message]
         return [] if said == ["ok"] else [f"SQLite finds {self._database.path} damaged: {line}." for line in said]
+
+    def _loss(self) -> list[str]:
+        """Say that a database has lost all its records."""
+        try:
+            found = no_records(self._holdings, self._known)
+        except CacheError:  # which the look at its integrity says
+            return []
+        return [found.said] if found is not None and found.is_lost else []
 
     # -- files of records ----------------------------------------------------------------------------------------------
 
