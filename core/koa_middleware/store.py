@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, S
 from sqlalchemy import select
 
 from .cache.folder import Cache
-from .cache.own_files import check_not_emptied, warn_of_no_records
+from .cache.own_files import check_not_emptied, tell_of_no_records
 from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
 from .cache.shared import with_shared
@@ -28,7 +28,14 @@ from .database.flags import check_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
-from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
+from .exceptions import (
+    CacheError,
+    CalibrationNotFoundError,
+    ConfigurationError,
+    KoaMiddlewareError,
+    SharedCacheWarning,
+    warn,
+)
 from .given import (
     check_callable,
     check_kind,
@@ -165,8 +172,7 @@ class CalibrationStore(Generic[R]):
         try:
             self.known_db = with_shared(self.local_db, shared)
             self._holdings = Holdings(self._cache, self.local_db)
-            if shared is None:
-                warn_of_no_records(self._holdings)
+            tell_of_no_records(self._holdings, self.known_db)
         except BaseException:  # a warning may be made an error
             self.local_db.close()
             raise
@@ -535,9 +541,12 @@ class CalibrationStore(Generic[R]):
         from .cache.verify import Verifier
 
         mend, only_tell = truth_of("repair", repair), truth_of("dry_run", dry_run)
-        verifier = Verifier(self._holdings, self._files.shared, self.settings.calibration_url)
+        verifier = Verifier(self._holdings, self.known_db, self._files.shared, self.settings.calibration_url)
         report = verifier.run()
         report.without_record = self._known_to_none(report.without_record)
+        report.same_content = {
+            name: report.same_content[name] for name in report.without_record if name in report.same_content
+        }
         if mend or only_tell:
             from .cache.repair import Repairer
 
@@ -578,12 +587,26 @@ class CalibrationStore(Generic[R]):
         RemoteError
             When the record is the archive's; nothing changes.
         CacheError
-            When the row or the file cannot be moved, or another database of the cache cannot be read.
+            When the row or the file cannot be moved, another database of the cache cannot be read, or the record is
+            the shared cache's; nothing changes.
         """
         from .cache.remove import Remover
 
-        record = self.local_db.find(asked_name(id_or_filename))
-        return Remover(self._holdings).remove(record, dry_run=truth_of("dry_run", dry_run))
+        record = self._own(asked_name(id_or_filename))
+        only_tell = truth_of("dry_run", dry_run)
+        removal = Remover(self._holdings).remove(record, dry_run=only_tell)
+        if not only_tell:
+            self._tell_of_shared(record.filename)
+        return removal
+
+    def _tell_of_shared(self, filename: str) -> None:
+        """Say that a shared calibration is known again whose name a removed one had."""
+        if self.known_db is not self.local_db:
+            for shared in self.known_db.query(filename=filename):
+                said = (
+                    f"The shared cache's {shared.filename} is known here again; its quality there is {shared.quality}."
+                )
+                warn(said, SharedCacheWarning)
 
     @classmethod
     def rebuild(

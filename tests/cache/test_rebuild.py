@@ -271,11 +271,85 @@ def test_the_file_of_a_first_registration_that_was_cut_off_is_told_as_such_until
 
 def test_a_file_that_is_older_than_the_new_database_beside_it_tells_of_a_loss(tmp_path: Path) -> None:
     left_by_a_killed_registration(tmp_path / "cache", tmp_path)
+    os.utime(tmp_path / "cache" / "calibrations" / "first.fits", (1e9, 1e9))  # as where it was put back from a copy
     database(tmp_path / "cache").unlink()
     with pytest.warns(UserWarning, match="koa-cal rebuild"):
         CalibrationStore(DemoCalibration, tmp_path / "cache").close()
     with pytest.warns(UserWarning, match="koa-cal rebuild"):
         CalibrationStore(DemoCalibration, tmp_path / "cache").close()
+
+
+def lost(cache: Path) -> CalibrationStore[DemoCalibration]:
+    """Lose a cache's database, and open a store on what is left."""
+    database(cache).unlink()
+    for path in (cache / "calibrations").iterdir():
+        os.utime(path, (1e9, 1e9))
+    with pytest.warns(UserWarning, match="koa-cal rebuild"):
+        return CalibrationStore(DemoCalibration, cache)
+
+
+def test_nothing_is_written_to_a_new_database_where_another_one_was_lost(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = records(cache)
+    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", "postgresql://reader@127.0.0.1:9/koa")
+    with closing(lost(cache)) as store:
+        with CalibrationStore(DemoCalibration, tmp_path / "other") as other:
+            other.register_calibration(dark(tmp_path, "sixth.fits", 60006.0))
+            other.export_bundle(tmp_path / "other.tar", other.query())
+        for write in (
+            lambda: store.register_calibration(dark(tmp_path, "fifth.fits", 60005.0)),
+            lambda: store.local_db.add(record("fifth.fits")),
+            lambda: store.import_bundle(tmp_path / "other.tar"),
+            store.sync_from_remote,
+        ):
+            with pytest.raises(CacheError, match=r"has no records, but .* holds files of demo") as raised:
+                write()
+            assert "koa-cal rebuild" in raised.value.hint
+        report = store.verify()
+        assert not report.ok
+        assert "holds files of demo" in report.database[0]
+        assert store.query() == []
+    assert sorted(path.name for path in (cache / "calibrations").iterdir()) == ["bad.fits", "first.fits", "second.fits"]
+    rebuilt(cache, offline=True)
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.register_calibration(dark(tmp_path, "fifth.fits", 60005.0))
+    assert records(cache).keys() == {*(name for name in before if "theirs" not in name), "fifth.fits"}
+
+
+def copied(cache: Path, name: str) -> Path:
+    """Copy a cache's database as somebody would who makes backups."""
+    copy = database(cache).with_name(name)
+    with closing(sqlite3.connect(database(cache))) as source, closing(sqlite3.connect(copy)) as sink:
+        source.backup(sink)
+    return copy
+
+
+@pytest.mark.parametrize("name", ["demo.backup.db", "demo_calibrations.db.old"])
+def test_a_copy_in_the_folder_hides_no_loss_and_gives_the_records(cache: Path, name: str) -> None:
+    before = records(cache)
+    copied(cache, name)
+    lost(cache).close()
+    report = rebuilt(cache)
+    assert (report.from_copies, report.from_files) == (len(before), 0)
+    assert records(cache) == before
+    assert [each.why for each in judged(cache, "bad.fits")] == ["light leak"]
+
+
+@pytest.mark.parametrize("spoil", [emptied, without_header], ids=lambda spoil: spoil.__name__)
+def test_the_newest_of_several_copies_counts(cache: Path, spoil: Callable[[Path], None]) -> None:
+    older = copied(cache, "a.db")
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", "BAD", "saturated")
+    copied(cache, "newer.db")
+    os.utime(older)
+    before = records(cache)
+    database(cache).write_bytes(b"")
+    with pytest.raises(CacheError, match="koa-cal rebuild"):
+        CalibrationStore(DemoCalibration, cache)
+    spoil(database(cache))
+    rebuilt(cache)
+    assert records(cache) == before
 
 
 @pytest.mark.filterwarnings("error")

@@ -232,7 +232,8 @@ def test_a_spoilt_file_that_cannot_be_replaced_is_said_to_be_spoilt(cache: Path,
 
 
 def test_a_shared_file_stands_in_for_a_spoilt_one_that_cannot_be_moved(cache: Path, place: Path) -> None:
-    shutil.copytree(cache / "calibrations", place / "observatory" / "calibrations")
+    for name in ("calibrations", "database"):
+        shutil.copytree(cache / name, place / "observatory" / name)
     changed(cache, "UPDATE demo_calibrations SET origin = 'REMOTE'")
     (cache / "calibrations" / "first.fits").write_bytes(b"spoilt")
 

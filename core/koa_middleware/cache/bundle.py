@@ -96,6 +96,7 @@ class BundleImporter(Generic[R]):
 
     def _run(self, path: Path, name: str) -> BundleImport:
         report = BundleImport()
+        self._database.check_writable()
         with open_bundle(path, self._orm_class.instrument_name, name) as bundle:
             self._check_space(bundle.entries)
             for entry in bundle.entries:

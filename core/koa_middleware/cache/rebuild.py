@@ -19,16 +19,14 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import select
 
-from ..database.backup import copies_of, make_as_shared
-from ..database.by_index import correct, differing
+from ..database.backup import make_as_shared
 from ..database.driver import GuardedConnection
-from ..database.feed import feed_paused, feed_table
+from ..database.feed import feed_table
 from ..database.local import LocalDatabase
 from ..database.merging import add_missing, attached, newest_qualities, orphaned_judgements, set_qualities
 from ..database.rescue import rescue
-from ..database.row_forms import spoilt_rows
 from ..database.soundness import Condition, condition_of, is_lost
-from ..database.sqlite import driver_of, quote
+from ..database.sqlite import driver_of
 from ..database.verified_files import Verified, remember_signatures
 from ..disk.checksums import Signature
 from ..disk.writing import cache_errors, move_into_place, sync_folder
@@ -36,12 +34,11 @@ from ..exceptions import CacheError, KoaMiddlewareError
 from ..fetch.progress import shown_progress
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from ..instrument.plain import shown
 from .folder import Cache
 from .from_files import OwnFile, Versions, in_order, read_files
-from .named import SPOILT, names_in
+from .named import SPOILT, copies_beside, names_in
 from .own_files import files_but, has_files_of, named_beside
-from .row_mending import RowMender
+from .rows_left import correct_by_indexes, mend_all
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -132,9 +129,12 @@ class Rebuilder(Generic[R]):
             return ""
         lost = is_lost(self._path)
         self._is_emptied = not lost
-        if not (has_files_of(self._orm_class, self._cache, self._path) or (lost and copies_of(self._path))):
+        if not (has_files_of(self._orm_class, self._cache, self._path) or (lost and self._copies())):
             return ""
         return "it has no records" if not lost else "it is empty" if self._path.exists() else "it is missing"
+
+    def _copies(self) -> dict[Path, str]:
+        return copies_beside(self._path, self._orm_class)
 
     # -- building ------------------------------------------------------------------------------------------------------
 
@@ -146,8 +146,9 @@ class Rebuilder(Generic[R]):
         whole = rescue(self._path, new, self._orm_class)
         self._is_history_known = feed_table(self._orm_class).name in whole
         with closing(LocalDatabase(self._orm_class, new)) as local:
-            self._correct_by_indexes(local)
-            self._mend_rows(local)
+            for told in (correct_by_indexes(local, self._path), mend_all(local, self._cache)):
+                self._report.noticed += told.noticed
+                self._report.lost |= told.lost
             self._report.from_old = len(local)
             old = set(self._ids(local))
             copied_at = self._add_copies(local, new.parent)
@@ -164,37 +165,10 @@ class Rebuilder(Generic[R]):
     def _ids(self, local: LocalDatabase[R]) -> list[str]:
         return [row[0] for row in local.execute(select(self._orm_class.table().c.id))]
 
-    def _correct_by_indexes(self, local: LocalDatabase[R]) -> None:
-        """Let records have the ids and names that the old indexes say, where the table's own are known to nobody."""
-        for found in differing(self._path, self._orm_class):
-            said = (
-                f"the {found.column} {shown(found.in_table)} of the old table is {shown(found.in_index)} in its index"
-            )
-            with local.begin() as connection:
-                if correct(driver_of(connection), self._orm_class, found):
-                    self._report.noticed.append(f"{said[0].upper()}{said[1:]}, which is right: the history knows it.")
-                else:
-                    self._report.lost[str(found.in_table)] = f"{said}; which is right is not known"
-
-    def _mend_rows(self, local: LocalDatabase[R]) -> None:
-        """Mend the rows that are not in form, and remove those of which too much is lost."""
-        table = quote(self._orm_class.table().name)
-        with local.begin() as connection, feed_paused(driver_of(connection), self._orm_class):
-            driver = driver_of(connection)
-            mender = RowMender(driver, self._orm_class, self._cache)
-            mended = mender.mended(spoilt_rows(driver, self._orm_class))
-            left = mender.write(mended)
-            driver.executemany(f"DELETE FROM {table} WHERE _rowid_ = ?", [(each.row.rowid,) for each in left])  # noqa: S608
-        for each in mended:
-            if each in left or each.lost:
-                self._report.lost[each.row.name] = each.lost or f"its row is spoilt: {each.row.said}"
-            else:
-                self._report.noticed.append(f"{each.row.name} was mended: {each.said}.")
-
     def _add_copies(self, local: LocalDatabase[R], folder: Path) -> str:
         """Add what the copies beside the database have, the newest first; gives the time of the newest."""
         newest = ""
-        for copy in reversed(copies_of(self._path)):
+        for copy, at in self._copies().items():
             staged = folder / copy.name
             try:
                 staged.touch()
@@ -203,7 +177,7 @@ class Rebuilder(Generic[R]):
                 LocalDatabase(self._orm_class, staged).close()
                 with local.driver_connection() as connection, attached(connection, staged):
                     self._report.from_copies += self._add(connection)
-                newest = newest or copy.name.removeprefix(f"{self._path.name}.").removesuffix(".bak")
+                newest = newest or at
             except (sqlite3.Error, KoaMiddlewareError) as error:
                 self._report.noticed.append(f"The copy {copy} cannot be used: {error}")
         return newest
@@ -229,7 +203,7 @@ class Rebuilder(Generic[R]):
     def _add_files(self, local: LocalDatabase[R], trusted: set[str], judged: dict[str, str]) -> None:
         """Give the files that have no record one, and note which files are what their records say."""
         records = {record.filename: record for record in local.query()}
-        named, faults = named_beside(self._path)
+        named, faults = named_beside(self._path, self._orm_class)
         named |= set(names_in(local.path, but=self._orm_class.table().name))
         self._report.noticed += faults
         paths = sorted(files_but(self._cache, named - records.keys()))

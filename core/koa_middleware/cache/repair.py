@@ -6,6 +6,7 @@ registered again only when its header says which calibration it is, and nothing 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -57,7 +58,7 @@ class Repairer(Generic[R]):
         self._bring_again(found)
         self._mend_rows(found)
         for name in found.report.without_record:
-            found.report.actions[name] = self._register_again(self._holdings.cache.calibrations / name)
+            found.report.actions[name] = self._stray(found, name) or self._register_again(self._path(name))
         for path in found.report.leftovers:
             found.report.actions[path] = self._remove(Path(path))
 
@@ -73,15 +74,18 @@ class Repairer(Generic[R]):
             if isinstance(outcome, str):
                 report.actions[name] = outcome
             elif isinstance(outcome, Provided):
-                is_own = outcome.path == self._holdings.cache.path(name)
+                is_own = outcome.path == self._path(name)
                 report.actions[name] = "downloaded again" if is_own else f"{outcome.path} is used"
                 report.repaired.append(name)
             elif isinstance(outcome, IntegrityError):  # which says no more than the fault
                 report.actions[name] = outcome.hint
             elif name in report.missing:
-                report.actions[name] = "it is LOCAL, so only registering the same file again brings it back"
+                report.actions[name] = self._missing(found, name)
             else:
-                report.actions[name] = f"it could not be downloaded again: {outcome.message}"
+                aside = (
+                    "" if name not in report.bad or os.path.lexists(self._path(name)) else "moved to the quarantine, "
+                )
+                report.actions[name] = f"{aside}could not be downloaded again: {outcome.message}"
                 if name in report.bad:
                     report.bad[name] += f"; {report.actions[name]}"
 
@@ -94,6 +98,16 @@ class Repairer(Generic[R]):
             else "the shared cache's file would be used"
             for decision in decisions
         ]
+
+    def _path(self, name: str) -> Path:
+        return self._holdings.cache.calibrations / name
+
+    def _missing(self, found: Verifier[R], name: str) -> str:
+        """Say what brings a LOCAL file back."""
+        for other, names in found.report.same_content.items():
+            if name in names:
+                return f"{self._path(other)} has its content; move it to {name}"
+        return "it is LOCAL, so only registering the same file again brings it back"
 
     # -- rows that are not in form -------------------------------------------------------------------------------------
 
@@ -127,6 +141,14 @@ class Repairer(Generic[R]):
         return f"would be mended: {mended.said}" if self._dry_run else mended.said
 
     # -- files without a record ----------------------------------------------------------------------------------------
+
+    def _stray(self, found: Verifier[R], name: str) -> str:
+        """Say of which calibration a file has the content; empty where of none."""
+        names = found.report.same_content.get(name, [])
+        for other in names:
+            if other in found.report.missing or other in found.report.gone:
+                return f"left where it is: it is {other}, renamed; move it back"
+        return f"left where it is: it has the content of {names[0]}, which is registered" if names else ""
 
     def _register_again(self, path: Path) -> str:
         """Register a file that no row names, where that is safe; gives what was done."""

@@ -17,6 +17,7 @@ from sqlalchemy import LargeBinary, bindparam, column, literal, select
 
 from ..database.chunks import in_chunks
 from ..database.kept_apart import Conflict
+from ..database.local import LocalDatabase
 from ..database.row_forms import SpoiltRow
 from ..database.verified_files import once_here
 from ..disk.checksums import Signature
@@ -27,9 +28,11 @@ from ..fetch.progress import Progress, shown_progress
 from ..instrument.orm import ORMCalibration
 from .leftovers import files_without_record, in_quarantine, left_in_archive, leftovers
 from .look import Knowledge, fault_in_words
+from .own_files import no_records
 from .placing import Holdings
 from .row_check import examined
 from .shared import SharedCache
+from .strays import same_content
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -59,6 +62,8 @@ class VerificationReport:
         Records without a checksum: their files have the recorded size, more is not known.
     without_record : list of str
         Names of files that no record of any instrument names; no fault.
+    same_content : dict
+        Name of such a file to the file names of the calibrations that have its content.
     leftovers : list of str
         Paths of what killed processes left, in the cache or where the archive is a folder there; no fault.
     quarantine : list of str
@@ -66,7 +71,8 @@ class VerificationReport:
     conflicts : list of Conflict
         Rows of the archive that are kept apart; no fault.
     database : list of str
-        What SQLite finds wrong with the database, and what of it cannot be read.
+        What SQLite finds wrong with the database, what of it cannot be read, and that it has no records beside files
+        of the instrument.
     rows : dict
         File name, or id, to what is wrong with the values of its record.
     mended : list of str
@@ -84,6 +90,7 @@ class VerificationReport:
     repaired: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     without_record: list[str] = field(default_factory=list)
+    same_content: dict[str, list[str]] = field(default_factory=dict)
     leftovers: list[str] = field(default_factory=list)
     quarantine: list[str] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
@@ -115,6 +122,8 @@ class Verifier(Generic[R]):
     Parameters
     ----------
     holdings : Holdings
+    known : LocalDatabase
+        The holdings' own, or what stands under it too.
     shared : SharedCache
         Under it; its files are not verified.
     calibration_url : str or None
@@ -130,8 +139,11 @@ class Verifier(Generic[R]):
     spoilt_rows : list of SpoiltRow
     """
 
-    def __init__(self, holdings: Holdings[R], shared: SharedCache, calibration_url: str | None) -> None:
+    def __init__(
+        self, holdings: Holdings[R], known: LocalDatabase[R], shared: SharedCache, calibration_url: str | None
+    ) -> None:
         self._holdings = holdings
+        self._known = known
         self._cache = holdings.cache
         self._database = holdings.database
         self._shared = shared
@@ -152,7 +164,8 @@ class Verifier(Generic[R]):
             When the folder of the files or the table cannot be read.
         """
         in_archive = left_in_archive(self._url)  # first, as an unusable URL is to be told before hours of hashing
-        self.report.database, self.spoilt_rows = examined(self._database)
+        found, self.spoilt_rows = examined(self._database)
+        self.report.database = [*found, *self._loss()]
         self.report.rows = {row.name: row.said for row in self.spoilt_rows}
         here, absent = self._divided()
         with shown_progress(sum(_size(record) for record in here), None, bar=True) as progress:
@@ -164,6 +177,14 @@ class Verifier(Generic[R]):
         self._look_around()
         self.report.leftovers += map(str, in_archive)
         return self.report
+
+    def _loss(self) -> list[str]:
+        """Say that a database has lost all its records."""
+        try:
+            found = no_records(self._holdings, self._known)
+        except CacheError:  # which the look at its integrity says
+            return []
+        return [found.said] if found is not None and found.is_lost else []
 
     # -- files of records ----------------------------------------------------------------------------------------------
 
@@ -276,6 +297,7 @@ class Verifier(Generic[R]):
         report = self.report
         with self._faults_noted():  # another instrument's database, say
             report.without_record = files_without_record(self._holdings)
+            report.same_content = same_content(self._holdings, report.without_record)
         with self._faults_noted():
             report.leftovers = [str(path) for path in leftovers(self._cache, of_dead=True)]
         with self._faults_noted():

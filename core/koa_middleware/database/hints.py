@@ -32,9 +32,7 @@ _OF_ROW = (
     "datatype mismatch",
 )
 #: What SQLite takes for writing is also the reading of such a database.
-_OF_WAL = (
-    "It is in SQLite's mode wal, in which only those read who may write; let one who may run PRAGMA journal_mode=delete."
-)
+_OF_WAL = "In SQLite's mode wal only those read it who may write; let its owner run PRAGMA journal_mode=delete on it."
 _OF_DAMAGE = ("malformed", "not a database", "no such table", driver.NO_TEXT)
 
 

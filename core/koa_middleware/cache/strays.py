@@ -1,0 +1,54 @@
+"""Files that no record names, and whose content is that of a calibration: copies of it, or the file itself, renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from ..database.chunks import in_chunks
+from ..disk.checksums import Checksum, digest_of
+from ..disk.writing import cache_errors
+from .placing import Holdings
+
+
+def same_content(holdings: Holdings[Any], filenames: Iterable[str]) -> dict[str, list[str]]:
+    """Give, for files of the cache, the file names of the calibrations that have their content.
+
+    Files are hashed whose size is that of a record; those that no record is like are left out.
+
+    Raises
+    ------
+    CacheError
+        When a file cannot be read.
+    """
+    sizes: dict[Path, int] = {}
+    for path in map(holdings.cache.calibrations.joinpath, filenames):
+        with cache_errors(path, "read"):
+            if path.is_file():
+                sizes[path] = path.stat().st_size
+    recorded = _recorded(holdings, sorted(set(sizes.values())))
+    found: dict[str, list[str]] = {}
+    for path, size in sizes.items():
+        kinds = {checksum.kind for checksum in recorded.get(size, ())}
+        with cache_errors(path, "read"):
+            digests = [Checksum.parse(digest_of(path, kind)) for kind in sorted(kinds)]
+        if names := [name for digest in digests for name in recorded[size].get(digest, ())]:
+            found[path.name] = names
+    return found
+
+
+def _recorded(holdings: Holdings[Any], sizes: list[int]) -> dict[int, dict[Checksum, list[str]]]:
+    """Give the file names of the records of some sizes, by size and checksum."""
+    table = holdings.orm_class.table().c
+    asked = select(table.filename, table.file_size, table.checksum).where(table.checksum.is_not(None))
+    found: dict[int, dict[Checksum, list[str]]] = {}
+    with holdings.database.connect() as connection:
+        for some in in_chunks(sizes):
+            for filename, size, checksum in connection.execute(asked.where(table.file_size.in_(some))):
+                with suppress(ValueError):  # a checksum of no known kind is that of no file
+                    found.setdefault(size, {}).setdefault(Checksum.parse(checksum), []).append(filename)
+    return found
