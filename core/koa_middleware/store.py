@@ -618,11 +618,12 @@ class CalibrationStore(Generic[R]):
         remote_database_url: str | None = None,
         offline: bool | None = None,
     ) -> RebuildReport:
-        """Make a lost or spoilt database anew, of all that is left; a sound one is not changed.
+        """Make a lost or spoilt database anew, of all that is left; what is in a sound one is not changed.
 
-        The sources are what can be read of the old one, which is set aside, the copies that upgrades left beside it,
-        the archive where one is configured and answers, and the files of this instrument in the cache. No store of
-        this database should be open; one that is must be opened again.
+        A sound one that does not name all files of the instrument gets their records. The sources are what can be read
+        of the old one, which is set aside, the copies beside it, which upgrades or somebody left in its folder, the
+        archive where one is configured and answers, and the files of this instrument in the cache. No store of this
+        database should be open; one that is must be opened again.
 
         Parameters
         ----------
@@ -653,14 +654,14 @@ class CalibrationStore(Generic[R]):
             offline=offline,
         )
         cache = Cache(settings.cache_dir)
-        cache.create()
+        path = cache.database / settings.local_database_filename
+        cache.create(path)
 
         def sync(local: LocalDatabase[R]) -> None:
             with closing(Archive(settings, local, None, cache.holds)) as archive:
                 archive.sync()
 
         has_archive = settings.remote_database_url is not None and not settings.offline
-        path = cache.database / settings.local_database_filename
         return Rebuilder(cache, orm_class, path, sync if has_archive else None).run()
 
     def export_bundle(

@@ -15,7 +15,7 @@ import pytest
 from koa_middleware import CacheError, CalibrationStore, ORMCalibration, fits_column
 from koa_middleware.cache.rebuild import RebuildReport
 from koa_middleware.database.backup import copies_kept
-from koa_middleware.database.feed import Judgement, judgements_of
+from koa_middleware.database.feed import Judgement, judgements_of, made_of_files
 from koa_middleware.remote.servers import require_remote
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped
@@ -214,6 +214,71 @@ def test_the_version_in_a_name_comes_first_and_the_others_get_the_next_free_one_
     rebuilt(cache)
     versions = {name: values["cal_version"] for name, values in records(cache).items()}
     assert versions == {"named.001.fits": "001", "plain.fits": "002", "b.fits": "003", "a.fits": "004"}
+
+
+@pytest.fixture
+def begun_again(cache: Path, tmp_path: Path) -> Path:
+    """A cache whose database was lost and begun again by a registration, as older versions let it."""
+    database(cache).unlink()
+    new = dark(tmp_path, "new.fits", 60010.0, CALID="new")
+    with CalibrationStore(DemoCalibration, tmp_path / "other") as store:
+        store.register_calibration(new)
+        store.flag("new", "BAD", "saturated")
+    shutil.copy(tmp_path / "other" / "calibrations" / "new.fits", cache / "calibrations")
+    shutil.copy(database(tmp_path / "other"), database(cache))
+    return cache
+
+
+def test_a_database_that_was_begun_again_gets_what_a_copy_knows_and_keeps_what_it_has(
+    cache: Path, request: pytest.FixtureRequest
+) -> None:
+    before = records(cache)
+    with copies_kept(database(cache)) as keep_copy:
+        keep_copy()
+    request.getfixturevalue("begun_again")
+    kept = records(cache)
+    report = rebuilt(cache)
+    assert (report.fault, report.is_completed) == ("3 files are in no record", True)
+    assert (report.from_old, report.from_copies, report.from_files) == (0, 3, 0)
+    assert records(cache) == kept | {name: before[name] for name in ("first.fits", "second.fits", "bad.fits")}
+    assert [each.why for each in judged(cache, "bad.fits")] == ["light leak"]
+    assert [each.why for each in judged(cache, "new.fits")] == ["saturated"]
+    assert "as the copy of 2" in report.lost["bad.fits"]
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert (store.verify().ok, store.verify().without_record) == (True, [])
+    assert rebuilt(cache).fault == ""
+
+
+def test_a_database_that_was_begun_again_gets_what_headers_say(begun_again: Path) -> None:
+    kept = records(begun_again)
+    report = rebuilt(begun_again)
+    assert (report.from_copies, report.from_files) == (0, 3)
+    assert report.lost.keys() == {"first.fits", "second.fits", "bad.fits"}
+    found = records(begun_again)
+    assert found["new.fits"] == kept["new.fits"]
+    assert (found["bad.fits"]["id"], found["bad.fits"]["cal_version"]) == ("bad", "007")
+    with CalibrationStore(DemoCalibration, begun_again) as store:
+        with store.local_db.connect() as connection:
+            assert made_of_files(connection, DemoCalibration)[0] == 3
+        store.flag("bad", "BAD", "light leak")
+        with store.local_db.connect() as connection:
+            assert made_of_files(connection, DemoCalibration)[0] == 2
+
+
+def test_no_file_whose_record_went_or_that_is_a_copy_gets_a_record(cache: Path) -> None:
+    (cache / "calibrations" / "bad.fits").rename(cache / "calibrations" / "renamed.fits")
+    with CalibrationStore(DemoCalibration, cache) as store, store.local_db.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM demo_calibrations WHERE filename = 'first.fits'")
+    before = records(cache)
+    report = rebuilt(cache)
+    assert report.fault == ""
+    assert report.noticed == ["renamed.fits has the content of bad.fits, so it gets no record of its own."]
+    assert records(cache) == before
+
+
+def test_a_file_says_of_a_record_made_of_it_whose_it_is(cache: Path) -> None:
+    database(cache).unlink()
+    assert ", it is LOCAL, its id is new" in rebuilt(cache).lost["first.fits"]
 
 
 def test_a_sound_database_is_not_changed(cache: Path) -> None:

@@ -144,6 +144,23 @@ def test_another_users_cache_is_read_and_each_write_is_refused(cache: Path, plac
     assert state_of(cache) == before
 
 
+def test_a_damaged_cache_of_another_user_is_its_owners_to_rebuild_and_a_sound_one_is_said_to_be(cache: Path) -> None:
+    def act() -> list[str]:
+        return [said(lambda: CalibrationStore.rebuild(DemoCalibration, cache).fault)]
+
+    assert as_another(act) == ["no error"]
+    database_of(cache).chmod(0o644)
+    database_of(cache).write_bytes(b"spoilt" * 1000)
+    database_of(cache).chmod(0o444)
+    (told,) = as_another(act)
+    assert told.startswith(
+        f"CacheError: The database {database_of(cache)} cannot be made anew from here: it is damaged"
+    )
+    assert "Let its owner run koa-cal rebuild." in told
+    (opened,) = as_another(lambda: [said(CalibrationStore, DemoCalibration, cache)])
+    assert "let its owner run koa-cal rebuild" in opened
+
+
 def test_status_and_list_show_a_cache_that_lacks_a_folder(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

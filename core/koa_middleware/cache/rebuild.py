@@ -2,7 +2,7 @@
 
 The new one is built in ``partial/``. What is left of the old database comes first, then the copies beside it, the
 archive, and the files. Then it takes the place of a spoilt one, which is set aside, in one step; or its rows go into
-one that is whole and has none, in one transaction.
+one that is whole and has none, in one transaction. A sound database that lacks records of files gets these alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import uuid
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +21,20 @@ from sqlalchemy import select
 
 from ..database.backup import make_as_shared
 from ..database.driver import GuardedConnection
-from ..database.feed import feed_table
+from ..database.feed import feed_table, note_made_of_files
 from ..database.local import LocalDatabase
-from ..database.merging import add_missing, attached, newest_qualities, orphaned_judgements, set_qualities
+from ..database.merging import (
+    add_for_files,
+    add_missing,
+    attached,
+    newest_qualities,
+    orphaned_judgements,
+    set_qualities,
+)
 from ..database.rescue import rescue
-from ..database.soundness import Condition, condition_of, is_lost
+from ..database.soundness import condition_of, is_lost
 from ..database.sqlite import driver_of
-from ..database.verified_files import Verified, remember_signatures
+from ..database.verified_files import Verified, once_here, remember_signatures
 from ..disk.checksums import Signature
 from ..disk.writing import cache_errors, move_into_place, sync_folder
 from ..exceptions import CacheError, KoaMiddlewareError
@@ -37,8 +44,10 @@ from ..instrument.orm import ORMCalibration
 from .folder import Cache
 from .from_files import OwnFile, Versions, in_order, read_files
 from .named import SPOILT, copies_beside, names_in
-from .own_files import files_but, has_files_of, named_beside
+from .own_files import files_but, has_files_of, is_of, named_beside
+from .placing import Holdings
 from .rows_left import correct_by_indexes, mend_all
+from .strays import same_content
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -54,7 +63,7 @@ class RebuildReport:
     database : str
         Its path.
     fault : str
-        What was wrong with it; empty where it is sound, and then nothing was changed.
+        What was wrong with it; empty where it is sound and names all files, and then nothing was changed.
     set_aside : str or None
         Path of the spoilt one.
     from_old, from_copies, from_archive, from_files : int
@@ -62,6 +71,8 @@ class RebuildReport:
         alone.
     lost : dict
         What could not be recovered, by file name, or by id where the file name is lost too.
+    is_completed : bool
+        Whether a sound database got the records of files that it did not name; what it had stays as it was.
     noticed : list of str
         What else there is to know; sentences.
     """
@@ -74,6 +85,7 @@ class RebuildReport:
     from_archive: int = 0
     from_files: int = 0
     lost: dict[str, str] = field(default_factory=dict)
+    is_completed: bool = False
     noticed: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,26 +119,56 @@ class Rebuilder(Generic[R]):
         self._report = RebuildReport(str(path))
         self._is_emptied = False
         self._is_history_known = False
+        self._unnamed: set[str] = set()
+        self._of_copies: set[str] = set()
+        self._of_archive: set[str] = set()
+        self._of_files: set[str] = set()
 
     def run(self) -> RebuildReport:
         """Make it anew where it is lost or spoilt; see `CalibrationStore.rebuild`."""
         found = condition_of(self._path, self._orm_class)
-        self._report.fault = found.fault or self._loss(found)
+        self._report.fault = found.fault or (self._gap() if found.rows else self._loss())
         if self._report.fault:
+            self._check_writable()
             seen = _seen(self._path)
             with self._cache.staging_folder() as folder:
                 new = folder / self._path.name
                 self._build(new)
                 if found.fault:
                     self._replace(new, seen)
+                elif found.rows:
+                    self._complete(new)
                 else:
                     self._pour(new)
         return self._report
 
-    def _loss(self, found: Condition) -> str:
-        """Say what is wrong with a database in which SQLite finds no fault; empty where it is sound."""
-        if found.rows:
+    def _check_writable(self) -> None:
+        try:
+            self._cache.check_writable()
+        except CacheError as error:
+            said = f"The database {self._path} cannot be made anew from here: {self._report.fault}, and {error.message}"
+            raise CacheError(said, "Let its owner run koa-cal rebuild.", path=self._path) from error
+
+    def _gap(self) -> str:
+        """Say that a sound database lacks records of files; empty where it has all."""
+        with closing(LocalDatabase(self._orm_class, self._path)) as local:
+            with local.connect() as connection:
+                known = once_here(connection, self._orm_class)  # those whose record went here are no gap
+            known |= {record.filename for record in local.query()}
+            named, _ = named_beside(self._path, self._orm_class)
+            named |= set(names_in(self._path, but=self._orm_class.table().name))
+            names = {path.name for path in files_but(self._cache, known | named)}
+            like = same_content(Holdings(self._cache, local), names)
+        for name, others in sorted(like.items()):
+            self._report.noticed.append(f"{name} has the content of {others[0]}, so it gets no record of its own.")
+        names -= like.keys()
+        if not any(is_of(self._orm_class, self._cache.calibrations / name) for name in sorted(names)):
             return ""
+        self._unnamed = names
+        return f"{len(names)} files are in no record" if len(names) > 1 else f"{next(iter(names))} is in no record"
+
+    def _loss(self) -> str:
+        """Say what is wrong with a database that has no records; empty where it is new."""
         lost = is_lost(self._path)
         self._is_emptied = not lost
         if not (has_files_of(self._orm_class, self._cache, self._path) or (lost and self._copies())):
@@ -144,8 +186,10 @@ class Rebuilder(Generic[R]):
         else:
             new.touch()
         whole = rescue(self._path, new, self._orm_class)
-        self._is_history_known = feed_table(self._orm_class).name in whole
         with closing(LocalDatabase(self._orm_class, new)) as local:
+            feed = feed_table(self._orm_class)
+            has_history = feed.name in whole and bool(local.execute(select(feed.c.n).limit(1)))
+            self._is_history_known = has_history and not self._unnamed
             for told in (correct_by_indexes(local, self._path), mend_all(local, self._cache)):
                 self._report.noticed += told.noticed
                 self._report.lost |= told.lost
@@ -155,7 +199,10 @@ class Rebuilder(Generic[R]):
             copied = set(self._ids(local)) - old
             judged = self._settle_judgements(local, copied)
             self._add_archive(local)
+            archived = set(self._ids(local)) - old - copied
             self._add_files(local, old | copied, judged)
+            self._of_copies, self._of_archive = copied, archived
+            self._of_files = set(self._ids(local)) - old - copied - archived
             with local.driver_connection() as connection:
                 but_withdrawn = not self._is_emptied
                 self._report.lost |= orphaned_judgements(connection, self._orm_class, but_withdrawn=but_withdrawn)
@@ -207,6 +254,8 @@ class Rebuilder(Generic[R]):
         named |= set(names_in(local.path, but=self._orm_class.table().name))
         self._report.noticed += faults
         paths = sorted(files_but(self._cache, named - records.keys()))
+        if self._unnamed:
+            paths = [path for path in paths if path.name in self._unnamed]
         files = self._read(paths, {name: record.checksum for name, record in records.items()})
         versions = Versions(self._orm_class, (record.to_dict() for record in records.values()))
         rows, verified = [], []
@@ -222,7 +271,7 @@ class Rebuilder(Generic[R]):
             file.row |= {"checksum": file.checksum, "file_size": file.signature.size, "quality": quality}
             rows.append(file.row)
             if told or not self._is_history_known:
-                said = ", ".join(["what was judged of it here is not known", *told])
+                said = ", ".join(["what was judged of it here is not known", f"it is {file.row['origin']}", *told])
                 self._report.lost[file.path.name] = f"its record is made of the file alone: {said}"
         for file in files:
             record = records.get(file.path.name)
@@ -234,6 +283,7 @@ class Rebuilder(Generic[R]):
         self._report.from_files = len(rows)
         with local.begin() as connection:
             local.insert(connection, rows)
+            note_made_of_files(connection, self._orm_class, [row["id"] for row in rows])
             verified += [self._verified(file) for file in files if file.row.get("checksum")]
             remember_signatures(connection, self._orm_class, verified)
 
@@ -258,7 +308,7 @@ class Rebuilder(Generic[R]):
             if record.id in copied:
                 said = f"it is as the copy of {at} has it; what was judged of it here since then is not known"
                 self._report.lost.setdefault(record.filename, said)
-        if any(record.id in old for record in made_here):
+        if not self._unnamed and any(record.id in old for record in made_here):
             said = "it cannot be read to its end; who judged LOCAL records when and why may be missing"
             self._report.lost[feed_table(self._orm_class).name] = said
 
@@ -299,17 +349,41 @@ class Rebuilder(Generic[R]):
             connection.execute("PRAGMA main.synchronous = EXTRA")  # as `begin_immediate` does
             self._add(connection)
 
+    def _complete(self, new: Path) -> None:
+        """Add the new rows of files without one to a database that has others, in one transaction."""
+        with (
+            closing(LocalDatabase(self._orm_class, self._path)) as local,
+            local.driver_connection() as connection,
+            attached(connection, new),
+        ):
+            connection.execute("PRAGMA main.synchronous = EXTRA")
+            with _transaction(connection):
+                added = add_for_files(connection, self._orm_class, self._unnamed)
+            named = {record.filename for record in local.query()}
+        report = self._report
+        report.from_old, report.is_completed = 0, True
+        report.from_copies, report.from_archive, report.from_files = (
+            len(added & ids) for ids in (self._of_copies, self._of_archive, self._of_files)
+        )
+        away = dict.fromkeys(sorted(self._unnamed - named), "its record was withdrawn or removed here, and stays away")
+        report.lost = away | {name: said for name, said in report.lost.items() if name in self._unnamed}
+
     def _add(self, connection: sqlite3.Connection) -> int:
         """Add what an attached database has, in one transaction; gives the number of records."""
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            added = add_missing(connection, self._orm_class, but_withdrawn=not self._is_emptied)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return added
+        with _transaction(connection):
+            return add_missing(connection, self._orm_class, but_withdrawn=not self._is_emptied)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _size(path: Path) -> int:

@@ -27,14 +27,15 @@ def same_content(holdings: Holdings[Any], filenames: Iterable[str]) -> dict[str,
     """
     sizes: dict[Path, int] = {}
     for path in map(holdings.cache.calibrations.joinpath, filenames):
-        with cache_errors(path, "read"):
+        with cache_errors(path, "read"), suppress(FileNotFoundError):
             if path.is_file():
                 sizes[path] = path.stat().st_size
     recorded = _recorded(holdings, sorted(set(sizes.values())))
     found: dict[str, list[str]] = {}
     for path, size in sizes.items():
         kinds = {checksum.kind for checksum in recorded.get(size, ())}
-        with cache_errors(path, "read"):
+        digests = []
+        with cache_errors(path, "read"), suppress(FileNotFoundError):  # another process took it away meanwhile
             digests = [Checksum.parse(digest_of(path, kind)) for kind in sorted(kinds)]
         if names := [name for digest in digests for name in recorded[size].get(digest, ())]:
             found[path.name] = names
@@ -49,6 +50,6 @@ def _recorded(holdings: Holdings[Any], sizes: list[int]) -> dict[int, dict[Check
     with holdings.database.connect() as connection:
         for some in in_chunks(sizes):
             for filename, size, checksum in connection.execute(asked.where(table.file_size.in_(some))):
-                with suppress(ValueError):  # a checksum of no known kind is that of no file
+                with suppress(ValueError, TypeError):  # a checksum that is none is that of no file
                     found.setdefault(size, {}).setdefault(Checksum.parse(checksum), []).append(filename)
     return found

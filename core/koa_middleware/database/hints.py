@@ -63,6 +63,8 @@ def hint(reason: str, path: Path, patience: float) -> str:
     if reason.startswith(_OF_ROW):
         return "Correct the row; nothing was changed."
     if any(word in reason for word in _OF_DAMAGE):
+        if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            return "The file is damaged, and you may not write to it; let its owner run koa-cal rebuild."
         return "The file is damaged; koa-cal rebuild makes it anew from all that is left, and keeps the damaged one."
     if "full" in reason:
         return f"{room_is_made(path.parent)}; nothing was changed."
