@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, Column, Float, Integer, String
 
+from ..exceptions import HeaderError
 from ..instrument.door import TIMES, columns_of, times_agree
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
@@ -80,6 +81,26 @@ def spoilt_rows(
     checks = [(place, name, *_check(columns_of(orm_class)[name])) for place, name in enumerate(names, 2)]
     hashed = _checksums(connection, orm_class) if {"checksum", "origin", "filename"} <= set(names) else {}
     return [found for found in (_judged(row, names, checks, hashed) for row in rows) if found.faults]
+
+
+def check_row(orm_class: type[ORMCalibration], row: Mapping[str, Any]) -> None:
+    """Check that a row which is to leave the database is in form.
+
+    Raises
+    ------
+    HeaderError
+    """
+    names = [*columns_of(orm_class)]
+    checks = [(place, name, *_check(column)) for place, (name, column) in enumerate(columns_of(orm_class).items(), 2)]
+    found = _judged([None, 0, *(row[name] for name in names)], names, checks, {})
+    for column in found.faults:
+        raise HeaderError(
+            f"The record {found.name} is spoilt: {found.said}.",
+            "koa-cal verify --repair mends it where it can; nothing was published.",
+            column=column,
+            keywords=(),
+            source=found.name,
+        )
 
 
 def without_text(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> list[str]:
