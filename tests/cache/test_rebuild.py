@@ -16,6 +16,7 @@ from koa_middleware import CacheError, CalibrationStore, ORMCalibration, fits_co
 from koa_middleware.cache.rebuild import RebuildReport
 from koa_middleware.database.backup import copies_kept
 from koa_middleware.database.feed import Judgement, judgements_of, made_of_files
+from koa_middleware.exceptions import SchemaWarning
 from koa_middleware.remote.servers import require_remote
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped
@@ -515,3 +516,11 @@ def test_a_killed_rebuilding_leaves_the_old_state_or_the_new_one(
         assert records(folder) == before
         with CalibrationStore(DemoCalibration, folder) as store:
             assert store.verify().ok
+
+
+def test_a_history_that_was_lost_is_told(cache: Path) -> None:
+    with closing(sqlite3.connect(database(cache))) as raw:
+        raw.execute("DROP TABLE demo_calibrations_feed")
+    with pytest.warns(SchemaWarning, match="The history of demo_calibrations was lost"):
+        CalibrationStore(DemoCalibration, cache).close()
+    CalibrationStore(DemoCalibration, cache).close()
