@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from .cache.copies import Copies
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
-    from .cache.rebuild import RebuildReport
+    from .cache.rebuild_report import RebuildReport
     from .cache.remove import Removal
     from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from koa_middleware import CacheError, CalibrationStore, ORMCalibration, fits_column
-from koa_middleware.cache.rebuild import RebuildReport
+from koa_middleware.cache.rebuild_report import RebuildReport
 from koa_middleware.database.backup import copies_kept
 from koa_middleware.database.feed import Judgement, judgements_of, made_of_files
+from koa_middleware.exceptions import SchemaWarning
 from koa_middleware.remote.servers import require_remote
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped
@@ -138,6 +139,40 @@ def test_bytes_that_are_spoilt_at_random_lose_no_file_and_no_judgement_in_silenc
         assert found[name]["quality"] == "BAD" or report.lost
     with CalibrationStore(DemoCalibration, cache) as store:
         assert not store.verify().without_record
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A cache whose records stand in one page, with a BAD one whose header has no id."""
+    with CalibrationStore(DemoCalibration, tmp_path / "small") as store:
+        for day, name in enumerate(("good.fits", "bad.fits")):
+            store.register_calibration(dark(tmp_path, name, 60000.0 + day))
+        store.flag("bad.fits", "BAD", "light leak")
+    return tmp_path / "small"
+
+
+def test_an_index_tells_of_which_file_a_judgement_is_whose_row_is_spoilt(small: Path) -> None:
+    before = records(small)
+    without_root_of("demo_calibrations")(database(small))
+    report = rebuilt(small)
+    assert {name: (each["id"], each["quality"]) for name, each in records(small).items()} == {
+        name: (each["id"], each["quality"]) for name, each in before.items()
+    }
+    assert report.lost.keys() == {"good.fits", "bad.fits"}
+    assert report.lost["bad.fits"] == (
+        "its record is made of the file alone: it is LOCAL, its id is that of an index of the old database"
+    )
+
+
+def test_a_judgement_of_an_unknown_file_is_told_as_such(small: Path) -> None:
+    path = database(small)
+    with closing(sqlite3.connect(path)) as raw:
+        asked = "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'demo_calibrations' AND rootpage > 0"
+        for (page,) in raw.execute(asked).fetchall():
+            overwrite(path, 4096 * (page - 1), b"\xff" * 4096)
+    lost_ = [said for said in rebuilt(small).lost.values() if "judged it BAD" in said]
+    assert len(lost_) == 1
+    assert lost_[0].endswith("light leak; it may be any of the files whose ids are new")
 
 
 def removed(path: Path) -> None:
@@ -515,3 +550,11 @@ def test_a_killed_rebuilding_leaves_the_old_state_or_the_new_one(
         assert records(folder) == before
         with CalibrationStore(DemoCalibration, folder) as store:
             assert store.verify().ok
+
+
+def test_a_history_that_was_lost_is_told(cache: Path) -> None:
+    with closing(sqlite3.connect(database(cache))) as raw:
+        raw.execute("DROP TABLE demo_calibrations_feed")
+    with pytest.warns(SchemaWarning, match="The history of demo_calibrations was lost"):
+        CalibrationStore(DemoCalibration, cache).close()
+    CalibrationStore(DemoCalibration, cache).close()

@@ -7,13 +7,10 @@ one that is whole and has none, in one transaction. A sound database that lacks 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -31,71 +28,27 @@ from ..database.merging import (
     orphaned_judgements,
     set_qualities,
 )
-from ..database.rescue import rescue
+from ..database.rescue import names_by_id, rescue
 from ..database.soundness import condition_of, is_lost
 from ..database.sqlite import driver_of
-from ..database.verified_files import Verified, once_here, remember_signatures
-from ..disk.checksums import Signature
-from ..disk.writing import cache_errors, move_into_place, sync_folder
+from ..database.verified_files import Verified, remember_signatures
 from ..exceptions import CacheError, KoaMiddlewareError
 from ..fetch.progress import shown_progress
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .folder import Cache
 from .from_files import OwnFile, Versions, in_order, read_files
-from .named import SPOILT, copies_beside, names_in
-from .own_files import files_but, has_files_of, is_of, named_beside
+from .named import copies_beside, names_in
+from .own_files import files_but, has_files_of, named_beside
 from .placing import Holdings
+from .rebuild_report import RebuildReport
+from .replaced import replaced, seen_now
 from .rows_left import correct_by_indexes, mend_all
-from .strays import same_content
+from .strays import unnamed
 
 R = TypeVar("R", bound=ORMCalibration)
 
 Sync = Callable[[LocalDatabase[Any]], object]
-
-
-@dataclass
-class RebuildReport:
-    """What a rebuilding did.
-
-    Attributes
-    ----------
-    database : str
-        Its path.
-    fault : str
-        What was wrong with it; empty where it is sound and names all files, and then nothing was changed.
-    set_aside : str or None
-        Path of the spoilt one.
-    from_old, from_copies, from_archive, from_files : int
-        Number of records that were read of the old database, of the copies beside it, of the archive, and of files
-        alone.
-    lost : dict
-        What could not be recovered, by file name, or by id where the file name is lost too.
-    is_completed : bool
-        Whether a sound database got the records of files that it did not name; what it had stays as it was.
-    noticed : list of str
-        What else there is to know; sentences.
-    """
-
-    database: str
-    fault: str = ""
-    set_aside: str | None = None
-    from_old: int = 0
-    from_copies: int = 0
-    from_archive: int = 0
-    from_files: int = 0
-    lost: dict[str, str] = field(default_factory=dict)
-    is_completed: bool = False
-    noticed: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return vars(self).copy()
-
-    @property
-    def ok(self) -> bool:
-        """Whether all was recovered."""
-        return not self.lost
 
 
 class Rebuilder(Generic[R]):
@@ -120,6 +73,9 @@ class Rebuilder(Generic[R]):
         self._is_emptied = False
         self._is_history_known = False
         self._unnamed: set[str] = set()
+        self._names: dict[str, str] = {}
+        self._ids_by_name: dict[str, str] = {}
+        self._are_ids_new = False
         self._of_copies: set[str] = set()
         self._of_archive: set[str] = set()
         self._of_files: set[str] = set()
@@ -130,12 +86,12 @@ class Rebuilder(Generic[R]):
         self._report.fault = found.fault or (self._gap() if found.rows else self._loss())
         if self._report.fault:
             self._check_writable()
-            seen = _seen(self._path)
+            seen = seen_now(self._path)
             with self._cache.staging_folder() as folder:
                 new = folder / self._path.name
                 self._build(new)
                 if found.fault:
-                    self._replace(new, seen)
+                    self._report.set_aside = str(replaced(self._path, new, seen))
                 elif found.rows:
                     self._complete(new)
                 else:
@@ -152,19 +108,12 @@ class Rebuilder(Generic[R]):
     def _gap(self) -> str:
         """Say that a sound database lacks records of files; empty where it has all."""
         with closing(LocalDatabase(self._orm_class, self._path)) as local:
-            with local.connect() as connection:
-                known = once_here(connection, self._orm_class)  # those whose record went here are no gap
-            known |= {record.filename for record in local.query()}
-            named, _ = named_beside(self._path, self._orm_class)
-            named |= set(names_in(self._path, but=self._orm_class.table().name))
-            names = {path.name for path in files_but(self._cache, known | named)}
-            like = same_content(Holdings(self._cache, local), names)
+            names, like = unnamed(Holdings(self._cache, local))
         for name, others in sorted(like.items()):
             self._report.noticed.append(f"{name} has the content of {others[0]}, so it gets no record of its own.")
-        names -= like.keys()
-        if not any(is_of(self._orm_class, self._cache.calibrations / name) for name in sorted(names)):
-            return ""
         self._unnamed = names
+        if not names:
+            return ""
         return f"{len(names)} files are in no record" if len(names) > 1 else f"{next(iter(names))} is in no record"
 
     def _loss(self) -> str:
@@ -186,6 +135,8 @@ class Rebuilder(Generic[R]):
         else:
             new.touch()
         whole = rescue(self._path, new, self._orm_class)
+        self._names = {} if is_lost(self._path) else names_by_id(self._path, self._orm_class)
+        self._ids_by_name = {name: id_ for id_, name in self._names.items()}
         with closing(LocalDatabase(self._orm_class, new)) as local:
             feed = feed_table(self._orm_class)
             has_history = feed.name in whole and bool(local.execute(select(feed.c.n).limit(1)))
@@ -203,11 +154,18 @@ class Rebuilder(Generic[R]):
             self._add_files(local, old | copied, judged)
             self._of_copies, self._of_archive = copied, archived
             self._of_files = set(self._ids(local)) - old - copied - archived
-            with local.driver_connection() as connection:
-                but_withdrawn = not self._is_emptied
-                self._report.lost |= orphaned_judgements(connection, self._orm_class, but_withdrawn=but_withdrawn)
+            self._tell_of_orphans(local)
             if not self._is_history_known:
                 self._tell_of_judgements(local, old, copied, copied_at)
+
+    def _tell_of_orphans(self, local: LocalDatabase[R]) -> None:
+        """Say which judgements are of lost records, and as far as it is known of which files."""
+        with local.driver_connection() as connection:
+            but_withdrawn = not self._is_emptied
+            orphans = orphaned_judgements(connection, self._orm_class, but_withdrawn=but_withdrawn)
+        for id_, said in orphans.items():
+            may_be = "; it may be any of the files whose ids are new" if self._are_ids_new else ""
+            self._report.lost[self._names.get(id_, id_)] = said if id_ in self._names else f"{said}{may_be}"
 
     def _ids(self, local: LocalDatabase[R]) -> list[str]:
         return [row[0] for row in local.execute(select(self._orm_class.table().c.id))]
@@ -261,9 +219,7 @@ class Rebuilder(Generic[R]):
         rows, verified = [], []
         for file in in_order(each for each in files if each.path.name not in records and not each.is_of_another):
             try:
-                if file.error is not None:
-                    raise file.error
-                told = versions.settle(file, str(uuid.uuid4()))
+                told = self._settled(file, versions)
             except KoaMiddlewareError as error:
                 self._report.lost[file.path.name] = f"it has no record: {error.message}"
                 continue
@@ -271,7 +227,8 @@ class Rebuilder(Generic[R]):
             file.row |= {"checksum": file.checksum, "file_size": file.signature.size, "quality": quality}
             rows.append(file.row)
             if told or not self._is_history_known:
-                said = ", ".join(["what was judged of it here is not known", f"it is {file.row['origin']}", *told])
+                unknown = [] if self._is_history_known else ["what was judged of it here is not known"]
+                said = ", ".join([*unknown, f"it is {file.row['origin']}", *told])
                 self._report.lost[file.path.name] = f"its record is made of the file alone: {said}"
         for file in files:
             record = records.get(file.path.name)
@@ -286,6 +243,18 @@ class Rebuilder(Generic[R]):
             note_made_of_files(connection, self._orm_class, [row["id"] for row in rows])
             verified += [self._verified(file) for file in files if file.row.get("checksum")]
             remember_signatures(connection, self._orm_class, verified)
+
+    def _settled(self, file: OwnFile, versions: Versions) -> list[str]:
+        """Settle id and version of a file's row; says where they come from, if not from the file."""
+        known = self._ids_by_name.get(file.path.name)
+        if file.error is not None:
+            raise file.error
+        if file.says_id or known is None:
+            told = versions.settle(file, str(uuid.uuid4()))
+            self._are_ids_new |= "its id is new" in told
+            return told
+        file.row["id"], file.says_id = known, True
+        return ["its id is that of an index of the old database", *versions.settle(file, str(uuid.uuid4()))]
 
     def _read(self, paths: list[Path], known: dict[str, str | None]) -> list[OwnFile]:
         """Read files, with a bar on a terminal."""
@@ -313,31 +282,6 @@ class Rebuilder(Generic[R]):
             self._report.lost[feed_table(self._orm_class).name] = said
 
     # -- taking its place ----------------------------------------------------------------------------------------------
-
-    def _replace(self, new: Path, seen: Signature | None) -> None:
-        """Set the spoilt file aside and put the new one in its place.
-
-        Both have a name until the last step. A journal that SQLite did not use goes along: it would be taken for one of
-        the new file.
-        """
-        with new.open("rb") as stream:
-            os.fsync(stream.fileno())
-        if _seen(self._path) != seen:
-            said = f"The database {self._path} was changed while it was made anew."
-            raise CacheError(said, "Try again when nobody uses it; nothing was changed.", path=self._path)
-        aside = self._path.with_name(f"{self._path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{SPOILT}")
-        with cache_errors(self._path):
-            try:
-                os.link(self._path, aside)
-            except OSError:  # where links do not work
-                self._path.rename(aside)
-            for end in ("-journal", "-wal", "-shm"):
-                beside = self._path.with_name(self._path.name + end)
-                if beside.exists():
-                    beside.rename(aside.with_name(aside.name + end))
-        move_into_place(new, self._path, replace=True)
-        sync_folder(self._path.parent)
-        self._report.set_aside = str(aside)
 
     def _pour(self, new: Path) -> None:
         """Put the new rows into a database that is whole and has none, in one transaction."""
@@ -390,7 +334,3 @@ def _size(path: Path) -> int:
     with suppress(OSError):  # who reads it says so
         return path.stat().st_size
     return 0
-
-
-def _seen(path: Path) -> Signature | None:
-    return Signature.of(path) if path.exists() else None

@@ -178,7 +178,8 @@ class Repairer(Generic[R]):
         if not len(self._holdings.database):
             return "the database has no record at all; koa-cal rebuild makes them anew, with what was said of them"
         if not values.get("id"):
-            return f"its header has no id (CALID); koa-cal register {path} gives it a new one"
+            known = "koa-cal rebuild takes the record that a copy of the database has"
+            return f"its header has no id (CALID); {known}, koa-cal register {path} gives it a new id"
         if row["origin"] != "LOCAL":
             return "its header says that it is the archive's; koa-cal sync brings its record"
         return self._known_as(path.name, row["id"])

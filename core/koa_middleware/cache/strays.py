@@ -10,8 +10,11 @@ from typing import Any
 from sqlalchemy import select
 
 from ..database.chunks import in_chunks
+from ..database.verified_files import once_here
 from ..disk.checksums import Checksum, digest_of
 from ..disk.writing import cache_errors
+from .named import names_in
+from .own_files import files_but, is_of, named_beside
 from .placing import Holdings
 
 
@@ -40,6 +43,23 @@ def same_content(holdings: Holdings[Any], filenames: Iterable[str]) -> dict[str,
         if names := [name for digest in digests for name in recorded[size].get(digest, ())]:
             found[path.name] = names
     return found
+
+
+def unnamed(holdings: Holdings[Any]) -> tuple[set[str], dict[str, list[str]]]:
+    """Give the names of files that no record ever named, where any is the instrument's; and `same_content` of the rest.
+
+    A file whose record went here is none of these.
+    """
+    orm_class, cache, database = holdings.orm_class, holdings.cache, holdings.database
+    with database.connect() as connection:
+        known = once_here(connection, orm_class)
+        known.update(connection.execute(select(orm_class.table().c.filename)).scalars())
+    named, _ = named_beside(database.path, orm_class)
+    named.update(names_in(database.path, but=orm_class.table().name))
+    names = {path.name for path in files_but(cache, known | named)}
+    like = same_content(holdings, names)
+    names -= like.keys()
+    return (names if any(is_of(orm_class, cache.calibrations / name) for name in sorted(names)) else set()), like
 
 
 def _recorded(holdings: Holdings[Any], sizes: list[int]) -> dict[int, dict[Checksum, list[str]]]:

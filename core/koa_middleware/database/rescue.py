@@ -10,7 +10,7 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,31 @@ def rescue(path: Path, new: Path, orm_class: type[ORMCalibration]) -> set[str]:
     except sqlite3.Error as error:
         said = f"What is left of {path} cannot be read or written anew: {error}."
         raise CacheError(said, hint(str(error), new, BUSY_TIMEOUT), path=path) from error
+
+
+def names_by_id(path: Path, orm_class: type[ORMCalibration]) -> dict[str, str]:
+    """Give the file names of records by their ids, as a database's indexes say them, also of rows that are spoilt.
+
+    An index has the row's number beside the value, so that SQLite does not look at the row for these two.
+    """
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as source:
+        source.text_factory = lambda text: text.decode(errors="replace")
+        ids, names = (_by_row(source, orm_class.table().name, column) for column in ("id", "filename"))
+    return {id_: names[row] for row, id_ in ids.items() if row in names}
+
+
+def _by_row(source: sqlite3.Connection, table: str, column: str) -> dict[int, str]:
+    """Give the values of a column by the numbers of their rows, as far as its indexes can be read."""
+    found: dict[int, str] = {}
+    with suppress(sqlite3.DatabaseError), only_errors_of_sqlite():  # what is spoilt is left out
+        for _, index, _, _, is_partial in source.execute(f"PRAGMA index_list({quote(table)})").fetchall():
+            columns = [name for _, _, name in source.execute(f"PRAGMA index_info({quote(index)})")]
+            if columns == [column] and not is_partial:
+                asked = f"SELECT rowid, {column} FROM {quote(table)} INDEXED BY {quote(index)}"  # noqa: S608
+                with suppress(sqlite3.DatabaseError):
+                    for row, value in source.execute(asked):
+                        found.setdefault(row, value)
+    return found
 
 
 def _rescue(path: Path, sink: sqlite3.Connection, copy: Path, orm_class: type[ORMCalibration]) -> set[str]:
