@@ -59,13 +59,13 @@ SPOILT = {
     "spectrograph = CAST(x'ff4f4f44' AS TEXT)": "its spectrograph is b'\\xffOOD', bytes that are no text",
     "filename = x'6162ff'": "its filename is b'ab\\xff', bytes that are no text",
     "id = ''": "its id is '', which says nothing",
-    "mjd_start = 'abc'": "its mjd_start is 'abc', a text",
+    "mjd_start = 'abc'": "its mjd_start is 'abc', which is text",
     "mjd_start = 50000.0": "its mjd_start is 50000.0, more than a day from the datetime_obs",
     "datetime_obs = 5": "its datetime_obs is '5', which is not a time",
     "cal_version = '1x'": "its cal_version is '1x', which is not a whole number",
     "last_updated = 'zzz'": "its last_updated is 'zzz', which is",
     "master_cal = 7": "its master_cal is 7, which is neither true nor false",
-    "file_size = 'much'": "its file_size is 'much', a text",
+    "file_size = 'much'": "its file_size is 'much', which is text",
     "checksum = NULL, file_size = NULL": "its checksum is missing, and sha256:",
 }
 each_spoilt = pytest.mark.parametrize("setting", SPOILT)
@@ -191,6 +191,6 @@ def test_a_repair_that_is_only_told_changes_no_row(cache: Path) -> None:
     before = records(cache)
     with CalibrationStore(DemoCalibration, cache) as store:
         report = store.verify(dry_run=True)
-    assert report.actions[NAME] == "would be mended: its quality is 'BAD' again"
+    assert report.actions[NAME] == "would be mended: its quality is now 'BAD'"
     assert report.mended == []
     assert records(cache) == before

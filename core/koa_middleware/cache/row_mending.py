@@ -181,6 +181,8 @@ class RowMender:
         except (KoaMiddlewareError, ValueError, TypeError) as error:
             told = error.message if isinstance(error, KoaMiddlewareError) else str(error)
             return Mended(row, None, "", f"its row is spoilt, as {row.said}: {told}")
-        said_of = {name: f"its {name} is {shown(complete[name])}" for name in row.faults}
-        mended = ", ".join(f"{said_of[name]} again" for name in row.faults if name not in lost)
-        return Mended(row, complete, mended, ", ".join(f"{said_of[name]}, as it is not known" for name in sorted(lost)))
+        said_of = {name: f"its {name} is now {shown(complete[name])}" for name in row.faults}
+        mended = ", ".join(said_of[name] for name in row.faults if name not in lost)
+        return Mended(
+            row, complete, mended, ", ".join(f"{said_of[name]} (what it was is not known)" for name in sorted(lost))
+        )

@@ -176,7 +176,11 @@ def _check(column: Column[Any]) -> tuple[Callable[[Any], str], bool]:
 
     def fault_of(value: Any) -> str:
         if not isinstance(value, types):
-            return f"{shown(value)}, {_NO_TEXT}" if isinstance(value, bytes) else f"{shown(value)}, a {_kind(value)}"
+            return (
+                f"{shown(value)}, {_NO_TEXT}"
+                if isinstance(value, bytes)
+                else f"{shown(value)}, which is {_kind(value)}"
+            )
         try:
             if column.key == "last_updated":
                 _check_stamp(str(value))
@@ -201,4 +205,4 @@ def _check_stamp(value: str) -> None:
 
 
 def _kind(value: Any) -> str:
-    return {str: "text", int: "whole number", float: "number"}.get(type(value), type(value).__name__)
+    return {str: "text", int: "a whole number", float: "a number"}.get(type(value), type(value).__name__)
