@@ -178,3 +178,10 @@ def test_a_removed_calibration_that_hid_one_of_the_shared_cache_says_that_this_i
     assert [each.filename for each in user.query()] == ["dark.fits"]
     with pytest.raises(CacheError, match=r"dark.fits is a calibration of the shared cache"):
         user.remove("dark.fits")
+
+
+def test_a_copy_of_the_database_beside_it_keeps_no_file_from_being_moved(store: Store, tmp_path: Path) -> None:
+    path, one = store.register_calibration(dark(tmp_path))
+    shutil.copy(store.local_db.path, store.local_db.path.with_name("demo.backup.db"))
+    assert store.remove(one).moved_to is not None
+    assert not path.exists()
