@@ -88,7 +88,9 @@ def test_a_spoilt_file_whose_copy_in_the_archive_is_spoilt_too_is_said_to_be_mov
 ) -> None:
     (tmp_path / "night" / "spoilt.fits").write_bytes(b"spoilt too")
     report = damaged.verify(repair=True)
-    assert report.actions["spoilt.fits"].startswith("moved to the quarantine, could not be downloaded again: ")
+    assert report.actions["spoilt.fits"].startswith(
+        "it was moved to the quarantine; it could not be downloaded again: "
+    )
     assert [path.name.partition(".")[0] for path in (damaged.cache_dir / "quarantine").iterdir()] == ["spoilt"]
     assert not report.ok
 

@@ -83,9 +83,11 @@ class Repairer(Generic[R]):
                 report.actions[name] = self._missing(found, name)
             else:
                 aside = (
-                    "" if name not in report.bad or os.path.lexists(self._path(name)) else "moved to the quarantine, "
+                    ""
+                    if name not in report.bad or os.path.lexists(self._path(name))
+                    else "it was moved to the quarantine; "
                 )
-                report.actions[name] = f"{aside}could not be downloaded again: {outcome.message}"
+                report.actions[name] = f"{aside}it could not be downloaded again: {outcome.message}"
                 if name in report.bad:
                     report.bad[name] += f"; {report.actions[name]}"
 
