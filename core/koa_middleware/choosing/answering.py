@@ -106,8 +106,7 @@ def _one(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Found | None]:
 
 def _pair(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Sides]:
     """Ask for the best pair of one step: of the values in which both may agree, that of the shortest complete one."""
-    narrow = {"before": until_frame(parameters), "after": after_frame(parameters)}
-    narrow.pop({"before": "after", "after": "before"}.get(plan.rule.direction, ""), None)
+    narrow = _by_side(plan, parameters)
     nearby = yield from _read(plan.outwards, narrow, NEIGHBOURS)
     if not nearby.is_settled:
         nearby = yield from _read(plan.grouped, narrow, None)
@@ -121,6 +120,18 @@ def _pair(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Sides]:
     for name in names:
         chosen[name] = yield from _one(plan.for_pair, {**narrow[name], **agreed})
     return Sides(chosen["before"], chosen["after"])
+
+
+def every_value(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Nearby]:
+    """Ask for the nearest time on each side of every value in which a pair may agree."""
+    return (yield from _read(plan.grouped, _by_side(plan, parameters), None))
+
+
+def _by_side(plan: Plan, parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give the parameters for each side on which a plan looks."""
+    narrow = {"before": until_frame(parameters), "after": after_frame(parameters)}
+    narrow.pop({"before": "after", "after": "before"}.get(plan.rule.direction, ""), None)
+    return narrow
 
 
 def _read(

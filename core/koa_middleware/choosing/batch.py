@@ -9,7 +9,8 @@ from sqlalchemy import Select
 
 from ..exceptions import KoaMiddlewareError
 from .answering import Ask, Asking
-from .deciding import Considered, asking, check_type, choose, fallen_back, is_programmed, log_choice, missed, run
+from .deciding import Considered, asking, check_type, choose, fallen_back, is_programmed, log_choice, programmed_of, run
+from .misses import missing
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
@@ -23,11 +24,17 @@ def choose_many(
     if is_programmed(selector) or selector._overrides("select"):
         return [_outcome(lambda values=values: choose(selector, values, db)) for values in frames]
     outcomes = asked_together([asking(selector, values, db) for values in frames], db)
-    return [
+    found = [
         outcome
         if isinstance(outcome, KoaMiddlewareError)
-        else _outcome(lambda values=values, outcome=outcome: _record(selector, outcome, values, db))
+        else _outcome(lambda values=values, outcome=outcome: fallen_back(selector, outcome, values, db))
         for values, outcome in zip(frames, outcomes, strict=True)
+    ]
+    without = [each for each in found if isinstance(each, Considered) and each.record is None]
+    errors = iter(asked_together([missing(each, programmed_of(selector, each)) for each in without], db))
+    return [
+        each if isinstance(each, KoaMiddlewareError) else next(errors) if each.record is None else each.record
+        for each in found
     ]
 
 
@@ -57,13 +64,6 @@ def choose_all(
             log_choice(selector, values, record)
         found.append(record)
     return found
-
-
-def _record(selector: CalibrationSelector, considered: Considered, values: Mapping[str, Any], db: Database) -> Any:
-    record = fallen_back(selector, considered, values, db).record
-    if record is None:
-        raise missed(selector, considered, db)
-    return record
 
 
 def _outcome(call: Any) -> Any:
@@ -105,5 +105,9 @@ def fetch_many(db: Database, statement: Select[Any], asks: Sequence[Ask]) -> lis
     short_way = getattr(db, "fetch_many", None)
     if short_way is None or len(asks) == 1:
         return [run(db, ask) for ask in asks]
+    if asks[0].rows and all(
+        ask.parameters == asks[0].parameters for ask in asks
+    ):  # such as how many of a type there are
+        return [run(db, asks[0])] * len(asks)
     found: list[list[Any]] = short_way(statement, [ask.parameters for ask in asks], rows=asks[0].rows)
     return found

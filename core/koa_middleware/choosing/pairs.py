@@ -36,16 +36,16 @@ class Nearby:
     @property
     def is_settled(self) -> bool:
         """Whether nothing that was not read can make a better pair."""
-        if self._pairs:
-            span, _, _ = self._pairs[0]
+        if self.pairs:
+            span, _, _ = self.pairs[0]
             return all(span < self.reach[side] for side in SIDES)
         is_whole = {side: math.isinf(self.reach[side]) for side in SIDES}
         return all(is_whole.values()) or any(is_whole[side] and not self.times[side] for side in SIDES)
 
     def best(self) -> tuple[Value, tuple[str, ...]]:
         """Give the value of the best pair and the sides that have it; of no value where there is nothing."""
-        if self._pairs:
-            return self._pairs[0][2], SIDES
+        if self.pairs:
+            return self.pairs[0][2], SIDES
         singles = [
             (distance(time, self.asked), time, number, value)
             for number, side in enumerate(SIDES)
@@ -57,7 +57,7 @@ class Nearby:
         return value, (SIDES[number],)
 
     @cached_property
-    def _pairs(self) -> list[tuple[float, float, Value]]:
+    def pairs(self) -> list[tuple[float, float, Value]]:
         """Span in ms, earlier time and value of each complete pair, the best first; a null agrees with nothing."""
         before, after = (self.times[side] for side in SIDES)
         both = [value for value in before if value in after and None not in value]
