@@ -68,11 +68,11 @@ def missing(considered: Considered, programmed: Programmed) -> Asking[Calibratio
             parts += [Part(f"{step}{side} the frame", found[:1]) for side, found in sides.items()]
         else:
             parts.append(Part(step.strip(), tuple(told[: 1 if step else _MOST_REASONS])))
-    total = 0
+    cal_type, total = judges[-1].plan.of_type.cal_type, 0
     if any(part.refused for part in parts):
-        rows = yield Ask(count_of_type(judges[0].plan.orm_class), judges[0].parameters, rows=True)
+        rows = yield Ask(count_of_type(judges[-1].plan.orm_class), {"cal_type": cal_type}, rows=True)
         total = int(rows[0][0])
-    return not_found(judges[-1].plan.of_type.cal_type, judges[-1].asked, total, parts)
+    return not_found(cal_type, judges[-1].asked, total, parts)
 
 
 def _nearest(judge: Judge) -> Asking[list[Candidate]]:
