@@ -24,7 +24,15 @@ _STYLE = """
 .koa-explanation th { font-weight: 600; border-bottom: 2px solid rgba(128, 128, 128, 0.7); white-space: nowrap; }
 .koa-explanation td.koa-name { white-space: nowrap; font-family: monospace; }
 .koa-explanation td.koa-reason { min-width: 14em; }
+.koa-explanation .koa-word { white-space: nowrap; }
 .koa-explanation tr.koa-chosen td { background: rgba(46, 160, 67, 0.18); font-weight: 600; }
+@media (max-width: 700px) {
+  .koa-explanation thead { display: none; }
+  .koa-explanation tr, .koa-explanation td { display: block; border-bottom: none; }
+  .koa-explanation tr { border-bottom: 1px solid rgba(128, 128, 128, 0.35); padding: 0.2em 0; }
+  .koa-explanation td { padding: 0.05em 0.5em; }
+  .koa-explanation td.koa-name ~ td { padding-left: 2em; }
+}
 """
 
 
@@ -32,8 +40,8 @@ def as_html(explanation: Explanation) -> str:
     """Give an explanation as a fragment of HTML; all that comes from records and frames is escaped."""
     parts = [
         f'<div class="koa-explanation"><style>{_STYLE}</style>',
-        f"<p><strong>{_text(explanation.headline())}</strong></p>",
-        *(f"<p>{_text(fact)}</p>" for fact in explanation.facts()),
+        f"<p><strong>{_prose(explanation.headline())}</strong></p>",
+        *(f"<p>{_prose(fact)}</p>" for fact in explanation.facts()),
         *map(_step, explanation.steps),
         _table(explanation.candidates),
         "</div>",
@@ -42,11 +50,9 @@ def as_html(explanation: Explanation) -> str:
 
 
 def _step(step: StepExplanation) -> str:
-    said = f"step {step.number}: {step.reason}"
-    return (
-        f"<details><summary>{_text(said)}</summary><p>{_text(in_numbers(step.counts))}</p>"
-        f"{_table(step.candidates)}</details>"
-    )
+    said, counts = f"step {step.number}: {step.reason}", in_numbers(step.counts)
+    more = "" if counts in said else f"<p>{_prose(counts)}</p>"
+    return f"<details><summary>{_prose(said)}</summary>{more}{_table(step.candidates)}</details>"
 
 
 def _table(candidates: Sequence[Candidate]) -> str:
@@ -71,6 +77,12 @@ def _row(tag: str, cells: Iterable[tuple[str, str]], kind: str = "") -> str:
 
 def _class(name: str) -> str:
     return f' class="{name}"' if name else ""
+
+
+def _prose(text: str) -> str:
+    """Give text whose names are not broken at their hyphens."""
+    words = ((word, _text(word)) for word in text.split(" "))
+    return " ".join(f'<span class="koa-word">{safe}</span>' if "-" in word else safe for word, safe in words)
 
 
 def _text(value: object) -> str:
