@@ -189,7 +189,9 @@ class _Telling:
     def _nothing(self, number: int, side: str | None, where: str = "") -> str:
         """Say that a step gives nothing, or nothing on one side, with counts and the nearest one that it refused."""
         counts = self._counts(lambda *_: number, [side] if side else (*SIDES, None))
-        told = [each for each in self._candidates(lambda *_: number) if side in (None, each.side)]
+        counts.pop(CHOSEN, None)  # by the fallback
+        candidates = self._candidates(lambda *_: number)
+        told = [each for each in candidates if side in (None, each.side) and not each.is_chosen]
         if not told:
             return f"none is known{where}"
         nearest = f"the nearest is {told[0].record.filename}: {told[0].reason}"
