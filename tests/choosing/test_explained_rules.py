@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from koa_middleware import (
+    CalibrationNotFoundError,
     CalibrationSelector,
     CalibrationStore,
     Explanation,
@@ -66,7 +67,7 @@ def test_each_step_is_told_with_what_it_gave_or_why_it_gave_nothing(lamps: Store
         "was not asked",
     ]
     assert [names(step.winners) for step in explained.steps] == [[], ["thar-after.fits"], []]
-    assert [sum(step.counts.values()) for step in explained.steps] == [7, 7, 7]
+    assert [sum(step.counts.values()) for step in explained.steps] == [7, 7, 0]
     first, second, _ = explained.steps
     assert {each.record.filename: each.reason for each in first.candidates}["lfc-before.fits"] == (
         "0.500 d older, limit 0.25 d"
@@ -74,6 +75,25 @@ def test_each_step_is_told_with_what_it_gave_or_why_it_gave_nothing(lamps: Store
     assert second.counts == explained.counts == {"chosen": 1, "lamp": 4, "farther": 2}
     assert str(explained).splitlines()[0].endswith("thar-after.fits is chosen by step 2")
     assert explained.step == 2
+
+
+def test_what_only_a_step_that_was_not_asked_compares_the_frame_may_lack(lamps: Store) -> None:
+    prefer = (Step({"lamp": "lfc"}), Step(within={"exposure_time": 1.0}))
+    explained = lamps.explain({"mjd_start": 60000.0}, CalibrationSelector(cal_type="wls", prefer=prefer))
+    assert [step.reason for step in explained.steps] == ["gave the answer", "was not asked"]
+
+
+def test_who_said_that_a_calibration_is_bad_when_and_why_is_told_also_by_a_miss(lamps: Store) -> None:
+    lamps.flag("lfc-before.fits", "BAD", "hot pixels")
+    lamps.flag("une-after.fits", "GOOD", "seen by eye", here=True)
+    explained = lamps.explain(FRAME, CalibrationSelector(cal_type="wls"))
+    reasons = {each.record.filename: each.why for each in explained.candidates}
+    for part in ("BAD (flagged by ", ": hot pixels)"):
+        assert part in reasons["lfc-before.fits"]
+    assert "; its quality is GOOD here (judged by " in reasons["une-after.fits"]
+    with pytest.raises(CalibrationNotFoundError, match=r"BAD \(flagged by .*: hot pixels\)") as caught:
+        lamps.select(FRAME, CalibrationSelector(cal_type="wls", require={"lamp": "lfc"}))
+    assert "quality" in {each.rule for each in caught.value.nearest}
 
 
 def test_a_pair_is_told_with_both_sides_and_the_weight_of_the_later_one(lamps: Store) -> None:

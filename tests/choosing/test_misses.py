@@ -142,7 +142,7 @@ def test_the_rows_of_a_miss_are_found_by_the_index(filled: Store) -> None:
     parameters = dict.fromkeys(re.findall(r":(\w+)", near), 1)
     with filled.local_db.driver_connection() as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {near}", parameters).fetchall()
-    steps = [row[3] for row in plan if "demo_calibrations" in row[3]]
+    steps = [row[3] for row in plan if " demo_calibrations " in row[3]]
     assert len(steps) == 3
     assert all("USING INDEX ix_demo_calibrations_cal_type_mjd_start" in step for step in steps)
 

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Subquery, bindparam, case, func, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, case, func, select, union_all
 from sqlalchemy.sql.visitors import ExternallyTraversible, replacement_traverse
 
 from ..instrument.door import columns_of
 from ..instrument.forms import is_mjd
+from ..instrument.judged import Said
 from ..instrument.orm import ORMCalibration
-from .conditions import OfType
+from .conditions import NotBad, OfType
 from .criterion import Condition, Criterion, Parameters
 from .explanation import CHOSEN, FARTHER, Candidate, offset
 from .frame import Frame
+from .judged import SAID, in_words
 from .limits import MAX, SAME, Finite
 from .order import in_order, order_of_equals
 from .statement import Plan
@@ -104,9 +106,9 @@ class Judge:
     def asked(self) -> dict[str, Any]:
         """The frame's values that are compared, and the time of the anchor where there is one."""
         asked, time = self.plan.asked(self.parameters), self.plan.time
-        if self.frame.anchor is None:
-            return asked
         own = self.frame.own_time_if_known(time)
+        if self.frame.anchor is None or own == self.parameters["time"]:
+            return asked
         return {**asked, time: own, f"{time} of the {self.frame.anchor.cal_type}": self.parameters["time"]}
 
     def outcome(self, columns: Mapping[str, Any]) -> ColumnElement[int]:
@@ -145,13 +147,20 @@ class Judge:
         others = [record for record in found if not Finite.test(record[time])]
         return in_order(timed, time, self.parameters["time"]) + others
 
-    def candidate(self, record: Any, number: int) -> Candidate:
-        """Tell what became of a record whose outcome has this number."""
+    def is_bad(self, number: int) -> bool:
+        """Whether an outcome is that of a record of a quality that is never chosen."""
+        return 0 <= number < len(self.criteria) and isinstance(self.criteria[number], NotBad)
+
+    def candidate(self, record: Any, number: int, said: Mapping[str, Said]) -> Candidate:
+        """Tell what became of a record whose outcome has this number; `said` is what was said of qualities, by id."""
         time = record[self.plan.time]
         side, own = self.side_of(time), self.frame.own_time_if_known(self.plan.time)
         outcome = self._outcome(self.settled(number, self.programmed.admits(record.id)), side)
         delta = time - own if own is not None and Finite.test(time) else None
-        return Candidate(record, outcome.rule, outcome.reason(record, self.parameters), self._when(record), delta, side)
+        why = outcome.reason(record, {**self.parameters, SAID: said})
+        if self.fits(number) and record.id in said and said[record.id].is_here:
+            why += f"; its quality is {in_words(said[record.id], record.quality)}"
+        return Candidate(record, outcome.rule, why, self._when(record), delta, side)
 
     def rule_of(self, number: int, side: str | None) -> str:
         """Name of an outcome, as explanations have it."""
@@ -279,33 +288,30 @@ def _outcome(criteria: Sequence[Criterion], columns: Mapping[str, Any]) -> Colum
 def _near_and_outcome(
     orm_class: type[ORMCalibration], criteria: tuple[Criterion, ...], time: str, most: int
 ) -> Select[Any]:
-    near = _near(orm_class, time, most)
-    return select(*near.c, _outcome(criteria, dict(near.c.items())).label("outcome"))
+    return _near(orm_class, time, most, [_outcome(criteria, columns_of(orm_class)).label("outcome")])
 
 
 def near_and_outcomes(judges: Sequence[Judge], winners: Sequence[Any], most: int) -> Select[Any]:
     """The nearest rows of the type, and those of the winners, each with its outcome by every step."""
     plan = judges[0].plan
-    table = plan.orm_class.table()
-    own = select(table).where(plan.columns["id"].in_([each.id for each in winners]))
-    near = _near(plan.orm_class, plan.order[1], most, *([own] if winners else []))
-    columns = dict(near.c.items())
-    return select(
-        *near.c,
-        *(judge.valued(columns).label(f"outcome{number}") for number, judge in enumerate(judges)),
-    )
+    outcomes = [judge.valued(plan.columns).label(f"outcome{number}") for number, judge in enumerate(judges)]
+    own = select(plan.orm_class.table(), *outcomes).where(plan.columns["id"].in_([each.id for each in winners]))
+    return _near(plan.orm_class, plan.order[1], most, outcomes, *([own] if winners else []))
 
 
-def _near(orm_class: type[ORMCalibration], time: str, most: int, *more: Select[Any]) -> Subquery:
+def _near(
+    orm_class: type[ORMCalibration], time: str, most: int, outcomes: Sequence[ColumnElement[int]], *more: Select[Any]
+) -> Select[Any]:
     table, columns = orm_class.table(), columns_of(orm_class)
     when, equals = columns[time], order_of_equals(columns)
     asked = bindparam("time", None, type_=when.type)
     sides = (
-        select(table).where(of_type(orm_class), clause).order_by(*order).limit(most)
+        select(table, *outcomes).where(of_type(orm_class), clause).order_by(*order).limit(most)
         for clause, order in (
             (when <= asked, (when.desc(), *equals)),
             (when > asked, (when, *equals)),
             (when.is_(None), equals),
         )
     )
-    return union_all(*(select(each.subquery()) for each in (*sides, *more))).subquery("near")
+    near = union_all(*(select(each.subquery()) for each in (*sides, *more))).subquery("near")
+    return select(*near.c)

@@ -10,12 +10,14 @@ from ..exceptions import CalibrationNotFoundError, KoaMiddlewareError
 from ..instrument.detached import record_builder
 from .answering import Ask, Asking
 from .explanation import Candidate
+from .judged import last_said_of
 from .judging import Judge, Programmed, count_of_type, judges_of
 from .pairs import SIDES
 from .wording import in_pairs
 
 if TYPE_CHECKING:
     from .deciding import Considered
+    from .selector import Database
 
 #: Stands in a message for the types that it concerns.
 _TYPES = "\0"
@@ -56,12 +58,12 @@ class Part(NamedTuple):
     refused: tuple[Candidate, ...]
 
 
-def missing(considered: Considered, programmed: Programmed) -> Asking[CalibrationNotFoundError]:
+def missing(considered: Considered, programmed: Programmed, db: Database) -> Asking[CalibrationNotFoundError]:
     """Ask for the error of a selection that came to nothing: only for the nearest records, and for their number."""
     judges = judges_of(considered.plans, considered.frame, programmed, (), None, considered.as_pair)
     parts: list[Part] = []
     for judge in judges:
-        told = yield from _nearest(judge)
+        told = yield from _nearest(judge, db)
         step = f"by step {judge.plan.rule.step} " if len(judges) > 1 else ""
         if considered.as_pair:
             sides = {side: tuple(each for each in told if each.side == side) for side in SIDES}
@@ -75,7 +77,7 @@ def missing(considered: Considered, programmed: Programmed) -> Asking[Calibratio
     return not_found(cal_type, judges[-1].asked, total, parts)
 
 
-def _nearest(judge: Judge) -> Asking[list[Candidate]]:
+def _nearest(judge: Judge, db: Database) -> Asking[list[Candidate]]:
     """Ask for the nearest records of the type; of a bracket for those on both sides."""
     build = record_builder(judge.plan.orm_class, raw=True)  # of rows as the driver gives them, or not
     time = judge.plan.order[1]
@@ -83,7 +85,10 @@ def _nearest(judge: Judge) -> Asking[list[Candidate]]:
         rows = yield Ask(judge.near(_MOST_REASONS, by=by), judge.parameters, rows=True)
         found = {record.id: (record, number) for record, number in ((build(row[:-1]), row[-1]) for row in rows)}
         ordered = judge.in_order(record for record, _ in found.values())
-        told = [judge.candidate(*found[record.id]) for record in ordered]
+        said = (
+            last_said_of(db, flagged) if (flagged := [id_ for id_, (_, n) in found.items() if judge.is_bad(n)]) else {}
+        )
+        told = [judge.candidate(*found[record.id], said) for record in ordered]
         if not judge.is_pair or {each.side for each in told} >= set(SIDES):
             break
     return told

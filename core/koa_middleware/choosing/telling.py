@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..instrument.detached import record_builder
+from ..instrument.judged import Said
 from .answering import answer, every_value
 from .bracket import Bracket
 from .explanation import (
@@ -18,6 +19,7 @@ from .explanation import (
     StepExplanation,
     offset,
 )
+from .judged import last_said_of
 from .judging import (
     CHOSEN_NUMBER,
     Judge,
@@ -74,6 +76,8 @@ class _Telling:
         The winners and the nearest records on each side, in order of time, each with its outcomes by all steps.
     values : Nearby or None
         In which values a pair could agree.
+    said : mapping
+        What was said last of the qualities of the records, by id.
     """
 
     considered: Considered
@@ -81,20 +85,22 @@ class _Telling:
     judges: list[Judge]
     groups: list[_Group]
     near: list[tuple[Any, tuple[int, ...]]]
+    said: Mapping[str, Said]
     values: Nearby | None
 
     @classmethod
     def of(cls, db: Database, considered: Considered, programmed: Programmed, nearest: int) -> _Telling:
         """Read all that is told."""
         winners = tuple(filter(None, considered.bracket or (considered.record,)))
-        judges = judges_of(considered.plans, considered.frame, programmed, winners, considered.step, considered.as_pair)
+        plans = considered.plans[: _last_asked(considered, winners)]
+        judges = judges_of(plans, considered.frame, programmed, winners, considered.step, considered.as_pair)
         values = None
-        for judge, plan in zip(judges, considered.plans, strict=True):
+        for judge, plan in zip(judges, plans, strict=True):
             if judge.plan.pair:
                 values = answer(every_value(plan, judge.parameters), lambda ask: fetch_rows(db, *ask[:2]))
-        return cls(
-            considered, winners, judges, _groups(db, judges), _near(db, judges, winners, max(nearest, 1)), values
-        )
+        near = _near(db, judges, winners, max(nearest, 1))
+        said = last_said_of(db, [record.id for record, _ in near])
+        return cls(considered, winners, judges, _groups(db, judges), near, said, values)
 
     def explanation(self, nearest: int) -> Explanation:
         """Put it together."""
@@ -113,7 +119,7 @@ class _Telling:
             bracket and bracket.weight,
             values,
             self._why_these(values),
-            tuple(self._step(number, nearest) for number in range(len(self.judges)) if len(self.judges) > 1),
+            tuple(self._steps(nearest)),
             self.considered.frame.anchor,
         )
 
@@ -146,8 +152,17 @@ class _Telling:
         found = []
         for record, outcomes in self.near:
             step = step_for(outcomes, self.judges[0].side_of(record[self.judges[0].plan.time]))
-            found.append(self.judges[step].candidate(record, outcomes[step]))
+            found.append(self.judges[step].candidate(record, outcomes[step], self.said))
         return tuple(sorted(found, key=lambda candidate: not candidate.is_chosen))
+
+    def _steps(self, nearest: int) -> Iterator[StepExplanation]:
+        asked, plans = len(self.judges), self.considered.plans
+        for number in range(len(plans)) if len(plans) > 1 else ():
+            yield (
+                self._step(number, nearest)
+                if number < asked
+                else StepExplanation(number + 1, "was not asked", {}, (), ())
+            )
 
     def _step(self, number: int, nearest: int) -> StepExplanation:
         counts, judge = self._counts(lambda *_: number), self.judges[number]
@@ -162,21 +177,12 @@ class _Telling:
         if own:
             where = f" {judge.side_of(own[0][judge.plan.time])} the frame" if judge.is_pair and len(own) == 1 else ""
             return f"gave the answer{where}"
-        if not self._was_asked(number):
-            return "was not asked"
         if judge.is_pair and judge.plan.rule.same and (counts.get(FARTHER) or counts.get(CHOSEN)):
             fits = [self._counts(lambda *_: number, [side]).get(FARTHER, 0) for side in SIDES]
             names = " and ".join(judge.plan.rule.same)
             return f"no {names} is on both sides of the frame: {fits[0]} fit before it, {fits[1]} after it"
         side = self._lacking() if judge.is_pair else None
         return self._nothing(number, side, f" {side} the frame" if side else "")
-
-    def _was_asked(self, number: int) -> bool:
-        """Whether no earlier step had given all that was wanted."""
-        wanted = 2 if self.considered.as_pair else 1
-        if not self.winners or by_fallback(self.winners) or len(self.winners) < wanted:
-            return True
-        return number < max(step_of(winner) or 1 for winner in self.winners)
 
     def _lacking(self) -> str | None:
         """Give the side on which there is nothing, or on which a later step gave the answer; None where it is both."""
@@ -225,6 +231,14 @@ class _Telling:
         own = distance(*(winner[self.judges[0].plan.time] for winner in self.winners))
         more = ", ..." if len(others) > _MOST_VALUES else ""
         return f"{_days(own)} between the two, other pairs: {', '.join(others[:_MOST_VALUES])}{more}"
+
+
+def _last_asked(considered: Considered, winners: Sequence[Any]) -> int:
+    """Number of the last step that was asked: those after it may compare what the frame lacks."""
+    every, wanted = len(considered.plans), 2 if considered.as_pair else 1
+    if len(winners) < wanted or by_fallback(winners):
+        return every
+    return max(step_of(winner) or considered.step or every for winner in winners)
 
 
 def _days(milliseconds: float) -> str:
