@@ -360,3 +360,18 @@ def test_as_plain_data_it_has_the_keys_that_the_pages_name(lamps: Store) -> None
     ]
     assert [step["winners"] for step in plain["steps"]] == [[], [each["id"] for each in plain["winners"]], []]
     assert math.isclose(plain["sides"][0]["delta_days"], -2.0)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_at_each_width_of_a_terminal_all_is_told_and_no_name_is_broken(lamps: Store, width: int) -> None:
+    long = "HB.20260214.03600.00.mastercal-wls-of-a-lamp.001"
+    lamps.local_db.add(wls(long, 60000.1, "une", era="2"))
+    rule = CalibrationSelector(cal_type="wls", direction="bracket", same=("lamp",), prefer=LFC_THEN_THAR)
+    explained = lamps.explain({**FRAME, "era": "1"}, rule)
+    lines = explained.to_text(width).splitlines()
+    assert max(map(len, lines)) <= width
+    told_words = " ".join(lines).split()
+    for candidate in explained.candidates:
+        assert any(candidate.record.filename in line for line in lines)
+        assert set(candidate.reason.split()) <= set(told_words)
+    assert "step 1: no lamp is on both sides" in " ".join(told_words)

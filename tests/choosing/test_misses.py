@@ -87,13 +87,13 @@ def test_a_miss_by_a_time_that_no_index_of_the_type_holds_tells_the_same_rows(fi
     error = miss(filled, rule)
     assert [each.record.filename for each in error.nearest] == ["before.fits", "after.fits", "later.fits"]
     assert "before.fits: 0.400 d older, limit 0.25 d" in error.message
-    filled.local_db.add(record("late-start.fits", 60005.0, mjd_mid=59999.9))  # the only one before by its middle
-    for each in filled.query("dark", mjd_start=59999.5):
-        filled.flag(each, "BAD", "none")
-    pair = miss(
-        filled, CalibrationSelector(cal_type="dark", time="mjd_mid", direction="bracket", require={"lamp": "x"})
-    )
-    assert {each.side for each in pair.nearest} == {"before", "after"}
+
+
+def test_a_side_is_not_said_to_be_empty_where_only_the_starts_are_on_the_other(store: Store) -> None:
+    long = [record(f"long{number}.fits", 59999.9 - number, mjd_mid=60000.1 + number) for number in range(5)]
+    store.local_db.add([*long, record("short.fits", 59990.0, mjd_mid=59990.1)])
+    rule = CalibrationSelector(cal_type="dark", time="mjd_mid", direction="bracket", require={"lamp": "lfc"})
+    assert [each.record.filename for each in miss(store, rule).nearest] == ["short.fits", "long0.fits"]
 
 
 def test_nothing_of_the_type_is_said_with_what_to_do(store: Store) -> None:
