@@ -50,6 +50,15 @@ def test_where_there_is_no_room_for_columns_the_cells_of_a_row_stand_below_each_
     ]
 
 
+def test_a_name_that_is_nearly_as_long_as_the_terminal_is_wide_gets_a_line_of_its_own() -> None:
+    rows = [("1", WORDS, NAME), (NAME, "", "short")]
+    lines = render(("number", "reason", "calibration"), rows, width=len(NAME) + 1).splitlines()
+    assert max(map(len, lines)) <= len(NAME) + 1
+    assert f" {NAME}" in lines
+    assert lines[lines.index(f" {NAME}") - 1] == "    calibration"
+    assert "    calibration   short" in lines
+
+
 def test_a_name_that_is_longer_than_the_terminal_is_wide_stays_whole() -> None:
     assert NAME in render(("name", "reason"), [(NAME, WORDS)], width=30)
 

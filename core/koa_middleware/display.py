@@ -92,11 +92,20 @@ def _stacked(rows: Sequence[Sequence[Sequence[str]]], width: int) -> Iterator[st
     names = [" ".join(name) for name in head[1:]]
     indent = max(map(len, names), default=0) + 4 + _GAP
     for first, *others in body:
-        yield from (f"  {line}" for line in _wrapped(first, width - 2))
+        yield from (_indented(line, 2, width) for line in _wrapped(first, width - 2))
         for name, cell in zip(names, others, strict=True):
             parts = _wrapped(cell, width - indent) if any(cell) else []
-            labels = [name, *[""] * len(parts)][: len(parts)]
-            yield from (f"    {label}".ljust(indent) + part for label, part in zip(labels, parts, strict=True))
+            if all(len(part) <= width - indent for part in parts):
+                labels = [name, *[""] * len(parts)][: len(parts)]
+                yield from (f"    {label}".ljust(indent) + part for label, part in zip(labels, parts, strict=True))
+                continue
+            yield f"    {name}"
+            yield from (_indented(part, 6, width) for part in _wrapped(cell, width - 6))
+
+
+def _indented(line: str, indent: int, width: int) -> str:
+    """Give a line as far to the right as there is room for it."""
+    return " " * max(0, min(indent, width - len(line))) + line
 
 
 def _aligned(row: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
