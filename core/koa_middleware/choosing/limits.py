@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from ..instrument.times import DAY_MS, is_observed, iso_from_mjd
-from .criterion import Fault, Limit, Parameters, holds_numbers, is_number, not_text
+from .criterion import Columns, Fault, Limit, Parameters, Words, holds_numbers, is_number, not_text
 
 if TYPE_CHECKING:
     from .rule import Declared, Rule
@@ -25,6 +25,9 @@ SAME = 0.5 / DAY_MS
 
 #: Largest finite double.
 MAX = 1.7976931348623157e308
+
+#: Boundaries that a rule in words names one by one.
+_FEW = 3
 
 #: A largest age is inclusive to the resolution of a timedelta, 1 us, about that of a double at MJD 60000.
 _RESOLUTION = timedelta(microseconds=1) / timedelta(days=1)
@@ -103,6 +106,9 @@ class Direction(Limit):
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"only {'later' if self.direction == 'after' else 'earlier'} ones are allowed"
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words("", f"is at or {self.direction} the frame")
+
 
 @dataclass(frozen=True)
 class MaxAge(Limit):
@@ -132,7 +138,14 @@ class MaxAge(Limit):
         return asked - days, asked + days
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"limit {self.limit / timedelta(days=1):g} d"
+        return f"limit {self._days}"
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words("", f"is at most {self._days} away")
+
+    @property
+    def _days(self) -> str:
+        return f"{self.limit / timedelta(days=1):g} d"
 
 
 @dataclass(frozen=True)
@@ -177,3 +190,13 @@ class NeverAcross(Limit):
         crossed = [each for each in self.boundaries[place:] if each - SAME <= last]
         more = f" and {len(crossed) - 1} more" if len(crossed) > 1 else ""
         return f"the boundary {date_of(crossed[0])}{more} lies between"
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        dates, number = [*map(date_of, self.boundaries)], len(self.boundaries)
+        if number == 1:
+            which = f"the boundary {dates[0]}"
+        elif number <= _FEW:
+            which = f"the {number} boundaries {', '.join(dates)}"
+        else:
+            which = f"all {number} boundaries from {dates[0]} to {dates[-1]}"
+        yield Words("", f"is on the frame's side of {which}")

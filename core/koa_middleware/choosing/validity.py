@@ -10,7 +10,7 @@ from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, or_
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
-from .criterion import Columns, Condition, Fault, Parameters, holds_numbers
+from .criterion import Columns, Condition, Fault, Parameters, Words, holds_numbers
 from .limits import SAME, date_of
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ class ValidAt(Condition):
         if start is not None and start > parameters["valid_at"]:
             return f"it is valid from {date_of(start)} on"
         return "it is not valid" if end is None else f"it is valid until {date_of(end)}"
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        end = "until the next one begins" if self.end is None else f"before its {self.end}"
+        yield Words("", f"is valid at the frame's time: from its {self.start} on, {end}")
 
     @staticmethod
     def _now() -> BindParameter[float]:
