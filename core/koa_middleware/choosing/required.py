@@ -141,6 +141,11 @@ class Required(_Valued):
             said = f"requires {value!r} of quality, but what is BAD is never chosen"
             yield Fault("require", said, 'Write "GOOD", "UNKNOWN" or both, or leave quality out.')
 
+    @property
+    def is_one_value(self) -> bool:
+        """Whether it is one value, which an index can find by equality."""
+        return not isinstance(self.wanted, Range) and len(_several(self.wanted)) == 1
+
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         return self.fits(columns)
 
