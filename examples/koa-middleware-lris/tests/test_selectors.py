@@ -98,3 +98,5 @@ def test_the_demo_night_is_told_apart(store, tmp_path):
     }
     assert chosen["bpm"].mjd_start == pytest.approx(59400.0, abs=0.1)
     assert store.select(blue, "arclamp").arm == "blue"
+    raw_flat = calibrations[4]
+    assert list(store.get_calibrations(raw_flat)) == ["bias", "bpm"]

@@ -80,6 +80,13 @@ def test_a_static_master_serves_within_its_window(store, add_record):
         store.select({"mjd_start": 60545.9}, "badpixel")
 
 
+def test_a_static_master_without_a_window_serves_from_its_own_time_on(store, add_record):
+    only = add_record(cal_type="ordermask", mjd_start=60600.0)
+    assert store.select({"mjd_start": 60600.0}, "ordermask").id == only.id
+    with pytest.raises(CalibrationNotFoundError):
+        store.select({"mjd_start": 60599.9}, "ordermask")
+
+
 def test_a_time_that_stands_in_the_name_alone_is_read(write_fits):
     values = NeidCalibration.values_from_file(write_fits("neidL0_20250125T072624.fits", {"OBS-MODE": "HR "}))
     assert (values["datetime_obs"], values["era"], values["obs_mode"]) == ("2025-01-25T07:26:24.000", "6", "hr")

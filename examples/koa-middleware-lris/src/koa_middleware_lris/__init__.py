@@ -78,7 +78,8 @@ selectors = [
     OpticsSelector(cal_type="arclamp"),
     koa.CalibrationSelector(cal_type="bpm", match=("arm",), never_across=UPGRADES, validity=("valid_from", None)),
 ]
-plugin = koa.InstrumentPlugin(LrisCalibration, selectors, demo=write_night)
+needs = {"bias": (), "bpm": (), "dark": ("bias",), "flatlamp": ("bias", "bpm"), "arclamp": ("bias", "bpm")}
+plugin = koa.InstrumentPlugin(LrisCalibration, selectors, demo=write_night, needs=needs)
 
 
 @koa.hookimpl
