@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
@@ -20,14 +20,12 @@ from .cache.own_files import check_not_emptied, warn_of_no_records
 from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
 from .cache.shared import with_shared
-from .choosing.batch import choose_all
+from .choosing.batch import records_in
 from .choosing.bracket import Bracket
-from .choosing.deciding import admitted, choose, log_choice
 from .choosing.explanation import Explanation
-from .choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
-from .choosing.selector import selector_for
+from .choosing.frame_sets import FrameSets, raise_failures, wanted_of
 from .database.feed import write_flag
-from .database.flags import check_judgement, this_user
+from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
@@ -38,18 +36,17 @@ from .given import (
     check_limit,
     count_of,
     file_path_of,
-    frames_of,
     path_of,
     record_of,
     records_of,
     stream_of,
     truth_of,
 )
-from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .instrument.plain import shown
 from .register import Registration
 from .remote.servers import check_url, without_password
+from .selection import Selection
 from .settings import Settings, as_age, resolve
 
 if TYPE_CHECKING:
@@ -68,12 +65,11 @@ if TYPE_CHECKING:
     from .remote.publish import PublishResult
     from .remote.sync import SyncResult
 
-A = TypeVar("A")
 R = TypeVar("R", bound=ORMCalibration)
 
 
 #: Attributes of a store that hold connections; a copy opens its own.
-_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "known_db", "local_db"})
+_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "_selection", "known_db", "local_db"})
 
 
 class CalibrationResult(NamedTuple):
@@ -81,6 +77,18 @@ class CalibrationResult(NamedTuple):
 
     path: Path
     calibration: Any
+
+
+def _with_files(answer: Any, files: Mapping[str, Any]) -> Any:
+    """Give what was chosen with its files, which stand there by id, or the error of one that did not come."""
+    if isinstance(answer, KoaMiddlewareError):
+        return answer
+    if isinstance(answer, Bracket):
+        sides = [None if side is None else _with_files(side, files) for side in answer]
+        failed = [side for side in sides if isinstance(side, KoaMiddlewareError)]
+        return failed[0] if failed else Bracket(*sides)
+    file = files[answer.id]
+    return file if isinstance(file, KoaMiddlewareError) else CalibrationResult(file.path, answer)
 
 
 class CalibrationStore(Generic[R]):
@@ -175,6 +183,7 @@ class CalibrationStore(Generic[R]):
             self.local_db.close()
             raise
         self._files = Provider(settings, self._holdings, self.known_db)
+        self._selection = Selection(orm_class, self._advice)
         self._is_swept = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -266,10 +275,7 @@ class CalibrationStore(Generic[R]):
         HeaderError, SourceFileError
             When the frame lacks a needed value or cannot be read.
         """
-        values, database = column_values(self.orm_class, input), self._database(source)
-        chosen = selector_for(self.orm_class, selector)
-        record: R = self._advised(lambda: choose(chosen, values, database), source)
-        log_choice(chosen, values, record)
+        record: R = self._selection.select(input, selector, self._database(source), is_local=source == "local")
         return record
 
     def select_many(
@@ -284,10 +290,8 @@ class CalibrationStore(Generic[R]):
 
         With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
         """
-        chosen, keep = selector_for(self.orm_class, selector), truth_of("return_exceptions", return_exceptions)
-        read = partial(column_values, self.orm_class)
-        frames = [_outcome(partial(read, given), keep) for given in frames_of(inputs)]
-        return choose_all(chosen, frames, self._database(source), keep=keep)
+        keep, is_local = truth_of("return_exceptions", return_exceptions), source == "local"
+        return self._selection.many(inputs, selector, self._database(source), is_local=is_local, keep=keep)
 
     def select_bracket(self, input: Any, selector: Any, *, source: Literal["local", "remote"] = "local") -> Bracket:
         """Give the nearest records before and after a frame; no file is touched.
@@ -312,12 +316,7 @@ class CalibrationStore(Generic[R]):
         HeaderError, SourceFileError
             As in `select`.
         """
-        values, database = column_values(self.orm_class, input), self._database(source)
-        chosen = selector_for(self.orm_class, selector)
-        found = self._advised(lambda: chosen.select_bracket(values, database), source)
-        for record in filter(None, found):
-            log_choice(chosen, values, record)
-        return found
+        return self._selection.bracket(input, selector, self._database(source), is_local=source == "local")
 
     def get_bracket(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> Bracket:
         """Give the calibrations before and after a frame, as verified files on disk and their records.
@@ -341,8 +340,40 @@ class CalibrationStore(Generic[R]):
         HeaderError, SourceFileError
             As in `select`.
         """
-        values = column_values(self.orm_class, input)
-        return admitted(selector_for(self.orm_class, selector), values, self._database("local"))
+        return self._selection.candidates(input, selector, self._database("local"))
+
+    def select_set(self, input: Any, cal_types: Iterable[str] | None = None) -> dict[str, Any]:
+        """Give the records of all types that a frame needs; no file is touched.
+
+        Parameters
+        ----------
+        input
+            As in `select`.
+        cal_types : iterable of str, optional
+            As in `get_calibrations`.
+
+        Returns
+        -------
+        dict
+            By type: the record, a `Bracket` where the selector's direction is one, or the error.
+        """
+        frames = self._selection.frames([input], keep=True)
+        (found,) = self._selection.sets(frames, cal_types, self._database("local"))
+        return found
+
+    def select_sets(self, inputs: Iterable[Any], cal_types: Iterable[str] | None = None) -> FrameSets:
+        """Give the records of all types that many frames need, as one batch; no file is touched.
+
+        Parameters
+        ----------
+        inputs, cal_types
+            As in `select_many` and `select_set`.
+        """
+        frames = self._selection.frames(inputs, keep=True)
+        sets = self._selection.sets(frames, cal_types, self._database("local"))
+        chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
+        not_here = {name: record for name, record in chosen.items() if not self._files.is_here(record)}
+        return FrameSets(frames.names, sets, not_here)
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.
@@ -354,8 +385,7 @@ class CalibrationStore(Generic[R]):
         nearest : int
             How many records, nearest in time first, are told one by one; the others are counted.
         """
-        number, values = count_of("nearest", nearest), column_values(self.orm_class, input)
-        return selector_for(self.orm_class, selector).explain(values, self.known_db, number)
+        return self._selection.explain(input, selector, self.known_db, count_of("nearest", nearest))
 
     def get_calibration(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> CalibrationResult:
         """Give the calibration that fits a frame best, as a verified file on disk and its record.
@@ -380,20 +410,21 @@ class CalibrationStore(Generic[R]):
     @overload
     def get_calibrations(
         self, input: Any, cal_types: Iterable[str] | None = None, *, return_exceptions: Literal[False] = False
-    ) -> dict[str, CalibrationResult]: ...
+    ) -> dict[str, CalibrationResult | Bracket]: ...
 
     @overload
     def get_calibrations(
         self, input: Any, cal_types: Iterable[str] | None = None, *, return_exceptions: Literal[True]
-    ) -> dict[str, CalibrationResult | KoaMiddlewareError]: ...
+    ) -> dict[str, CalibrationResult | Bracket | KoaMiddlewareError]: ...
 
     def get_calibrations(
         self, input: Any, cal_types: Iterable[str] | None = None, *, return_exceptions: bool = False
-    ) -> Mapping[str, CalibrationResult | KoaMiddlewareError]:
+    ) -> Mapping[str, CalibrationResult | Bracket | KoaMiddlewareError]:
         """Give the best calibration of each type for a frame, in the plugin's order or that of `cal_types`.
 
-        By default these are all types that the plugin has a selector for, but those whose selector compares a
-        `given` column of which the frame says nothing.
+        By default these are the types that the plugin says such a frame needs, else all that it has a selector for, but
+        those whose selector compares a `given` column of which the frame says nothing. Of a selector whose direction is
+        ``"bracket"`` the value is a `Bracket`.
 
         Raises
         ------
@@ -402,15 +433,12 @@ class CalibrationStore(Generic[R]):
         RemoteError, IntegrityError
             Likewise of all files that are not here and do not come.
         """
-        values = column_values(self.orm_class, input)
-        chosen = choose_set(values, types_for(self.orm_class, values, cal_types), self.select)
-        records = {name: record for name, record in chosen.items() if not isinstance(record, KoaMiddlewareError)}
-        outcomes = self._files.provide_many(list(records.values()), self.use_cached)
-        files = {
-            name: file if isinstance(file, KoaMiddlewareError) else CalibrationResult(file.path, record)
-            for (name, record), file in zip(records.items(), outcomes, strict=True)
-        }
-        found: dict[str, Any] = {**chosen, **files}
+        frames = self._selection.frames([input], keep=False)
+        (chosen,) = self._selection.sets(frames, cal_types, self._database("local"))
+        records = list({each.id: each for answer in chosen.values() for each in records_in(answer)}.values())
+        outcomes = self._files.provide_many(records, self.use_cached)
+        files = dict(zip((each.id for each in records), outcomes, strict=True))
+        found = {name: _with_files(answer, files) for name, answer in chosen.items()}
         if not truth_of("return_exceptions", return_exceptions):
             raise_failures(found)
         return found
@@ -427,19 +455,11 @@ class CalibrationStore(Generic[R]):
         """
         return CalibrationResult(*self._files.provide_by_id(asked_name(id), self._use_cached(use_cached)))
 
-    def _advised(self, choose_one: Callable[[], A], source: str) -> A:
-        """Choose; a miss in the local copy says what else may be done."""
-        try:
-            return choose_one()
-        except CalibrationNotFoundError as error:
-            if source == "local":
-                error.hint = " ".join(filter(None, [error.hint, self._archive.advice(), self._of_older_table(error)]))
-            raise
-
-    def _of_older_table(self, error: CalibrationNotFoundError) -> str:
+    def _advice(self, error: CalibrationNotFoundError) -> list[str]:
+        """Give what else may be done where nothing fits."""
         from .database.older import of_older_table
 
-        return "" if error.total else of_older_table(self.local_db)
+        return [self._archive.advice(), "" if error.total else of_older_table(self.local_db)]
 
     def _database(self, source: str) -> CalibrationDatabase[R]:
         check_kind("source", source, str, "'local' or 'remote'")
@@ -573,8 +593,9 @@ class CalibrationStore(Generic[R]):
         check_callable("announce", announce)
         transport = Transport(count_of("workers", workers, least=1), progress)
         besides = [] if records is None else records_of(records)
-        frames = inputs if isinstance(inputs, list | tuple) else [] if inputs is None else [inputs]
-        wanted = wanted_for(self.orm_class, frames, cal_types, self.select)
+        frames = self._selection.frames([] if inputs is None else inputs, keep=True)
+        sets = self._selection.sets(frames, cal_types, self._database("local")) if frames.names else []
+        wanted = wanted_of(frames.names, frames.values, sets)
         report = self._files.prefetch([*besides, *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
         return report
@@ -894,25 +915,34 @@ class CalibrationStore(Generic[R]):
         missing = files.missing(names, self._archive.held)
         return replace(result, not_uploaded=[record.filename for record in missing])
 
-    def flag(self, id_or_filename: str | R, quality: str, reason: str) -> R:
-        """Set a record's quality and keep who did it and why; gives the changed record.
+    def flag(self, id_or_filename: str | R, quality: str | None, reason: str, *, here: bool = False) -> R:
+        """Set a record's quality and keep who did it and why; gives the record as it is then.
 
         Parameters
         ----------
         id_or_filename : str or record
-        quality : str
-            ``"GOOD"``, ``"BAD"`` or ``"UNKNOWN"``; a BAD one is never chosen.
+        quality : str or None
+            ``"GOOD"``, ``"BAD"`` or ``"UNKNOWN"``; a BAD one is never chosen. None, with `here`, takes back what was
+            judged here.
         reason : str
+        here : bool
+            Whether it is this store's own judgement, for choosing alone: the row keeps the archive's word, and no sync
+            ends the judgement. It holds with ``source="remote"`` too, and for calibrations of a shared cache.
 
         Raises
         ------
         ConfigurationError
             When the quality is not one of the three, or the reason is no text.
         CalibrationNotFoundError
-            When there is no such record.
+            When there is no such record, or no judgement to take back.
         RemoteError
             When the record is the archive's and the archive cannot be told, or refuses; nothing changes.
         """
+        if truth_of("here", here):
+            own_word = check_own_judgement(quality, reason)
+            judged = self.known_db.find(asked_name(id_or_filename))
+            self.local_db.judge(judged, own_word, reason, this_user())
+            return judged
         word = check_judgement(quality, reason)
         record = self._own(asked_name(id_or_filename))
         if record.origin == "LOCAL":
@@ -960,12 +990,3 @@ def _check_class(orm_class: Any) -> None:
             "Give a plugin's ORM, such as get_plugin(NAME).ORM.",
             setting="orm_class",
         )
-
-
-def _outcome(call: Any, return_exceptions: bool) -> Any:
-    try:
-        return call()
-    except KoaMiddlewareError as error:
-        if not return_exceptions:
-            raise
-        return error

@@ -125,6 +125,67 @@ def test_what_stands_in_the_pages_of_a_spoilt_database_is_kept(cache: Path, spoi
     assert rebuilt(cache).fault == ""
 
 
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
+def test_what_was_judged_here_is_kept_and_what_was_taken_back_stays_so(
+    cache: Path, spoil: Callable[[Path], None]
+) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", "BAD", "stars in it", here=True)
+        store.flag("bad.fits", "BAD", "stars in it", here=True)
+        store.flag("bad.fits", None, "none", here=True)
+        before = {name: store.known_db.all_said_of(store.known_db.find(name).id) for name in ("first.fits", "bad.fits")}
+    spoil(database(cache))
+    assert not {name for name in rebuilt(cache).lost if "judgements" in name}
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert store.known_db.judged_here().keys() == {store.known_db.find("first.fits").id}
+        assert {name: store.known_db.all_said_of(store.known_db.find(name).id) for name in before} == before
+
+
+def test_judgements_that_cannot_be_read_any_more_are_told(cache: Path) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", "BAD", "stars in it", here=True)
+    without_root_of("demo_calibrations_judgements")(database(cache))
+    report = rebuilt(cache)
+    assert "what was judged here" in report.lost["demo_calibrations_judgements"]
+    assert not report.ok
+
+
+def test_a_copy_brings_back_no_judgement_that_was_taken_back_since(cache: Path) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", "BAD", "stars in it", here=True)
+        store.flag("bad.fits", "GOOD", "only its header is wrong", here=True)
+    path = database(cache)
+    shutil.copyfile(path, path.with_name(f"{path.name}.20260213T000000.000000Z.bak"))
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", None, "none", here=True)
+    without_root_of("demo_calibrations")(path)
+    rebuilt(cache)
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert store.known_db.judged_here().keys() == {store.known_db.find("bad.fits").id}
+
+
+def test_a_copy_brings_what_was_judged_here(cache: Path) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("bad.fits", "GOOD", "only its header is wrong", here=True)
+    path = database(cache)
+    path.rename(path.with_name(f"{path.name}.20260213T000000.000000Z.bak"))
+    rebuilt(cache)
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert store.known_db.judged_here().keys() == {store.known_db.find("bad.fits").id}
+
+
+def test_a_judgement_of_a_record_that_is_lost_is_told(cache: Path) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.local_db.add(record("gone.fits", id="gone"))
+        store.flag("gone.fits", "BAD", "stars in it", here=True)
+    with closing(sqlite3.connect(database(cache))) as raw, raw:
+        raw.execute("DROP TRIGGER demo_calibrations_feed_delete")
+        raw.execute("DELETE FROM demo_calibrations WHERE id = 'gone'")
+        raw.execute("DELETE FROM demo_calibrations_feed")
+    without_root_of("ix_demo_calibrations_cal_type_mjd_start")(database(cache))
+    assert "judged it BAD" in rebuilt(cache).lost["gone"]
+
+
 @pytest.mark.parametrize("seed", range(repetitions(2, 200)))
 def test_bytes_that_are_spoilt_at_random_lose_no_file_and_no_judgement_in_silence(cache: Path, seed: int) -> None:
     chance, path = random.Random(seed), database(cache)
@@ -245,6 +306,37 @@ def test_a_database_without_records_beside_files_is_told_and_keeps_its_history(c
     assert records(cache)["bad.fits"]["quality"] == "BAD"
     assert "bad.fits" not in report.lost
     assert "cosmic rays" in str(report.lost)
+
+
+def left_by_a_killed_registration(cache: Path, folder: Path) -> Path:
+    """Make a cache that has the file of its first registration and not its row; gives what was registered."""
+    CalibrationStore(DemoCalibration, cache).close()
+    source = dark(folder, "first.fits")
+    shutil.copyfile(source, cache / "calibrations" / "first.fits")
+    return source
+
+
+def test_the_file_of_a_first_registration_that_was_cut_off_is_told_as_such_until_it_is_registered(
+    tmp_path: Path,
+) -> None:
+    source = left_by_a_killed_registration(tmp_path / "cache", tmp_path)
+    with pytest.warns(UserWarning, match=r"^1 file is in no record of demo: .*first\.fits\. (?!.*rebuild)") as told:
+        store = CalibrationStore(DemoCalibration, tmp_path / "cache")
+    assert len(told) == 1
+    with store:
+        path, _ = store.register_calibration(source)
+        assert path.name == "first.fits"
+        assert store.verify().ok
+    assert list(records(tmp_path / "cache")) == ["first.fits"]
+
+
+def test_a_file_that_is_older_than_the_new_database_beside_it_tells_of_a_loss(tmp_path: Path) -> None:
+    left_by_a_killed_registration(tmp_path / "cache", tmp_path)
+    database(tmp_path / "cache").unlink()
+    with pytest.warns(UserWarning, match="koa-cal rebuild"):
+        CalibrationStore(DemoCalibration, tmp_path / "cache").close()
+    with pytest.warns(UserWarning, match="koa-cal rebuild"):
+        CalibrationStore(DemoCalibration, tmp_path / "cache").close()
 
 
 @pytest.mark.filterwarnings("error")

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from koa_middleware import (
+    CacheError,
     CalibrationNotFoundError,
     CalibrationSelector,
     CalibrationStore,
     ConfigurationError,
     InstrumentPlugin,
     KoaMiddlewareError,
-    RemoteUnavailableError,
 )
-from koa_middleware.choosing.frame_sets import choose_set, raise_failures, types_for, wanted_for
+from koa_middleware.choosing.frame_sets import raise_failures, types_for
 
 from tests.conftest import DemoCalibration, dark, record
 
@@ -78,7 +78,7 @@ def test_types_that_are_named_are_asked_for_in_their_order() -> None:
 
 
 def test_each_type_has_its_record_or_its_own_error(filled: Store) -> None:
-    found = choose_set(FRAME, types_for(DemoCalibration, FRAME), filled.select)
+    found = filled.select_set(FRAME)
     assert list(found) == ["wls", "dark", "bias"]
     assert found["dark"].filename == "dark.fits"  # type: ignore[union-attr]
     assert "era" in str(found["wls"])
@@ -87,34 +87,31 @@ def test_each_type_has_its_record_or_its_own_error(filled: Store) -> None:
 
 def test_what_concerns_all_types_stops_them_all(filled: Store) -> None:
     with pytest.raises(ConfigurationError, match="sky"):
-        choose_set(FRAME, ["dark", "sky"], filled.select)
-
-    def without_server(values: Mapping[str, Any], cal_type: str) -> DemoCalibration:
-        raise RemoteUnavailableError("The archive does not answer.", "", host="keck")
-
-    with pytest.raises(RemoteUnavailableError):
-        choose_set(FRAME, ["dark"], without_server)
+        filled.select_set(FRAME, ["dark", "sky"])
+    filled.local_db.path.write_bytes(b"no database" * 100)
+    with pytest.raises(CacheError):
+        filled.select_set(FRAME, ["dark"])
 
 
 def test_a_prefetch_goes_on_after_a_frame_or_a_type_that_has_none(filled: Store, tmp_path: Any) -> None:
     frames = [str(tmp_path / "missing.fits"), dark(tmp_path, "frame.fits"), {**FRAME, "era": "1", "lamp": "thar"}]
-    wanted = wanted_for(DemoCalibration, frames, None, filled.select)
-    assert [each.filename for each in wanted.records] == ["dark.fits", "flat.fits", "wls.fits", "dark.fits"]
-    assert [name.removeprefix(f"{tmp_path}/") for name in wanted.unmatched] == [
+    found = filled.prefetch(frames)
+    assert set(found.failed) == {"dark.fits", "flat.fits", "wls.fits"}
+    assert [name.removeprefix(f"{tmp_path}/") for name in found.unmatched] == [
         "missing.fits",
         "frame.fits, wls",
         "frame.fits, bias",
         "frame 3, bias",
     ]
-    assert "era" in wanted.unmatched[f"{tmp_path / 'frame.fits'}, wls"]
+    assert "era" in found.unmatched[f"{tmp_path / 'frame.fits'}, wls"]
 
 
 @pytest.mark.parametrize(
     "types", ["Dark", ["dark"], ("dark",), pytest.param(iter(["dark"]), id="an iterator")], ids=repr
 )
 def test_named_types_hold_for_all_frames(filled: Store, types: Any) -> None:
-    found = wanted_for(DemoCalibration, [FRAME, FRAME], types, filled.select)
-    assert [each.filename for each in found.records] == ["dark.fits"] * 2
+    found = filled.prefetch([FRAME, FRAME], cal_types=types)
+    assert list(found.failed) == ["dark.fits"]
     assert found.unmatched == {}
 
 
@@ -123,11 +120,12 @@ def test_one_cause_that_many_types_share_is_told_once(store: Store, monkeypatch:
     monkeypatch.setattr(DemoCalibration, "cal_types", ())
     types = [f"type{number}" for number in range(10)]
     selectors = {name: CalibrationSelector(cal_type=name, match=("era",)) for name in types}
+    monkeypatch.setattr(DemoCalibration, "selectors", selectors)
     rows = [record(f"{name}.fits", cal_type=name, era="1", mjd_start=60000.0 + n) for n, name in enumerate(types)]
     store.local_db.add([row for row in rows if row.cal_type not in types[7:]])
 
     def missing(frame: Mapping[str, Any]) -> KoaMiddlewareError:
-        found = choose_set(frame, types, lambda values, name: store.select(values, selectors[name]))
+        found = store.select_set(frame, types)
         with pytest.raises(KoaMiddlewareError) as caught:
             raise_failures(found)
         return caught.value

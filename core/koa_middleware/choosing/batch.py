@@ -1,76 +1,91 @@
-"""Many frames asked of one selector: what they ask of the database goes there together."""
+"""Many choices at once: what they ask of the database goes there together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Select
 
 from ..exceptions import KoaMiddlewareError
 from .answering import Ask, Asking
-from .deciding import Considered, asking, check_type, choose, fallen_back, is_programmed, log_choice, missed, run
+from .bracket import Bracket
+from .deciding import Considered, asking, check_type, choose, fallen_back, is_programmed, missed, run
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
 
-
-def choose_many(
-    selector: CalibrationSelector, frames: Sequence[Mapping[str, Any]], db: Database
-) -> list[Any | KoaMiddlewareError]:
-    """Let a selector choose for the column values of many frames; an error stands in the place of its frame."""
-    check_type(selector)
-    if is_programmed(selector) or selector._overrides("select"):
-        return [_outcome(lambda values=values: choose(selector, values, db)) for values in frames]
-    outcomes = asked_together([asking(selector, values, db) for values in frames], db)
-    return [
-        outcome
-        if isinstance(outcome, KoaMiddlewareError)
-        else _outcome(lambda values=values, outcome=outcome: _record(selector, outcome, values, db))
-        for values, outcome in zip(frames, outcomes, strict=True)
-    ]
+#: Choices that go together; more would only take more memory.
+TOGETHER = 8192
 
 
-def choose_all(
-    selector: CalibrationSelector,
-    frames: Sequence[Mapping[str, Any] | KoaMiddlewareError],
-    db: Database,
-    *,
-    keep: bool,
-) -> list[Any]:
-    """Let a selector choose for many frames, of which some may be errors; gives what stands in the place of each.
+class Task(NamedTuple):
+    """A frame's column values, and the selector that chooses for them."""
 
-    Unless errors are kept, the first one is raised.
+    selector: CalibrationSelector
+    values: Mapping[str, Any]
+
+
+Answer = Any  # a record, a Bracket, or a KoaMiddlewareError
+
+
+def choose_each(tasks: Sequence[Task], db: Database, *, pairs: bool = False) -> list[Answer]:
+    """Let selectors choose; an error stands in the place of what it is of.
+
+    With `pairs`, a selector whose direction is ``"bracket"`` gives a `Bracket`, else the nearer record of it.
     """
-    usable = [frame for frame in frames if not isinstance(frame, KoaMiddlewareError)]
-    chosen = iter(zip(usable, choose_many(selector, usable, db), strict=True))
-    found: list[Any] = []
-    for frame in frames:
-        if isinstance(frame, KoaMiddlewareError):
-            found.append(frame)
-            continue
-        values, record = next(chosen)
-        if isinstance(record, KoaMiddlewareError):
-            if not keep:
-                raise record
-        else:
-            log_choice(selector, values, record)
-        found.append(record)
+    found: list[Answer] = []
+    for first in range(0, len(tasks), TOGETHER):
+        found += _choose_together(tasks[first : first + TOGETHER], db, pairs)
     return found
 
 
-def _record(selector: CalibrationSelector, considered: Considered, values: Mapping[str, Any], db: Database) -> Any:
-    record = fallen_back(selector, considered, values, db).record
-    if record is None:
-        raise missed(selector, considered, db)
-    return record
+def _choose_together(tasks: Sequence[Task], db: Database, pairs: bool) -> list[Answer]:
+    declared = [task for task in tasks if not _is_by_method(task.selector)]
+    outcomes = iter(asked_together([asking(*task, db) for task in declared], db))
+    return [
+        _outcome(partial(choose, task.selector, task.values, db))
+        if _is_by_method(task.selector)
+        else _outcome(partial(_answer, task, next(outcomes), db, pairs))
+        for task in tasks
+    ]
 
 
-def _outcome(call: Any) -> Any:
+def _is_by_method(selector: CalibrationSelector) -> bool:
+    check_type(selector)
+    return is_programmed(selector) or selector._overrides("select")
+
+
+def _answer(task: Task, considered: Considered | KoaMiddlewareError, db: Database, pairs: bool) -> Answer:
+    if isinstance(considered, KoaMiddlewareError):
+        raise considered
+    considered = fallen_back(task.selector, considered, task.values, db)
+    if considered.record is None:
+        raise missed(task.selector, considered, db)
+    return considered.bracket if pairs and considered.bracket is not None else considered.record
+
+
+def _outcome(call: Callable[[], Answer]) -> Answer:
     try:
         return call()
     except KoaMiddlewareError as error:
         return error
+
+
+def in_places(
+    frames: Sequence[Mapping[str, Any] | KoaMiddlewareError], choose_for: Callable[[list[Any]], list[Answer]]
+) -> list[Answer]:
+    """Choose for the frames that could be read; the error of another one stands in its place."""
+    answers = iter(choose_for([frame for frame in frames if not isinstance(frame, KoaMiddlewareError)]))
+    return [frame if isinstance(frame, KoaMiddlewareError) else next(answers) for frame in frames]
+
+
+def records_in(answer: Answer) -> list[Any]:
+    """Give the records of an answer: one, both of a pair, or none of an error."""
+    if isinstance(answer, KoaMiddlewareError):
+        return []
+    return [each for each in answer if each is not None] if isinstance(answer, Bracket) else [answer]
 
 
 def asked_together(askings: Sequence[Asking[Any]], db: Database) -> list[Any]:
@@ -78,9 +93,9 @@ def asked_together(askings: Sequence[Asking[Any]], db: Database) -> list[Any]:
     outcomes: list[Any] = [None] * len(askings)
     pending: dict[int, Ask] = {}
 
-    def go_on(number: int, rows: list[Any] | None) -> None:
+    def go_on(number: int, rows: Any) -> None:
         try:
-            pending[number] = askings[number].send(rows)  # type: ignore[arg-type]
+            pending[number] = askings[number].send(rows)
         except StopIteration as done:
             outcomes[number] = done.value
         except KoaMiddlewareError as error:
@@ -90,10 +105,10 @@ def asked_together(askings: Sequence[Asking[Any]], db: Database) -> list[Any]:
         go_on(number, None)
     while pending:
         asks, pending = pending, {}
-        alike: dict[tuple[Select[Any], bool], list[int]] = {}
+        alike: dict[Select[Any], list[int]] = {}
         for number, ask in asks.items():
-            alike.setdefault((ask.statement, ask.rows), []).append(number)
-        for (statement, _), numbers in alike.items():
+            alike.setdefault(ask.statement, []).append(number)
+        for statement, numbers in alike.items():
             together = [asks[number] for number in numbers]
             for number, rows in zip(numbers, fetch_many(db, statement, together), strict=True):
                 go_on(number, rows)

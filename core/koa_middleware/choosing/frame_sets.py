@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from ..display import render
 from ..exceptions import CalibrationNotFoundError, ConfigurationError, HeaderError, KoaMiddlewareError, all_in_one
 from ..instrument.door import columns_of
-from ..instrument.frames import column_values
 from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
+from .batch import Task, choose_each, records_in
+from .bracket import Bracket
 from .frame import says_nothing
 from .misses import told_once
+from .selector import selector_for
+
+if TYPE_CHECKING:
+    from .selector import Database
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -73,27 +78,50 @@ def _no_types(given: object) -> ConfigurationError:
     return ConfigurationError(said, "Give names, such as ['dark', 'flat'].", setting="cal_types")
 
 
-def choose_set(
-    values: Mapping[str, Any], cal_types: Iterable[str], choose: Callable[[Mapping[str, Any], str], R]
-) -> dict[str, R | KoaMiddlewareError]:
-    """Choose one calibration of each type for a frame; the error of a type that has none stands in its place.
+def choose_sets(
+    orm_class: type[ORMCalibration],
+    frames: Sequence[Mapping[str, Any] | KoaMiddlewareError],
+    cal_types: str | Iterable[str] | None,
+    db: Database,
+) -> list[dict[str, Any]]:
+    """Choose one calibration of each type for many frames at once.
 
     Parameters
     ----------
-    values : mapping
-        The frame's column values.
-    cal_types : iterable of str
-        As `types_for` gives them.
-    choose : callable
-        Gives the best record for a frame's values and a cal type, as `CalibrationStore.select`.
+    orm_class : type
+    frames : sequence
+        Each frame's column values, or the error of one that cannot be read.
+    cal_types : str, iterable of str, or None
+        As in `types_for`.
+    db : Database
+
+    Returns
+    -------
+    list of dict
+        For each frame, by type: the record, a `Bracket` where the selector's direction is one, or the error. That of a
+        frame that cannot be read stands for each of the types.
     """
-    found: dict[str, R | KoaMiddlewareError] = {}
-    for cal_type in cal_types:
-        try:
-            found[cal_type] = choose(values, cal_type)
-        except (CalibrationNotFoundError, HeaderError) as error:
-            found[cal_type] = error
-    return found
+    named = cal_types if cal_types is None or isinstance(cal_types, str) else _listed(cal_types)
+    types = [types_for(orm_class, {} if isinstance(each, KoaMiddlewareError) else each, named) for each in frames]
+    selectors = {name: selector_for(orm_class, name) for names in types for name in names}
+    tasks = [
+        Task(selectors[name], frame)
+        for frame, names in zip(frames, types, strict=True)
+        if not isinstance(frame, KoaMiddlewareError)
+        for name in names
+    ]
+    answers = iter(choose_each(tasks, db, pairs=True))
+    return [
+        {name: frame if isinstance(frame, KoaMiddlewareError) else _usable(next(answers)) for name in names}
+        for frame, names in zip(frames, types, strict=True)
+    ]
+
+
+def _usable(answer: Any) -> Any:
+    """Give what may stand in a set; what is wrong with the plugin itself is raised."""
+    if isinstance(answer, KoaMiddlewareError) and not isinstance(answer, CalibrationNotFoundError | HeaderError):
+        raise answer
+    return answer
 
 
 def raise_failures(found: Mapping[str, Any]) -> None:
@@ -131,34 +159,128 @@ class Wanted(Generic[R]):
     unmatched: dict[str, str] = field(default_factory=dict)
 
 
-def wanted_for(
-    orm_class: type[R], frames: Iterable[Any], cal_types: str | Iterable[str] | None, choose: Callable[[Any, str], R]
-) -> Wanted[R]:
-    """Choose the calibrations of some frames; goes on after a frame or a type that has none.
+def wanted_of(names: Sequence[str], frames: Sequence[Any], sets: Sequence[Mapping[str, Any]]) -> Wanted[Any]:
+    """Give what the sets of some frames ask for.
 
     Parameters
     ----------
-    orm_class : type
-    frames : iterable
-        Each as in `column_values`.
-    cal_types : str, iterable of str, or None
-        As in `types_for`.
-    choose : callable
-        Gives the best record for a frame's values and a cal type.
+    names : sequence of str
+        What each frame is called.
+    frames : sequence
+        Each frame's column values, or the error of one that cannot be read.
+    sets : sequence of mapping
+        As `choose_sets` gives them.
     """
-    wanted: Wanted[R] = Wanted()
-    types = cal_types if cal_types is None or isinstance(cal_types, str) else _listed(cal_types)
-    for number, frame in enumerate(frames, 1):
-        name = str(frame) if isinstance(frame, str | os.PathLike) else f"frame {number}"
-        try:
-            values = column_values(orm_class, frame)
-        except KoaMiddlewareError as error:
-            wanted.unmatched[name] = str(error)
-        else:
-            found = choose_set(values, types_for(orm_class, values, types), choose)
-            misses = {
-                cal_type: str(error) for cal_type, error in found.items() if isinstance(error, KoaMiddlewareError)
-            }
-            wanted.unmatched |= {f"{name}, {cal_type}": said for cal_type, said in misses.items()}
-            wanted.records += [record for record in found.values() if not isinstance(record, KoaMiddlewareError)]
+    wanted: Wanted[Any] = Wanted()
+    for name, frame, found in zip(names, frames, sets, strict=True):
+        if isinstance(frame, KoaMiddlewareError):
+            wanted.unmatched[name] = str(frame)
+            continue
+        for cal_type, answer in found.items():
+            wanted.records += records_in(answer)
+            if isinstance(answer, KoaMiddlewareError):
+                wanted.unmatched[f"{name}, {cal_type}"] = str(answer)
     return wanted
+
+
+@dataclass(frozen=True)
+class FrameSets(Sequence[Mapping[str, Any]]):
+    """What each of many frames gets of each type that it needs: a record, a `Bracket`, or an error.
+
+    Attributes
+    ----------
+    frames : sequence of str
+        What each frame is called.
+    sets : sequence of mapping
+        For each frame, by type.
+    not_here : mapping
+        The chosen records whose files are not on this disk, by file name.
+    """
+
+    frames: Sequence[str]
+    sets: Sequence[Mapping[str, Any]]
+    not_here: Mapping[str, ORMCalibration]
+
+    @overload
+    def __getitem__(self, number: int) -> Mapping[str, Any]: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Mapping[str, Any]]: ...
+
+    def __getitem__(self, number: int | slice) -> Any:
+        return self.sets[number]
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    @property
+    def missing(self) -> Mapping[str, Mapping[str, KoaMiddlewareError]]:
+        """By frame and type, why there is no calibration."""
+        found = {
+            name: {cal_type: each for cal_type, each in one.items() if isinstance(each, KoaMiddlewareError)}
+            for name, one in zip(self.frames, self.sets, strict=True)
+        }
+        return {name: errors for name, errors in found.items() if errors}
+
+    @property
+    def ok(self) -> bool:
+        """Whether no frame lacks anything; files that are not here can come."""
+        return not self.missing
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "ok": self.ok,
+            "frames": [
+                {"frame": name, "calibrations": {cal_type: plain(answer) for cal_type, answer in one.items()}}
+                for name, one in zip(self.frames, self.sets, strict=True)
+            ],
+            "not_here": sorted(self.not_here),
+        }
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, width: int | None = None) -> str:
+        """Give a table of what each type gets, in groups of frames that get the same, and each cause of a miss once."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for name, one in zip(self.frames, self.sets, strict=True):
+            for cal_type, answer in one.items():
+                groups.setdefault((cal_type, _in_words(answer, self.not_here)), []).append(name)
+        rows = [(cal_type, said, _frames_in_words(names)) for (cal_type, said), names in sorted(groups.items())]
+        needed, lacking = sum(map(len, self.sets)), sum(map(len, self.missing.values()))
+        title = f"{len(self.sets)} frames: {needed - lacking} of {needed} calibrations found"
+        title += f", {len(self.not_here)} files are not here" if self.not_here else ""
+        return render(("type", "calibration", "frames"), rows, title=title, width=width)
+
+
+def plain(answer: Any) -> dict[str, Any]:
+    """Give an answer as plain data: what was chosen and for what, both sides of a pair, or the error."""
+    if isinstance(answer, KoaMiddlewareError):
+        return {"error": type(answer).__name__, "message": str(answer)}
+    if isinstance(answer, Bracket):
+        sides = {side: None if each is None else plain(each) for side, each in answer._asdict().items()}
+        return {**sides, "weight": answer.weight}
+    choice = answer.choice
+    return {
+        "id": answer.id,
+        "filename": answer.filename,
+        "cal_version": answer.cal_version,
+        "delta_days": choice.delta_days,
+        "step": choice.step,
+        "is_fallback": answer.is_fallback,
+        "given_by_user": choice.given_by_user,
+    }
+
+
+def _in_words(answer: Any, not_here: Mapping[str, Any]) -> str:
+    if isinstance(answer, KoaMiddlewareError):
+        return f"missing: {answer.message}"
+    names = [f"{each.filename}{' (not here)' if each.filename in not_here else ''}" for each in records_in(answer)]
+    if isinstance(answer, Bracket) and len(names) == 1:
+        names.append(f"nothing {'before' if answer.before is None else 'after'}")
+    return "\n".join(names)
+
+
+def _frames_in_words(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} frames, {names[0]} to {names[-1]}"

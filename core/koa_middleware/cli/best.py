@@ -61,10 +61,10 @@ class Choices(NamedTuple):
 
 def choose(store: CalibrationStore[Any], values: dict[str, Any], types: list[str] | None, *, download: bool) -> Choices:
     """Choose the calibrations of a frame, and bring their files."""
-    from ..choosing.frame_sets import choose_set, types_for
+    from ..choosing.batch import records_in
 
-    answers = choose_set(values, types_for(store.orm_class, values, types), store.select)
-    records = [answer for answer in answers.values() if not isinstance(answer, KoaMiddlewareError)]
+    answers = store.select_set(values, types)
+    records = [each for answer in answers.values() for each in records_in(answer)]
     failed = store.prefetch(records=records).failed if download else {}
     found: dict[str, dict[str, Any]] = {}
     errors: dict[str, KoaMiddlewareError] = {}

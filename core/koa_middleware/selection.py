@@ -1,0 +1,133 @@
+"""What a store chooses for frames: one record, a pair, one of each type, for one frame or for many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from .choosing.batch import Task, choose_each, in_places, records_in
+from .choosing.bracket import Bracket
+from .choosing.deciding import admitted, choose, log_choice
+from .choosing.explanation import Explanation
+from .choosing.frame import frame_name
+from .choosing.frame_sets import choose_sets
+from .choosing.selector import CalibrationSelector, Database, selector_for
+from .exceptions import CalibrationNotFoundError, KoaMiddlewareError
+from .given import frames_of
+from .instrument.frames import column_values
+from .instrument.orm import ORMCalibration
+
+
+class Frames(NamedTuple):
+    """Frames as a selection sees them.
+
+    Attributes
+    ----------
+    names : list of str
+    values : list
+        Each one's column values, or the error of one that cannot be read.
+    """
+
+    names: list[str]
+    values: list[Any]
+
+
+class Selection:
+    """The choices of one instrument's calibrations.
+
+    Parameters
+    ----------
+    orm_class : type
+    advice : callable
+        Gives what else may be done, for a miss in the local copy.
+    """
+
+    def __init__(
+        self, orm_class: type[ORMCalibration], advice: Callable[[CalibrationNotFoundError], Iterable[str]]
+    ) -> None:
+        self._orm_class = orm_class
+        self._advice = advice
+
+    def select(self, input: Any, selector: Any, database: Database, *, is_local: bool) -> Any:
+        """Give the record that fits a frame best."""
+        values, chosen = self._asked(input, selector)
+        try:
+            record = choose(chosen, values, database)
+        except CalibrationNotFoundError as error:
+            self._advise(error, is_local)
+            raise
+        log_choice(chosen, values, record)
+        return record
+
+    def bracket(self, input: Any, selector: Any, database: Database, *, is_local: bool) -> Bracket:
+        """Give the records before and after a frame."""
+        values, chosen = self._asked(input, selector)
+        try:
+            found = chosen.select_bracket(values, database)
+        except CalibrationNotFoundError as error:
+            self._advise(error, is_local)
+            raise
+        for record in records_in(found):
+            log_choice(chosen, values, record)
+        return found
+
+    def many(self, inputs: Any, selector: Any, database: Database, *, is_local: bool, keep: bool) -> list[Any]:
+        """Give the records that fit frames best; unless errors are kept in their places, the first one is raised."""
+        chosen = selector_for(self._orm_class, selector)
+        frames = self.frames(inputs, keep=True)
+        found = in_places(frames.values, lambda usable: choose_each([Task(chosen, each) for each in usable], database))
+        for values, answer in zip(frames.values, found, strict=True):
+            self._told(chosen, values, answer, is_local)
+            if isinstance(answer, KoaMiddlewareError) and not keep:
+                raise answer
+        return found
+
+    def sets(self, frames: Frames, cal_types: Any, database: Database) -> list[dict[str, Any]]:
+        """Give what frames get of each type; errors stand in their places."""
+        found = choose_sets(self._orm_class, frames.values, cal_types, database)
+        for values, one in zip(frames.values, found, strict=True):
+            for cal_type, answer in one.items():
+                self._told(self._orm_class.selectors[cal_type], values, answer, is_local=True)
+        return found
+
+    def candidates(self, input: Any, selector: Any, database: Database) -> list[Any]:
+        """Give all records that a rule admits for a frame."""
+        values, chosen = self._asked(input, selector)
+        return admitted(chosen, values, database)
+
+    def explain(self, input: Any, selector: Any, database: Database, nearest: int) -> Explanation:
+        """Tell why each record of the type was refused or chosen."""
+        values, chosen = self._asked(input, selector)
+        return chosen.explain(values, database, nearest)
+
+    def frames(self, inputs: Any, *, keep: bool) -> Frames:
+        """Read frames; the error of one that cannot be read stands in its place where errors are kept."""
+        names, values = [], []
+        for number, given in enumerate(frames_of(inputs), 1):
+            try:
+                read: Any = column_values(self._orm_class, given)
+            except KoaMiddlewareError as error:
+                if not keep:
+                    raise
+                read = error
+            named = read if isinstance(read, Mapping) and "filename" in read else {}
+            is_path = isinstance(given, str | os.PathLike)
+            names.append(str(given) if is_path else frame_name(named, "") if named else f"frame {number}")
+            values.append(read)
+        return Frames(names, values)
+
+    def _asked(self, input: Any, selector: Any) -> tuple[Mapping[str, Any], CalibrationSelector]:
+        return column_values(self._orm_class, input), selector_for(self._orm_class, selector)
+
+    def _told(self, selector: CalibrationSelector, values: Any, answer: Any, is_local: bool) -> None:
+        """Log a choice; let a miss say what else may be done."""
+        if isinstance(answer, CalibrationNotFoundError):
+            self._advise(answer, is_local)
+        for record in records_in(answer):
+            log_choice(selector, values, record)
+
+    def _advise(self, error: CalibrationNotFoundError, is_local: bool) -> None:
+        """Let a miss in the local copy say what else may be done."""
+        if is_local:
+            error.hint = " ".join(filter(None, [error.hint, *self._advice(error)]))
