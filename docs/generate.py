@@ -134,7 +134,7 @@ def needs(plugin: InstrumentPlugin) -> Iterator[str]:
         rows = [
             (
                 "a frame that is no calibration" if kind is None else f"`{kind}`",
-                ", ".join(f"`{name}`" for name in names),
+                ", ".join(f"`{name}`" for name in names) or "nothing",
             )
             for kind, names in plugin.needs.items()
         ]

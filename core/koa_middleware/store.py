@@ -25,7 +25,7 @@ from .choosing.bracket import Bracket
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import FrameSets, raise_failures, wanted_of
 from .database.feed import write_flag
-from .database.flags import check_judgement, this_user
+from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
@@ -915,25 +915,34 @@ class CalibrationStore(Generic[R]):
         missing = files.missing(names, self._archive.held)
         return replace(result, not_uploaded=[record.filename for record in missing])
 
-    def flag(self, id_or_filename: str | R, quality: str, reason: str) -> R:
-        """Set a record's quality and keep who did it and why; gives the changed record.
+    def flag(self, id_or_filename: str | R, quality: str | None, reason: str, *, here: bool = False) -> R:
+        """Set a record's quality and keep who did it and why; gives the record as it is then.
 
         Parameters
         ----------
         id_or_filename : str or record
-        quality : str
-            ``"GOOD"``, ``"BAD"`` or ``"UNKNOWN"``; a BAD one is never chosen.
+        quality : str or None
+            ``"GOOD"``, ``"BAD"`` or ``"UNKNOWN"``; a BAD one is never chosen. None, with `here`, takes back what was
+            judged here.
         reason : str
+        here : bool
+            Whether it is this store's own judgement, for choosing alone: the row keeps the archive's word, and no sync
+            ends the judgement. It holds with ``source="remote"`` too, and for calibrations of a shared cache.
 
         Raises
         ------
         ConfigurationError
             When the quality is not one of the three, or the reason is no text.
         CalibrationNotFoundError
-            When there is no such record.
+            When there is no such record, or no judgement to take back.
         RemoteError
             When the record is the archive's and the archive cannot be told, or refuses; nothing changes.
         """
+        if truth_of("here", here):
+            own_word = check_own_judgement(quality, reason)
+            judged = self.known_db.find(asked_name(id_or_filename))
+            self.local_db.judge(judged, own_word, reason, this_user())
+            return judged
         word = check_judgement(quality, reason)
         record = self._own(asked_name(id_or_filename))
         if record.origin == "LOCAL":

@@ -125,6 +125,67 @@ def test_what_stands_in_the_pages_of_a_spoilt_database_is_kept(cache: Path, spoi
     assert rebuilt(cache).fault == ""
 
 
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
+def test_what_was_judged_here_is_kept_and_what_was_taken_back_stays_so(
+    cache: Path, spoil: Callable[[Path], None]
+) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", "BAD", "stars in it", here=True)
+        store.flag("bad.fits", "BAD", "stars in it", here=True)
+        store.flag("bad.fits", None, "none", here=True)
+        before = {name: store.known_db.all_said_of(store.known_db.find(name).id) for name in ("first.fits", "bad.fits")}
+    spoil(database(cache))
+    assert not {name for name in rebuilt(cache).lost if "judgements" in name}
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert store.known_db.judged_here().keys() == {store.known_db.find("first.fits").id}
+        assert {name: store.known_db.all_said_of(store.known_db.find(name).id) for name in before} == before
+
+
+def test_judgements_that_cannot_be_read_any_more_are_told(cache: Path) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", "BAD", "stars in it", here=True)
+    without_root_of("demo_calibrations_judgements")(database(cache))
+    report = rebuilt(cache)
+    assert "what was judged here" in report.lost["demo_calibrations_judgements"]
+    assert not report.ok
+
+
+def test_a_copy_brings_back_no_judgement_that_was_taken_back_since(cache: Path) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", "BAD", "stars in it", here=True)
+        store.flag("bad.fits", "GOOD", "only its header is wrong", here=True)
+    path = database(cache)
+    shutil.copyfile(path, path.with_name(f"{path.name}.20260213T000000.000000Z.bak"))
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", None, "none", here=True)
+    without_root_of("demo_calibrations")(path)
+    rebuilt(cache)
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert store.known_db.judged_here().keys() == {store.known_db.find("bad.fits").id}
+
+
+def test_a_copy_brings_what_was_judged_here(cache: Path) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("bad.fits", "GOOD", "only its header is wrong", here=True)
+    path = database(cache)
+    path.rename(path.with_name(f"{path.name}.20260213T000000.000000Z.bak"))
+    rebuilt(cache)
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert store.known_db.judged_here().keys() == {store.known_db.find("bad.fits").id}
+
+
+def test_a_judgement_of_a_record_that_is_lost_is_told(cache: Path) -> None:
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.local_db.add(record("gone.fits", id="gone"))
+        store.flag("gone.fits", "BAD", "stars in it", here=True)
+    with closing(sqlite3.connect(database(cache))) as raw, raw:
+        raw.execute("DROP TRIGGER demo_calibrations_feed_delete")
+        raw.execute("DELETE FROM demo_calibrations WHERE id = 'gone'")
+        raw.execute("DELETE FROM demo_calibrations_feed")
+    without_root_of("ix_demo_calibrations_cal_type_mjd_start")(database(cache))
+    assert "judged it BAD" in rebuilt(cache).lost["gone"]
+
+
 @pytest.mark.parametrize("seed", range(repetitions(2, 200)))
 def test_bytes_that_are_spoilt_at_random_lose_no_file_and_no_judgement_in_silence(cache: Path, seed: int) -> None:
     chance, path = random.Random(seed), database(cache)

@@ -82,9 +82,9 @@ def test_a_bound_that_is_none_is_wrong_usage(koa_cal: Run, options: list[str]) -
 def test_a_record_is_listed_as_json_with_all_its_columns(koa_cal: Run, add_records: Run, testspec: Any) -> None:
     add_records(1)
     (record,) = koa_cal("list", "-i", "testspec", "--json").json["records"]
-    assert tuple(record) == testspec.ORM.column_names()
+    assert tuple(record) == (*testspec.ORM.column_names(), "judged_here")
     with open_store("testspec") as store:
-        assert record == store.query()[0].to_dict()
+        assert record == {**store.query()[0].to_dict(), "judged_here": None}
 
 
 def test_json_of_a_record_without_a_finite_time_is_read_by_every_parser(

@@ -17,7 +17,7 @@ def test_a_record_is_shown_by_file_name_and_by_id(koa_cal: Run, testspec: Instru
     by_name = koa_cal("show", "dark-near.fits", "-i", "testspec", "--json").ended(0).json
     by_id = koa_cal("show", by_name["id"], "-i", "testspec", "--json").ended(0).json
     assert by_id == by_name
-    assert set(by_name) == {*testspec.ORM.column_names(), "path", "flags"}
+    assert set(by_name) == {*testspec.ORM.column_names(), "path", "judged_here", "flags"}
     assert by_name["path"] == str(cache / "calibrations" / "dark-near.fits")
     assert by_name["arm"] == "BLUE"
     shown = koa_cal("show", "dark-near.fits", "-i", "testspec").ended(0)

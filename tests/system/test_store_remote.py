@@ -19,6 +19,7 @@ import koa_middleware
 import pytest
 from koa_middleware import CalibrationStore, StaleWarning
 from koa_middleware.choosing.selector import CalibrationSelector
+from koa_middleware.database.flags import this_user
 from koa_middleware.disk.checksums import digest_of
 from koa_middleware.exceptions import (
     CalibrationNotFoundError,
@@ -833,3 +834,96 @@ def test_a_store_that_is_not_offline_is_noticed_by_that_test(client: Open, serve
     assert code != 0
     assert "socket.getaddrinfo" in error  # by Python's own sockets; the driver's are counted by the listener
     assert callers
+
+
+# -- a store's own judgements ------------------------------------------------------------------------------------------
+
+
+def test_what_is_judged_here_outlives_syncs_and_holds_for_the_server_too(client: Open, server: Server) -> None:
+    near, far = record("near.fits", 60000.4), record("far.fits", 60002.0)
+    server.insert(near, far)
+    store, other = client(), client("other")
+    store.sync_from_remote(), other.sync_from_remote()
+    store.flag("near.fits", "BAD", "stars in it", here=True)
+
+    def names() -> set[str]:
+        return {str(store.select(FRAME, DARK, source=source).filename) for source in ("local", "remote")}
+
+    for full in (False, True):
+        assert names() == {"far.fits"}
+        came = store.sync_from_remote(full=full)
+        assert (came.added, came.changed, came.withdrawn, came.conflicts) == (0, 0, 0, [])
+    assert rows_of(store) == rows_of(other) == server.rows()
+    assert {other.select(FRAME, DARK, source=source).filename for source in ("local", "remote")} == {"near.fits"}
+    server.execute(f"DELETE FROM {TABLE} WHERE filename = 'near.fits'")
+    store.sync_from_remote()
+    server.insert(near)
+    store.sync_from_remote()
+    assert names() == {"far.fits"}
+    with pytest.raises(CalibrationNotFoundError, match="stars in it"):
+        store.select(FRAME, CalibrationSelector(cal_type="dark", require={"filename": "near.fits"}), source="remote")
+    store.flag("near.fits", None, "a moth on the screen", here=True)
+    assert names() == {"near.fits"}
+
+
+def test_what_the_archive_calls_bad_and_is_judged_good_here_is_chosen_from_the_server_too(
+    client: Open, server: Server
+) -> None:
+    server.insert(record("near.fits", 60000.4, quality="BAD"), record("far.fits", 60002.0))
+    store = client()
+    store.sync_from_remote()
+    store.flag("near.fits", "GOOD", "only its header is wrong", here=True)
+    for source in ("local", "remote"):
+        chosen = store.select(FRAME, DARK, source=source)
+        assert (chosen.filename, chosen.quality) == ("near.fits", "BAD")
+
+
+def test_a_flag_that_the_archive_does_not_take_says_that_one_may_judge_here(
+    client: Open, server: Server, dead_url: str
+) -> None:
+    server.insert(record("a.fits"))
+    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed")
+    client(remote_database_url=url).sync_from_remote()
+    for more in ({"remote_database_url": url}, {"remote_database_url": dead_url}, {"offline": True}):
+        with pytest.raises(RemoteError) as caught:
+            client(**more).flag("a.fits", "BAD", "why")
+        assert "here=True" in caught.value.hint
+    store = client(remote_database_url=url)
+    store.flag("a.fits", "BAD", "why", here=True)
+    assert rows_of(store) == server.rows()
+
+
+def test_a_judgement_follows_a_record_that_gets_another_id_when_it_is_published(
+    client: Open, server: Server, tmp_path: Path
+) -> None:
+    store, other = client(), client("other")
+    path = dark(tmp_path, mjd=60000.4)
+    mine, theirs = (each.register_calibration(path).calibration for each in (store, other))
+    other.publish()
+    store.flag(mine.id, "BAD", "stars in it", here=True)
+    store.publish()
+    (found,) = store.query()
+    assert (found.id, found.origin, found.quality) == (theirs.id, "REMOTE", "GOOD")
+    assert store.known_db.judged_here().keys() == {theirs.id}
+    assert server.rows()[theirs.id]["quality"] == "GOOD"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_why_the_archive_calls_a_record_bad_is_told_after_a_sync(client: Open, server: Server, full: bool) -> None:
+    server.insert(record("near.fits", 60000.4), record("far.fits", 60002.0))
+    keck, observer = client("keck"), client()
+    keck.sync_from_remote()
+    if not full:
+        observer.sync_from_remote()
+    keck.flag("near.fits", "BAD", "light leak")
+    keck.flag("far.fits", "BAD", "too warm"), keck.flag("far.fits", "GOOD", "was not")
+    observer.sync_from_remote(full=full)
+    told = {each.record.filename: each.reason for each in observer.explain(FRAME, DARK).candidates}
+    assert f"its quality is BAD (flagged by {this_user()} on " in told["near.fits"]
+    assert told["near.fits"].endswith(": light leak)")
+    assert "was not" not in told["far.fits"]
+    said = observer.known_db.all_said_of(observer.known_db.find("far.fits").id)
+    assert [(each.quality, each.why, each.is_here) for each in said] == [
+        ("BAD", "too warm", False),
+        ("GOOD", "was not", False),
+    ]

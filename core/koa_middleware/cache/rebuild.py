@@ -22,6 +22,7 @@ from sqlalchemy import delete, select
 from ..database.backup import copies_of, make_as_shared
 from ..database.driver import GuardedConnection
 from ..database.feed import feed_table
+from ..database.judgements import judgements_table
 from ..database.local import LocalDatabase
 from ..database.merging import add_missing, attached, newest_qualities, orphaned_judgements, set_qualities
 from ..database.rescue import rescue
@@ -153,6 +154,9 @@ class Rebuilder(Generic[R]):
             with local.driver_connection() as connection:
                 but_withdrawn = not self._is_emptied
                 self._report.lost |= orphaned_judgements(connection, self._orm_class, but_withdrawn=but_withdrawn)
+            if whole and judgements_table(self._orm_class).name not in whole:
+                said = "it cannot be read to its end; what was judged here over the archive's word may be missing"
+                self._report.lost[judgements_table(self._orm_class).name] = said
             if not self._is_history_known:
                 self._tell_of_judgements(local, old, copied, copied_at)
 

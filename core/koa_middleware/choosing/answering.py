@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Select
 
 from .frame import Frame
-from .order import distance
+from .limits import SAME
+from .order import distance, in_order
 from .pairs import Nearby, Value
 from .statement import NEIGHBOURS, Plan, after_frame, until_frame
 
@@ -112,16 +113,31 @@ def _pair(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Sides]:
     nearby = yield from _read(plan.outwards, narrow, NEIGHBOURS)
     if not nearby.is_settled:
         nearby = yield from _read(plan.grouped, narrow, None)
-    value, names = nearby.best()
-    if not names:
-        return Sides(None, None)
-    agreed: dict[str, Any] = {}
-    for condition, single in zip(plan.for_pair.pair, value, strict=True):
-        agreed |= condition.of_value(single)
-    chosen: dict[str, Found | None] = {"before": None, "after": None}
-    for name in names:
-        chosen[name] = yield from _one(plan.for_pair, {**narrow[name], **agreed})
-    return Sides(chosen["before"], chosen["after"])
+    pairs = []
+    for value in nearby.best():
+        agreed: dict[str, Any] = {}
+        for condition, single in zip(plan.for_pair.pair, value, strict=True):
+            agreed |= condition.of_value(single)
+        before = yield from _one(plan.for_pair, {**narrow["before"], **agreed})
+        after = yield from _one(plan.for_pair, {**narrow["after"], **agreed})
+        pairs.append(Sides(before, after))
+    if len(pairs) > 1:
+        return _of_equals(plan, pairs)
+    return pairs[0] if pairs else (yield from _alone(plan, parameters))
+
+
+def _of_equals(plan: Plan, pairs: Sequence[Sides]) -> Sides:
+    """Give the pair whose records come first in the order, of pairs of the same times."""
+    by_id = {pair.before.record.id: pair for pair in pairs if pair.before}
+    first = in_order([pair.before.record for pair in pairs if pair.before], plan.time, 0.0)[0]
+    return by_id[first.id]
+
+
+def _alone(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Sides]:
+    """Ask for the nearest record, which stands alone on its side."""
+    found = yield from _one(plan, parameters)
+    is_after = found is not None and getattr(found.record, plan.time) > parameters["time"] + SAME
+    return Sides(None, found) if is_after else Sides(found, None)
 
 
 def _read(
@@ -130,12 +146,10 @@ def _read(
     """Ask for the times of the values in which a pair may agree; `most` is how many rows a statement gives."""
     times: dict[str, dict[Value, float]] = {"before": {}, "after": {}}
     reach = {"before": math.inf, "after": math.inf}
-    asked = 0.0
     for name, limits in narrow.items():
-        asked = limits["time"]
         rows = yield Ask(statements[name], limits, rows=True)
         for time, *value in rows:
             times[name].setdefault(tuple(value), time)
         if len(rows) == most:
-            reach[name] = distance(rows[-1][0], asked)
-    return Nearby(asked, times, reach)
+            reach[name] = distance(rows[-1][0], limits["time"])
+    return Nearby(times, reach)

@@ -18,14 +18,6 @@ class Bracket(NamedTuple):
     after: Any
 
     @property
-    def nearer(self) -> Any:
-        """The one that is nearer to the frame, of equally near ones the earlier."""
-        if self.before is None or self.after is None:
-            return self.after if self.before is None else self.before
-        before, after = (abs(_delta(side)) for side in self)
-        return self.before if round(before * 86_400_000) <= round(after * 86_400_000) else self.after
-
-    @property
     def weight(self) -> float | None:
         """Weight of `after` in a linear interpolation at the frame's time, 0 to 1.
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 
 from ..disk.compression import names_of_content
+from ..instrument.judged import QualityHere
 from ..instrument.orm import ORMCalibration
 from .criterion import Columns, Condition, Fault, Parameters, Words, not_names, not_text
+from .judged import SAID, in_words
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -203,14 +205,14 @@ class OfPair(_Compared):
 
 @dataclass(frozen=True)
 class NotBad(Condition):
-    """Not flagged as bad, nor of a word that is no quality."""
+    """Of a quality that may be chosen, by what was judged here, or, where nothing was, by what the row says."""
 
     setting = ""
     binds_all = True
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return ("quality",)
+        return ("quality", "id")
 
     @staticmethod
     def test(quality: Any) -> bool:
@@ -222,10 +224,10 @@ class NotBad(Condition):
         return (cls(),)
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
-        return or_(*(columns["quality"] == word for word in USABLE))
+        return QualityHere(columns["id"], columns["quality"]).in_(USABLE)
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"its quality is {record.quality}"
+        return f"its quality is {in_words(parameters.get(SAID, {}).get(record.id), record.quality)}"
 
 
 @dataclass(frozen=True)

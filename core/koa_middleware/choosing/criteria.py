@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
@@ -13,11 +13,17 @@ from .cases import every_case, faulty_cases, misdeclared_cases
 from .conditions import Equal, EqualIfKnown, EqualsAnchor, NotBad, NotItself, OfPair, OfType, names_of
 from .criterion import Criterion, Fault, not_text
 from .frame import own_values
+from .judged import qualities_of
 from .limits import Direction, Finite, MaxAge, NeverAcross
 from .required import Excluded, Required
 from .rule import Declared, Rule, rules_of
 from .validity import ValidAt
 from .within import Within
+
+if TYPE_CHECKING:
+    from .selector import Database
+
+R = TypeVar("R", bound=ORMCalibration)
 
 #: In the order in which an explanation asks them, of the records of the type.
 KINDS: tuple[type[Criterion], ...] = (
@@ -85,14 +91,22 @@ def _misdeclared_steps(declared: Declared) -> Iterator[Fault]:
             yield Fault("prefer", f"in its step {number} has the direction bracket", hint)
 
 
-def may_be_chosen(record: Any, frame: Mapping[str, Any] = MappingProxyType({})) -> bool:
-    """Whether this is a record that was not flagged as bad, and not that of the frame itself."""
-    if not isinstance(record, ORMCalibration) or not NotBad.test(record.quality):
+def may_be_chosen(record: Any, db: Database, frame: Mapping[str, Any] = MappingProxyType({})) -> bool:
+    """Whether this is a record that is not bad, by this database, and not that of the frame itself."""
+    if not isinstance(record, ORMCalibration) or is_itself(record, frame):
         return False
-    return not (("id" in frame or "filename" in frame) and is_itself(record, frame))
+    return bool(not_bad([record], db))
+
+
+def not_bad(records: Sequence[R], db: Database) -> list[R]:
+    """Give those of some records that are not bad, by a database."""
+    qualities = qualities_of(records, db)
+    return [record for record, quality in zip(records, qualities, strict=True) if NotBad.test(quality)]
 
 
 def is_itself(record: ORMCalibration, frame: Mapping[str, Any]) -> bool:
     """Whether a record is that of a frame."""
+    if "id" not in frame and "filename" not in frame:
+        return False
     own = own_values(frame)
     return record.id == own["own_id"] or record.filename in names_of(own["own_filename"])

@@ -18,14 +18,16 @@ from ..exceptions import (
     warn,
 )
 from ..instrument.orm import ORMCalibration
-from .answering import Ask, Asking, Found, answer, best, sides
+from .answering import Ask, Asking, Found, Sides, answer, best, sides
 from .bracket import Bracket
 from .choice import Choice
 from .conditions import NotBad, names_of
-from .criteria import is_itself, may_be_chosen
+from .criteria import is_itself, may_be_chosen, not_bad
 from .explanation import Explanation, Programmed, explain
 from .frame import Frame, frame_name, own_values
+from .judged import in_words, last_said_of
 from .misses import not_found
+from .order import distance
 from .programmed import as_held, check_candidate, its_errors, record_by, records_by, without_collection
 from .rule import Declared
 from .statement import Plan, fetch, fetch_rows
@@ -119,19 +121,28 @@ def asking(
     frame = ruling.frame(input)
     declared, plans = ruling.settled(frame)
     if declared.anchor is not None:
+        plans[0].check(frame)
         frame.anchor = yield from _anchor(selector, declared, input, db, hanging)
     if as_pair or declared.direction == "bracket":
         if declared.validity:
             raise _no_pairs(selector, "it goes by intervals")
         found = yield from sides(plans, frame)
-        pair = Bracket(*[_taken(selector, side, frame) for side in found])
-        nearer = pair.nearer if any(found) else None
+        pair = Bracket(*[_taken(selector, side, frame, db) for side in found])
+        nearer = _nearer(selector, found, pair)
         step = None if nearer is None else nearer.choice.step
         return Considered(frame, plans, nearer, pair, step)
     single = yield from best(plans, frame)
     if single is None:
         return Considered(frame, plans)
-    return Considered(frame, plans, _taken(selector, single, frame), step=single.plan.rule.step)
+    return Considered(frame, plans, _taken(selector, single, frame, db), step=single.plan.rule.step)
+
+
+def _nearer(selector: CalibrationSelector, found: Sides, pair: Bracket) -> Any:
+    """Give the record of a pair that is nearer to the time from which it was measured, of equally near the earlier."""
+    sides_found = [(side, record) for side, record in zip(found, pair, strict=True) if side is not None]
+    if not sides_found:
+        return None
+    return min(sides_found, key=lambda each: distance(getattr(each[1], selector.time), each[0].time))[1]
 
 
 def _anchor(
@@ -160,7 +171,7 @@ def _anchor(
             record = considered.record
             if record is None:
                 raise missed(anchor, considered, db)
-        if record[selector.time] is None:
+        if record[selector.time] is None and (declared.never_across or not declared.validity):
             said = f"{record.filename} has no {selector.time}."
             raise CalibrationNotFoundError(said, "Register it with that value.", cal_type=name)
     except CalibrationNotFoundError as error:
@@ -175,12 +186,13 @@ def _anchor(
     return record
 
 
-def _taken(selector: CalibrationSelector, found: Found | None, frame: Frame) -> Any:
+def _taken(selector: CalibrationSelector, found: Found | None, frame: Frame, db: Database) -> Any:
     """Give the record of what was found, with what it was chosen for."""
     if found is None:
         return None
     record = found.record
-    if not may_be_chosen(record):  # only in form, which an archive's statements do not see
+    if not NotBad.test(record.quality) and not may_be_chosen(record, db):
+        # only in form, which an archive's statements do not see
         raise CalibrationNotFoundError(
             f"{record.filename} would be chosen, but the database holds its quality BAD under another spelling.",
             "Sync and choose from the local copy.",
@@ -212,7 +224,7 @@ def fallen_back(
 ) -> Considered:
     """Warn of what is not the first preference; where nothing fits the rule, let the selector's own fallback choose."""
     frame = considered.frame
-    if considered.record is not None and may_be_chosen(considered.record, frame.given):
+    if considered.record is not None and not is_itself(considered.record, frame.given):
         for record in considered.bracket or (considered.record,):
             if record is not None and record.is_fallback:
                 warn_of_step(selector, record, input)
@@ -223,7 +235,7 @@ def fallen_back(
     record = record_by(selector, "select_fallback", _normal(input, db), db)
     if record is not None:
         record = as_held(selector, "select_fallback", record, db)
-    if record is None or not may_be_chosen(record, frame.given):
+    if record is None or not may_be_chosen(record, db, frame.given):
         return considered
     record.is_fallback = True
     note_choice(selector, record, frame, None)
@@ -255,7 +267,7 @@ def _by_methods(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
         candidates = records_by(selector, "get_candidates", db.orm_class, values, db)
         with its_errors(selector, "get_candidates"):  # of records that cannot be compared
             considered.admitted = frozenset([each.id for each in candidates]) if has_candidates else None
-            fit = [each for each in candidates if NotBad.test(each.quality)]
+            fit = not_bad(candidates, db)
             own_id, own_name = own_values(input).values()
             if own_id is not None or own_name is not None:
                 own_names = names_of(own_name)
@@ -280,7 +292,7 @@ def _best_as_held(
             check_candidate(selector, best_one, fit)
         method = "get_candidates" if selector._overrides("get_candidates") else "select_best"
         held = as_held(selector, method, best_one, db)
-        if may_be_chosen(held, input):
+        if may_be_chosen(held, db, input):
             return held
         fit = [each for each in fit if each is not best_one and each.id != best_one.id]
     return None
@@ -311,7 +323,7 @@ def admitted(selector: CalibrationSelector, input: Mapping[str, Any], db: Databa
     if not selector._overrides("get_candidates"):
         return admitted_by(selector, input, db)
     found = records_by(selector, "get_candidates", db.orm_class, _normal(input, db), db)
-    return [record for record in found if may_be_chosen(record, input)]
+    return [record for record in not_bad(found, db) if not is_itself(record, input)]
 
 
 def bracket_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Bracket:
@@ -359,7 +371,14 @@ def _explain(selector: CalibrationSelector, considered: Considered, db: Database
     programmed = Programmed(type(selector).__name__, considered.admitted, selector._deciding)
     chosen = considered.bracket or (considered.record,)
     return explain(
-        db, considered.plans, considered.frame, programmed, tuple(filter(None, chosen)), considered.step, nearest
+        db,
+        considered.plans,
+        considered.frame,
+        programmed,
+        considered.record,
+        tuple(filter(None, chosen)),
+        considered.step,
+        nearest,
     )
 
 
@@ -371,18 +390,17 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
     CalibrationNotFoundError, HeaderError
         As in `CalibrationSelector.select`.
     """
-    if selector._overrides("select"):
-        record = record_by(selector, "select", _normal(values, db), db)
-        if record is not None:
-            record = as_held(selector, "select", record, db)
-            note_choice(selector, record, selector._ruling(db.orm_class).frame(values), None)
-    else:
+    if not selector._overrides("select"):
         return selector.select(values, db)
-    if may_be_chosen(record, values):
-        return record
+    record = record_by(selector, "select", _normal(values, db), db)
     found = "nothing"
     if record is not None:
-        fault = "which is the frame itself" if is_itself(record, values) else f"whose quality is {record.quality}"
+        record = as_held(selector, "select", record, db)
+        if may_be_chosen(record, db, values):
+            note_choice(selector, record, selector._ruling(db.orm_class).frame(values), None)
+            return record
+        said = in_words(last_said_of(db, [record.id]).get(record.id), record.quality)
+        fault = "which is the frame itself" if is_itself(record, values) else f"whose quality is {said}"
         found = f"{record.filename}, {fault}"
     raise CalibrationNotFoundError(
         f"The select of {type(selector).__name__} returned {found}.",

@@ -12,10 +12,10 @@ from sqlalchemy import ColumnElement, case, false, func, select, true
 from ..display import render
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from .bracket import Bracket
 from .conditions import OfType
 from .criterion import Criterion
 from .frame import Frame
+from .judged import SAID, in_words, last_said_of
 from .limits import Finite
 from .order import in_order, order_of_equals
 from .statement import Plan
@@ -176,6 +176,7 @@ def explain(
     plans: Sequence[Plan],
     frame: Frame,
     programmed: Programmed,
+    winner: Any,
     winners: tuple[Any, ...],
     step: int | None,
     nearest: int,
@@ -186,13 +187,15 @@ def explain(
     ----------
     plans : sequence of Plan
         One for each step.
+    winner : record or None
+        Of a bracket the nearer one.
     winners : tuple of records
     step : int or None
         Number of the step that gave the answer.
     """
     deciding = plans[(step or len(plans)) - 1]
     steps = []
-    for plan in plans if len(plans) > 1 else ():
+    for plan in plans[: step or len(plans)] if len(plans) > 1 else ():
         chosen = tuple(each for each in winners if each.choice and each.choice.step == plan.rule.step)
         told = _tell(db, plan, frame, programmed, chosen, nearest)
         steps.append(StepExplanation(plan.rule.step or 1, told.counts, told.candidates, chosen))
@@ -203,15 +206,11 @@ def explain(
         sum(told.counts.values()),
         told.counts,
         told.candidates,
-        winners[0] if len(winners) == 1 else _nearer(winners),
+        winner,
         winners,
         tuple(steps),
         frame.anchor,
     )
-
-
-def _nearer(winners: tuple[Any, ...]) -> Any:
-    return Bracket(*winners).nearer if winners else None
 
 
 class _Told(NamedTuple):
@@ -243,11 +242,14 @@ def _tell(
     build = record_builder(plan.orm_class)
     ties, time = plan.order
     told = {}
-    for *values, number in rows:
-        record = build(values)
+    records = [build(values) for *values, _ in rows]
+    said = last_said_of(db, {record.id for record in records})
+    for record, (*_, number) in zip(records, rows, strict=True):
         delta = _delta(record[time], parameters["time"])
         outcome = outcomes[_settled(outcomes, number, programmed.admits(record.id))]
-        reason = f"{offset(delta)}, {outcome.reason(record, parameters)}"
+        reason = f"{offset(delta)}, {outcome.reason(record, {**parameters, SAID: said})}"
+        if outcome.rule in {CHOSEN, FARTHER} and record.id in said and said[record.id].is_here:
+            reason += f"; its quality is {in_words(said[record.id], record.quality)}"
         told[record.id] = Candidate(record, outcome.rule, reason, delta)
     ordered = in_order([candidate.record for candidate in told.values()], time, parameters["time"], ties)
     candidates = [told[record.id] for record in ordered]

@@ -53,7 +53,7 @@ class TieBreaker:
     def _key(self, value: Any, asked: float) -> Any:
         if self.from_frame:
             return distance(value, asked)
-        return _in_ms(value) if self.column == TIME else value
+        return in_ms(value) if self.column == TIME else value
 
 
 #: The newest version, then the lowest id: what decides between calibrations of one time.
@@ -91,10 +91,11 @@ def order_of_equals(columns: Mapping[str, Column[Any]]) -> tuple[ColumnElement[A
 
 def distance(time: float, asked: float) -> float:
     """Give how far a time is from a frame's, in milliseconds; both in days."""
-    return abs(_in_ms(time) - _in_ms(asked))
+    return abs(in_ms(time) - in_ms(asked))
 
 
-def _in_ms(days: float) -> float:
+def in_ms(days: float) -> float:
+    """Give a time in whole milliseconds."""
     return float(round(days * DAY_MS)) if math.isfinite(days * DAY_MS) else days
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .order import distance
+from .order import distance, in_ms
 
 Value = tuple[Any, ...]
 
@@ -21,15 +21,12 @@ class Nearby:
 
     Attributes
     ----------
-    asked : float
-        The frame's time, in days.
     times : mapping
         By side and value, in days.
     reach : mapping
         By side, how far from the frame it was read, in ms; infinite where all of it was.
     """
 
-    asked: float
     times: Mapping[str, Mapping[Value, float]]
     reach: Mapping[str, float]
 
@@ -42,24 +39,14 @@ class Nearby:
         is_whole = {side: math.isinf(self.reach[side]) for side in SIDES}
         return all(is_whole.values()) or any(is_whole[side] and not self.times[side] for side in SIDES)
 
-    def best(self) -> tuple[Value, tuple[str, ...]]:
-        """Give the value of the best pair and the sides that have it; of no value where there is nothing."""
-        if self._pairs:
-            return self._pairs[0][2], SIDES
-        singles = [
-            (distance(time, self.asked), time, number, value)
-            for number, side in enumerate(SIDES)
-            for value, time in self.times[side].items()
-        ]
-        if not singles:
-            return (), ()
-        _, _, number, value = min(singles, key=lambda single: single[:3])
-        return value, (SIDES[number],)
+    def best(self) -> list[Value]:
+        """Give the values of the best complete pairs: several where they are of the same times."""
+        return [value for *times, value in self._pairs if times == list(self._pairs[0][:2])]
 
     @cached_property
     def _pairs(self) -> list[tuple[float, float, Value]]:
-        """Span in ms, earlier time and value of each complete pair, the best first; a null agrees with nothing."""
+        """Span and earlier time, in ms, and value of each complete pair, the best first; a null agrees with nothing."""
         before, after = (self.times[side] for side in SIDES)
         both = [value for value in before if value in after and None not in value]
-        found = [(distance(before[value], after[value]), before[value], value) for value in both]
+        found = [(distance(before[value], after[value]), in_ms(before[value]), value) for value in both]
         return sorted(found, key=lambda pair: pair[:2])

@@ -91,7 +91,8 @@ class Plan:
         Returns
         -------
         dict
-            Those of the conditions; ``time``, ``earliest`` and ``latest`` in days.
+            Those of the conditions; ``time``, ``earliest`` and ``latest`` in days, and where they cut the time that
+            is probed on both sides, ``until`` and ``since``.
 
         Raises
         ------
@@ -101,13 +102,23 @@ class Plan:
         parameters: dict[str, Any] = {}
         for condition in self._asking:
             parameters |= condition.parameters(frame)
-        time = frame.time(self.time)
+        is_by_interval = self.rule.validity is not None and not self._limits
+        time = frame.own_time(self.time) if is_by_interval else frame.time(self.time)
         earliest, latest = -MAX, MAX
         for limit in self._limits:
             first, last = limit.interval(time)
             earliest, latest = max(earliest, first), min(latest, last)
-        parameters |= {"time": time, "earliest": earliest, "latest": latest}
-        return parameters
+        return _limited(parameters, time, earliest, latest)
+
+    def check(self, frame: Frame) -> None:
+        """Check that a frame has what is compared, whatever it hangs on.
+
+        Raises
+        ------
+        HeaderError
+        """
+        for condition in self._asking:
+            condition.parameters(frame)
 
     def asked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Give the values by which a frame is compared, for messages."""
@@ -139,12 +150,21 @@ class Plan:
 
 def until_frame(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Give the parameters for what is at or before the frame."""
-    return {**parameters, "latest": min(parameters["latest"], parameters["time"] + SAME)}
+    time = parameters["time"]
+    return _limited(parameters, time, parameters["earliest"], min(parameters["latest"], time + SAME))
 
 
 def after_frame(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Give the parameters for what is after the frame."""
-    return {**parameters, "earliest": max(parameters["earliest"], math.nextafter(parameters["time"] + SAME, MAX))}
+    time = parameters["time"]
+    return _limited(
+        parameters, time, max(parameters["earliest"], math.nextafter(time + SAME, MAX)), parameters["latest"]
+    )
+
+
+def _limited(parameters: Mapping[str, Any], time: float, earliest: float, latest: float) -> dict[str, Any]:
+    cut = {"until": min(time, latest), "since": max(time, earliest)}
+    return {**parameters, "time": time, "earliest": earliest, "latest": latest, **cut}
 
 
 def fetch(db: Database, statement: Select[Any], parameters: Mapping[str, Any]) -> list[ORMCalibration]:
@@ -170,9 +190,10 @@ def _by_nearness(
     table, columns = orm_class.table(), columns_of(orm_class)
     when = columns[time]
     admits = [condition.clause(columns) for condition in conditions]
-    asked, earliest, latest = (bindparam(name, None, type_=when.type) for name in ("time", "earliest", "latest"))
-    earlier = select(when).where(*admits, when.between(earliest, asked)).order_by(when.desc()).limit(1)
-    later = select(when).where(*admits, when.between(asked, latest)).order_by(when).limit(1)
+    names = "time", "earliest", "latest", "until", "since"
+    asked, earliest, latest, until, since = (bindparam(name, None, type_=when.type) for name in names)
+    earlier = select(when).where(*admits, when.between(earliest, until)).order_by(when.desc()).limit(1)
+    later = select(when).where(*admits, when.between(since, latest)).order_by(when).limit(1)
     order = order_by(columns, time, asked)
     first = func.coalesce(earlier.scalar_subquery() - 2 * SAME, asked)
     last = func.coalesce(later.scalar_subquery() + 2 * SAME, asked)

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from .arguments import add_instrument, add_json, add_times, positive
 from .context import open_for
-from .output import counted, print_json, print_table, print_text
+from .output import counted, print_json, print_table, print_text, quality_in_words
 
 ABOUT = "list the newest calibrations"
 
@@ -26,11 +26,17 @@ def run(options: Namespace) -> int:
         bounds = (options.type, options.since, options.until)
         records = store.known_db.query(*bounds, newest=options.limit)
         total = store.known_db.count(*bounds)
+        judged = store.known_db.judged_here()
     if options.json:
-        print_json({"total": total, "records": [record.to_dict() for record in records]})
+        own = {id_: said.quality for id_, said in judged.items()}
+        listed = [{**record.to_dict(), "judged_here": own.get(record.id)} for record in records]
+        print_json({"total": total, "records": listed})
     else:
         if records:
-            rows = [(r.cal_type, r.filename, r.datetime_obs, r.quality, r.origin) for r in records]
+            rows = [
+                (r.cal_type, r.filename, r.datetime_obs, quality_in_words(r, judged.get(r.id)), r.origin)
+                for r in records
+            ]
             print_table(("type", "calibration", "observed (UTC)", "quality", "origin"), rows)
         all_here = len(records) == total
         print_text(counted(total, "calibration") if all_here else f"the newest {len(records)} of {total}")

@@ -7,7 +7,11 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..instrument.judged import Said
+    from ..instrument.orm import ORMCalibration
 
 #: Characters of a value that is kept apart, on the terminal; JSON has all of it.
 _LONGEST = 300
@@ -25,6 +29,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     from ..display import render
 
     print(render(columns, rows, title=title, width=terminal_width()))  # noqa: T201
+
+
+def quality_in_words(record: ORMCalibration, judged: Said | None) -> str:
+    """Give a record's quality, and what was judged here where something was: ``GOOD, BAD here``."""
+    return record.quality if judged is None else f"{record.quality}, {judged.quality} here"
 
 
 def print_text(text: str) -> None:

@@ -38,7 +38,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Download ahead; says beforehand how much will come."""
-    from ..choosing.criteria import may_be_chosen
+    from ..choosing.criteria import not_bad
 
     if options.night and (options.since or options.until):
         raise ConfigurationError(
@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
             )
         types = None if options.types is None else [name.lower() for name in options.types]
         found = store.local_db.query(types, *bounds) if bounds != (None, None) else []
-        found = [one for one in found if may_be_chosen(one)]
+        found = not_bad(found, store.known_db)
         report = store.prefetch(options.frames, cal_types=types, records=found, workers=options.workers, announce=say)
     for name, failure in [*report.failed.items(), *report.unmatched.items()]:
         say_of(name, str(failure))

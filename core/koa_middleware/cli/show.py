@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from .arguments import add_instrument, add_json
 from .context import open_for
-from .output import print_json, print_table, print_text
+from .output import print_json, print_table, print_text, quality_in_words
 
 ABOUT = "show one calibration's record"
 
@@ -20,22 +20,30 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print one record and what was said of its quality."""
-    from ..database.feed import judgements_of
-
     with open_for(options) as store:
         record = store.known_db.find(options.name)
-        with store.local_db.connect() as connection:
-            judgements = judgements_of(connection, store.orm_class, record.id)
+        said = store.known_db.all_said_of(record.id)
+        judged = store.known_db.judged_here().get(record.id)
         place = str(store.get_local_filepath(record)) if store.calibration_in_cache(record) else None
     if options.json:
         flags = [
-            {"calibration_id": record.id, "quality": quality, "reason": why, "flagged_by": who, "flagged_at": at}
-            for quality, who, why, at in judgements
+            {
+                "calibration_id": record.id,
+                "quality": quality,
+                "reason": why,
+                "flagged_by": who,
+                "flagged_at": at,
+                "here": is_here,
+            }
+            for quality, who, why, at, is_here in said
         ]
-        print_json({**record.to_dict(), "path": place, "flags": flags})
+        own = None if judged is None else judged.quality
+        print_json({**record.to_dict(), "path": place, "judged_here": own, "flags": flags})
     else:
-        rows = [(name, "" if value is None else value) for name, value in record.to_dict().items()]
+        values = record.to_dict() | {"quality": quality_in_words(record, judged)}
+        rows = [(name, "" if value is None else value) for name, value in values.items()]
         print_table(("column", "value"), [*rows, ("path", place or "not in the cache")], title=record.filename)
-        for quality, who, why, at in judgements:
-            print_text(f"{quality} by {who} at {at}: {why or 'no reason given'}")
+        for quality, who, why, at, is_here in said:
+            what = "taken back here" if quality is None else f"{quality} here" if is_here else quality
+            print_text(f"{what} by {who} at {at}: {why or 'no reason given'}")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -34,11 +34,13 @@ from ..exceptions import (
     warn,
 )
 from ..instrument.detached import record_builder
+from ..instrument.judged import Said, know_judgements
 from ..instrument.orm import ORMCalibration
 from .backup import copies_kept
 from .driver import GuardedConnection
 from .file_names import has_name, stored_names
 from .hints import hint
+from .judgements import all_said_of, holding, last_said_of, select_judged, write_judgement
 from .kept_apart import Conflict, select_conflict, select_conflicts
 from .soundness import strangers
 from .sqlite import BUSY_TIMEOUT, NO_FILE, ReadConnections, driver_of, make_read_only, quote, sqlite_engine
@@ -279,6 +281,31 @@ class LocalDatabase(CalibrationDatabase[R]):
             raise self._duplicate(names[folded(existing)], existing)
         super().insert(connection, rows)
 
+    def judge(self, record: R, quality: str | None, reason: str, who: str) -> None:
+        """Keep the store's own judgement of a record; None takes it back.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            When there is none to take back.
+        """
+        with self.begin() as connection:
+            write_judgement(connection, record, quality, reason, who)
+
+    def judged_here(self) -> dict[str, Said]:
+        """Give the store's own judgements that hold, by id."""
+        return holding(self.rows(select_judged(self.orm_class), {}))
+
+    def all_said_of(self, id: str) -> list[Said]:
+        """All that was said of a calibration's quality, at the archive and here, oldest first."""
+        with self.connect() as connection:
+            return all_said_of(connection, self.orm_class, id)
+
+    def last_said_of(self, ids: Iterable[str]) -> dict[str, Said]:
+        """What was said last of the quality of some calibrations, by id; the store's own judgement comes first."""
+        with self.connect() as connection:
+            return last_said_of(connection, self.orm_class, ids)
+
     def conflicts(self, id: str | None = None) -> list[Conflict]:
         """Rows of the archive that are kept apart, by file name; or the one of an id."""
         statement = select_conflicts(self.orm_class) if id is None else select_conflict(self.orm_class)
@@ -406,11 +433,12 @@ def _check_file(path: Path) -> None:
         raise CacheError(f"The database {path} cannot be used: {fault}.", said, path=path)
 
 
+_DIALECT = sqlite_dialect(paramstyle="named")
+know_judgements(_DIALECT)
+
+
 @lru_cache(maxsize=512)
 def _compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
     """SQL text of a statement, with named parameters, and the values that stand in the statement itself."""
-    compiled = statement.compile(
-        dialect=sqlite_dialect(paramstyle="named"),
-        compile_kwargs={"render_postcompile": True},
-    )
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     return str(compiled), dict(compiled.params)

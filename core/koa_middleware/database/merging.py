@@ -9,16 +9,20 @@ from pathlib import Path
 
 from ..instrument.orm import ORMCalibration
 from .feed import feed_paused, feed_table
+from .judgements import judgements_table
 from .kept_apart import conflicts_table
 from .rescue import withdrawn
-from .sqlite import quote
+from .sqlite import quote, read_only_uri
 from .verified_files import signatures_table
 
 
 @contextmanager
 def attached(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """Let a connection read another database too, as ``other``."""
-    connection.execute("ATTACH DATABASE ? AS other", (str(path),))
+    """Let a connection read another database too, as ``other``.
+
+    It could not be written: a transaction of two files needs a third one, whose name a killed process would leave.
+    """
+    connection.execute("ATTACH DATABASE ? AS other", (read_only_uri(path),))
     try:
         yield
     finally:
@@ -28,7 +32,7 @@ def attached(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
 def add_missing(connection: sqlite3.Connection, orm_class: type[ORMCalibration], *, but_withdrawn: bool) -> int:
     """Add what the attached database has of the instrument, in the caller's transaction, without entries of its own.
 
-    A judgement whose number another entry has gets the next one.
+    A judgement whose number another one has gets the next one.
 
     Parameters
     ----------
@@ -48,11 +52,22 @@ def add_missing(connection: sqlite3.Connection, orm_class: type[ORMCalibration],
         of_judgement = [name for name in _columns(connection, feed) if name not in {"n", "archive_n", "archive_token"}]
         known = f"SELECT token FROM main.{quote(feed)}"  # noqa: S608
         _insert(connection, feed, of_judgement, f"op = 'flagged' AND archive_n IS NULL AND token NOT IN ({known})")
+        add_judgements(connection, orm_class)
         wanted = f"id NOT IN ({withdrawn(f'main.{quote(feed)}')})" if but_withdrawn else "TRUE"
         added = _insert(connection, table, _columns(connection, table), wanted)
         for name in (conflicts_table(orm_class).name, signatures_table(orm_class).name):
             _insert(connection, name, _columns(connection, name), "TRUE")
     return added
+
+
+def add_judgements(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> None:
+    """Add the store's own judgements of the attached database, in the order of their times."""
+    log = quote(judgements_table(orm_class).name)
+    said = "id, filename, quality, who, why, at"
+    logs = " UNION ".join(f"SELECT {said} FROM {schema}.{log}" for schema in ("main", "other"))  # noqa: S608
+    rows = connection.execute(f"{logs} ORDER BY at").fetchall()
+    connection.execute(f"DELETE FROM main.{log}")  # noqa: S608
+    connection.executemany(f"INSERT INTO main.{log} ({said}) VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
 
 
 def newest_qualities(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> dict[str, str]:
@@ -75,12 +90,16 @@ def orphaned_judgements(
 ) -> dict[str, str]:
     """Give the judgements made here of records that are lost, or of withdrawn ones too, in words, by id."""
     table, feed = quote(orm_class.table().name), quote(feed_table(orm_class).name)
+    log = quote(judgements_table(orm_class).name)
     wanted = f"id NOT IN ({withdrawn(feed)})" if but_withdrawn else "TRUE"
     asked = (
         f"SELECT id, quality, who, why, at FROM {feed} WHERE op = 'flagged' AND archive_n IS NULL"  # noqa: S608
         f" AND id NOT IN (SELECT id FROM {table}) AND {wanted} ORDER BY at, n"
     )
     found = connection.execute(asked).fetchall()
+    own = f"SELECT id, quality, who, why, at FROM {log} WHERE id NOT IN (SELECT id FROM {table}) AND {wanted}"  # noqa: S608
+    last = {row[0]: row for row in connection.execute(f"{own} ORDER BY n")}
+    found += [row for row in last.values() if row[1] is not None]
     return {id_: f"its record is lost; {who} judged it {word} at {at}: {why}" for id_, word, who, why, at in found}
 
 

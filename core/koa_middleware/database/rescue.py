@@ -23,6 +23,7 @@ from ..instrument.values import ORIGIN_WORDS, QUALITIES
 from .copy_state import copy_table
 from .feed import feed_table
 from .hints import hint
+from .judgements import judgements_table
 from .pages import rows_in
 from .schema import tables_to_make, wanted_schema
 from .soundness import is_lost, is_spoilt
@@ -32,6 +33,7 @@ from .versions import VERSIONS
 
 _OPERATIONS = {"added", "changed", "flagged", "withdrawn", "resweep"}
 _VERSION = re.compile(r"\d{3}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
 
 Row = dict[str, Any]
 
@@ -74,13 +76,16 @@ def rescue(path: Path, new: Path, orm_class: type[ORMCalibration]) -> set[str]:
 
 
 def _rescue(path: Path, sink: sqlite3.Connection, copy: Path, orm_class: type[ORMCalibration]) -> set[str]:
-    own = (orm_class.table().name, feed_table(orm_class).name, signatures_table(orm_class).name)
+    own = [declare(orm_class).name for declare in (feed_table, judgements_table, signatures_table)]
+    own.append(orm_class.table().name)
     sink.execute("BEGIN")
     read = _copy_tables(path, sink, copy_table(orm_class).name)
     if read is None or not all(read.get(name, True) for name in own):
         _copy_from_pages(_content(path, copy), sink, orm_class)
     sink.execute("COMMIT")
-    return {name for name, is_whole in (read or {}).items() if is_whole}
+    whole = {name for name, is_whole in (read or {}).items() if is_whole}
+    log = judgements_table(orm_class).name
+    return whole if read is None or log in read else whole | {log}  # older versions made none
 
 
 def _copy_tables(path: Path, sink: sqlite3.Connection, left_out: str) -> dict[str, bool] | None:
@@ -146,6 +151,7 @@ def _copy_from_pages(content: bytes, sink: sqlite3.Connection, orm_class: type[O
     feed = quote(feed_table(orm_class).name)
     looks: list[tuple[str, Callable[[Row], bool]]] = [
         (feed_table(orm_class).name, _is_entry),
+        (judgements_table(orm_class).name, _is_judgement),
         (signatures_table(orm_class).name, _is_verified),
         (orm_class.table().name, _is_record),
     ]
@@ -193,6 +199,11 @@ def _is_record(row: Row) -> bool:
 
 def _is_entry(row: Row) -> bool:
     return row.get("op") in _OPERATIONS and isinstance(row.get("at"), str) and len(str(row.get("token"))) == 32
+
+
+def _is_judgement(row: Row) -> bool:
+    is_text = all(isinstance(row.get(name), str) and row[name] for name in ("id", "filename", "who", "why"))
+    return is_text and row.get("quality") in {*QUALITIES, None} and bool(_TIME.fullmatch(str(row.get("at"))))
 
 
 def _is_verified(row: Row) -> bool:

@@ -20,6 +20,7 @@ from ..instrument.orm import ORMCalibration
 from .copy_state import copy_table
 from .feed import feed_table, feed_triggers, flags_name, take_over_flags
 from .file_names import name_indexes
+from .judgements import judgements_table
 from .kept_apart import conflicts_table
 from .sqlite import driver_of, quote
 from .verified_files import signatures_table
@@ -71,7 +72,7 @@ def read_schema(connection: sqlite3.Connection) -> Found:
 @lru_cache(maxsize=64)
 def wanted_schema(orm_class: type[ORMCalibration]) -> Wanted:
     """Give what the database of a class must hold."""
-    for declare in (signatures_table, conflicts_table, copy_table, feed_table):
+    for declare in (signatures_table, conflicts_table, copy_table, feed_table, judgements_table):
         declare(orm_class)
     tables = orm_class.metadata.sorted_tables
     columns = {table.name: {column.name.lower() for column in table.c} for table in tables}
@@ -115,8 +116,8 @@ def complete(connection: Connection, orm_class: type[ORMCalibration], database: 
             _add_missing(connection, table, found.columns[table.name], orm_class, database)
         else:
             connection.execute(CreateTable(table))
-    copy = copy_table(orm_class)
-    if copy.name in found.columns and not wanted.columns.keys() <= found.columns.keys():
+    copy, beside = copy_table(orm_class), {judgements_table(orm_class).name}  # which no sync has to do with
+    if copy.name in found.columns and not wanted.columns.keys() - beside <= found.columns.keys():
         forget_bookmark(driver_of(connection), orm_class)
     names = name_indexes(orm_class.table().name)
     if leads or not names.keys() <= set(found.indexes):

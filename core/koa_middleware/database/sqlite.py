@@ -24,6 +24,7 @@ from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
+from ..instrument.judged import know_judgements
 from .driver import HELD_BY_WRITER, GuardedConnection, GuardedCursor
 
 #: Gives an identifier as SQL text.
@@ -89,8 +90,14 @@ def sqlite_engine(path: Path) -> Engine:
         if is_session and not cursor.connection.in_transaction and _WRITES.match(statement):
             _begin_when_free(cursor.connection)
 
+    know_judgements(engine.dialect)
     _engines.add(engine)
     return engine
+
+
+def read_only_uri(path: Path) -> str:
+    """Give the URI by which SQLite opens or attaches a file for reading alone."""
+    return f"{path.as_uri()}?mode=ro"
 
 
 def make_read_only(engine: Engine, statements: Sequence[str] = ()) -> None:

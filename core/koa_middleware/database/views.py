@@ -20,6 +20,7 @@ from .changes import changes_in, renamed_columns
 from .declared import Declaration
 from .feed import feed_table
 from .file_names import HAS_OTHERS
+from .judgements import judgements_table
 from .schema import read_schema, table_to_make, tables_to_make, wanted_schema
 from .sqlite import quote
 from .upgrade import Standing
@@ -79,14 +80,17 @@ def views(own: Readable, shared: Readable | None = None) -> list[str]:
     """Give the statements that let a connection find what a class wants, the shared database under its own one.
 
     Of a shared row the user's own word counts: a row of the same id or file name, or what his feed tells of that id,
-    which was withdrawn here.
+    which was withdrawn here. So it does of what was said of its quality.
     """
     name = own.orm_class.table().name
+    feed, log = feed_table(own.orm_class).name, judgements_table(own.orm_class).name
+    below = {name: _unknown(own), feed: _unsaid(own, name, feed), log: _unsaid(own, name, feed, log)}
     made = []
     for table in own.orm_class.metadata.sorted_tables:
         arms = [] if table.name not in own.tables else [_select(own.tables[table.name], f"main.{quote(table.name)}")]
-        if shared is not None and table.name == name and name in shared.tables:
-            arms.append(_select(shared.tables[name], f"{SHARED}.{quote(name)} AS shared", _unknown(own)))
+        if shared is not None and table.name in below and table.name in shared.tables:
+            source = f"{SHARED}.{quote(table.name)} AS shared"
+            arms.append(_select(shared.tables[table.name], source, below[table.name]))
         elif own.is_whole:
             continue
         select = " UNION ALL ".join(arms or [_nothing(table)])
@@ -159,6 +163,13 @@ def _select(columns: list[str], source: str, where: str = "") -> str:
 
 def _nothing(table: Table) -> str:
     return f"SELECT {', '.join(['NULL'] * len(table.c))} WHERE 0"
+
+
+def _unsaid(own: Readable, *tables: str) -> str:
+    """Clause of what the shared database says of records of which none of some tables of the user's own says a word."""
+    said = "NOT EXISTS (SELECT 1 FROM main.{} AS own WHERE own.id = shared.id)".format
+    clauses = [said(quote(name)) for name in tables if name in own.tables]
+    return f" WHERE {' AND '.join(clauses)}" if clauses else ""
 
 
 def _unknown(own: Readable) -> str:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from ..database.flags import this_user
 from ..database.local import LocalDatabase
-from ..exceptions import StaleWarning, warn
+from ..exceptions import RemoteError, StaleWarning, warn
 from ..instrument.orm import ORMCalibration
 from ..settings import Settings
 from .bookmark import is_partial
@@ -48,7 +48,7 @@ class Archive(Generic[R]):
     def remote(self) -> Remote[R] | None:
         """The remote; None where none is configured."""
         url = self._settings.remote_database_url
-        return None if url is None else remote_at(url, self._local.orm_class)
+        return None if url is None else remote_at(url, self._local.orm_class, self._local.judged_here)
 
     def close(self) -> None:
         """Close all connections."""
@@ -95,6 +95,10 @@ class Archive(Generic[R]):
         settle(self._local, self._holds)
 
     def flag(self, record: R, quality: str, reason: str) -> None:
-        """Set the quality of a REMOTE record, there and here."""
-        remote = self.require(f"Flagging {record.filename}")
-        flag(self._local, remote, record.id, quality, reason, this_user())
+        """Set the quality of a REMOTE record, there and here; an error says what can be done without the archive."""
+        try:
+            remote = self.require(f"Flagging {record.filename}")
+            flag(self._local, remote, record.id, quality, reason, this_user())
+        except RemoteError as error:
+            error.hint = f"{error.hint} Or judge it for this store alone: here=True, koa-cal flag --here."
+            raise

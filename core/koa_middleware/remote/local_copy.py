@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ..database.feed import Judgement, feed_paused, feed_table, unsent
 from ..database.file_names import stored_names
+from ..database.judgements import move_judgements
 from ..database.kept_apart import conflicts_table, row_of
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
@@ -264,10 +265,11 @@ class LocalCopy:
         )
 
     def replace(self, ids: Sequence[str], batch: Batch) -> None:
-        """Put remote rows in the place of the records, also LOCAL ones, that have the given ids here."""
+        """Put remote rows in the place of the records, also LOCAL ones, whose ids here stand in the rows' order."""
         there = self.names_of(batch)
         gone = [(here,) for here in ids if here not in there]
         self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", gone)
+        move_judgements(self._database, self._local.orm_class, zip(ids, there, strict=True))
         ours = [(here,) for here in ids if here in there]
         self._database.executemany(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", ours)
         self.take(batch)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from .. import CalibrationStore, InstrumentPlugin, get_plugin
+from ..choosing.batch import records_in
 from ..instrument.door import columns_of
 from ..instrument.frames import column_values
 from ..instrument.orm import COMMON_COLUMNS
@@ -62,13 +63,13 @@ class PluginContract:
                 store.register_calibration(path)
             assert len(store.local_db) == len(calibrations)
             found = [
-                value
+                result
                 for frame in frames
-                for value in store.get_calibrations(frame, return_exceptions=True).values()
-                if isinstance(value, tuple)
+                for answer in store.get_calibrations(frame, return_exceptions=True).values()
+                for result in records_in(answer)
             ]
         assert found
-        assert all(path.read_bytes() for path, _ in found)
+        assert all(result.path.read_bytes() for result in found)
 
     def test_derive_gives_the_same_when_it_is_asked_with_its_own_result(self, tmp_path: Path) -> None:
         orm_class = self.plugin.ORM

@@ -46,7 +46,8 @@ def missing_indexes(
     for selector in selectors:
         for asked in _asked(selector, orm_class):
             details = _query_plan(connection, asked.statement)
-            searches = [line for line in details if line.startswith(("SEARCH", "SCAN"))]
+            table = orm_class.table().name
+            searches = [line for line in details if line.startswith((f"SEARCH {table} ", f"SCAN {table}"))]
             if not all(_is_probe(line, asked) for line in searches):
                 faults[_fault(asked, orm_class, details)] = None
     return list(faults)

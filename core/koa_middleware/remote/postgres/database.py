@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Select, event
 from sqlalchemy.orm import Session
 
 from ...database.table import CalibrationDatabase
 from ...exceptions import HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
+from ...instrument.judged import JUDGED, Said
 from ...instrument.orm import ORMCalibration
 from ..rows import in_form, shown
 from .engine import postgresql_engine
@@ -22,11 +24,34 @@ R = TypeVar("R", bound=ORMCalibration)
 
 
 class RemoteDatabase(CalibrationDatabase[R]):
-    """An instrument's table on a PostgreSQL server; connections are opened when they are needed."""
+    """An instrument's table on a PostgreSQL server; connections are opened when they are needed.
 
-    def __init__(self, orm_class: type[R], url: str) -> None:
+    Parameters
+    ----------
+    orm_class : type
+    url : str
+    judged_here : callable
+        Gives the judgements of the store that asks, by id; each statement that asks for the quality is given them.
+    """
+
+    def __init__(self, orm_class: type[R], url: str, judged_here: Callable[[], Mapping[str, Said]] = dict) -> None:
         engine = postgresql_engine(url)
         super().__init__(orm_class, engine, f"the remote database at {host_of(engine)}")
+        self.judged_here = judged_here
+        event.listen(engine, "before_execute", self._with_judgements, retval=True)
+
+    def _with_judgements(
+        self, _connection: Connection, statement: Any, many: Any, parameters: Mapping[str, Any], _options: Any
+    ) -> tuple[Any, Any, Any]:
+        if not isinstance(statement, Select) or not (judged := self.judged_here()):
+            return statement, many, parameters
+        told = {JUDGED: json.dumps({id_: said.quality for id_, said in judged.items()})}
+        return statement, [{**each, **told} for each in many], {**parameters, **told} if not many else parameters
+
+    def last_said_of(self, ids: Iterable[str]) -> dict[str, Said]:
+        """What the store that asks has judged itself of some calibrations, by id."""
+        judged = self.judged_here()
+        return {id_: judged[id_] for id_ in ids if id_ in judged}
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
