@@ -130,6 +130,15 @@ def columns_of_cases(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(case.column for case in cases_in(tuple(settings.values()))))
 
 
+def compared_with(settings: Mapping[str, Any], record: ORMCalibration) -> tuple[str, ...]:
+    """Columns in which a frame of the same cases as a record must equal it; none where no case is its own."""
+    try:
+        declared = settled(settings, {name: record.get(name) for name in columns_of_cases(settings)})
+    except UnlistedError:
+        return ()
+    return (*declared.match, *declared.given)
+
+
 def unlisted(error: UnlistedError, frame: Frame, selector: str) -> HeaderError:
     """Give the error for a frame whose value is none of the cases."""
     column, listed = error.setting.column, ", ".join(str(value) for value, _ in error.setting.cases)

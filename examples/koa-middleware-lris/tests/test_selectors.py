@@ -89,7 +89,7 @@ def test_the_demo_night_is_told_apart(store, tmp_path):
     for path in calibrations:
         store.register_calibration(path)
     chosen = {name: result.calibration for name, result in store.get_calibrations(red).items()}
-    assert {name: record.filename[9:14] for name, record in chosen.items()} == {
+    assert {name: record.filename[12:17] for name, record in chosen.items()} == {
         "bias": "03600",
         "dark": "05000",
         "flatlamp": "04000",

@@ -211,6 +211,12 @@ def test_a_pair_never_straddles_an_era_nor_the_gap_between_two(store, master, fr
     assert [side is None for side in pair].count(True) == 1
 
 
+def test_one_side_alone_can_be_asked_for(store, master):
+    before, after = master(NOON - 0.5, **LFC_EVE), master(NOON + 0.2, **LFC_MORN)
+    chosen = [store.select(FRAME, WlsSelector(direction=side)).id for side in ("before", "after", "nearest")]
+    assert chosen == [before.id, after.id, after.id]
+
+
 def test_a_pair_with_an_inferred_time_has_no_weight(store, master):
     master(NOON - 0.5, **LFC_EVE)
     master(NOON + 0.5, **LFC_MORN, time_inferred=True)

@@ -1,5 +1,6 @@
 """A small made night of LRIS: FITS files of both arms with the archive's keywords."""
 
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,8 @@ def _write(
     day: int = NIGHT,
     **cards: str | float,
 ) -> Path:
-    path = folder / f"{'LB' if arm is BLUE else 'LR'}.{day}.{second:05d}.00.fits"
+    written = date(1858, 11, 17) + timedelta(days=day)
+    path = folder / f"{'LB' if arm is BLUE else 'LR'}.{written:%Y%m%d}.{second:05d}.00.fits"
     header = fits.Header({**arm, **cards})
     header["KOAIMTYP"] = kind
     header["MJD-OBS"] = (day + second / 86400, "[d] start, UTC")
