@@ -133,19 +133,15 @@ class MaxAge(Limit):
         if not (age is None or (isinstance(age, timedelta) and age >= timedelta(0))):
             yield Fault("max_age", f"has the max_age {age!r}", "Use timedelta(days=...), or None for no limit.")
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words("", f"is at most {self.limit / timedelta(days=1):g} d away")
+
     def interval(self, asked: float) -> tuple[float, float]:
         days = self.limit / timedelta(days=1) + _RESOLUTION
         return asked - days, asked + days
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"limit {self._days}"
-
-    def words(self, columns: Columns) -> Iterator[Words]:
-        yield Words("", f"is at most {self._days} away")
-
-    @property
-    def _days(self) -> str:
-        return f"{self.limit / timedelta(days=1):g} d"
+        return f"limit {self.limit / timedelta(days=1):g} d"
 
 
 @dataclass(frozen=True)
@@ -178,6 +174,16 @@ class NeverAcross(Limit):
                 yield Fault("never_across", said, "Write each once, in order of time.")
                 return
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        dates, number = [*map(date_of, self.boundaries)], len(self.boundaries)
+        if number == 1:
+            which = f"the boundary {dates[0]}"
+        elif number <= _FEW:
+            which = f"the {number} boundaries {', '.join(dates)}"
+        else:
+            which = f"all {number} boundaries from {dates[0]} to {dates[-1]}"
+        yield Words("", f"is on the frame's side of {which}")
+
     def interval(self, asked: float) -> tuple[float, float]:
         starts = [boundary - SAME for boundary in self.boundaries]
         place = bisect_right(starts, asked)
@@ -190,13 +196,3 @@ class NeverAcross(Limit):
         crossed = [each for each in self.boundaries[place:] if each - SAME <= last]
         more = f" and {len(crossed) - 1} more" if len(crossed) > 1 else ""
         return f"the boundary {date_of(crossed[0])}{more} lies between"
-
-    def words(self, columns: Columns) -> Iterator[Words]:
-        dates, number = [*map(date_of, self.boundaries)], len(self.boundaries)
-        if number == 1:
-            which = f"the boundary {dates[0]}"
-        elif number <= _FEW:
-            which = f"the {number} boundaries {', '.join(dates)}"
-        else:
-            which = f"all {number} boundaries from {dates[0]} to {dates[-1]}"
-        yield Words("", f"is on the frame's side of {which}")

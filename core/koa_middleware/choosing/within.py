@@ -78,6 +78,13 @@ class Within(Condition):
         low, high = _bounds(asked, self._amount(asked))
         return {self._name: asked, f"{self._name}_low": low, f"{self._name}_high": high}
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        if isinstance(self.tolerance, Relative):
+            amount = f"{100 * self.tolerance.fraction:g} %"
+        else:
+            amount = f"{self.tolerance:g}{unit_of(columns[self.column])}"
+        yield Words(self.column, f"within {amount} of the frame's")
+
     def asked(self, parameters: Parameters) -> Parameters:
         return {self.column: parameters[self._name]}
 
@@ -88,13 +95,6 @@ class Within(Condition):
         if found is None:
             return f"it has no {self.column}, the frame's is {amount}"
         return f"its {self.column} is {found:g}{unit}, the frame's is {amount}"
-
-    def words(self, columns: Columns) -> Iterator[Words]:
-        if isinstance(self.tolerance, Relative):
-            amount = f"{100 * self.tolerance.fraction:g} %"
-        else:
-            amount = f"{self.tolerance:g}{unit_of(columns[self.column])}"
-        yield Words(self.column, f"within {amount} of the frame's")
 
     @property
     def _name(self) -> str:
