@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, S
 from sqlalchemy import select
 
 from .cache.folder import Cache
-from .cache.own_files import check_not_emptied, warn_of_no_records
+from .cache.own_files import check_not_emptied, tell_of_no_records
 from .cache.placing import Holdings
 from .cache.provide import WORKERS, Provider, Transport
 from .cache.shared import with_shared
@@ -29,7 +29,14 @@ from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
-from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
+from .exceptions import (
+    CacheError,
+    CalibrationNotFoundError,
+    ConfigurationError,
+    KoaMiddlewareError,
+    SharedCacheWarning,
+    warn,
+)
 from .given import (
     check_callable,
     check_kind,
@@ -55,7 +62,7 @@ if TYPE_CHECKING:
     from .cache.copies import Copies
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
-    from .cache.rebuild import RebuildReport
+    from .cache.rebuild_report import RebuildReport
     from .cache.remove import Removal
     from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict
@@ -177,8 +184,7 @@ class CalibrationStore(Generic[R]):
         try:
             self.known_db = with_shared(self.local_db, shared)
             self._holdings = Holdings(self._cache, self.local_db)
-            if shared is None:
-                warn_of_no_records(self._holdings)
+            tell_of_no_records(self._holdings, self.known_db)
         except BaseException:  # a warning may be made an error
             self.local_db.close()
             raise
@@ -626,9 +632,12 @@ class CalibrationStore(Generic[R]):
         from .cache.verify import Verifier
 
         mend, only_tell = truth_of("repair", repair), truth_of("dry_run", dry_run)
-        verifier = Verifier(self._holdings, self._files.shared, self.settings.calibration_url)
+        verifier = Verifier(self._holdings, self.known_db, self._files.shared, self.settings.calibration_url)
         report = verifier.run()
         report.without_record = self._known_to_none(report.without_record)
+        report.same_content = {
+            name: report.same_content[name] for name in report.without_record if name in report.same_content
+        }
         if mend or only_tell:
             from .cache.repair import Repairer
 
@@ -669,12 +678,26 @@ class CalibrationStore(Generic[R]):
         RemoteError
             When the record is the archive's; nothing changes.
         CacheError
-            When the row or the file cannot be moved, or another database of the cache cannot be read.
+            When the row or the file cannot be moved, another database of the cache cannot be read, or the record is
+            the shared cache's; nothing changes.
         """
         from .cache.remove import Remover
 
-        record = self.local_db.find(asked_name(id_or_filename))
-        return Remover(self._holdings).remove(record, dry_run=truth_of("dry_run", dry_run))
+        record = self._own(asked_name(id_or_filename))
+        only_tell = truth_of("dry_run", dry_run)
+        removal = Remover(self._holdings).remove(record, dry_run=only_tell)
+        if not only_tell:
+            self._tell_of_shared(record.filename)
+        return removal
+
+    def _tell_of_shared(self, filename: str) -> None:
+        """Say that a shared calibration is known again whose name a removed one had."""
+        if self.known_db is not self.local_db:
+            for shared in self.known_db.query(filename=filename):
+                said = (
+                    f"The shared cache's {shared.filename} is known here again; its quality there is {shared.quality}."
+                )
+                warn(said, SharedCacheWarning)
 
     @classmethod
     def rebuild(
@@ -686,11 +709,12 @@ class CalibrationStore(Generic[R]):
         remote_database_url: str | None = None,
         offline: bool | None = None,
     ) -> RebuildReport:
-        """Make a lost or spoilt database anew, of all that is left; a sound one is not changed.
+        """Make a lost or spoilt database anew, of all that is left; what is in a sound one is not changed.
 
-        The sources are what can be read of the old one, which is set aside, the copies that upgrades left beside it,
-        the archive where one is configured and answers, and the files of this instrument in the cache. No store of
-        this database should be open; one that is must be opened again.
+        A sound one that does not name all files of the instrument gets their records. The sources are what can be read
+        of the old one, which is set aside, the copies beside it, which upgrades or somebody left in its folder, the
+        archive where one is configured and answers, and the files of this instrument in the cache. No store of this
+        database should be open; one that is must be opened again.
 
         Parameters
         ----------
@@ -721,14 +745,14 @@ class CalibrationStore(Generic[R]):
             offline=offline,
         )
         cache = Cache(settings.cache_dir)
-        cache.create()
+        path = cache.database / settings.local_database_filename
+        cache.create(path)
 
         def sync(local: LocalDatabase[R]) -> None:
             with closing(Archive(settings, local, None, cache.holds)) as archive:
                 archive.sync()
 
         has_archive = settings.remote_database_url is not None and not settings.offline
-        path = cache.database / settings.local_database_filename
         return Rebuilder(cache, orm_class, path, sync if has_archive else None).run()
 
     def export_bundle(

@@ -48,7 +48,7 @@ def test_a_bundle_goes_from_standard_output_to_standard_input(command: Run, nigh
         taken = subprocess.run(**take_in, stdin=sending.stdout, capture_output=True, text=True, timeout=60, check=False)
         said = sending.stderr.read()
     assert (sending.returncode, taken.returncode) == (0, 0), said + taken.stderr
-    assert said.endswith("written to -\n")
+    assert said.endswith("written to standard output\n")
     assert taken.stdout.endswith(" added, 0 completed, 0 updated, 0 unchanged\n")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import koa_middleware
 import pytest
 from koa_middleware.cli.parser import build_parser
 
@@ -23,6 +24,18 @@ def test_help_is_a_result(koa_cal: Run) -> None:
     assert found.err == ""
     for command in COMMANDS:
         assert re.search(rf"^ +{command}( |$)", found.out, re.MULTILINE)
+
+
+def test_the_versions_of_core_and_plugins_are_a_result_and_no_plugin_is_loaded(
+    with_only: Run, distribution: Path, tmp_path: Path, make_distribution: Run
+) -> None:
+    broken = make_distribution(tmp_path / "broken", "broken", "raise RuntimeError('it was loaded')")
+    found = with_only(broken, distribution)("--version").ended(0)
+    assert found.err == ""
+    core, *plugins = found.out.splitlines()
+    assert core == f"koa-middleware {koa_middleware.__version__}"
+    assert "koa-middleware-testspec 1.2.3 (testspec)" in plugins
+    assert any(line.endswith("(broken)") for line in plugins)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

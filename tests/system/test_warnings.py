@@ -181,6 +181,8 @@ def test_what_is_wrong_with_a_cached_file_is_told_at_the_line_that_asked(
     own.get_local_filepath(own.query()[0]).write_bytes(b"spoilt")
     assert places(lambda: call(own), QuarantineWarning) == line_of(call)
 
+    open_demo(tmp_path / "none").close()
+    (tmp_path / "none" / "calibrations").rmdir()
     shared = open_demo(tmp_path / "second", calibration_url=served.parent.as_uri(), shared_cache_dir=tmp_path / "none")
     shared.local_db.add(own.query())
     assert places(lambda: call(shared), SharedCacheWarning) == line_of(call)

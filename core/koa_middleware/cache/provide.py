@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from sqlalchemy import select
+
 from ..database.local import LocalDatabase
 from ..database.verified_files import Verified
 from ..disk.checksums import Signature
@@ -17,6 +19,7 @@ from ..disk.writing import cache_errors, cannot_be_written
 from ..exceptions import (
     CacheError,
     ConfigurationError,
+    DownloadError,
     IntegrityError,
     KoaMiddlewareError,
     QuarantineWarning,
@@ -30,7 +33,7 @@ from ..importing import importing
 from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL, Settings
 from .copies import is_elsewhere
-from .decision import Decision, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
+from .decision import Decision, Found, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
 from .look import Knowledge, Looker, fault_of, note_verified
 from .placing import Holdings
 from .prefetch import Plan, PrefetchReport, Provided
@@ -151,7 +154,25 @@ class Provider(Generic[R]):
     def provide(self, record: R, use_cached: bool, knowledge: Knowledge[R] | None = None) -> Path:
         """Give the path of a record's verified file; see `CalibrationStore.get_calibration`."""
         found = self._looker.look(record, use_cached, knowledge)
-        return self._act(record, decide(record, found, self._terms[bool(use_cached)]), fresh=not use_cached)
+        return self._act(record, self._decide(record, found, use_cached), fresh=not use_cached)
+
+    def _decide(self, record: R, found: Found, use_cached: bool) -> Decision:
+        """Decide what becomes of a record's file; of a LOCAL one of the shared cache its keeper is to be told."""
+        decision = decide(record, found, self._terms[bool(use_cached)])
+        is_absent = record.origin == "LOCAL" and found.own_fault is None and isinstance(decision, NotToBeHad)
+        if is_absent and found.shared is None and self._is_shared(record):
+            said = (
+                f"{record.filename} is not in the shared cache {self._settings.shared_cache_dir}, which has its record."
+            )
+            return NotToBeHad(DownloadError(said, "Tell the keeper of that cache; the archive does not have it."))
+        return decision
+
+    def _is_shared(self, record: R) -> bool:
+        """Whether the shared database alone has a record."""
+        if self._known is self._database:
+            return False
+        column = self._database.orm_class.table().c.id
+        return not self._database.execute(select(column).where(column == record.id))
 
     def download(self, record: R) -> Path:
         """Bring a record's file, verified; see `CalibrationStore.download_calibration`."""
@@ -262,9 +283,8 @@ class Provider(Generic[R]):
         return report
 
     def _decide_many(self, records: Sequence[R], use_cached: bool) -> list[Decision]:
-        terms = self._terms[bool(use_cached)]
         return [
-            NotToBeHad(found) if isinstance(found, KoaMiddlewareError) else decide(record, found, terms)
+            NotToBeHad(found) if isinstance(found, KoaMiddlewareError) else self._decide(record, found, use_cached)
             for record, found in zip(records, self._looker.look_many(records, use_cached), strict=True)
         ]
 

@@ -54,7 +54,8 @@ def run(options: Namespace) -> int:
             return 1
         target = sys.stdout.buffer if to_stdout else options.file
         report = store.export_bundle(target, records, overwrite=options.overwrite)
-    said = f"{counted(len(report.exported), 'calibration')} ({size(report.size)}) written to {report.path}"
+    place = "standard output" if to_stdout else report.path
+    said = f"{counted(len(report.exported), 'calibration')} ({size(report.size)}) written to {place}"
     if options.json:
         print_json(report.to_dict())
     elif to_stdout:

@@ -29,6 +29,7 @@ from . import (
     sync,
     verify,
 )
+from .version import add_version
 
 
 class Command(Protocol):
@@ -108,6 +109,7 @@ def build_parser() -> ArgumentParser:
         epilog="KOA_CALIBRATION_CACHE names the cache folder. koa-cal COMMAND --help shows the options of a command.",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_version(parser)
     groups = {"": _commands(parser)}
     for name, module in COMMANDS.items():
         group, _, word = name.rpartition(" ")

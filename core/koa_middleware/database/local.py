@@ -138,6 +138,22 @@ class LocalDatabase(CalibrationDatabase[R]):
             return self._of_newer_core(self._newer_core)
         return None if (error := self._unwritable) is None else CacheError(error.message, error.hint, path=self.path)
 
+    def refuse(self, error: CacheError) -> None:
+        """Let each write be this error from now on."""
+        self._unwritable = error
+        self._readers.close()
+        self._only_read()
+
+    def check_writable(self) -> None:
+        """Check that it is not known that nothing can be written.
+
+        Raises
+        ------
+        CacheError, SchemaMismatchError
+        """
+        if (refusal := self.refusal) is not None:
+            raise refusal
+
     def _check_ours(self, tables: list[str]) -> None:
         if others := strangers(tables, self.orm_class):
             raise CacheError(
