@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .. import CalibrationStore, InstrumentPlugin, get_plugin
+from .. import Bracket, CalibrationResult, CalibrationStore, InstrumentPlugin, get_plugin
 from ..choosing.selector import ruling_of
 from ..choosing.statement import Plan
 from ..instrument.door import columns_of
@@ -72,13 +72,14 @@ class PluginContract:
                 store.register_calibration(path)
             assert len(store.local_db) == len(calibrations)
             found = [
-                value
+                result
                 for frame in frames
                 for value in store.get_calibrations(frame, return_exceptions=True).values()
-                if isinstance(value, tuple)
+                for result in (value if isinstance(value, Bracket) else (value,))
+                if isinstance(result, CalibrationResult)
             ]
         assert found
-        assert all(path.read_bytes() for path, _ in found)
+        assert all(result.path.read_bytes() for result in found)
 
     def test_derive_gives_the_same_when_it_is_asked_with_its_own_result(self, tmp_path: Path) -> None:
         orm_class = self.plugin.ORM
