@@ -29,6 +29,7 @@ from koa_middleware import (
     ORMCalibration,
     SourceFileError,
     UnsafeFilenameError,
+    by,
     fits_column,
 )
 from koa_middleware.database.file_names import stored_names
@@ -1017,6 +1018,20 @@ def test_a_column_that_a_selector_matches_and_that_stays_empty_is_told(
             warnings.simplefilter("error")
             store.register_calibration(dark(tmp_path, "whole.fits", 60001.0, LAMP="ThAr"))
             store.register_calibration(dark(tmp_path, "flat.fits", 60001.0, CALTYPE="flat", SPECTROG=""))
+
+
+def test_of_a_match_that_depends_on_the_frame_the_case_of_the_calibration_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = CalibrationSelector(cal_type="dark", match=by("spectrograph", {"BSPEC": ("lamp",), "RSPEC": ()}))
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": rule})
+    with CalibrationStore(DemoCalibration, tmp_path / "cache") as store:
+        with pytest.warns(HeaderWarning, match=r"blue\.fits has no lamp \(LAMP\), so"):
+            store.register_calibration(dark(tmp_path, "blue.fits", SPECTROG="BSPEC"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            store.register_calibration(dark(tmp_path, "red.fits", 60001.0, SPECTROG="RSPEC"))
+            store.register_calibration(dark(tmp_path, "neither.fits", 60002.0, SPECTROG=""))
 
 
 def test_a_models_record_may_be_spelt_as_a_frame_may(store: Store) -> None:

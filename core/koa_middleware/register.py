@@ -16,6 +16,8 @@ from sqlalchemy import Connection, and_, update
 
 from .cache.folder import Staged
 from .cache.placing import Holdings, Placed
+from .choosing.cases import compared_with
+from .choosing.selector import settings_of
 from .disk.checksums import Signature
 from .disk.names import check_filename
 from .disk.reading import check_readable, user_path
@@ -54,7 +56,7 @@ class Registration(Generic[R]):
 
     def _warn_of_empty(self, record: R) -> None:
         selector = self._orm_class.selectors.get(record.cal_type)
-        matched = () if selector is None else (*selector.match, *selector.given)
+        matched = () if selector is None else compared_with(settings_of(selector), record)
         empty = [name for name in matched if record.get(name) is None]
         if empty:
             columns = columns_of(self._orm_class)

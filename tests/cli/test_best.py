@@ -141,3 +141,30 @@ def test_a_frames_own_file_is_not_chosen_for_it_in_another_compression(
     koa_cal("register", packed).ended(0)
     found = koa_cal("best", twin, "--type", "dark", "--json").ended(0).json["calibrations"]["dark"]
     assert found["filename"] == "dark-near.fits"
+
+
+@pytest.fixture
+def paired(
+    with_only: Callable[..., Run], make_distribution: Callable[..., Path], distribution: Path, tmp_path: Path
+) -> Run:
+    """A way to run a command where the flats of testspec come as pairs."""
+    source = (distribution / "koa_middleware_testspec.py").read_text()
+    pairs = source.replace('"flat", ("arm",), "before"', '"flat", ("arm",), "bracket"')
+    return with_only(make_distribution(tmp_path / "installed", "testspec", pairs))
+
+
+def test_both_of_a_pair_are_given_with_the_weight_of_the_later_one(paired: Run, frame: Path) -> None:
+    said = paired("best", frame, "--type", "flat", "--json").ended(0).json["calibrations"]["flat"]
+    assert [said[side]["filename"] for side in ("before", "after")] == ["flat-before.fits", "flat-after.fits"]
+    assert said["weight"] == pytest.approx(0.25 / 0.35)
+    lines = paired("best", frame, "--type", "flat").ended(0).out.splitlines()
+    before, after = (next(line for line in lines if line.split()[:2] == ["flat", side]) for side in ("before", "after"))
+    assert "0.250 d older" in before
+    assert "0.100 d newer, weight 0.714" in after
+
+
+def test_the_side_of_a_pair_that_is_missing_is_said(paired: Run, write: Callable[..., Path]) -> None:
+    early = write("early.fits", 61083.2)
+    said = paired("best", early, "--type", "flat", "--json").ended(0).json["calibrations"]["flat"]
+    assert (said["before"], said["weight"]) == (None, None)
+    assert "flat before none" in " ".join(paired("best", early, "--type", "flat").ended(0).out.split())

@@ -71,12 +71,22 @@ def _settled(setting: Any, known: Mapping[str, Any]) -> Any:
 
 def every_case(settings: Mapping[str, Any]) -> Iterator[Declared]:
     """Give the settings of each combination of cases that all of them list."""
+    for _, declared in by_case(settings):
+        yield declared
+
+
+def by_case(settings: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Declared]]:
+    """Give each combination of cases that all of them list, and the settings that hold then.
+
+    A combination is the frame's values by column; it is empty where nothing depends on the frame.
+    """
     values: dict[str, dict[Any, None]] = {}
     for setting in cases_in(tuple(settings.values())):
         values.setdefault(setting.column, {}).update({value: None for value, _ in setting.cases})
     for combination in product(*values.values()):
+        known = dict(zip(values, combination, strict=True))
         try:
-            yield settled(settings, dict(zip(values, combination, strict=True)))
+            yield known, settled(settings, known)
         except UnlistedError:
             continue
 
@@ -118,6 +128,15 @@ def faulty_cases(settings: Mapping[str, Any], orm_class: type[ORMCalibration]) -
 def columns_of_cases(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Columns on which settings depend, each once."""
     return tuple(dict.fromkeys(case.column for case in cases_in(tuple(settings.values()))))
+
+
+def compared_with(settings: Mapping[str, Any], record: ORMCalibration) -> tuple[str, ...]:
+    """Columns in which a frame of the same cases as a record must equal it; none where no case is its own."""
+    try:
+        declared = settled(settings, {name: record.get(name) for name in columns_of_cases(settings)})
+    except UnlistedError:
+        return ()
+    return (*declared.match, *declared.given)
 
 
 def unlisted(error: UnlistedError, frame: Frame, selector: str) -> HeaderError:

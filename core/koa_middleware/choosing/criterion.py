@@ -43,6 +43,20 @@ class Fault(NamedTuple):
     hint: str
 
 
+class Words(NamedTuple):
+    """A part of a rule, as it is told of a calibration: "its `of` is `said`", or "it `said`" of the whole.
+
+    Attributes
+    ----------
+    of : str
+        The column that it is about, or empty.
+    said : str
+    """
+
+    of: str
+    said: str
+
+
 class Criterion(ABC):
     """One condition on a calibration. Equal ones are the same condition.
 
@@ -103,6 +117,10 @@ class Criterion(ABC):
     @abstractmethod
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         """Why a record is refused, in words."""
+
+    def words(self, columns: Columns) -> Iterator[Words]:  # noqa: ARG002
+        """What it asks of a calibration, in words; nothing where that holds of every rule."""
+        yield from ()
 
 
 class Condition(Criterion):
@@ -213,6 +231,12 @@ def is_number(value: Any) -> bool:
 def holds_numbers(column: Column[Any]) -> bool:
     """Whether a column holds numbers that can be told apart by their distance."""
     return isinstance(column.type, Float | Numeric | Integer)
+
+
+def unit_of(column: Column[Any]) -> str:
+    """Give what follows a value of a column in a text: a blank and its unit, where it has one."""
+    unit = column.info.get("unit", "")
+    return f" {unit}" if unit else ""
 
 
 #: Types of which equal values have the same text.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from ..instrument.times import DAY_MS, is_observed, iso_from_mjd
-from .criterion import Fault, Limit, Parameters, holds_numbers, is_number, not_text
+from .criterion import Columns, Fault, Limit, Parameters, Words, holds_numbers, is_number, not_text
 
 if TYPE_CHECKING:
     from .rule import Declared, Rule
@@ -25,6 +25,9 @@ SAME = 0.5 / DAY_MS
 
 #: Largest finite double.
 MAX = 1.7976931348623157e308
+
+#: Boundaries that a rule in words names one by one.
+_FEW = 3
 
 #: A largest age is inclusive to the resolution of a timedelta, 1 us, about that of a double at MJD 60000.
 _RESOLUTION = timedelta(microseconds=1) / timedelta(days=1)
@@ -109,6 +112,9 @@ class Direction(Limit):
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"only {'later' if self.direction == 'after' else 'earlier'} ones are allowed"
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words("", f"is at or {self.direction} the frame")
+
 
 @dataclass(frozen=True)
 class MaxAge(Limit):
@@ -132,6 +138,9 @@ class MaxAge(Limit):
         age: Any = declared.max_age
         if not (age is None or (isinstance(age, timedelta) and age >= timedelta(0))):
             yield Fault("max_age", f"has the max_age {age!r}", "Use timedelta(days=...), or None for no limit.")
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words("", f"is at most {self.limit / timedelta(days=1):g} d away")
 
     def interval(self, asked: float) -> tuple[float, float]:
         days = self.limit / timedelta(days=1) + _RESOLUTION
@@ -173,6 +182,16 @@ class NeverAcross(Limit):
                 said = f"has boundaries in never_across that do not ascend: {earlier:g}, {later:g}"
                 yield Fault("never_across", said, "Write each once, in order of time.")
                 return
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        dates, number = [*map(date_of, self.boundaries)], len(self.boundaries)
+        if number == 1:
+            which = f"the boundary {dates[0]}"
+        elif number <= _FEW:
+            which = f"the {number} boundaries {', '.join(dates)}"
+        else:
+            which = f"all {number} boundaries from {dates[0]} to {dates[-1]}"
+        yield Words("", f"is on the frame's side of {which}")
 
     def interval(self, asked: float) -> tuple[float, float]:
         starts = [boundary - SAME for boundary in self.boundaries]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
-from .cases import UnlistedError, columns_of_cases, every_case, settled, unlisted
+from .cases import UnlistedError, by_case, columns_of_cases, settled, unlisted
 from .frame import Frame
 from .rule import Declared, rules_of
 from .statement import Plan
@@ -59,9 +59,9 @@ class Ruling:
             made = self._made[known] = self._plans_of(declared)
         return made
 
-    def every(self) -> list[tuple[Plan, ...]]:
-        """Give the plans of each combination of cases."""
-        return [self._plans_of(declared)[1] for declared in every_case(self._settings)]
+    def every(self) -> list[tuple[dict[str, Any], tuple[Plan, ...]]]:
+        """Give each combination of cases, as the frame's values by column, with its plans."""
+        return [(known, self._plans_of(declared)[1]) for known, declared in by_case(self._settings)]
 
     def _plans_of(self, declared: Declared) -> tuple[Declared, tuple[Plan, ...]]:
         return declared, tuple(Plan(self.orm_class, rule) for rule in rules_of(declared))

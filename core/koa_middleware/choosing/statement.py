@@ -214,7 +214,7 @@ def _by_start(
     if limited is not None:
         when = columns[limited]
         earliest, latest = (bindparam(name, None, type_=when.type) for name in ("earliest", "latest"))
-        admits.append(when.between(earliest, latest))
+        admits.append((when + 0.0).between(earliest, latest))  # the sum keeps the index to the start
     order = order_by(columns, start, None, LATEST_START)
     newest = select(begun).where(*admits, begun.between(-MAX, now)).order_by(begun.desc()).limit(1)
     last = select(table).where(*admits, begun.between(newest.scalar_subquery() - 2 * SAME, now)).order_by(*order)

@@ -10,7 +10,7 @@ from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, or_
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
-from .criterion import Columns, Condition, Fault, Parameters, holds_numbers
+from .criterion import Columns, Condition, Fault, Parameters, Words, holds_numbers
 from .limits import SAME, date_of
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class ValidAt(Condition):
         if end is None:
             return "always valid" if start is None else f"valid from {date_of(start)} on"
         return f"valid until {date_of(end)}" if start is None else f"valid {date_of(start)} to {date_of(end)}"
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        end = "until the next one begins" if self.end is None else f"before its {self.end}"
+        yield Words("", f"is valid at the frame's time: from its {self.start} on, {end}")
 
     @staticmethod
     def _now() -> BindParameter[float]:

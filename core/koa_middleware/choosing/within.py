@@ -10,7 +10,17 @@ from sqlalchemy import BindParameter, ColumnElement, Float, bindparam
 
 from ..instrument.orm import ORMCalibration
 from .amounts import Relative
-from .criterion import Columns, Condition, Fault, Parameters, holds_numbers, is_number, not_a_mapping
+from .criterion import (
+    Columns,
+    Condition,
+    Fault,
+    Parameters,
+    Words,
+    holds_numbers,
+    is_number,
+    not_a_mapping,
+    unit_of,
+)
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -68,13 +78,19 @@ class Within(Condition):
         low, high = _bounds(asked, self._amount(asked))
         return {self._name: asked, f"{self._name}_low": low, f"{self._name}_high": high}
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        if isinstance(self.tolerance, Relative):
+            amount = f"{100 * self.tolerance.fraction:g} %"
+        else:
+            amount = f"{self.tolerance:g}{unit_of(columns[self.column])}"
+        yield Words(self.column, f"within {amount} of the frame's")
+
     def asked(self, parameters: Parameters) -> Parameters:
         return {self.column: parameters[self._name]}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         found, asked = record[self.column], parameters[self._name]
-        unit = record.table().c[self.column].info.get("unit", "")
-        unit = f" {unit}" if unit else ""
+        unit = unit_of(record.table().c[self.column])
         amount = f"{_written(asked)} \u00b1 {_written(self._amount(asked))}{unit}"
         if found is None:
             return f"it has no {self.column}, the frame's is {amount}"

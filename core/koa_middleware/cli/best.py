@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import KoaMiddlewareError
@@ -38,7 +39,8 @@ def run(options: Namespace) -> int:
         print_json({"frame": options.frame, "instrument": instrument, "calibrations": choices.found})
     else:
         print_choices(options.frame, choices)
-    for cal_type in [] if options.types else [name for name in selectors if name not in choices.found]:
+    left_out = [name for name, selector in selectors.items() if selector.given and name not in choices.found]
+    for cal_type in [] if options.types else left_out:
         needed = " ".join(f"--set {name}=..." for name in selectors[cal_type].given)
         say(f"{cal_type} is left out; ask for it with --type {cal_type} {needed}")
     return 1 if choices.errors else 0
@@ -73,19 +75,25 @@ def choose(store: CalibrationStore[Any], values: dict[str, Any], types: list[str
             advise_set(answer)
             errors[cal_type], found[cal_type] = answer, _as_error(answer)
             continue
-        named = {"id": answer.id, "filename": answer.filename, "cal_version": answer.cal_version}
-        if answer.filename in failed:
-            errors[cal_type] = failed[answer.filename]
-            found[cal_type] = {**_as_error(errors[cal_type]), **named}
-        else:
-            time = store.orm_class.selectors[cal_type].time
-            found[cal_type] = {
-                **named,
-                "path": str(store.get_local_filepath(answer)),
-                "delta_days": answer[time] - float(store.orm_class.normalise(values)[time]),
-                "is_fallback": answer.is_fallback,
-            }
+        for record in records_in(answer):
+            if record.filename in failed:
+                errors[cal_type] = failed[record.filename]
+        found[cal_type] = _as_data(store, answer, failed)
     return Choices(found, errors)
+
+
+def _as_data(store: CalibrationStore[Any], answer: Any, failed: Mapping[str, KoaMiddlewareError]) -> dict[str, Any]:
+    """Give a record as plain data, or both of a pair, of which one may be None, with the weight of the later one."""
+    from ..choosing.bracket import Bracket
+
+    if isinstance(answer, Bracket):
+        sides = {side: record and _as_data(store, record, failed) for side, record in answer._asdict().items()}
+        return {**sides, "weight": answer.weight}
+    named = {"id": answer.id, "filename": answer.filename, "cal_version": answer.cal_version}
+    if answer.filename in failed:
+        return {**_as_error(failed[answer.filename]), **named}
+    chosen = {"delta_days": answer.choice.delta_days, "is_fallback": answer.is_fallback}
+    return {**named, "path": str(store.get_local_filepath(answer)), **chosen}
 
 
 def _as_error(error: KoaMiddlewareError) -> dict[str, Any]:
@@ -94,17 +102,13 @@ def _as_error(error: KoaMiddlewareError) -> dict[str, Any]:
 
 def print_choices(frame: str, choices: Choices) -> None:
     """Print what `choose` gave: a table of what was found, then a line for each cause of a miss."""
-    from ..choosing.explanation import offset
     from ..choosing.misses import told_once
 
     rows = [
-        (
-            cal_type,
-            offset(answer["delta_days"]) + (", by fallback" if answer["is_fallback"] else ""),
-            f"{answer['id']}\n{answer['path']}",
-        )
+        row
         for cal_type, answer in choices.found.items()
         if cal_type not in choices.errors
+        for row in _rows(cal_type, answer)
     ]
     if rows:
         print_table(("type", "age", "id and path"), rows, title=f"calibrations for {frame}")
@@ -112,3 +116,19 @@ def print_choices(frame: str, choices: Choices) -> None:
         names = ", ".join(told.cal_types)
         said = f"{told.message} {told.hint}"
         say(said if len(told.cal_types) > 1 and names in said else f"{names}: {said}")
+
+
+def _rows(cal_type: str, answer: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Rows of a type's table: one, or one for each side of a pair."""
+    from ..choosing.explanation import offset
+
+    if "weight" not in answer:
+        age = offset(answer["delta_days"]) + (", by fallback" if answer["is_fallback"] else "")
+        return [(cal_type, age, f"{answer['id']}\n{answer['path']}")]
+    rows = []
+    for side in ("before", "after"):
+        ((_, age, where),) = _rows("", answer[side]) if answer[side] else [("", "none", "")]
+        if side == "after" and answer["weight"] is not None:
+            age += f", weight {answer['weight']:.3f}"
+        rows.append((f"{cal_type} {side}", age, where))
+    return rows

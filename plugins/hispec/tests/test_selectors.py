@@ -1,7 +1,9 @@
+from datetime import timedelta
+
 import koa_middleware_hispec
 import pytest
-from koa_middleware import CalibrationNotFoundError, HeaderError
-from koa_middleware_hispec import HISPECCalibration, plugin
+from koa_middleware import CalibrationNotFoundError, FallbackWarning, HeaderError
+from koa_middleware_hispec import DarkSelector, HISPECCalibration, plugin
 
 FRAME = {"instrument_era": "1.0.0", "spectrograph": "BSPEC", "mjd_start": 61083.5}
 MASTER = {"cal_type": "dark", "instrument_era": "1.0.0", "spectrograph": "BSPEC", "master_cal": True}
@@ -41,19 +43,28 @@ def test_a_master_far_away_is_preferred_to_what_is_no_master(store, add_record):
     chosen = store.select(FRAME, "dark")
     assert chosen.id == master.id
     assert not chosen.is_fallback
+    assert chosen.choice.step == 1
 
 
-def test_without_a_master_the_nearest_other_is_a_fallback_that_says_so(store, add_record):
+def test_an_instance_keeps_the_preference_beside_its_own_settings(store, add_record):
+    add_record(**{**MASTER, "master_cal": False, "mjd_start": 61083.5})
+    master = add_record(**{**MASTER, "mjd_start": 61080.0})
+    add_record(**{**MASTER, "mjd_start": 61084.0})
+    assert store.select(FRAME, DarkSelector(direction="before", max_age=timedelta(days=5))).id == master.id
+
+
+def test_without_a_master_the_nearest_other_is_a_second_preference_that_says_so(store, add_record):
     add_record(**{**MASTER, "master_cal": False, "mjd_start": 61080.0})
     near = add_record(**{**MASTER, "master_cal": False, "mjd_start": 61083.0})
-    with pytest.warns(UserWarning, match="fallback"):
+    with pytest.warns(FallbackWarning, match="step 2 chose"):
         chosen = store.select(FRAME, "dark")
     assert chosen.id == near.id
     assert chosen.is_fallback
+    assert chosen.choice.step == 2
 
 
 @pytest.mark.parametrize("wrong", [{"quality": "BAD"}, {"instrument_era": "0.9.0"}, {"spectrograph": "RSPEC"}])
-def test_a_fallback_is_as_strict_in_all_else(store, add_record, wrong):
+def test_a_second_preference_is_as_strict_in_all_else(store, add_record, wrong):
     add_record(**{**MASTER, "master_cal": False, "mjd_start": 61083.5, **wrong})
     with pytest.raises(CalibrationNotFoundError):
         store.select(FRAME, "dark")

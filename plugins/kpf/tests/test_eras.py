@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from koa_middleware_kpf.eras import ERAS, SERVICE_BOUNDARIES, era_at, mjd, service_interval_at
+from koa_middleware_kpf.eras import ERAS, REFERENCES, SERVICE_MISSIONS, era_at, mjd, validity_of
 
 times = st.floats(min_value=mjd(datetime(2022, 1, 1)), max_value=mjd(datetime(2027, 1, 1)))
 
@@ -44,11 +44,42 @@ def test_the_published_tables_are_kept(real):
         assert mjd(begin - timedelta(seconds=begin.second)) == ours[1]
         assert at(end.strip()) == ours[2]
     missions = (real / "service_mission_definitions.csv").read_text().splitlines()[1:]
-    assert [at(text) for line in missions for text in line.split(",")[:2]] == list(SERVICE_BOUNDARIES)
+    assert [at(text) for line in missions for text in line.split(",")[:2]] == list(SERVICE_MISSIONS)
 
 
-@given(times, times)
-def test_two_times_are_of_one_interval_exactly_when_no_mission_begins_or_ends_between(one, other):
-    first, last = sorted((one, other))
-    between = [boundary for boundary in SERVICE_BOUNDARIES if first < boundary <= last]
-    assert (service_interval_at(first) == service_interval_at(last)) == (not between)
+@pytest.mark.parametrize(
+    ("cal_type", "date", "begin", "end"),
+    [
+        ("xdisp_ref", "2023-05-01", None, "2023-05-17T12:00:00"),
+        ("xdisp_ref", "2023-07-30", "2023-05-17T12:00:00", "2024-02-03"),
+        ("xdisp_ref", "2024-02-11", "2024-02-03", "2024-11-01"),
+        ("xdisp_ref", "2025-05-06", "2025-04-01", None),
+        ("trace_flat", "2023-07-30", None, "2024-02-03"),
+        ("trace_flat", "2024-02-11", "2024-02-03", None),
+        ("lfc_drift", "2024-02-22", "2024-02-03", "2024-11-10"),
+        ("etalon_drift", "2023-04-18", None, "2024-02-03"),
+    ],
+)
+def test_a_reference_is_valid_where_the_published_table_has_it(cal_type, date, begin, end):
+    given = {"valid_from": begin, "valid_to": end}
+    assert validity_of(cal_type, at(date)) == {name: at(day) for name, day in given.items() if day is not None}
+
+
+def test_no_other_type_has_an_interval():
+    assert validity_of("ordermask", at("2024-02-11")) == validity_of(None, at("2024-02-11")) == {}
+
+
+@given(times, st.sampled_from(sorted(REFERENCES)))
+def test_intervals_of_references_leave_no_hole(time, cal_type):
+    here = validity_of(cal_type, time)
+    assert here.get("valid_from", -1e9) <= time < here.get("valid_to", 1e9)
+    if "valid_to" in here:
+        assert validity_of(cal_type, here["valid_to"])["valid_from"] == here["valid_to"]
+
+
+def test_a_published_table_of_references_has_the_holes_that_ours_lack(real):
+    rows = [line.split(",") for line in (real / "caldates_order_mask.csv").read_text().splitlines()[1:]]
+    begins, ends = ([datetime.fromisoformat(row[n].strip()) for row in rows] for n in (1, 2))
+    holes = [begin - end for begin, end in zip(begins[1:], ends[:-1], strict=True)]
+    assert holes == [timedelta(seconds=1)] * 2
+    assert mjd(ends[0]) == REFERENCES["trace_flat"][0]

@@ -52,6 +52,10 @@ def from_name(name):
         ("kpf_20230606_master_dark_L1.fits", "dark", "L1", "autocal-dark"),
         ("kpf_20230606_master_WLS_cal-LFC-morn_L1.fits", "wls", "L1", "cal-lfc-morn"),
         ("kpf_20230606_master_arclamp_201091.fits", "arclamp", "2D", "201091"),
+        # static references, whose names are this store's own
+        ("kpf_20240211_trace_flat.fits", "trace_flat", "L1", None),
+        ("kpf_20240211_start_order.csv", "start_order", "L1", None),
+        ("KPF_20230418_ETALON_DRIFT.fits.gz", "etalon_drift", "L1", None),
         # versions
         ("kpf_20250307_master_bias_autocal-bias_L1.002.fits", "bias", "L1", "autocal-bias"),
         ("kpf_20250307_master_flat_GREEN_CCD.002.csv", "ordertrace", "L1", "ordertracegreen"),
@@ -111,7 +115,7 @@ def test_times_of_a_master_are_those_of_its_extensions(store, write_fits):
     assert (record.mjd_start, record.mjd_mid, record.mjd_end) == (60697.043256, 60697.377947, 60697.712638)
     assert record.datetime_obs == "2025-01-22T01:02:17.318"
     assert (record.n_frames, record.infobits) == (6, 7)
-    assert (record.kpf_era, record.service_interval) == ("2.6", 4)
+    assert record.kpf_era == "2.6"
     assert (record.read_speed, record.amplifiers) == ("regular", 2)
 
 
@@ -288,9 +292,23 @@ def test_a_real_frame_of_285_cards(write_fits, real_header):
     assert "cal_type" not in values
     assert "origin" not in values
     assert (values["read_speed"], values["amplifiers"], values["level"]) == ("regular", 2, "2D")
-    assert (values["kpf_era"], values["service_interval"]) == ("1.0", 0)
+    assert values["kpf_era"] == "1.0"
     assert values["mjd_mid"] == pytest.approx(60253.741571 + 5 / 86400, abs=1e-9)
     assert values["drp_tag"] == "v2.5.3"
+
+
+@pytest.mark.parametrize("image_type", ["Flatlamp", "Object", ""])
+def test_a_reference_is_registered_by_its_name_and_dated_by_it(store, write_fits, image_type):
+    path = write_fits("kpf_20230730_xdisp_ref.fits", {"IMTYPE": image_type, "MJD-OBS": 60697.5})
+    _, record = store.register_calibration(path)
+    assert (record.cal_type, record.datetime_obs) == ("xdisp_ref", "2023-07-30T00:00:00.000")
+    assert (record.valid_from, record.valid_to) == (60081.5, 60343.0)
+
+
+@pytest.mark.parametrize("given", [{"valid_from": 60300.0}, {"valid_to": 60400.0}])
+def test_an_interval_that_is_given_is_not_completed_from_the_table(given):
+    values = KPFCalibration.normalise({"cal_type": "xdisp_ref", "mjd_start": 60155.0, **given})
+    assert {name: values[name] for name in ("valid_from", "valid_to") if name in values} == given
 
 
 # -- odd headers, and names that contradict them -----------------------------------------------------------------------

@@ -1,8 +1,8 @@
 from datetime import datetime, timedelta
 
 import pytest
-from koa_middleware import CalibrationNotFoundError, CalibrationStore, HeaderError
-from koa_middleware_kpf import BiasSelector, KPFCalibration, plugin
+from koa_middleware import CalibrationNotFoundError, CalibrationStore, FallbackWarning, HeaderError
+from koa_middleware_kpf import BiasSelector, KPFCalibration, WlsSelector, plugin
 
 NOON = 60697.5  # 2025-01-22T12:00 UTC, era 2.6
 FRAME = {"mjd_mid": NOON, "mjd_start": NOON, "read_speed": "regular", "amplifiers": 2}
@@ -164,9 +164,11 @@ def test_a_wavelength_solution_that_differs_in_one_thing_is_refused(store, maste
 def test_a_service_mission_is_never_crossed(store, master, frame, solution, swap):
     if swap:
         frame, solution = solution, frame
-    master(mjd(solution), **LFC_EVE)
-    with pytest.raises(CalibrationNotFoundError, match="service_interval"):
-        store.select({**FRAME, "mjd_mid": mjd(frame)}, "wls")
+    only = master(mjd(solution), **LFC_EVE)
+    asked = {**FRAME, "mjd_mid": mjd(frame)}
+    with pytest.raises(CalibrationNotFoundError):
+        store.select(asked, "wls")
+    assert store.select(asked, WlsSelector(never_across=(), match_if_known=())).id == only.id
 
 
 def test_the_comb_is_preferred_to_the_lamp_within_the_limit(store, master):
@@ -175,19 +177,53 @@ def test_the_comb_is_preferred_to_the_lamp_within_the_limit(store, master):
     assert store.select(FRAME, "wls").id == comb.id
 
 
-def test_the_lamp_is_a_fallback_that_says_so_where_no_comb_is_within_the_limit(store, master):
+def test_the_lamp_is_a_later_preference_that_says_so_where_no_comb_is_within_the_limit(store, master):
     master(NOON - 2.1, **LFC_EVE)
     lamp = master(NOON - 1.9, **THAR_EVE)
-    with pytest.warns(UserWarning, match="fallback"):
+    with pytest.warns(FallbackWarning, match="step 2 chose"):
         chosen = store.select(FRAME, "wls")
     assert chosen.id == lamp.id
     assert chosen.is_fallback
+    assert chosen.choice.step == 2
 
 
 def test_the_lamp_has_the_same_limit(store, master):
     master(NOON - 2.1, **THAR_EVE)
     with pytest.raises(CalibrationNotFoundError):
         store.select(FRAME, "wls")
+
+
+def test_the_two_sides_are_of_one_lamp(store, master):
+    early = master(NOON - 0.5, **THAR_EVE)
+    master(NOON - 0.2, **LFC_EVE)
+    late = master(NOON + 0.5, **THAR_EVE)
+    with pytest.warns(FallbackWarning):
+        pair = store.select_bracket(FRAME, "wls")
+    assert (pair.before.id, pair.after.id) == (early.id, late.id)
+    assert pair.weight == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("frame", ["2024-12-31T22:00:00", "2025-01-01T06:00:00", "2025-01-01T14:00:00"])
+def test_a_pair_never_straddles_an_era_nor_the_gap_between_two(store, master, frame):
+    master(mjd("2024-12-31T17:48:00"), **LFC_MORN)
+    master(mjd("2025-01-01T17:48:00"), **LFC_MORN)
+    pair = store.select_bracket({**FRAME, "mjd_mid": mjd(frame)}, "wls")
+    assert [side is None for side in pair].count(True) == 1
+
+
+def test_one_side_alone_can_be_asked_for(store, master):
+    before, after = master(NOON - 0.5, **LFC_EVE), master(NOON + 0.2, **LFC_MORN)
+    chosen = [store.select(FRAME, WlsSelector(direction=side)).id for side in ("before", "after", "nearest")]
+    assert chosen == [before.id, after.id, after.id]
+
+
+def test_a_pair_with_an_inferred_time_has_no_weight(store, master):
+    master(NOON - 0.5, **LFC_EVE)
+    master(NOON + 0.5, **LFC_MORN, time_inferred=True)
+    pair = store.select_bracket(FRAME, "wls")
+    assert pair.before is not None
+    assert pair.after is not None
+    assert pair.weight is None
 
 
 def mask(master, mjd_mid, **values):
@@ -218,6 +254,28 @@ def test_without_a_wavelength_solution_there_is_no_etalon_mask(store, master):
         store.select({**FRAME, "fiber": "sci2"}, "etalonmask")
 
 
+@pytest.mark.parametrize(
+    "cal_type", ["rough_wls", "start_order", "xdisp_ref", "etalon_drift", "lfc_drift", "trace_flat"]
+)
+def test_a_reference_is_that_of_the_frames_time_however_old_it_is(store, master, cal_type):
+    old = master(mjd("2023-04-18"), cal_type=cal_type)
+    new = master(mjd("2025-05-06"), cal_type=cal_type)
+    assert store.select({**FRAME, "mjd_mid": mjd("2022-11-10")}, cal_type).id == old.id
+    assert store.select({**FRAME, "mjd_mid": mjd("2030-01-01")}, cal_type).id == new.id
+
+
+def test_a_reference_ends_where_the_table_says_even_if_no_other_one_follows(store, master):
+    master(mjd("2023-04-18"), cal_type="etalon_drift")
+    with pytest.raises(CalibrationNotFoundError, match="it is valid until 2024-02-03"):
+        store.select({**FRAME, "mjd_mid": mjd("2024-02-03")}, "etalon_drift")
+
+
+def test_a_frame_needs_what_is_applied_to_it_and_a_flat_no_flat(store):
+    assert list(store.get_calibrations(FRAME, return_exceptions=True)) == [*OBJECTS, "wls"]
+    assert list(store.get_calibrations({**FRAME, "chip": "RED"}, return_exceptions=True))[-1] == "ordertrace"
+    assert "flat" not in store.get_calibrations({**FRAME, "cal_type": "flat"}, return_exceptions=True)
+
+
 def test_the_demo_night_shows_each_kind_of_refusal(store, tmp_path):
     calibrations, (frame,) = plugin.demo(tmp_path / "night")
     for path in calibrations:
@@ -228,6 +286,9 @@ def test_the_demo_night_shows_each_kind_of_refusal(store, tmp_path):
     wls = store.explain(frame, "wls")
     assert wls.winner.filename == "kpf_20250102_master_WLS_autocal-lfc-all-eve_L1.fits"
     assert {"read_speed", "session", "lamp"} <= set(wls.counts)
+    assert wls.winner.id == store.select_bracket(frame, "wls").before.id
+    assert store.select_bracket(frame, "wls").after.filename == "kpf_20250103_master_WLS_autocal-lfc-all-morn_L1.fits"
+    assert store.select(frame, "trace_flat").filename == "kpf_20240211_trace_flat.fits"
     masks = {
         fiber: store.select({**plugin.ORM.values_from_file(frame), "fiber": fiber}, "etalonmask").filename
         for fiber in ("sci2", "sci3")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
-
-from koa_middleware import CalibrationNotFoundError, CalibrationSelector
+from koa_middleware import CalibrationSelector, Step
 
 
 class HISPECSelector(CalibrationSelector):
@@ -17,16 +13,7 @@ class HISPECSelector(CalibrationSelector):
     """
 
     match = ("instrument_era", "spectrograph")
-    require: Mapping[str, Any] = {"master_cal": True}
-
-    def select_fallback(self, input: Mapping[str, Any], db: Any) -> Any:
-        """Give the nearest by the same rule, master or not."""
-        rule = CalibrationSelector(
-            cal_type=self.cal_type, match=self.match, max_age=self.max_age, direction=self.direction
-        )
-        with suppress(CalibrationNotFoundError):
-            return rule.select(input, db)
-        return None
+    prefer = (Step({"master_cal": True}), Step())
 
 
 class DarkSelector(HISPECSelector):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from koa_middleware import InstrumentPlugin, hookimpl
 
+from .eras import REFERENCES
 from .orm import KPFCalibration
 from .selectors import (
     BiasSelector,
@@ -14,6 +15,7 @@ from .selectors import (
     FlatSelector,
     OrdermaskSelector,
     OrdertraceSelector,
+    ReferenceSelector,
     SmoothlampSelector,
     WlsSelector,
 )
@@ -26,6 +28,7 @@ __all__ = [
     "KPFCalibration",
     "OrdermaskSelector",
     "OrdertraceSelector",
+    "ReferenceSelector",
     "SmoothlampSelector",
     "WlsSelector",
     "plugin",
@@ -38,6 +41,17 @@ def _demo(folder: Path) -> tuple[list[Path], list[Path]]:
     return write_night(folder)
 
 
+#: What is applied to a frame, by its own type. Static references serve to make masters; they are asked for by name.
+_IMAGES = ("bias", "dark", "flat", "smoothlamp", "ordermask")
+NEEDS: dict[str | None, tuple[str, ...]] = {
+    "bias": (),
+    "dark": ("bias",),
+    "flat": ("bias", "dark", "smoothlamp", "ordermask"),
+    "arclamp": (*_IMAGES, "ordertrace"),
+    "wls": ("rough_wls",),
+    None: (*_IMAGES, "wls", "ordertrace", "etalonmask"),
+}
+
 plugin = InstrumentPlugin(
     ORM=KPFCalibration,
     selectors=[
@@ -49,8 +63,10 @@ plugin = InstrumentPlugin(
         WlsSelector(),
         OrdertraceSelector(),
         EtalonmaskSelector(),
+        *(ReferenceSelector(cal_type=cal_type) for cal_type in REFERENCES),
     ],
     demo=_demo,
+    needs=NEEDS,
 )
 
 

@@ -16,8 +16,8 @@ def write_night(folder: Path) -> tuple[list[Path], list[Path]]:
     """Write masters of several days and one science frame, taken at 2025-01-02T10:00 UTC.
 
     Of the biases, the nearest one is flagged bad, one was read fast, one is of the era before, one is a week away; the
-    one of two days later is right. The nearest wavelength solution is of midnight, which is not used. One etalon
-    mask is a failed one.
+    one of two days later is right. The nearest wavelength solution is of midnight, which is not used; a pair of the
+    comb's is left. One etalon mask is a failed one. The older of two static references ended with an era.
 
     Returns
     -------
@@ -47,6 +47,9 @@ def write_night(folder: Path) -> tuple[list[Path], list[Path]]:
         _wavelengths(folder, "kpf_20250102_master_WLS_autocal-lfc-all-midnight_L1", NIGHT + 0.42),
         _wavelengths(folder, "kpf_20250102_master_WLS_autocal-thar-all-morn_L1", NIGHT + 0.71),
         _wavelengths(folder, "kpf_20250102_master_WLS_autocal-lfc-all-morn_L1", NIGHT + 0.72, speed="fast"),
+        _wavelengths(folder, "kpf_20250103_master_WLS_autocal-lfc-all-morn_L1", NIGHT + 1.72),
+        _wavelengths(folder, "kpf_20230730_trace_flat", NIGHT - 522.0),
+        _wavelengths(folder, "kpf_20240211_trace_flat", NIGHT - 326.0),
         *(_trace(folder, f"kpf_20250102_master_flat_{chip}_CCD") for chip in ("GREEN", "RED")),
         *(_mask(folder, f"20250102_eve_{fiber}_etalon_wavelengths", 3200) for fiber in ("cal", "sci1", "sci2")),
         _mask(folder, "20250102_eve_sci3_etalon_wavelengths", 160),

@@ -1,7 +1,8 @@
-"""KPF's eras and service missions, as the instrument team publishes them (KPF-Pipeline, ``static/`` tables).
+"""KPF's eras, service missions and static references, as the instrument team publishes them.
 
-Times are UTC. Of consecutive published eras one ends on a second and the next one begins on the next second; here an
-era begins where the one before it ends. The gaps of hours and days are real and stay.
+Sources: KPF-Pipeline, ``static/kpfera_definitions.csv``, ``static/service_mission_definitions.csv`` and ``caldates/``.
+Times are UTC. Of consecutive published intervals one often ends on a second and the next one begins on the next second;
+here each begins where the one before it ends. The gaps of hours and days between eras are real and stay.
 """
 
 from __future__ import annotations
@@ -17,9 +18,17 @@ def mjd(time: datetime) -> float:
     return (time - _MJD_ZERO) / timedelta(days=1)
 
 
+def _day(time: str) -> float:
+    return mjd(datetime.fromisoformat(time))
+
+
+def _days(*times: str) -> tuple[float, ...]:
+    return tuple(map(_day, times))
+
+
 #: Era, begin (included), end (excluded).
 ERAS = tuple(
-    (era, mjd(datetime.fromisoformat(begin)), mjd(datetime.fromisoformat(end)))
+    (era, _day(begin), _day(end))
     for era, begin, end in (
         ("0.5", "2000-01-01T00:00:00", "2022-11-09T00:00:00"),  # before first light
         ("1.0", "2022-11-09T00:00:00", "2024-02-03T00:00:00"),
@@ -34,16 +43,23 @@ ERAS = tuple(
     )
 )
 
-#: Begin and end of each service mission, in order of time.
-SERVICE_BOUNDARIES = tuple(
-    mjd(datetime.fromisoformat(boundary))
-    for boundary in (
-        *("2024-02-03T00:00:00", "2024-02-11T00:00:00"),
-        *("2024-11-01T12:00:00", "2024-11-19T02:00:00"),
-        *("2025-03-10T23:00:00", "2025-04-23T00:22:00"),
-        *("2025-08-29T20:30:00", "2025-10-30T00:00:00"),
-    )
+#: Begin and end of each service mission, in order of time, as MJD.
+SERVICE_MISSIONS = _days(
+    *("2024-02-03T00:00:00", "2024-02-11T00:00:00"),
+    *("2024-11-01T12:00:00", "2024-11-19T02:00:00"),
+    *("2025-03-10T23:00:00", "2025-04-23T00:22:00"),
+    *("2025-08-29T20:30:00", "2025-10-30T00:00:00"),
 )
+
+#: By type of a static reference, when another one takes over, as MJD; before the first and after the last it is open.
+REFERENCES = {
+    "rough_wls": _days("2024-02-03T00:00:00"),
+    "start_order": _days("2024-02-03T00:00:00"),
+    "xdisp_ref": _days("2023-05-17T12:00:00", "2024-02-03T00:00:00", "2024-11-01T00:00:00", "2025-04-01T00:00:00"),
+    "etalon_drift": _days("2024-02-03T00:00:00"),  # the one of before is not followed by another
+    "lfc_drift": _days("2024-02-03T00:00:00", "2024-11-10T00:00:00"),
+    "trace_flat": _days("2024-02-03T00:00:00"),
+}
 
 
 def era_at(time: float) -> str | None:
@@ -51,6 +67,11 @@ def era_at(time: float) -> str | None:
     return next((era for era, begin, end in ERAS if begin <= time < end), None)
 
 
-def service_interval_at(time: float) -> int:
-    """Number of boundaries of service missions up to a time (MJD, days UTC): even between missions, odd in one."""
-    return bisect_right(SERVICE_BOUNDARIES, time)
+def validity_of(cal_type: str | None, time: float) -> dict[str, float]:
+    """`valid_from` and `valid_to` (days UTC) of a static reference of a time, none where it is open."""
+    starts = REFERENCES.get(cal_type or "", ())
+    place = bisect_right(starts, time)
+    return {
+        **({"valid_from": starts[place - 1]} if place else {}),
+        **({"valid_to": starts[place]} if place < len(starts) else {}),
+    }

@@ -1,6 +1,8 @@
 """What stands in the file name of a KPF master.
 
-Sources: KPF-Pipeline's documentation and its masters' folders. ``yyyymmdd`` is the UT date.
+Sources: KPF-Pipeline's documentation and its masters' folders. ``yyyymmdd`` is the UT date. The pipeline has no names
+of their own for static references: its tables point to masters and frames, one of them for several types. Here each
+is registered under ``kpf_<yyyymmdd>_<type>``, by the date of what it points to (inferred).
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ import re
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from .eras import mjd
+from .eras import REFERENCES, mjd
 
-CAL_TYPES = ("bias", "dark", "flat", "arclamp", "wls", "smoothlamp", "ordermask", "ordertrace", "etalonmask")
+MASTERS = ("bias", "dark", "flat", "arclamp", "wls", "smoothlamp", "ordermask", "ordertrace", "etalonmask")
+CAL_TYPES = (*MASTERS, *REFERENCES)
 
 _TYPE = r"(?P<cal_type>bias|dark|flat|arclamp|wls)"
 _LEVEL = r"(?:_(?P<level>2D|L1|L2))?"
@@ -33,6 +36,10 @@ _FORMS: tuple[tuple[re.Pattern[str], dict[str, Any]], ...] = tuple(
         (
             rf"(?P<date>\d{{8}})_(?P<object>(?:.+-)?(?:{_SESSION}))_(?P<fiber>cal|sci[123])_etalon_wavelengths" + _CSV,
             {"cal_type": "etalonmask", "level": "L1", "lamp": "etalon"},
+        ),
+        (
+            rf"kpf_(?P<date>\d{{8}})_(?P<cal_type>{'|'.join(REFERENCES)})" + _VERSION + r"\.\w+(?:\.(?:gz|fz|bz2|xz))?",
+            {"level": "L1"},
         ),
         # A flat that is not rectified ("norect") is an intermediate product of the pipeline, not a calibration.
         (rf"kpf_(?P<date>\d{{8}})_master_{_TYPE}(?:_(?P<object>(?!norect|2D\b|L[12]\b).+?))?" + _FITS, {}),

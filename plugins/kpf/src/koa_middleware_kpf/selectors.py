@@ -1,66 +1,64 @@
-"""Which KPF calibration fits a frame.
-
-Limits of age are those of the KPF pipeline. Frames and calibrations are compared by the middle of their exposures.
-"""
+"""Which KPF calibration fits a frame. Limits of age are the pipeline's; the middles of exposures are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
-from koa_middleware import CalibrationNotFoundError, CalibrationSelector
+from koa_middleware import CalibrationSelector, Step
+
+from .eras import SERVICE_MISSIONS
 
 
-class _KPFSelector(CalibrationSelector):
+class KPFSelector(CalibrationSelector):
+    """At most five days away, of the same era where both are known."""
+
+    time = "mjd_mid"
     match_if_known: tuple[str, ...] = ("kpf_era",)
     max_age = timedelta(days=5)
-    time = "mjd_mid"
 
 
-class _ImageSelector(_KPFSelector):
+class StackSelector(KPFSelector):
     """The standard stack, read as the frame was read; of level 2D, unless the input's `level` says otherwise."""
 
     match = ("level", "read_speed", "amplifiers")
 
 
-class BiasSelector(_ImageSelector):
+class BiasSelector(StackSelector):
     """Master bias."""
 
     cal_type = "bias"
-    require: Mapping[str, Any] = {"object": "autocal-bias"}
+    require = {"object": "autocal-bias"}
 
 
-class DarkSelector(_ImageSelector):
+class DarkSelector(StackSelector):
     """Master dark; it is normalised by the exposure time, so that any one serves."""
 
     cal_type = "dark"
-    require: Mapping[str, Any] = {"object": "autocal-dark"}
+    require = {"object": "autocal-dark"}
 
 
-class FlatSelector(_ImageSelector):
+class FlatSelector(StackSelector):
     """Master flat."""
 
     cal_type = "flat"
-    require: Mapping[str, Any] = {"object": "autocal-flat-all"}
+    require = {"object": "autocal-flat-all"}
 
 
-class SmoothlampSelector(_ImageSelector):
+class SmoothlampSelector(StackSelector):
     """Smooth lamp pattern."""
 
     cal_type = "smoothlamp"
-    require: Mapping[str, Any] = {"object": "smoothlamp"}
+    require = {"object": "smoothlamp"}
 
 
-class OrdermaskSelector(_ImageSelector):
+class OrdermaskSelector(StackSelector):
     """Order mask."""
 
     cal_type = "ordermask"
-    require: Mapping[str, Any] = {"object": "ordermask"}
+    require = {"object": "ordermask"}
 
 
-class OrdertraceSelector(_KPFSelector):
+class OrdertraceSelector(KPFSelector):
     """Order trace of one chip: give the input a `chip`, ``GREEN`` or ``RED``, which no frame holds."""
 
     cal_type = "ordertrace"
@@ -68,36 +66,34 @@ class OrdertraceSelector(_KPFSelector):
     match_if_known = ("kpf_era", "read_speed", "amplifiers")
 
 
-class WlsSelector(_KPFSelector):
-    """Wavelength solution of an evening or a morning, never from across a service mission.
+class WlsSelector(KPFSelector):
+    """Wavelength solutions of evenings or mornings, before and after the frame, of one lamp and one era.
 
-    It comes from the laser frequency comb; where none fits, and only then, from the thorium-argon lamp within the
-    same limits.
+    The lamp is the laser frequency comb, else thorium-argon. Where neither has both sides, one side is the answer.
     """
 
     cal_type = "wls"
-    match = ("read_speed", "service_interval")
-    require: Mapping[str, Any] = {"lamp": "lfc", "fiber": "all", "session": ("eve", "morn")}
+    match = ("read_speed",)
+    require = {"fiber": "all", "session": ("eve", "morn")}
+    never_across = SERVICE_MISSIONS
+    prefer = (Step({"lamp": "lfc"}), Step({"lamp": "thar"}))
     max_age = timedelta(days=2)
-
-    def select_fallback(self, input: Mapping[str, Any], db: Any) -> Any:
-        """Give the nearest thorium-argon solution."""
-        if self.require["lamp"] == "thar":
-            return None
-        rule = WlsSelector(require={**self.require, "lamp": "thar"}, max_age=self.max_age, direction=self.direction)
-        with suppress(CalibrationNotFoundError):
-            return rule.select(input, db)
-        return None
+    direction = "bracket"
+    same = ("lamp", "kpf_era")
 
 
-class EtalonmaskSelector(_KPFSelector):
-    """Etalon mask of one fibre, nearest to the wavelength solution that the frame gets, not to the frame.
-
-    Give the input a `fiber` (``cal``, ``sci1``, ``sci2``, ``sci3``), which no frame holds.
-    """
+class EtalonmaskSelector(KPFSelector):
+    """Etalon mask nearest to the frame's wls, not to the frame; the input gives the `fiber`: ``cal``, ``sci1`` ..."""
 
     cal_type = "etalonmask"
-    match = ("service_interval",)
     given = ("fiber",)
+    never_across = SERVICE_MISSIONS
     max_age = timedelta(days=2)
     anchor = "wls"
+
+
+class ReferenceSelector(CalibrationSelector):
+    """A static reference, from its first day until another one takes over."""
+
+    time = "mjd_mid"
+    validity = ("valid_from", "valid_to")
