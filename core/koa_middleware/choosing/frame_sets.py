@@ -249,8 +249,10 @@ class FrameSets(Sequence[Mapping[str, Any]]):
                 groups.setdefault((cal_type, _in_words(answer, self.not_here)), []).append(name)
         rows = [(cal_type, said, _frames_in_words(names)) for (cal_type, said), names in sorted(groups.items())]
         needed, lacking = sum(map(len, self.sets)), sum(map(len, self.missing.values()))
-        title = f"{len(self.sets)} frames: {needed - lacking} of {needed} calibrations found"
-        title += f", {len(self.not_here)} files are not here" if self.not_here else ""
+        number, away = len(self.sets), len(self.not_here)
+        title = f"{number} {'frame' if number == 1 else 'frames'}: {needed - lacking} of {needed} calibrations found"
+        if away:
+            title += f", {away} {'file is' if away == 1 else 'files are'} not here"
         return render(("type", "calibration", "frames"), rows, title=title, width=width)
 
 
