@@ -372,7 +372,7 @@ class CalibrationStore(Generic[R]):
         frames = self._selection.frames(inputs, keep=True)
         sets = self._selection.sets(frames, cal_types, self._database("local"))
         chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
-        not_here = {name: record for name, record in chosen.items() if not self._files.is_here(record)}
+        not_here = {record.filename: record for record in self._files.not_here(list(chosen.values()))}
         return FrameSets(frames.names, sets, not_here)
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:

@@ -11,7 +11,8 @@ from sqlalchemy import Select
 from ..exceptions import KoaMiddlewareError
 from .answering import Ask, Asking
 from .bracket import Bracket
-from .deciding import Considered, asking, check_type, choose, fallen_back, is_programmed, missed, run
+from .deciding import Considered, Prepared, asking, check_type, choose, fallen_back, is_programmed, missed, run
+from .programmed import without_collection
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
@@ -36,17 +37,20 @@ def choose_each(tasks: Sequence[Task], db: Database, *, pairs: bool = False) -> 
     With `pairs`, a selector whose direction is ``"bracket"`` gives a `Bracket`, else the nearer record of it.
     """
     found: list[Answer] = []
-    for first in range(0, len(tasks), TOGETHER):
-        found += _choose_together(tasks[first : first + TOGETHER], db, pairs)
+    with without_collection():
+        for first in range(0, len(tasks), TOGETHER):
+            found += _choose_together(tasks[first : first + TOGETHER], db, pairs)
     return found
 
 
 def _choose_together(tasks: Sequence[Task], db: Database, pairs: bool) -> list[Answer]:
-    declared = [task for task in tasks if not _is_by_method(task.selector)]
-    outcomes = iter(asked_together([asking(*task, db) for task in declared], db))
+    by_method = {id(task.selector): _is_by_method(task.selector) for task in tasks}
+    prepared = Prepared(db.orm_class)
+    declared = [task for task in tasks if not by_method[id(task.selector)]]
+    outcomes = iter(asked_together([asking(*task, db, prepared) for task in declared], db))
     return [
         _outcome(partial(choose, task.selector, task.values, db))
-        if _is_by_method(task.selector)
+        if by_method[id(task.selector)]
         else _outcome(partial(_answer, task, next(outcomes), db, pairs))
         for task in tasks
     ]

@@ -27,6 +27,7 @@ from .frame import Frame, frame_name, own_values
 from .misses import not_found
 from .programmed import as_held, check_candidate, its_errors, record_by, records_by, without_collection
 from .rule import Declared
+from .ruling import Ruling
 from .statement import Plan, fetch, fetch_rows
 
 if TYPE_CHECKING:
@@ -59,13 +60,40 @@ class Considered:
     admitted: frozenset[str] | None = None
 
 
+class Prepared:
+    """What a batch of choices needs more than once: each selector's rules, and each frame's values.
+
+    Parameters
+    ----------
+    orm_class : type
+    """
+
+    def __init__(self, orm_class: type[ORMCalibration]) -> None:
+        self._orm_class = orm_class
+        self._rulings: dict[int, tuple[CalibrationSelector, Ruling]] = {}
+        self._frames: dict[int, Frame] = {}
+
+    def ruling(self, selector: CalibrationSelector) -> Ruling:
+        """Give a selector's rules, as they were when they were first asked for."""
+        if id(selector) not in self._rulings:
+            self._rulings[id(selector)] = selector, selector._ruling(self._orm_class)
+        return self._rulings[id(selector)][1]
+
+    def frame(self, ruling: Ruling, given: Mapping[str, Any]) -> Frame:
+        """Give a frame that rules are asked for; the values of one and the same mapping are looked at once."""
+        if id(given) in self._frames:  # which holds it, so that no other one has this id
+            return self._frames[id(given)].for_type(ruling.cal_type)
+        made = self._frames[id(given)] = ruling.frame(given)
+        return made
+
+
 def consider(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Considered:
     """Choose by the rule, else by the fallback."""
     check_type(selector)
     if is_programmed(selector):
         considered = _by_methods(selector, input, db)
     else:
-        considered = answer(asking(selector, input, db), lambda ask: run(db, ask))
+        considered = answer(asking(selector, input, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
     return fallen_back(selector, considered, input, db)
 
 
@@ -95,6 +123,7 @@ def asking(
     selector: CalibrationSelector,
     input: Mapping[str, Any],
     db: Database,
+    prepared: Prepared,
     *,
     as_pair: bool = False,
     hanging: tuple[str, ...] = (),
@@ -103,6 +132,8 @@ def asking(
 
     Parameters
     ----------
+    prepared : Prepared
+        What was prepared for others of the same batch.
     as_pair : bool
         Whether a pair is wanted, whatever the direction is.
     hanging : tuple of str
@@ -114,11 +145,11 @@ def asking(
         When there is no calibration on which it hangs.
     HeaderError
     """
-    ruling = selector._ruling(db.orm_class)
-    frame = ruling.frame(input)
+    ruling = prepared.ruling(selector)
+    frame = prepared.frame(ruling, input)
     declared, plans = ruling.settled(frame)
     if declared.anchor is not None:
-        frame.anchor = yield from _anchor(selector, declared, input, db, hanging)
+        frame.anchor = yield from _anchor(selector, declared, input, db, prepared, hanging)
     if as_pair or declared.direction == "bracket":
         if declared.validity:
             raise _no_pairs(selector, "it goes by intervals")
@@ -138,7 +169,8 @@ def _anchor(
     declared: Declared,
     input: Mapping[str, Any],
     db: Database,
-    hanging: tuple[str, ...],
+    prepared: Prepared,
+    hanging: tuple[str, ...] = (),
 ) -> Asking[Any]:
     """Ask for the calibration on which the chosen one hangs."""
     name = str(declared.anchor).strip().lower()
@@ -155,7 +187,7 @@ def _anchor(
         if is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
             record = choose(anchor, input, db)
         else:
-            considered = yield from asking(anchor, input, db, hanging=chain)
+            considered = yield from asking(anchor, input, db, prepared, hanging=chain)
             record = considered.record
             if record is None:
                 raise missed(anchor, considered, db)
@@ -289,7 +321,7 @@ def admitted_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
         frame = ruling.frame(input)
         declared, plans = ruling.settled(frame)
         if declared.anchor is not None:
-            frame.anchor = yield from _anchor(selector, declared, input, db, ())
+            frame.anchor = yield from _anchor(selector, declared, input, db, Prepared(db.orm_class))
         found: dict[str, Any] = {}
         for plan in plans:
             records = yield Ask(plan.candidates, plan.parameters(frame))
@@ -314,7 +346,7 @@ def bracket_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Data
     check_type(selector)
     if is_programmed(selector) or selector._overrides("select"):
         raise _no_pairs(selector, "a method of its own chooses")
-    considered = answer(asking(selector, input, db, as_pair=True), lambda ask: run(db, ask))
+    considered = answer(asking(selector, input, db, Prepared(db.orm_class), as_pair=True), lambda ask: run(db, ask))
     if considered.record is None or considered.bracket is None:
         raise missed(selector, considered, db)
     for record in filter(None, considered.bracket):
@@ -340,7 +372,7 @@ def explained(selector: CalibrationSelector, input: Mapping[str, Any], db: Datab
     considered = (
         _by_methods(selector, input, db)
         if is_programmed(selector)
-        else answer(asking(selector, input, db), lambda ask: run(db, ask))
+        else answer(asking(selector, input, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
     )
     try:
         considered.record = choose(selector, input, db)
