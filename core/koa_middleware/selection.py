@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .choosing.batch import Task, choose_each, in_places, records_in
@@ -53,16 +52,22 @@ class Selection:
     def select(self, input: Any, selector: Any, database: Database, *, is_local: bool) -> Any:
         """Give the record that fits a frame best."""
         values, chosen = self._asked(input, selector)
-        with self._advised(is_local):
+        try:
             record = choose(chosen, values, database)
+        except CalibrationNotFoundError as error:
+            self._advise(error, is_local)
+            raise
         log_choice(chosen, values, record)
         return record
 
     def bracket(self, input: Any, selector: Any, database: Database, *, is_local: bool) -> Bracket:
         """Give the records before and after a frame."""
         values, chosen = self._asked(input, selector)
-        with self._advised(is_local):
+        try:
             found = chosen.select_bracket(values, database)
+        except CalibrationNotFoundError as error:
+            self._advise(error, is_local)
+            raise
         for record in records_in(found):
             log_choice(chosen, values, record)
         return found
@@ -117,19 +122,12 @@ class Selection:
 
     def _told(self, selector: CalibrationSelector, values: Any, answer: Any, is_local: bool) -> None:
         """Log a choice; let a miss say what else may be done."""
-        if isinstance(answer, CalibrationNotFoundError) and is_local:
-            self._advise(answer)
+        if isinstance(answer, CalibrationNotFoundError):
+            self._advise(answer, is_local)
         for record in records_in(answer):
             log_choice(selector, values, record)
 
-    @contextmanager
-    def _advised(self, is_local: bool) -> Iterator[None]:
-        try:
-            yield
-        except CalibrationNotFoundError as error:
-            if is_local:
-                self._advise(error)
-            raise
-
-    def _advise(self, error: CalibrationNotFoundError) -> None:
-        error.hint = " ".join(filter(None, [error.hint, *self._advice(error)]))
+    def _advise(self, error: CalibrationNotFoundError, is_local: bool) -> None:
+        """Let a miss in the local copy say what else may be done."""
+        if is_local:
+            error.hint = " ".join(filter(None, [error.hint, *self._advice(error)]))

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import QuarantineWarning
+from koa_middleware import CalibrationStore, QuarantineWarning
+from koa_middleware.database.backup import copies_kept, copies_of
 
-from tests.conftest import dark, record
+from tests.conftest import DemoCalibration, dark, record
 
 
 class Model:
@@ -60,3 +61,20 @@ def test_files_and_folders_follow_the_umask(umask: int, open_demo: Callable[...,
         if path.stat().st_mode & 0o777 != (0o777 if path.is_dir() else 0o666) & ~umask
     }
     assert wrong == {}
+
+
+@pytest.mark.parametrize("another", [0o002, 0o022, 0o077], ids=oct)
+def test_a_copy_of_a_database_and_one_made_anew_are_for_those_who_use_the_database(
+    umask: int, another: int, open_demo: Callable[..., Any]
+) -> None:
+    with open_demo() as store:
+        database = store.local_db.path
+    os.umask(another)
+    with copies_kept(database) as keep_copy:
+        keep_copy()
+    database.write_bytes(b"spoilt" * 1000)
+    report = CalibrationStore.rebuild(DemoCalibration, database.parent.parent)
+    assert report.set_aside is not None
+    (copy,) = copies_of(database)
+    modes = {path.stat().st_mode & 0o777 for path in (database, copy, Path(report.set_aside))}
+    assert modes == {0o666 & ~umask}

@@ -247,6 +247,37 @@ def test_a_database_without_records_beside_files_is_told_and_keeps_its_history(c
     assert "cosmic rays" in str(report.lost)
 
 
+def left_by_a_killed_registration(cache: Path, folder: Path) -> Path:
+    """Make a cache that has the file of its first registration and not its row; gives what was registered."""
+    CalibrationStore(DemoCalibration, cache).close()
+    source = dark(folder, "first.fits")
+    shutil.copyfile(source, cache / "calibrations" / "first.fits")
+    return source
+
+
+def test_the_file_of_a_first_registration_that_was_cut_off_is_told_as_such_until_it_is_registered(
+    tmp_path: Path,
+) -> None:
+    source = left_by_a_killed_registration(tmp_path / "cache", tmp_path)
+    with pytest.warns(UserWarning, match=r"^1 file is in no record of demo: .*first\.fits\. (?!.*rebuild)") as told:
+        store = CalibrationStore(DemoCalibration, tmp_path / "cache")
+    assert len(told) == 1
+    with store:
+        path, _ = store.register_calibration(source)
+        assert path.name == "first.fits"
+        assert store.verify().ok
+    assert list(records(tmp_path / "cache")) == ["first.fits"]
+
+
+def test_a_file_that_is_older_than_the_new_database_beside_it_tells_of_a_loss(tmp_path: Path) -> None:
+    left_by_a_killed_registration(tmp_path / "cache", tmp_path)
+    database(tmp_path / "cache").unlink()
+    with pytest.warns(UserWarning, match="koa-cal rebuild"):
+        CalibrationStore(DemoCalibration, tmp_path / "cache").close()
+    with pytest.warns(UserWarning, match="koa-cal rebuild"):
+        CalibrationStore(DemoCalibration, tmp_path / "cache").close()
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_database_without_records_is_no_loss_beside_files_of_another_instrument(tmp_path: Path) -> None:
     cache = tmp_path / "cache"

@@ -19,6 +19,7 @@ from koa_middleware.disk.writing import (
     left_beside,
     move_into_place,
     new_file,
+    sweep_beside,
     sync_folder,
     whole_file,
 )
@@ -138,6 +139,10 @@ def test_a_hidden_file_of_a_dead_process_is_known_and_one_of_a_living_or_unknown
     for name in names.values():
         os.utime(tmp_path / name, (0, time.time() - 90_000))
     assert {path.name for path in left_beside(tmp_path, of_dead=False)} == set(names.values())
+    young = tmp_path / f".koa-{8:032x}.{HOST}-{ended}.part"
+    young.touch()
+    sweep_beside(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".nfs0001.part", "mine.part", young.name}
 
 
 def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:

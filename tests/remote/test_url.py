@@ -42,8 +42,20 @@ def test_a_url_is_shown_with_the_hosts_that_its_options_name():
     assert without_password("postgresql://me@/koa?host=/var/run/db") == "postgresql://me@/var/run/db:5432/koa"
 
 
-def test_a_password_with_signs_that_are_not_encoded_is_not_taken_for_a_host():
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:a@s3cret?@host:5432/koa",
+        "postgresql://me,:?s3cret@127.0.0.1:1",
+        "postgresql://me:1,2?s3cret@127.0.0.1:1/koa",
+        "postgresql://me/:s3cret?@127.0.0.1:1",
+        "postgresql://me@:,?s3cret@127.0.0.1:1/koa",
+        "postgresql://me:@[s3cret]@127.0.0.1:1/koa",
+        "postgresql://me/:s3cret?\n@127.0.0.1:1/koa?user=a",
+    ],
+)
+def test_a_password_with_signs_that_are_not_encoded_is_not_taken_for_a_host(url):
     with pytest.raises(ConfigurationError, match="percent-encoded") as caught:
-        without_password("postgresql://me:a@s3cret?@host:5432/koa")
+        without_password(url)
     assert "s3cret" not in str(caught.value)
     assert without_password("postgresql://me:a?b@host:5432/koa?sslmode=require") == "postgresql://me:***@host:5432/koa"

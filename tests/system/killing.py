@@ -88,6 +88,16 @@ def import_bundle(store: Any, say: Say, bundle: str) -> None:
     say("imported")
 
 
+def export_bundle(store: Any, say: Say, bundle: str) -> None:
+    store.export_bundle(bundle, store.query(), overwrite=Path(bundle).exists())
+    say("exported")
+
+
+def refresh(store: Any, say: Say) -> None:
+    store.refresh(from_files=True)
+    say("refreshed")
+
+
 def sync(store: Any, say: Say) -> None:
     store.sync_from_remote()
     say("synced")

@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ from koa_middleware import CalibrationStore
 from koa_middleware.cache.folder import Cache
 from koa_middleware.cache.verify import VerificationReport
 from koa_middleware.disk.checksums import digest_of
+from koa_middleware.disk.writing import left_beside
+from sqlalchemy import update
 
 from tests.conftest import ROOT, DemoCalibration, dark, record, repetitions
 from tests.plugin_versions import ARM, Plugins
@@ -36,6 +39,7 @@ from tests.system.test_store_remote import Server
 
 HERE = Path(__file__).parent
 DATABASE = Path("cache", "database", "demo_calibrations.db")
+BUNDLE = Path("bundles", "night.tar")
 COMPILER = shutil.which("cc")
 
 #: How a process ends at a call: killed before it, killed amidst it where it writes, or by a power cut before it, in
@@ -44,7 +48,7 @@ ENDS = {"killed": (0, 0), "torn": (1, 0), "power cut": (0, 1), "power cut with s
 
 pytestmark = [
     pytest.mark.soak,
-    pytest.mark.filterwarnings("ignore:.* has no records, but"),  # after the first registration that was cut off
+    pytest.mark.filterwarnings("ignore:1 file is in no record"),  # after the first registration that was cut off
     pytest.mark.skipif(sys.platform != "linux" or COMPILER is None, reason="needs Linux and a compiler of C"),
 ]
 
@@ -61,6 +65,8 @@ class Work:
         Checks, of a store and what was reported as done, that it is there.
     faults : set of str
         Names of the files that are spoilt before.
+    survives : callable
+        Checks of the folder what must be true even before the work is done again.
     """
 
     name: str
@@ -70,6 +76,7 @@ class Work:
     module: str = ""
     orm_class: Any = DemoCalibration
     faults: frozenset[str] = frozenset()
+    survives: Callable[[Path], object] = bool
 
     def asked(self, root: Path) -> dict[str, Any]:
         said: dict[str, Any] = json.loads(
@@ -156,14 +163,20 @@ def unknown(root: Path, store: CalibrationStore[Any], report: VerificationReport
     """Give the files that are neither records' nor known as something else."""
     known = {root / "cache" / "calibrations" / name for name in report.without_record}
     known |= {root / folder / each.filename for each in store.query() for folder in ("cache/calibrations", "archive")}
-    known |= {root / DATABASE, root / f"{DATABASE}-journal", root / "cache/partial/locks"}
-    known |= set(map(Path, [*report.leftovers, *report.quarantine]))
+    known |= {root / DATABASE, root / f"{DATABASE}-journal", root / "cache/partial/locks", root / BUNDLE}
+    known |= set(map(Path, [*report.leftovers, *report.quarantine, *beside_bundle(root)]))
     kept = (".bak", ".spoilt", ".spoilt-journal")
     return [
         str(path)
         for path in root.rglob("*")
         if path.is_file() and not known & {path, *path.parents} and not path.name.endswith(kept)
     ]
+
+
+def beside_bundle(root: Path) -> list[str]:
+    """Give what exports left beside the bundle."""
+    folder = (root / BUNDLE).parent
+    return list(map(str, left_beside(folder, of_dead=True))) if folder.exists() else []
 
 
 def made_old(paths: list[str]) -> None:
@@ -174,6 +187,7 @@ def made_old(paths: list[str]) -> None:
 
 def check(work: Work, root: Path, said: list[str], extra: Path) -> None:
     """Check a cache on which a process ended, and that the next ones go on there."""
+    work.survives(root)
     if work.name == "rebuild":
         do(**work.asked(root), say=said.append)
     if not (root / DATABASE).exists():
@@ -183,7 +197,7 @@ def check(work: Work, root: Path, said: list[str], extra: Path) -> None:
         report = check_verified(work, store)
         work.holds(store, said)
         assert unknown(root, store, report) == []
-        made_old(report.leftovers)
+        made_old([*report.leftovers, *beside_bundle(root)])
     with opened(work, root) as store:
         store.register_calibration(extra)
     assert list(Cache(root / "cache").left_behind(of_dead=True)) == []
@@ -194,7 +208,7 @@ def check(work: Work, root: Path, said: list[str], extra: Path) -> None:
     with opened(work, root) as store:
         report = check_verified(work, store)
         assert report.ok
-        assert report.leftovers == []
+        assert report.leftovers == beside_bundle(root) == []
         assert report.without_record == [] or work.name == "remove"  # whose row goes first, and its file then
         assert unknown(root, store, report) == []
         work.holds(store, again)
@@ -349,6 +363,53 @@ def test_the_import_of_a_bundle_can_end_at_any_call(killer: Killer, tmp_path: Pa
     kill_everywhere(work, copied(tmp_path / "template"), killer, tmp_path)
 
 
+def bundled(root: Path) -> set[str]:
+    """Give the names that the bundle brings, whole, into an empty cache; none where there is no bundle."""
+    if not (root / BUNDLE).exists():
+        return set()
+    with tempfile.TemporaryDirectory() as empty, CalibrationStore(DemoCalibration, empty) as other:
+        return set(other.import_bundle(root / BUNDLE).added)
+
+
+@pytest.mark.parametrize("before", [set(), {"one.fits"}], ids=["new", "in place of another"])
+def test_the_export_of_a_bundle_can_end_at_any_call(before: set[str], killer: Killer, tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    names = {"one.fits", "two.fits"}
+    cache_of(template, *names)
+    (template / BUNDLE).parent.mkdir()
+    with CalibrationStore(DemoCalibration, template / "cache") as store:
+        for name in before:
+            store.export_bundle(template / BUNDLE, store.query(filename=name))
+
+    def is_whole(root: Path) -> None:
+        assert bundled(root) in (before, names)
+
+    def is_exported(store: Any, said: list[str]) -> None:
+        assert not said or bundled(store.cache_dir.parent) >= names
+
+    arguments = {"bundle": f"ROOT/{BUNDLE}"}
+    work = Work("export_bundle", is_exported, arguments=arguments, survives=is_whole)
+    kill_everywhere(work, copied(template), killer, tmp_path)
+
+
+def test_a_refreshing_can_end_at_any_call(killer: Killer, tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    cache_of(template, "one.fits", "two.fits")
+    with CalibrationStore(DemoCalibration, template / "cache") as store:
+        with store.local_db.session_manager() as session:
+            session.execute(update(DemoCalibration).values(spectrograph=None))
+        store.flag("one.fits", "BAD", "light leak")
+    for path in (template / "cache" / "calibrations").iterdir():
+        path.touch()  # so that it is hashed, and that noted
+
+    def are_all_read(store: Any, said: list[str]) -> None:
+        found = [each for each in store.query() if each.filename != "extra.fits"]
+        assert {each.filename: each.quality for each in found} == {"one.fits": "BAD", "two.fits": "GOOD"}
+        assert {each.spectrograph for each in found} in ([{"BSPEC"}] if said else [{"BSPEC"}, {None}])
+
+    kill_everywhere(Work("refresh", are_all_read), copied(template), killer, tmp_path)
+
+
 def test_a_repair_can_end_at_any_call(killer: Killer, tmp_path: Path) -> None:
     template = tmp_path / "template"
     cache_of(template, "own.fits")
@@ -390,13 +451,37 @@ def test_an_upgrade_can_end_at_any_call(killer: Killer, tmp_path: Path) -> None:
     kill_everywhere(work, copied(template), killer, tmp_path)
 
 
-def test_a_rebuilding_can_end_at_any_call(killer: Killer, tmp_path: Path) -> None:
+def spoilt(database: Path) -> None:
+    with database.open("r+b") as stream:
+        stream.write(b"no database any more".ljust(100))
+
+
+def emptied(database: Path) -> None:
+    """Take all rows out; SQLite finds no fault in it."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            connection.execute(f'DELETE FROM "{name}"')
+
+
+def cut_off(database: Path) -> None:
+    os.truncate(database, 0)
+
+
+@pytest.mark.parametrize("lose", [spoilt, emptied, cut_off, Path.unlink])
+def test_a_rebuilding_can_end_at_any_call(lose: Callable[[Path], None], killer: Killer, tmp_path: Path) -> None:
     template = tmp_path / "template"
     names = ["one.fits", "two.fits"]
     cache_of(template, *names)
-    with (template / DATABASE).open("r+b") as stream:
-        stream.write(b"no database any more".ljust(100))
-    kill_everywhere(Work("rebuild", partial(has_all, names=names)), copied(template), killer, tmp_path)
+    lose(template / DATABASE)
+
+    def has_all_rows_or_none(root: Path) -> None:
+        check_sound(root)
+        with closing(sqlite3.connect(root / DATABASE)) as connection:
+            assert connection.execute("SELECT count(*) FROM demo_calibrations").fetchone() in {(0,), (2,)}
+
+    survives = has_all_rows_or_none if lose is emptied else bool
+    work = Work("rebuild", partial(has_all, names=names), survives=survives)
+    kill_everywhere(work, copied(template), killer, tmp_path)
 
 
 @pytest.fixture

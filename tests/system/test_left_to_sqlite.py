@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import output_of, repetitions, run_python
+from tests.conftest import output_of, run_python
 from tests.system.test_store_remote import Server
 
 #: Does all that a store can do, and tells which databases were opened by hand, and whether the lock of a writing
@@ -110,51 +109,3 @@ def test_nobody_but_sqlite_opens_a_database(server: Server, tmp_path: Path) -> N
     assert all(found["locks"])
     assert "ConfigurationError" in found["refused"]
     assert found["refused"][:3] == 3 * ["SourceFileError"]
-
-
-#: One of many processes that do all kinds of work on one cache, pruning among it.
-WORKER = """
-import sys, time
-from datetime import timedelta
-from koa_middleware import CalibrationSelector, CalibrationStore, KoaMiddlewareError
-from tests.conftest import DemoCalibration, dark
-from pathlib import Path
-DARK = CalibrationSelector(cal_type="dark", match=("spectrograph",))
-folder, number, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-end, rounds, longest = time.monotonic() + seconds, 0, 0.0
-while time.monotonic() < end:
-    begin = time.monotonic()
-    with CalibrationStore(DemoCalibration, folder / "cache", calibration_url=(folder / "served").as_uri()) as store:
-        name = f"{number}-{rounds}.fits"
-        _, record = store.register_calibration(dark(folder / f"night{number}", name, 60000.0 + 100 * number + rounds))
-        store.flag(record.id, "BAD", "tried")
-        store.prune(older_than=timedelta(days=1))
-        store.get_calibration_by_id(record.id)
-        good = dark(folder / f"night{number}", f"good-{number}-{rounds}.fits", 70000.0 + 100 * number + rounds)
-        newest = store.register_calibration(good)[1]
-        assert store.select({"mjd_start": newest.mjd_start, "spectrograph": "BSPEC"}, DARK).id == newest.id
-        if rounds % 5 == 4:
-            assert store.verify().ok
-    rounds += 1
-    longest = max(longest, time.monotonic() - begin)
-print(rounds, longest)
-"""
-
-
-@pytest.mark.soak
-def test_processes_that_do_all_kinds_of_work_at_once_do_not_stand_still_and_lose_nothing(tmp_path: Path) -> None:
-    (tmp_path / "served").mkdir()
-    running = [run_python(WORKER, tmp_path, number, repetitions(6, 60)) for number in range(16)]
-    done = [output_of(process).split() for process in running]
-    assert all(int(rounds) > 0 for rounds, _ in done)
-    assert max(float(longest) for _, longest in done) < 30
-    with sqlite3.connect(tmp_path / "cache" / "database" / "demo_calibrations.db") as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        counted = "SELECT count(*), count(DISTINCT filename), sum(quality = 'BAD') FROM demo_calibrations"
-        (found,) = connection.execute(counted).fetchall()
-        (judged,) = connection.execute(
-            "SELECT count(DISTINCT id) FROM demo_calibrations_feed WHERE op = 'flagged'"
-        ).fetchone()
-    connection.close()
-    rounds = sum(int(rounds) for rounds, _ in done)
-    assert (*found, judged) == (2 * rounds, 2 * rounds, rounds, rounds)

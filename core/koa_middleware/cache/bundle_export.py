@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from ..exceptions import ConfigurationError, KoaMiddlewareError, SourceFileError, all_in_one
+from ..disk.writing import sweep_beside
+from ..exceptions import CacheError, ConfigurationError, KoaMiddlewareError, SourceFileError, all_in_one
 from ..instrument.orm import ORMCalibration
 from .bundle_columns import other_columns, other_values
 from .bundle_file import Entry, entry_of, instrument_of, stream_bundle, write_bundle
@@ -73,6 +75,8 @@ def export_bundle(
 
 
 def _write_file(path: Path, head: Head, entries: Sequence[tuple[Entry, Path]], overwrite: bool) -> None:
+    with suppress(CacheError):  # what is wrong with the folder is told when the bundle is written
+        sweep_beside(path.parent)
     try:
         write_bundle(path, head, entries, overwrite=overwrite)
     except FileExistsError:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ..disk.checksums import Checksum, Signature, digest_of
@@ -21,6 +24,13 @@ from ..exceptions import DuplicateCalibrationError, HeaderError, KoaMiddlewareEr
 from ..instrument.detached import record_builder
 from ..instrument.hooks import filename_of, values_by
 from ..instrument.orm import ORMCalibration, family_of
+from .processes import applied
+
+#: Files without a record that are worth a process that reads them.
+WORTH_A_PROCESS = 1000
+
+#: Python's filter of warnings, which the reading of FITS files sets, is one for all threads.
+_one_at_a_time = Lock()
 
 _OF_NO_FILE = Signature(-1, 0, 0)
 _THREE_DIGITS = re.compile(r"(?<!\d)\d{3}(?!\d)")
@@ -59,32 +69,49 @@ class OwnFile:
 
 
 def read_files(
-    orm_class: type[ORMCalibration], paths: Iterable[Path], known: Mapping[str, str | None]
-) -> list[OwnFile]:
+    orm_class: type[ORMCalibration], paths: Sequence[Path], known: Mapping[str, str | None]
+) -> Iterator[OwnFile]:
     """Hash files in parallel, and read those that have no record.
 
     Parameters
     ----------
     orm_class : type
-    paths : iterable of pathlib.Path
+    paths : sequence of pathlib.Path
     known : mapping
         The recorded checksums, by the names of files that have a record.
     """
-
-    def read(path: Path) -> OwnFile:
-        found = OwnFile(path)
-        try:
-            with cache_errors(path, "read"):
-                found.signature = Signature.of(path)
-                if path.name not in known:
-                    _read_row(orm_class, found)
-                found.checksum = digest_of(path, _kind(known.get(path.name)))
-        except KoaMiddlewareError as error:
-            found.error = error
-        return found
-
+    recorded = [path for path in paths if path.name in known]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(read, paths))
+        yield from pool.map(lambda path: _hashed(path, _kind(known[path.name])), recorded)
+    unknown = [path for path in paths if path.name not in known]
+    yield from applied(partial(_read, orm_class), unknown, WORTH_A_PROCESS)
+
+
+def _hashed(path: Path, kind: str) -> OwnFile:
+    found = OwnFile(path)
+    with _error_noted(found):
+        found.signature = Signature.of(path)
+        found.checksum = digest_of(path, kind)
+    return found
+
+
+def _read(orm_class: type[ORMCalibration], path: Path) -> OwnFile:
+    found = OwnFile(path)
+    with _error_noted(found):
+        found.signature = Signature.of(path)
+        with _one_at_a_time:
+            _read_row(orm_class, found)
+        found.checksum = digest_of(path)
+    return found
+
+
+@contextmanager
+def _error_noted(found: OwnFile) -> Iterator[None]:
+    try:
+        with cache_errors(found.path, "read"):
+            yield
+    except KoaMiddlewareError as error:
+        found.error = error
 
 
 def _kind(recorded: str | None) -> str:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import delete, select
 
-from ..database.backup import copies_of
+from ..database.backup import copies_of, make_as_shared
 from ..database.driver import GuardedConnection
 from ..database.feed import feed_table
 from ..database.local import LocalDatabase
@@ -31,6 +31,7 @@ from ..database.verified_files import Verified, remember_signatures
 from ..disk.checksums import Signature
 from ..disk.writing import cache_errors, move_into_place, sync_folder
 from ..exceptions import CacheError, KoaMiddlewareError
+from ..fetch.progress import shown_progress
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .folder import Cache
@@ -134,7 +135,10 @@ class Rebuilder(Generic[R]):
     # -- building ------------------------------------------------------------------------------------------------------
 
     def _build(self, new: Path) -> None:
-        new.touch()
+        if self._path.exists():
+            make_as_shared(new, self._path)
+        else:
+            new.touch()
         whole = rescue(self._path, new, self._orm_class)
         self._is_history_known = feed_table(self._orm_class).name in whole
         with closing(LocalDatabase(self._orm_class, new)) as local:
@@ -212,7 +216,7 @@ class Rebuilder(Generic[R]):
         named |= set(names_in(local.path, but=self._orm_class.table().name))
         self._report.noticed += faults
         paths = sorted(files_but(self._cache, named - records.keys()))
-        files = read_files(self._orm_class, paths, {name: record.checksum for name, record in records.items()})
+        files = self._read(paths, {name: record.checksum for name, record in records.items()})
         versions = Versions(self._orm_class, (record.to_dict() for record in records.values()))
         rows, verified = [], []
         for file in in_order(each for each in files if each.path.name not in records and not each.is_of_another):
@@ -241,6 +245,16 @@ class Rebuilder(Generic[R]):
             local.insert(connection, rows)
             verified += [self._verified(file) for file in files if file.row.get("checksum")]
             remember_signatures(connection, self._orm_class, verified)
+
+    def _read(self, paths: list[Path], known: dict[str, str | None]) -> list[OwnFile]:
+        """Read files, with a bar on a terminal."""
+        found = []
+        with shown_progress(sum(map(_size, paths)), None, bar=True) as progress:
+            for file in read_files(self._orm_class, paths, known):
+                found.append(file)
+                if progress is not None:
+                    progress(max(0, file.signature.size))
+        return found
 
     def _verified(self, file: OwnFile) -> Verified:
         record = record_builder(self._orm_class)([file.row[name] for name in self._orm_class.column_names()])
@@ -305,6 +319,12 @@ class Rebuilder(Generic[R]):
                 connection.execute("ROLLBACK")
             raise
         return added
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):  # who reads it says so
+        return path.stat().st_size
+    return 0
 
 
 def _seen(path: Path) -> Signature | None:

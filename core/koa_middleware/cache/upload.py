@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from ..database.local import LocalDatabase
 from ..disk.checksums import Checksum, digest_of
 from ..disk.reading import check_plain, path_of_url
-from ..disk.writing import cache_errors, copy_stream, left_beside, whole_file
+from ..disk.writing import cache_errors, copy_stream, sweep_beside, whole_file
 from ..exceptions import ConfigurationError, IntegrityError
 from ..instrument.orm import ORMCalibration
 from ..settings import is_plainly_a_path
@@ -117,9 +117,7 @@ class Uploader(Generic[R]):
                 setting="upload_to",
                 variable=None,
             )
-        with cache_errors(folder, "read"):
-            for path in left_beside(folder, of_dead=False):
-                path.unlink(missing_ok=True)
+        sweep_beside(folder)
         return folder
 
 

@@ -32,10 +32,11 @@ Asking = Generator[Ask, list[Any], A]
 
 
 class Found(NamedTuple):
-    """A record, and the plan that gave it."""
+    """A record, the plan that gave it, and the time in days from which it was measured."""
 
     record: Any
     plan: Plan
+    time: float
 
 
 class Sides(NamedTuple):
@@ -63,7 +64,7 @@ def best(plans: Sequence[Plan], frame: Frame) -> Asking[Found | None]:
         for statement in plan.answers:
             found = yield Ask(statement, parameters)
             if found:
-                return Found(found[0], plan)
+                return Found(found[0], plan, parameters["time"])
     return None
 
 
@@ -101,7 +102,7 @@ def _agreeing(plans: Sequence[Plan], frame: Frame) -> Asking[Sides]:
 
 def _one(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Found | None]:
     found = yield Ask(plan.answers[0], parameters)
-    return Found(found[0], plan) if found else None
+    return Found(found[0], plan, parameters["time"]) if found else None
 
 
 def _pair(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Sides]:

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -202,15 +203,21 @@ def holds_numbers(column: Column[Any]) -> bool:
     return isinstance(column.type, Float | Numeric | Integer)
 
 
+#: Types of which equal values have the same text.
+_PLAIN = frozenset({bool, int, timedelta})
+
+
 def frozen(setting: Any) -> Hashable:
     """Give what stands for a setting in a comparison: equal only where values, their types and their text are."""
     kind = type(setting)
     if kind is str or setting is None:
         return cast(Hashable, setting)
-    if isinstance(setting, tuple | list):
-        return tuple([frozen(each) for each in setting])
+    if kind in _PLAIN:
+        return kind, setting
+    if kind is tuple or kind is list:
+        return tuple([each if type(each) is str else frozen(each) for each in setting])
     if isinstance(setting, dict | MappingProxyType):
-        return dict, tuple([(frozen(name), frozen(value)) for name, value in setting.items()])
+        return dict, *setting, *[frozen(value) for value in setting.values()]
     if isinstance(setting, set | frozenset):
         return frozenset(map(frozen, setting))
     if is_dataclass(setting):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
 
 
-@dataclass
+@dataclass(slots=True)
 class Considered:
     """What a selection came to.
 
@@ -218,18 +219,21 @@ def _taken(selector: CalibrationSelector, found: Found | None, frame: Frame) -> 
             cal_type=selector.cal_type,
             asked=frame.given,
         )
-    record.is_fallback = (found.plan.rule.step or 1) > 1
-    note_choice(selector, record, frame, found.plan.rule.step)
+    step = found.plan.rule.step
+    if step is not None and step > 1:
+        record.is_fallback = True
+    note_choice(selector, record, frame, step, found.time if frame.anchor is None else None)
     return record
 
 
-def note_choice(selector: CalibrationSelector, record: Any, frame: Frame, step: int | None) -> None:
-    """Write into a record what it was chosen for."""
-    time = record[selector.time]
-    try:
-        asked: float | None = frame.own_time(selector.time)
-    except HeaderError:
-        asked = None
+def note_choice(
+    selector: CalibrationSelector, record: Any, frame: Frame, step: int | None, asked: float | None = None
+) -> None:
+    """Write into a record what it was chosen for; `asked` is the frame's own time, where that is known already."""
+    time = getattr(record, selector.time)
+    if asked is None:
+        with suppress(HeaderError):
+            asked = frame.own_time(selector.time)
     delta = None if time is None or asked is None else time - asked
     name = frame_name(frame.given, selector.time)
     record._choice = Choice(selector.cal_type.strip().lower(), name, type(selector).__name__, step, delta)
@@ -241,8 +245,9 @@ def fallen_back(
     """Warn of what is not the first preference; where nothing fits the rule, let the selector's own fallback choose."""
     frame = considered.frame
     if considered.record is not None and may_be_chosen(considered.record, frame.given):
-        for record in dict.fromkeys(filter(None, considered.bracket or (considered.record,))):
-            warn_of_step(selector, record, input)
+        for record in considered.bracket or (considered.record,):
+            if record is not None and record.is_fallback:
+                warn_of_step(selector, record, input)
         return considered
     considered.record = considered.bracket = None
     if not selector._overrides("select_fallback"):
@@ -404,7 +409,7 @@ def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Databas
             record = as_held(selector, "select", record, db)
             note_choice(selector, record, selector._ruling(db.orm_class).frame(values), None)
     else:
-        record = selector.select(values, db)
+        return selector.select(values, db)
     if may_be_chosen(record, values):
         return record
     found = "nothing"

@@ -48,11 +48,18 @@ def copies_of(path: Path) -> list[Path]:
     return sorted(each for each in path.parent.iterdir() if pattern.fullmatch(each.name))
 
 
+def make_as_shared(new: Path, path: Path) -> None:
+    """Make an empty file that those can read and write who can do so with a database; SQLite makes others."""
+    new.touch(mode=0o600, exist_ok=False)
+    new.chmod(path.stat().st_mode & 0o666)
+
+
 def _copy(path: Path) -> Path:
     final = path.with_name(f"{path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.bak")
     temporary = hidden_name(path.parent)
     with cache_errors(path.parent, "copied"):
         try:
+            make_as_shared(temporary, path)
             with closing(GuardedConnection(str(path))) as source, closing(GuardedConnection(str(temporary))) as sink:
                 sink.execute("PRAGMA journal_mode = MEMORY")  # nothing is left beside it when this process is killed
                 source.backup(sink)

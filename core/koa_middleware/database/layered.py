@@ -20,7 +20,7 @@ from ..instrument.orm import ORMCalibration
 from .driver import GuardedConnection
 from .hints import hint
 from .local import LocalDatabase
-from .sqlite import BUSY_TIMEOUT, make_read_only
+from .sqlite import BUSY_TIMEOUT, make_read_only, read_only_uri
 from .views import SHARED, Readable, views
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -51,7 +51,7 @@ class LayeredDatabase(LocalDatabase[R]):
 
     def _prepare(self) -> None:
         below = shared_rows(self.orm_class, self._shared)
-        attached = f"ATTACH DATABASE {_quoted(_uri(self._shared))} AS {SHARED}"
+        attached = f"ATTACH DATABASE {_quoted(read_only_uri(self._shared))} AS {SHARED}"
         make_read_only(self.engine, [attached, *views(self._own.readable(), below)])
         with self.driver_connection() as connection:
             connection.execute("SELECT 1")
@@ -85,7 +85,7 @@ def shared_rows(orm_class: type[ORMCalibration], path: Path) -> Readable:
         When it cannot be read.
     """
     try:
-        with closing(GuardedConnection(_uri(path), uri=True, timeout=BUSY_TIMEOUT)) as connection:
+        with closing(GuardedConnection(read_only_uri(path), uri=True, timeout=BUSY_TIMEOUT)) as connection:
             return Readable.of(connection, orm_class, str(path))
     except sqlite3.Error as error:
         said = hint(str(error), path, BUSY_TIMEOUT)
@@ -106,10 +106,6 @@ def _ordered_last(statement: Select[Any]) -> Select[Any]:
     unordered = statement.order_by(None).limit(-1).offset(0).subquery(cast("Table", table).name)
     ordered = select(unordered).order_by(*order)
     return ordered if most is None else ordered.limit(most)
-
-
-def _uri(path: Path) -> str:
-    return f"{path.as_uri()}?mode=ro"
 
 
 def _quoted(text: str) -> str:

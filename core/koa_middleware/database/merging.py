@@ -11,14 +11,17 @@ from ..instrument.orm import ORMCalibration
 from .feed import feed_paused, feed_table
 from .kept_apart import conflicts_table
 from .rescue import withdrawn
-from .sqlite import quote
+from .sqlite import quote, read_only_uri
 from .verified_files import signatures_table
 
 
 @contextmanager
 def attached(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """Let a connection read another database too, as ``other``."""
-    connection.execute("ATTACH DATABASE ? AS other", (str(path),))
+    """Let a connection read another database too, as ``other``.
+
+    It could not be written: a transaction of two files needs a third one, whose name a killed process would leave.
+    """
+    connection.execute("ATTACH DATABASE ? AS other", (read_only_uri(path),))
     try:
         yield
     finally:

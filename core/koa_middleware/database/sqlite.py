@@ -93,6 +93,11 @@ def sqlite_engine(path: Path) -> Engine:
     return engine
 
 
+def read_only_uri(path: Path) -> str:
+    """Give the URI by which SQLite opens or attaches a file for reading alone."""
+    return f"{path.as_uri()}?mode=ro"
+
+
 def make_read_only(engine: Engine, statements: Sequence[str] = ()) -> None:
     """Let an engine's connections begin with some statements, and only read from then on; SQLite refuses the rest."""
     engine.dispose()

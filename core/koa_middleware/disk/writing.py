@@ -219,6 +219,20 @@ def left_beside(folder: Path, *, of_dead: bool) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
+def sweep_beside(folder: Path) -> None:
+    """Remove the hidden files that were left in a folder a day ago; what is another user's stays until that one comes.
+
+    Raises
+    ------
+    CacheError
+        When the folder cannot be read.
+    """
+    with cache_errors(folder, "read"):
+        for path in left_beside(folder, of_dead=False):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 def is_left(path: Path, owner: str | None, *, of_dead: bool) -> bool:
     """Whether a temporary file of an owner, None where it is unknown, was left behind; see `left_beside`."""
     try:

@@ -51,7 +51,7 @@ def postgresql_url(text: str) -> URL:
     # An "@" in the host or the database is the rest of a password that was not percent-encoded; "=" and ";" are of
     # options that are written as another program takes them, of which one may be a password.
     database = "" if url is None else f"{url.database}{url.query.get('dbname', '')}"
-    is_read = url is not None and url.get_backend_name() in SCHEMES and _has_plain_options(text)
+    is_read = url is not None and url.get_backend_name() in SCHEMES and _is_plain(text, url)
     if url is None or not is_read or "@" in str(url.host) or set("@=;") & set(database):
         raise unusable_url()
     if not OPTIONS.issuperset(url.query):
@@ -65,15 +65,21 @@ def postgresql_url(text: str) -> URL:
     return url.set(password=str(password)).difference_update_query(["password"]) if password else url
 
 
-def _has_plain_options(text: str) -> bool:
-    """Whether each option has a value; what has none, and SQLAlchemy drops, is the rest of an odd password."""
-    options = text.partition("@")[2].partition("?")[2]
-    return all("=" in option for option in options.split("&") if option)
+def _is_plain(text: str, url: URL) -> bool:
+    """Whether nothing of a text looks like the rest of an odd password: a second "@", an option without a value.
+
+    SQLAlchemy drops such an option, and what stands behind the end of a line.
+    """
+    place, _, options = (text if url.username is None else text.partition("@")[2]).partition("?")
+    has_values = all("=" in option for option in options.split("&") if option)
+    return has_values and "@" not in place and "\n" not in text.strip()
 
 
 def _with_hosts(text: str) -> URL:
     several = _SEVERAL_HOSTS.fullmatch(text.strip())
     url = make_url(several[1] + several[3] if several else text)
+    if several and url.username != make_url(several[1]).username:
+        raise ValueError  # what was taken for hosts is of the user, and the rest of an odd password looks like one
     named = url.query.get("host") or (several[2] if several else "")
     if not named:
         return url
