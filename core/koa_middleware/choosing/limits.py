@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -144,6 +145,11 @@ class NeverAcross(Limit):
 
     setting = "never_across"
 
+    @cached_property
+    def _starts(self) -> tuple[float, ...]:
+        """First times after each boundary."""
+        return tuple([boundary - SAME for boundary in self.boundaries])
+
     @property
     def rule(self) -> str:
         return self.setting
@@ -166,14 +172,14 @@ class NeverAcross(Limit):
                 return
 
     def interval(self, asked: float) -> tuple[float, float]:
-        starts = [boundary - SAME for boundary in self.boundaries]
+        starts = self._starts
         place = bisect_right(starts, asked)
         first = starts[place - 1] if place else -MAX
         return first, math.nextafter(starts[place], -MAX) if place < len(starts) else MAX
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         first, last = sorted((record[self.time], parameters["time"]))
-        place = bisect_right([boundary - SAME for boundary in self.boundaries], first)
+        place = bisect_right(self._starts, first)
         crossed = [each for each in self.boundaries[place:] if each - SAME <= last]
         more = f" and {len(crossed) - 1} more" if len(crossed) > 1 else ""
         return f"the boundary {date_of(crossed[0])}{more} lies between"
