@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from datetime import timedelta
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from koa_middleware import (
