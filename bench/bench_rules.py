@@ -211,7 +211,7 @@ def _ours(store: Any, name: str, asked: list[tuple[str, float]], number: int) ->
     arm, time = asked[number]
     frame: Mapping[str, Any] = {"arm": arm, "mjd_start": time, "exposure_time": 30.0}
     if RULES[name].direction == "bracket":
-        return [each.id for each in store.select_bracket(frame, RULES[name])]
+        return [each.id for each in store.select_bracket(frame, RULES[name]) if each is not None]
     return [store.select(frame, RULES[name]).id]
 
 

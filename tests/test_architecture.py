@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "register": "models cache database choosing instrument disk",
     "refresh": "cache database instrument",
     "selection": "choosing given instrument",
-    "store": "selection refresh register cache remote database choosing given instrument disk settings display",
+    "own_choice": "choosing database given instrument disk",
+    "store": "own_choice selection refresh register cache remote database choosing given instrument disk settings "
+    "display",
     "hookspecs": "",
     "plugins": "hookspecs choosing instrument",
     "opening": "store plugins",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .choosing.batch import Task, choose_each, in_places, records_in
@@ -83,9 +84,15 @@ class Selection:
                 raise answer
         return found
 
-    def sets(self, frames: Frames, cal_types: Any, database: Database) -> list[dict[str, Any]]:
-        """Give what frames get of each type; errors stand in their places."""
-        found = choose_sets(self._orm_class, frames.values, cal_types, database)
+    def sets(
+        self,
+        frames: Frames,
+        cal_types: Any,
+        database: Database,
+        own: Mapping[str, ORMCalibration] = MappingProxyType({}),
+    ) -> list[dict[str, Any]]:
+        """Give what frames get of each type, `own` by the user's choice; errors stand in their places."""
+        found = choose_sets(self._orm_class, frames.values, cal_types, database, own)
         for values, one in zip(frames.values, found, strict=True):
             for cal_type, answer in one.items():
                 self._told(self._orm_class.selectors[cal_type], values, answer, is_local=True)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
@@ -17,6 +18,7 @@ from ..exceptions import (
     logger,
     warn,
 )
+from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .answering import Ask, Asking, Found, answer, best, sides
 from .bracket import Bracket
@@ -67,9 +69,14 @@ class Prepared:
     Parameters
     ----------
     orm_class : type
+    own : mapping
+        By cal type, records that the user gave in the place of what the rules choose.
     """
 
-    def __init__(self, orm_class: type[ORMCalibration]) -> None:
+    def __init__(
+        self, orm_class: type[ORMCalibration], own: Mapping[str, ORMCalibration] = MappingProxyType({})
+    ) -> None:
+        self.own = own
         self._orm_class = orm_class
         self._rulings: dict[int, tuple[CalibrationSelector, Ruling]] = {}
         self._frames: dict[int, Frame] = {}
@@ -185,7 +192,9 @@ def _anchor(
             distribution="",
         )
     try:
-        if is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
+        if name in prepared.own:
+            record = prepared.own[name]
+        elif is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
             record = choose(anchor, input, db)
         else:
             considered = yield from asking(anchor, input, db, prepared, hanging=chain)
@@ -237,6 +246,15 @@ def note_choice(
     delta = None if time is None or asked is None else time - asked
     name = frame_name(frame.given, selector.time)
     record._choice = Choice(selector.cal_type.strip().lower(), name, type(selector).__name__, step, delta)
+
+
+def given_by_user(selector: CalibrationSelector, record: ORMCalibration, input: Mapping[str, Any]) -> ORMCalibration:
+    """Give a record that the user gave for a frame, as a fresh object that says so."""
+    taken = record_builder(type(record))([record[name] for name in record.column_names()])
+    frame = selector._ruling(type(record)).frame(input)
+    note_choice(selector, taken, frame, None)
+    taken._choice = taken.choice._replace(given_by_user=True)
+    return taken
 
 
 def fallen_back(
@@ -429,6 +447,7 @@ def log_choice(selector: CalibrationSelector, values: Mapping[str, Any], record:
     log = logger()
     if log.isEnabledFor(logging.INFO):
         how = ", by fallback" if record.is_fallback else ""
+        how = ", given by the user" if record.choice and record.choice.given_by_user else how
         log.info("%s for %s: %s%s", record.cal_type, frame_name(values, selector.time), record.filename, how)
 
 

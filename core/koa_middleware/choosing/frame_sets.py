@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ..display import render
@@ -13,6 +14,7 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
 from .batch import Task, choose_each, records_in
 from .bracket import Bracket
+from .deciding import given_by_user
 from .frame import says_nothing
 from .misses import told_once
 from .selector import selector_for
@@ -83,6 +85,7 @@ def choose_sets(
     frames: Sequence[Mapping[str, Any] | KoaMiddlewareError],
     cal_types: str | Iterable[str] | None,
     db: Database,
+    own: Mapping[str, ORMCalibration] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Choose one calibration of each type for many frames at once.
 
@@ -94,6 +97,8 @@ def choose_sets(
     cal_types : str, iterable of str, or None
         As in `types_for`.
     db : Database
+    own : mapping
+        By type, records that the user gave in the place of what the rules choose; those of other types besides.
 
     Returns
     -------
@@ -102,19 +107,26 @@ def choose_sets(
         frame that cannot be read stands for each of the types.
     """
     named = cal_types if cal_types is None or isinstance(cal_types, str) else _listed(cal_types)
-    types = [types_for(orm_class, {} if isinstance(each, KoaMiddlewareError) else each, named) for each in frames]
+    types = [
+        list(dict.fromkeys([*types_for(orm_class, {} if isinstance(each, KoaMiddlewareError) else each, named), *own]))
+        for each in frames
+    ]
     selectors = {name: selector_for(orm_class, name) for names in types for name in names}
     tasks = [
         Task(selectors[name], frame)
         for frame, names in zip(frames, types, strict=True)
         if not isinstance(frame, KoaMiddlewareError)
         for name in names
+        if name not in own
     ]
-    answers = iter(choose_each(tasks, db, pairs=True))
-    return [
-        {name: frame if isinstance(frame, KoaMiddlewareError) else _usable(next(answers)) for name in names}
-        for frame, names in zip(frames, types, strict=True)
-    ]
+    answers = iter(choose_each(tasks, db, pairs=True, own=own))
+
+    def answer(frame: Any, name: str) -> Any:
+        if isinstance(frame, KoaMiddlewareError):
+            return frame
+        return given_by_user(selectors[name], own[name], frame) if name in own else _usable(next(answers))
+
+    return [{name: answer(frame, name) for name in names} for frame, names in zip(frames, types, strict=True)]
 
 
 def _usable(answer: Any) -> Any:
