@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .choosing.batch import Task, choose_each, in_places, records_in
 from .choosing.bracket import Bracket
+from .choosing.common import choose_common
 from .choosing.deciding import admitted, choose, log_choice
 from .choosing.explanation import Explanation
 from .choosing.frame import frame_name
@@ -83,6 +84,17 @@ class Selection:
             if isinstance(answer, KoaMiddlewareError) and not keep:
                 raise answer
         return found
+
+    def common(self, inputs: Any, selector: Any, database: Database) -> Any:
+        """Give the one record that fits all frames."""
+        chosen, frames = selector_for(self._orm_class, selector), self.frames(inputs, keep=False)
+        try:
+            record = choose_common(chosen, frames.values, frames.names, database)
+        except CalibrationNotFoundError as error:
+            self._advise(error, is_local=True)
+            raise
+        log_choice(chosen, {"filename": record.choice.frame}, record)
+        return record
 
     def sets(
         self,

@@ -344,6 +344,30 @@ class CalibrationStore(Generic[R]):
         """
         return self._selection.candidates(input, selector, self._database("local"))
 
+    def select_common(self, inputs: Iterable[Any], selector: Any) -> R:
+        """Give the one record for a stack of frames, the nearest to the middle of the first and the last time.
+
+        It fits each of the frames: in tolerances, limits and intervals. A value of `match_if_known` that some frames
+        lack is that of the others.
+
+        Parameters
+        ----------
+        inputs, selector
+            As in `select_many`.
+
+        Raises
+        ------
+        HeaderError
+            When the frames do not agree in what is compared, or a boundary of `never_across` lies between them; says
+            which ones, and in what.
+        CalibrationNotFoundError
+            When nothing fits all of them.
+        ConfigurationError
+            When there are no frames, or a method of the selector's own chooses.
+        """
+        record: R = self._selection.common(inputs, selector, self._database("local"))
+        return record
+
     def select_set(self, input: Any, cal_types: Iterable[str] | None = None) -> dict[str, Any]:
         """Give the records of all types that a frame needs; no file is touched.
 

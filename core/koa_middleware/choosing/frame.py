@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column
 
@@ -17,6 +17,9 @@ from ..instrument.keywords import date_alone
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_missing, is_wildcard, shown
 from ..instrument.values import normal_form
+
+if TYPE_CHECKING:
+    from .criterion import Limit
 
 _NOBODY: Mapping[str, str | None] = {"own_id": None, "own_filename": None}
 
@@ -135,6 +138,14 @@ class Frame:
         if value is None:
             raise self._lacks(name)
         return value
+
+    def each(self, name: str) -> list[Any]:
+        """Values of a column that the frame must have, of which each counts; there is one."""
+        return [self.needed(name)]
+
+    def interval(self, limit: Limit, time: float) -> tuple[float, float]:
+        """First and last time, in days, that fit the frame at `time`."""
+        return limit.interval(time)
 
     def anchored(self, name: str) -> Any:
         """Value of a column of the calibration that the chosen one hangs on; None where it has none."""

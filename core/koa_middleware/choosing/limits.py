@@ -177,9 +177,12 @@ class NeverAcross(Limit):
         first = starts[place - 1] if place else -MAX
         return first, math.nextafter(starts[place], -MAX) if place < len(starts) else MAX
 
+    def divides(self, boundary: float, first: float, last: float) -> bool:
+        """Whether a boundary lies between two times."""
+        return first < boundary - SAME <= last
+
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         first, last = sorted((record[self.time], parameters["time"]))
-        place = bisect_right(self._starts, first)
-        crossed = [each for each in self.boundaries[place:] if each - SAME <= last]
+        crossed = [each for each in self.boundaries if self.divides(each, first, last)]
         more = f" and {len(crossed) - 1} more" if len(crossed) > 1 else ""
         return f"the boundary {date_of(crossed[0])}{more} lies between"

@@ -104,9 +104,10 @@ class Plan:
         time = frame.time(self.time)
         earliest, latest = -MAX, MAX
         for limit in self._limits:
-            first, last = limit.interval(time)
+            first, last = frame.interval(limit, time)
             earliest, latest = max(earliest, first), min(latest, last)
-        parameters |= {"time": time, "earliest": earliest, "latest": latest}
+        within = min(max(time, earliest), latest)  # of several frames the middle may be outside
+        parameters |= {"time": within, "earliest": earliest, "latest": latest}
         return parameters
 
     def asked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
