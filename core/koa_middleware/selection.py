@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from .cache.processes import applied
 from .choosing.batch import Task, choose_each, in_places, records_in
 from .choosing.bracket import Bracket
 from .choosing.common import choose_common
@@ -18,7 +20,11 @@ from .choosing.selector import CalibrationSelector, Database, selector_for
 from .exceptions import CalibrationNotFoundError, KoaMiddlewareError
 from .given import frames_of
 from .instrument.frames import column_values
+from .instrument.keywords import accepts_any_instrument
 from .instrument.orm import ORMCalibration
+
+#: Files of frames that are worth a process that reads them.
+WORTH_A_PROCESS = 500
 
 
 class Frames(NamedTuple):
@@ -123,18 +129,25 @@ class Selection:
     def frames(self, inputs: Any, *, keep: bool) -> Frames:
         """Read frames; the error of one that cannot be read stands in its place where errors are kept."""
         names, values = [], []
-        for number, given in enumerate(frames_of(inputs), 1):
-            try:
-                read: Any = column_values(self._orm_class, given)
-            except KoaMiddlewareError as error:
-                if not keep:
-                    raise
-                read = error
+        several = list(frames_of(inputs))
+        for number, (given, read) in enumerate(zip(several, self._read(several), strict=True), 1):
+            if isinstance(read, KoaMiddlewareError) and not keep:
+                raise read
             named = read if isinstance(read, Mapping) and "filename" in read else {}
             is_path = isinstance(given, str | os.PathLike)
             names.append(str(given) if is_path else frame_name(named, "") if named else f"frame {number}")
             values.append(read)
         return Frames(names, values)
+
+    def _read(self, several: Sequence[Any]) -> Iterable[Any]:
+        """Read frames; many files in processes of their own, since astropy reads one header at a time in each."""
+        read = partial(_values_or_error, self._orm_class)
+        is_worth_it = len(several) >= 2 * WORTH_A_PROCESS and (os.cpu_count() or 1) > 1
+        are_files = is_worth_it and all(isinstance(each, str | os.PathLike) for each in several)
+        if not are_files or accepts_any_instrument():  # which the other processes would not know
+            return map(read, several)
+
+        return applied(read, several, WORTH_A_PROCESS)
 
     def _asked(self, input: Any, selector: Any) -> tuple[Mapping[str, Any], CalibrationSelector]:
         return column_values(self._orm_class, input), selector_for(self._orm_class, selector)
@@ -150,3 +163,10 @@ class Selection:
         """Let a miss in the local copy say what else may be done."""
         if is_local:
             error.hint = " ".join(filter(None, [error.hint, *self._advice(error)]))
+
+
+def _values_or_error(orm_class: type[ORMCalibration], given: Any) -> Any:
+    try:
+        return column_values(orm_class, given)
+    except KoaMiddlewareError as error:
+        return error

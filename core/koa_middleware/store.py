@@ -399,7 +399,7 @@ class CalibrationStore(Generic[R]):
         sets = self._selection.sets(frames, cal_types, self._database("local"))
         chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
         not_here = {record.filename: record for record in self._files.not_here(list(chosen.values()))}
-        return FrameSets(frames.names, sets, not_here)
+        return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values)
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.

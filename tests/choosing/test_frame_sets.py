@@ -196,7 +196,7 @@ def test_many_frames_tell_what_they_lack_and_what_is_not_here(filled: Store, tmp
     assert [each["frame"] for each in plain["frames"]][:2] == ["frame 1", "frame 2"]
     dark_of_first, wls_of_first = plain["frames"][0]["calibrations"].values()
     assert (dark_of_first["filename"], dark_of_first["delta_days"]) == ("own.fits", -0.5)
-    assert wls_of_first["error"] == "HeaderError"
+    assert (wls_of_first["error"], wls_of_first["configuration"]) == ("HeaderError", {"era": None})
     assert json.loads(json.dumps(plain)) == plain
 
 
@@ -206,7 +206,8 @@ def test_what_frames_get_is_one_table(filled: Store, tmp_path: Any) -> None:
     assert "2 frames: 3 of 4 calibrations found, 1 file is not here" in table
     assert table.count("own.fits") == 1
     assert "wls.fits (not here)" in table
-    assert "missing: the input has no era" in table
+    assert "missing: no era in the header" in table
+    assert "BSPEC" in table
 
 
 def test_a_frame_that_cannot_be_read_lacks_every_type(filled: Store, tmp_path: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -14,7 +16,7 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
 from .batch import Task, choose_each, records_in
 from .bracket import Bracket
-from .deciding import given_by_user
+from .deciding import Prepared, given_by_user
 from .frame import says_nothing
 from .misses import told_once
 from .selector import selector_for
@@ -207,11 +209,16 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         For each frame, by type.
     not_here : mapping
         The chosen records whose files are not on this disk, by file name.
+    orm_class : type
+    values : sequence
+        Each frame's column values, or the error of one that cannot be read.
     """
 
     frames: Sequence[str]
     sets: Sequence[Mapping[str, Any]]
     not_here: Mapping[str, ORMCalibration]
+    orm_class: type[ORMCalibration] = field(repr=False)
+    values: Sequence[Mapping[str, Any] | KoaMiddlewareError] = field(repr=False)
 
     @overload
     def __getitem__(self, number: int) -> Mapping[str, Any]: ...
@@ -239,13 +246,24 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         """Whether no frame lacks anything; files that are not here can come."""
         return not self.missing
 
+    @cached_property
+    def configurations(self) -> Sequence[Mapping[str, Mapping[str, Any]]]:
+        """For each frame, by type: its values in the columns that are compared."""
+        return configurations_of(self.orm_class, self.values, self.sets)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {
             "ok": self.ok,
             "frames": [
-                {"frame": name, "calibrations": {cal_type: plain(answer) for cal_type, answer in one.items()}}
-                for name, one in zip(self.frames, self.sets, strict=True)
+                {
+                    "frame": name,
+                    "calibrations": {
+                        cal_type: {"configuration": dict(of_types[cal_type]), **plain(answer)}
+                        for cal_type, answer in one.items()
+                    },
+                }
+                for name, one, of_types in zip(self.frames, self.sets, self.configurations, strict=True)
             ],
             "not_here": sorted(self.not_here),
         }
@@ -254,18 +272,21 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         return self.to_text()
 
     def to_text(self, width: int | None = None) -> str:
-        """Give a table of what each type gets, in groups of frames that get the same, and each cause of a miss once."""
-        groups: dict[tuple[str, str], list[str]] = {}
-        for name, one in zip(self.frames, self.sets, strict=True):
+        """Give a table by type and configuration: what frames get, those that get the same in one line, or lack."""
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for name, one, of_types in zip(self.frames, self.sets, self.configurations, strict=True):
             for cal_type, answer in one.items():
-                groups.setdefault((cal_type, _in_words(answer, self.not_here)), []).append(name)
-        rows = [(cal_type, said, _frames_in_words(names)) for (cal_type, said), names in sorted(groups.items())]
+                values = ", ".join(str(value) for value in of_types[cal_type].values() if value is not None)
+                groups.setdefault((cal_type, values, _in_words(answer, self.not_here)), []).append(name)
+        rows = [
+            (*group, _frames_in_words(names)) for group, names in sorted(groups.items(), key=lambda each: each[0][:2])
+        ]
         needed, lacking = sum(map(len, self.sets)), sum(map(len, self.missing.values()))
         number, away = len(self.sets), len(self.not_here)
         title = f"{number} {'frame' if number == 1 else 'frames'}: {needed - lacking} of {needed} calibrations found"
         if away:
             title += f", {away} {'file is' if away == 1 else 'files are'} not here"
-        return render(("type", "calibration", "frames"), rows, title=title, width=width)
+        return render(("type", "for", "calibration", "frames"), rows, title=title, width=width)
 
 
 def plain(answer: Any) -> dict[str, Any]:
@@ -289,11 +310,46 @@ def plain(answer: Any) -> dict[str, Any]:
 
 def _in_words(answer: Any, not_here: Mapping[str, Any]) -> str:
     if isinstance(answer, KoaMiddlewareError):
-        return f"missing: {answer.message}"
+        return f"missing: {_why(answer)}"
     names = [f"{each.filename}{' (not here)' if each.filename in not_here else ''}" for each in records_in(answer)]
     if isinstance(answer, Bracket) and len(names) == 1:
         names.append(f"nothing {'before' if answer.before is None else 'after'}")
     return "\n".join(names)
+
+
+def _why(error: KoaMiddlewareError) -> str:
+    """Say why there is none in the words that frames have in common, without their files and times."""
+    if isinstance(error, HeaderError) and error.column:
+        return f"no {error.column} in the header"
+    if not isinstance(error, CalibrationNotFoundError):
+        return error.message
+    if not error.nearest:
+        return "none is known" if not error.total else error.message
+    return (
+        f"{error.total} known, the nearest refused by {', '.join(dict.fromkeys(each.rule for each in error.nearest))}"
+    )
+
+
+def configurations_of(
+    orm_class: type[ORMCalibration],
+    frames: Sequence[Mapping[str, Any] | KoaMiddlewareError],
+    sets: Sequence[Mapping[str, Any]],
+) -> list[dict[str, dict[str, Any]]]:
+    """Give, for each frame and type of its set, the values in which frame and calibration are compared."""
+    prepared = Prepared(orm_class)
+
+    def values_of(given: Mapping[str, Any] | KoaMiddlewareError, cal_type: str) -> dict[str, Any]:
+        if isinstance(given, KoaMiddlewareError):
+            return {}
+        with suppress(HeaderError):
+            ruling = prepared.ruling(orm_class.selectors[cal_type])
+            frame = prepared.frame(ruling, given)
+            declared, _ = ruling.settled(frame)
+            names = (*ruling.cases, *declared.match, *declared.given, *declared.match_if_known, *declared.within)
+            return {name: frame.known(name) for name in dict.fromkeys(names)}
+        return {}
+
+    return [{name: values_of(frame, name) for name in one} for frame, one in zip(frames, sets, strict=True)]
 
 
 def _frames_in_words(names: Sequence[str]) -> str:
