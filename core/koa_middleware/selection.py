@@ -24,7 +24,7 @@ from .instrument.keywords import accepts_any_instrument
 from .instrument.orm import ORMCalibration
 
 #: Files of frames that are worth a process that reads them.
-WORTH_A_PROCESS = 500
+WORTH_A_PROCESS = 1000
 
 
 class Frames(NamedTuple):
