@@ -22,7 +22,7 @@ def test_a_night_is_one_table_of_what_its_frames_get_and_lack(koa_cal: Run, writ
     (dark,) = [line for line in found.out.splitlines() if "dark" in line.split()[:1]]
     assert dark.split()[:3] == ["dark", "BLUE", "dark-near.fits"]
     assert "3 frames" in dark
-    assert "missing: 1 known, the nearest refused by arm" in found.out
+    assert "missing: 1 known, the nearest refused for arm" in found.out
     assert "missing: none is known" in found.out
 
 

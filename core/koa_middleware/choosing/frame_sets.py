@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -16,6 +17,7 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
 from .batch import Task, choose_each, records_in
 from .bracket import Bracket
+from .conditions import NotItself
 from .deciding import Prepared, given_by_user
 from .frame import says_nothing
 from .misses import told_once
@@ -321,12 +323,15 @@ def _why(error: KoaMiddlewareError) -> str:
     """Say why there is none in the words that frames have in common, without their files and times."""
     if isinstance(error, HeaderError) and error.column:
         return f"no {error.column} in the header"
-    if not isinstance(error, CalibrationNotFoundError):
+    if not isinstance(error, CalibrationNotFoundError) or (error.total and not error.nearest):
         return error.message
-    if not error.nearest:
-        return "none is known" if not error.total else error.message
+    if not error.total:
+        return "none is known"
+    rules = dict.fromkeys(each.rule for each in error.nearest if each.rule != NotItself.rule)
     return (
-        f"{error.total} known, the nearest refused by {', '.join(dict.fromkeys(each.rule for each in error.nearest))}"
+        f"{error.total} known, the nearest refused for {', '.join(rules)}"
+        if rules
+        else "only the frame itself is known"
     )
 
 
@@ -353,4 +358,5 @@ def configurations_of(
 
 
 def _frames_in_words(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{len(names)} frames, {names[0]} to {names[-1]}"
+    first, last = (PurePath(name).name for name in (names[0], names[-1]))
+    return first if len(names) == 1 else f"{len(names)} frames, {first} to {last}"
