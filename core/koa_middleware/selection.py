@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from .choosing.explanation import Explanation
 from .choosing.frame import frame_name
 from .choosing.frame_sets import choose_sets
 from .choosing.selector import CalibrationSelector, Database, selector_for
-from .exceptions import CalibrationNotFoundError, KoaMiddlewareError
+from .exceptions import CalibrationNotFoundError, KoaMiddlewareError, logger
 from .given import frames_of
 from .instrument.frames import column_values
 from .instrument.keywords import accepts_any_instrument
@@ -156,8 +157,9 @@ class Selection:
         """Log a choice; let a miss say what else may be done."""
         if isinstance(answer, CalibrationNotFoundError):
             self._advise(answer, is_local)
-        for record in records_in(answer):
-            log_choice(selector, values, record)
+        elif logger().isEnabledFor(logging.INFO):
+            for record in records_in(answer):
+                log_choice(selector, values, record)
 
     def _advise(self, error: CalibrationNotFoundError, is_local: bool) -> None:
         """Let a miss in the local copy say what else may be done."""

@@ -160,6 +160,7 @@ def choose_common(
         record = _next_best(selector, considered, frames, db)
     if record is None:
         raise missed(selector, considered, db)
+    note_choice(selector, record, considered.frame, record.choice.step)  # from the middle, whatever limits there are
     warn_of_step(selector, record, stack.given)
     return record
 

@@ -244,7 +244,7 @@ def note_choice(
         with suppress(HeaderError):
             asked = frame.own_time(selector.time)
     delta = None if time is None or asked is None else time - asked
-    name = frame_name(frame.given, selector.time)
+    name = frame.name(selector.time)
     record._choice = Choice(selector.cal_type.strip().lower(), name, type(selector).__name__, step, delta)
 
 

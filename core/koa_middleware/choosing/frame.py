@@ -79,7 +79,7 @@ class Frame:
         The calibration that the chosen one hangs on; its time stands for the frame's.
     """
 
-    __slots__ = ("_cal_type", "_columns", "_known", "_orm_class", "_whole", "anchor", "given", "source")
+    __slots__ = ("_cal_type", "_columns", "_known", "_names", "_orm_class", "_whole", "anchor", "given", "source")
 
     def __init__(
         self,
@@ -95,14 +95,21 @@ class Frame:
         name = given.get("filename")
         self.source = name if isinstance(name, str) and name else "the input"
         self._known: dict[str, Any] = {}
+        self._names: dict[str, str] = {}
         self._whole: dict[str, Any] = {}  # empty until it is needed
         self.anchor: ORMCalibration | None = None
 
     def for_type(self, cal_type: str) -> Frame:
         """Give the same frame for the choice of another type; what was found out of its values serves both."""
         other = Frame(self._orm_class, self._columns, self.given, cal_type)
-        other._known, other._whole = self._known, self._whole
+        other._known, other._whole, other._names = self._known, self._whole, self._names
         return other
+
+    def name(self, time: str) -> str:
+        """What messages call it, see `frame_name`."""
+        if time not in self._names:
+            self._names[time] = frame_name(self.given, time)
+        return self._names[time]
 
     @property
     def itself(self) -> Mapping[str, str | None]:
