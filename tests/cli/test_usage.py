@@ -45,7 +45,7 @@ def test_each_command_has_help(koa_cal: Run, command: str) -> None:
     assert found.err == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["nosuch"], ["list", "--nosuch"], ["show"], ["best"], ["register"]])
+@pytest.mark.parametrize("arguments", [[], ["nosuch"], ["list", "--nosuch"], ["show"], ["explain"], ["register"]])
 def test_wrong_usage_exits_with_2_and_says_how_it_is_used(koa_cal: Run, arguments: list[str]) -> None:
     found = koa_cal(*arguments).ended(2)
     assert found.out == ""

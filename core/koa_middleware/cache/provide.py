@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -137,6 +138,19 @@ class Provider(Generic[R]):
     def is_here(self, record: R) -> bool:
         """Whether a record's file could be used without a download."""
         return isinstance(decide(record, self._looker.look(record), self._terms[True]), Here)
+
+    def not_here(self, records: Sequence[R]) -> list[R]:
+        """Give those of some records whose files could not be used without a download."""
+        there = [record for record in records if self._may_be_here(record)]
+        decisions = zip(there, self._decide_many(there, use_cached=True), strict=True)
+        here = {record.filename for record, decision in decisions if isinstance(decision, Here)}
+        return [record for record in records if record.filename not in here]
+
+    def _may_be_here(self, record: R) -> bool:
+        """Whether there is something of that name, which a look at it must tell; a quick answer, since many are not."""
+        if self._settings.shared_cache_dir is not None:
+            return True
+        return os.path.exists(f"{self._cache.calibrations}/{record.filename}")  # noqa: PTH110 - the fastest
 
     def is_whole(self, record: R) -> bool:
         """Whether the user's own cache has a record's file, with the recorded content."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Select
 
 from ..exceptions import KoaMiddlewareError
+from ..instrument.orm import ORMCalibration
 from .answering import Ask, Asking
 from .bracket import Bracket
-from .deciding import Considered, asking, check_type, choose, fallen_back, is_programmed, programmed_of, run
+from .deciding import Considered, Prepared, asking, check_type, choose, fallen_back, is_programmed, programmed_of, run
 from .misses import missing
+from .programmed import without_collection
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
@@ -31,23 +34,35 @@ class Task(NamedTuple):
 Answer = Any  # a record, a Bracket, or a KoaMiddlewareError
 
 
-def choose_each(tasks: Sequence[Task], db: Database, *, pairs: bool = False) -> list[Answer]:
+def choose_each(
+    tasks: Sequence[Task],
+    db: Database,
+    *,
+    pairs: bool = False,
+    own: Mapping[str, ORMCalibration] = MappingProxyType({}),
+) -> list[Answer]:
     """Let selectors choose; an error stands in the place of what it is of.
 
-    With `pairs`, a selector whose direction is ``"bracket"`` gives a `Bracket`, else the nearer record of it.
+    With `pairs`, a selector whose direction is ``"bracket"`` gives a `Bracket`, else the nearer record of it. What the
+    user gave of a type is `own`.
     """
     found: list[Answer] = []
-    for first in range(0, len(tasks), TOGETHER):
-        found += _choose_together(tasks[first : first + TOGETHER], db, pairs)
+    with without_collection():
+        for first in range(0, len(tasks), TOGETHER):
+            found += _choose_together(tasks[first : first + TOGETHER], db, pairs, own)
     return found
 
 
-def _choose_together(tasks: Sequence[Task], db: Database, pairs: bool) -> list[Answer]:
-    declared = [task for task in tasks if not _is_by_method(task.selector)]
-    outcomes = iter(asked_together([asking(*task, db) for task in declared], db))
+def _choose_together(
+    tasks: Sequence[Task], db: Database, pairs: bool, own: Mapping[str, ORMCalibration]
+) -> list[Answer]:
+    by_method = {id(task.selector): _is_by_method(task.selector) for task in tasks}
+    prepared = Prepared(db.orm_class, own)
+    declared = [task for task in tasks if not by_method[id(task.selector)]]
+    outcomes = iter(asked_together([asking(*task, db, prepared) for task in declared], db))
     found = [
         _outcome(partial(choose, task.selector, task.values, db))
-        if _is_by_method(task.selector)
+        if by_method[id(task.selector)]
         else _outcome(partial(_answer, task, next(outcomes), db, pairs))
         for task in tasks
     ]

@@ -236,14 +236,11 @@ class NotItself(Condition):
 
     setting = ""
     binds_all = True
+    rule = "itself"
 
     @property
     def columns(self) -> tuple[str, ...]:
         return ("id", "filename")
-
-    @property
-    def rule(self) -> str:
-        return "itself"
 
     @classmethod
     def declared(cls, rule: Rule) -> Iterable[Self]:

@@ -243,6 +243,10 @@ def unit_of(column: Column[Any]) -> str:
 _PLAIN = frozenset({bool, int, timedelta})
 
 
+#: Values of which it pays to find out that all are of one type.
+_MANY = 8
+
+
 def frozen(setting: Any) -> Hashable:
     """Give what stands for a setting in a comparison: equal only where values, their types and their text are."""
     kind = type(setting)
@@ -251,6 +255,8 @@ def frozen(setting: Any) -> Hashable:
     if kind in _PLAIN:
         return kind, setting
     if kind is tuple or kind is list:
+        if len(setting) > _MANY and set(map(type, setting)) == {float}:  # as of boundaries, of which there are hundreds
+            return float, tuple(setting)
         return tuple([each if type(each) is str else frozen(each) for each in setting])
     if isinstance(setting, dict | MappingProxyType):
         return dict, *setting, *[frozen(value) for value in setting.values()]

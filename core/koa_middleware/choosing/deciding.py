@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
@@ -15,6 +16,7 @@ from ..exceptions import (
     logger,
     warn,
 )
+from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .answering import Ask, Asking, Found, Sides, answer, best, sides
 from .bracket import Bracket
@@ -30,6 +32,7 @@ from .misses import Part, missing, not_found
 from .order import distance
 from .programmed import as_held, check_candidate, its_errors, record_by, records_by, without_collection
 from .rule import Declared
+from .ruling import Ruling
 from .statement import Plan, fetch, fetch_rows
 from .telling import explain
 
@@ -66,13 +69,45 @@ class Considered:
     admitted: frozenset[str] | None = None
 
 
+class Prepared:
+    """What a batch of choices needs more than once: each selector's rules, and each frame's values.
+
+    Parameters
+    ----------
+    orm_class : type
+    own : mapping
+        By cal type, records that the user gave in the place of what the rules choose.
+    """
+
+    def __init__(
+        self, orm_class: type[ORMCalibration], own: Mapping[str, ORMCalibration] = MappingProxyType({})
+    ) -> None:
+        self.own = own
+        self._orm_class = orm_class
+        self._rulings: dict[int, tuple[CalibrationSelector, Ruling]] = {}
+        self._frames: dict[int, Frame] = {}
+
+    def ruling(self, selector: CalibrationSelector) -> Ruling:
+        """Give a selector's rules, as they were when they were first asked for."""
+        if id(selector) not in self._rulings:
+            self._rulings[id(selector)] = selector, selector._ruling(self._orm_class)
+        return self._rulings[id(selector)][1]
+
+    def frame(self, ruling: Ruling, given: Mapping[str, Any]) -> Frame:
+        """Give a frame that rules are asked for; the values of one and the same mapping are looked at once."""
+        if id(given) in self._frames:  # which holds it, so that no other one has this id
+            return self._frames[id(given)].for_type(ruling.cal_type)
+        made = self._frames[id(given)] = ruling.frame(given)
+        return made
+
+
 def consider(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Considered:
     """Choose by the rule, else by the fallback."""
     check_type(selector)
     if is_programmed(selector):
         considered = _by_methods(selector, input, db)
     else:
-        considered = answer(asking(selector, input, db), lambda ask: run(db, ask))
+        considered = answer(asking(selector, input, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
     return fallen_back(selector, considered, input, db)
 
 
@@ -108,6 +143,7 @@ def asking(
     selector: CalibrationSelector,
     input: Mapping[str, Any],
     db: Database,
+    prepared: Prepared,
     *,
     as_pair: bool = False,
     hanging: tuple[str, ...] = (),
@@ -116,6 +152,8 @@ def asking(
 
     Parameters
     ----------
+    prepared : Prepared
+        What was prepared for others of the same batch.
     as_pair : bool
         Whether a pair is wanted, whatever the direction is.
     hanging : tuple of str
@@ -127,12 +165,12 @@ def asking(
         When there is no calibration on which it hangs.
     HeaderError
     """
-    ruling = selector._ruling(db.orm_class)
-    frame = ruling.frame(input)
+    ruling = prepared.ruling(selector)
+    frame = prepared.frame(ruling, input)
     declared, plans = ruling.settled(frame)
     if declared.anchor is not None:
-        plans[0].check(frame)
-        frame.anchor = yield from _anchor(selector, declared, input, db, hanging)
+        _check_asked(frame, selector, declared)
+        frame.anchor = yield from _anchor(selector, declared, input, db, prepared, hanging)
     if as_pair or declared.direction == "bracket":
         if declared.validity:
             raise _no_pairs(selector, "it goes by intervals")
@@ -145,6 +183,14 @@ def asking(
     if single is None:
         return Considered(frame, plans)
     return Considered(frame, plans, _taken(selector, single, frame, db), step=single.plan.rule.step)
+
+
+def _check_asked(frame: Frame, selector: CalibrationSelector, declared: Declared) -> None:
+    """Check that a frame has what is compared, before what it hangs on is asked for."""
+    if declared.validity:
+        frame.own_time(selector.time)
+    for name in (*declared.match, *declared.given, *declared.within):
+        frame.needed(name)
 
 
 def _nearer(selector: CalibrationSelector, found: Sides, pair: Bracket) -> Any:
@@ -160,7 +206,8 @@ def _anchor(
     declared: Declared,
     input: Mapping[str, Any],
     db: Database,
-    hanging: tuple[str, ...],
+    prepared: Prepared,
+    hanging: tuple[str, ...] = (),
 ) -> Asking[Any]:
     """Ask for the calibration on which the chosen one hangs."""
     name = str(declared.anchor).strip().lower()
@@ -174,10 +221,12 @@ def _anchor(
             distribution="",
         )
     try:
-        if is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
+        if name in prepared.own:
+            record = prepared.own[name]
+        elif is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
             record = choose(anchor, input, db)
         else:
-            considered = yield from asking(anchor, input, db, hanging=chain)
+            considered = yield from asking(anchor, input, db, prepared, hanging=chain)
             record = considered.record
             if record is None:
                 raise (yield from missing(considered, programmed_of(anchor, considered), db))
@@ -224,8 +273,17 @@ def note_choice(
     if asked is None:
         asked = frame.own_time_if_known(selector.time)
     delta = None if asked is None or not Finite.test(time) else time - asked
-    name = frame_name(frame.given, selector.time)
+    name = frame.name(selector.time)
     record._choice = Choice(selector.cal_type.strip().lower(), name, type(selector).__name__, step, delta)
+
+
+def given_by_user(selector: CalibrationSelector, record: ORMCalibration, input: Mapping[str, Any]) -> ORMCalibration:
+    """Give a record that the user gave for a frame, as a fresh object that says so."""
+    taken = record_builder(type(record))([record[name] for name in record.column_names()])
+    frame = selector._ruling(type(record)).frame(input)
+    note_choice(selector, taken, frame, None)
+    taken._choice = taken.choice._replace(given_by_user=True)
+    return taken
 
 
 def fallen_back(
@@ -274,7 +332,7 @@ def _by_methods(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
     considered = Considered(frame, plans)
     has_candidates, values = selector._overrides("get_candidates"), _normal(input, db)
     if declared.anchor is not None and not has_candidates:  # on which the candidates hang
-        frame.anchor = answer(_anchor(selector, declared, input, db, ()), lambda ask: run(db, ask))
+        frame.anchor = answer(_anchor(selector, declared, input, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
     with without_collection():
         candidates = records_by(selector, "get_candidates", db.orm_class, values, db)
         with its_errors(selector, "get_candidates"):  # of records that cannot be compared
@@ -318,7 +376,7 @@ def admitted_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
         frame = ruling.frame(input)
         declared, plans = ruling.settled(frame)
         if declared.anchor is not None:
-            frame.anchor = yield from _anchor(selector, declared, input, db, ())
+            frame.anchor = yield from _anchor(selector, declared, input, db, Prepared(db.orm_class))
         found: dict[str, Any] = {}
         for plan in plans:
             records = yield Ask(plan.candidates, plan.parameters(frame))
@@ -343,7 +401,7 @@ def bracket_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Data
     check_type(selector)
     if is_programmed(selector) or selector._overrides("select"):
         raise _no_pairs(selector, "a method of its own chooses")
-    considered = answer(asking(selector, input, db, as_pair=True), lambda ask: run(db, ask))
+    considered = answer(asking(selector, input, db, Prepared(db.orm_class), as_pair=True), lambda ask: run(db, ask))
     if considered.record is None or considered.bracket is None:
         raise missed(selector, considered, db)
     for record in filter(None, considered.bracket):
@@ -388,7 +446,7 @@ def _considered_for_explanation(selector: CalibrationSelector, input: Mapping[st
     considered = (
         _by_methods(selector, input, db)
         if is_programmed(selector)
-        else answer(asking(selector, input, db), lambda ask: run(db, ask))
+        else answer(asking(selector, input, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
     )
     considered.bracket, considered.as_pair = None, False
     try:
@@ -431,6 +489,7 @@ def log_choice(selector: CalibrationSelector, values: Mapping[str, Any], record:
     log = logger()
     if log.isEnabledFor(logging.INFO):
         how = ", by fallback" if record.is_fallback else ""
+        how = ", given by the user" if record.choice and record.choice.given_by_user else how
         log.info("%s for %s: %s%s", record.cal_type, frame_name(values, selector.time), record.filename, how)
 
 

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -162,6 +163,11 @@ class NeverAcross(Limit):
 
     setting = "never_across"
 
+    @cached_property
+    def _starts(self) -> tuple[float, ...]:
+        """First times after each boundary."""
+        return tuple([boundary - SAME for boundary in self.boundaries])
+
     @property
     def rule(self) -> str:
         return self.setting
@@ -194,15 +200,18 @@ class NeverAcross(Limit):
         yield Words("", f"is on the frame's side of {which}")
 
     def interval(self, asked: float) -> tuple[float, float]:
-        starts = [boundary - SAME for boundary in self.boundaries]
+        starts = self._starts
         place = bisect_right(starts, asked)
         first = starts[place - 1] if place else -MAX
         return first, math.nextafter(starts[place], -MAX) if place < len(starts) else MAX
 
+    def divides(self, boundary: float, first: float, last: float) -> bool:
+        """Whether a boundary lies between two times."""
+        return first < boundary - SAME <= last
+
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         first, last = sorted((record[self.time], parameters["time"]))
-        place = bisect_right([boundary - SAME for boundary in self.boundaries], first)
-        crossed = [each for each in self.boundaries[place:] if each - SAME <= last]
+        crossed = [each for each in self.boundaries if self.divides(each, first, last)]
         if len(crossed) == 1:
             return f"the boundary {date_of(crossed[0])} lies between"
         return f"{len(crossed)} boundaries lie between, the first at {date_of(crossed[0])}"

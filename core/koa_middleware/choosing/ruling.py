@@ -26,12 +26,14 @@ class Ruling:
 
     Attributes
     ----------
+    cal_type : str
     cases : tuple of str
         Columns of the frame on which settings depend.
     """
 
     def __init__(self, orm_class: type[ORMCalibration], settings: Mapping[str, Any], selector: str) -> None:
         self.orm_class = orm_class
+        self.cal_type: str = settings["cal_type"]
         self.cases = columns_of_cases(settings)
         self._settings = dict(settings)
         self._selector = selector
@@ -39,7 +41,7 @@ class Ruling:
 
     def frame(self, given: Mapping[str, Any]) -> Frame:
         """Give a frame that the rules are asked for."""
-        return Frame(self.orm_class, columns_of(self.orm_class), given, self._settings["cal_type"])
+        return Frame(self.orm_class, columns_of(self.orm_class), given, self.cal_type)
 
     def settled(self, frame: Frame) -> tuple[Declared, tuple[Plan, ...]]:
         """Give the settings that hold for a frame, and a plan for each step, in order.

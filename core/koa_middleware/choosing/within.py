@@ -74,9 +74,10 @@ class Within(Condition):
         return columns[self.column].between(self._bound("low"), self._bound("high"))
 
     def parameters(self, frame: Frame) -> Parameters:
-        asked = float(frame.needed(self.column))
-        low, high = _bounds(asked, self._amount(asked))
-        return {self._name: asked, f"{self._name}_low": low, f"{self._name}_high": high}
+        asked = [float(value) for value in frame.each(self.column)]
+        bounds = [_bounds(each, self._amount(each)) for each in asked]
+        low, high = max(first for first, _ in bounds), min(last for _, last in bounds)
+        return {self._name: sum(asked) / len(asked), f"{self._name}_low": low, f"{self._name}_high": high}
 
     def words(self, columns: Columns) -> Iterator[Words]:
         if isinstance(self.tolerance, Relative):
