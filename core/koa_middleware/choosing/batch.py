@@ -11,7 +11,8 @@ from sqlalchemy import Select
 from ..exceptions import KoaMiddlewareError
 from .answering import Ask, Asking
 from .bracket import Bracket
-from .deciding import Considered, asking, check_type, choose, fallen_back, is_programmed, missed, run
+from .deciding import Considered, asking, check_type, choose, fallen_back, is_programmed, programmed_of, run
+from .misses import missing
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
@@ -44,12 +45,19 @@ def choose_each(tasks: Sequence[Task], db: Database, *, pairs: bool = False) -> 
 def _choose_together(tasks: Sequence[Task], db: Database, pairs: bool) -> list[Answer]:
     declared = [task for task in tasks if not _is_by_method(task.selector)]
     outcomes = iter(asked_together([asking(*task, db) for task in declared], db))
-    return [
+    found = [
         _outcome(partial(choose, task.selector, task.values, db))
         if _is_by_method(task.selector)
         else _outcome(partial(_answer, task, next(outcomes), db, pairs))
         for task in tasks
     ]
+    without = [
+        missing(each, programmed_of(task.selector, each), db)
+        for task, each in zip(tasks, found, strict=True)
+        if isinstance(each, Considered)
+    ]
+    errors = iter(asked_together(without, db))
+    return [next(errors) if isinstance(each, Considered) else each for each in found]
 
 
 def _is_by_method(selector: CalibrationSelector) -> bool:
@@ -57,12 +65,13 @@ def _is_by_method(selector: CalibrationSelector) -> bool:
     return is_programmed(selector) or selector._overrides("select")
 
 
-def _answer(task: Task, considered: Considered | KoaMiddlewareError, db: Database, pairs: bool) -> Answer:
+def _answer(task: Task, considered: Considered | KoaMiddlewareError, db: Database, pairs: bool) -> Answer | Considered:
+    """Give the answer to what was considered; that itself where it came to nothing."""
     if isinstance(considered, KoaMiddlewareError):
         raise considered
     considered = fallen_back(task.selector, considered, task.values, db)
     if considered.record is None:
-        raise missed(task.selector, considered, db)
+        return considered
     return considered.bracket if pairs and considered.bracket is not None else considered.record
 
 
@@ -120,5 +129,9 @@ def fetch_many(db: Database, statement: Select[Any], asks: Sequence[Ask]) -> lis
     short_way = getattr(db, "fetch_many", None)
     if short_way is None or len(asks) == 1:
         return [run(db, ask) for ask in asks]
+    if asks[0].rows and all(
+        ask.parameters == asks[0].parameters for ask in asks
+    ):  # such as how many of a type there are
+        return [run(db, asks[0])] * len(asks)
     found: list[list[Any]] = short_way(statement, [ask.parameters for ask in asks], rows=asks[0].rows)
     return found

@@ -14,7 +14,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from sqlalchemy import Column, ColumnElement, Float, Integer, Numeric, false, func, not_
+from sqlalchemy import Column, ColumnElement, Float, Integer, Numeric, bindparam, false, func, not_
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_text, shown
@@ -103,12 +103,16 @@ class Criterion(ABC):
                 )
 
     @abstractmethod
-    def holds(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:
-        """Clause that is true of the records that fit a frame with these parameters of a `Plan`."""
+    def holds(self, columns: Columns) -> ColumnElement[bool]:
+        """Clause that is true of the records that fit; its parameters are those of a `Plan`, and `bounds`."""
 
-    def refuses(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:
+    def refuses(self, columns: Columns) -> ColumnElement[bool]:
         """Clause that is true of all other records, also where a null leaves `holds` undecided."""
-        return not_(func.coalesce(self.holds(columns, parameters), false()))
+        return not_(func.coalesce(self.holds(columns), false()))
+
+    def bounds(self, parameters: Parameters) -> Parameters:  # noqa: ARG002
+        """Parameters of `holds` beyond those of a `Plan`, which are given."""
+        return {}
 
     @abstractmethod
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
@@ -152,7 +156,7 @@ class Condition(Criterion):
         """Give the condition that stands for this one in a statement; those with the same clause share one."""
         return self
 
-    def holds(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:  # noqa: ARG002, D102
+    def holds(self, columns: Columns) -> ColumnElement[bool]:  # noqa: D102
         return self.clause(columns)
 
 
@@ -175,8 +179,16 @@ class Limit(Criterion):
     def columns(self) -> tuple[str, ...]:  # noqa: D102
         return (self.time,)
 
-    def holds(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:  # noqa: D102
-        return columns[self.time].between(*self.interval(parameters["time"]))
+    def holds(self, columns: Columns) -> ColumnElement[bool]:  # noqa: D102
+        first, last = (bindparam(name, None, type_=Float()) for name in self._names)
+        return columns[self.time].between(first, last)
+
+    def bounds(self, parameters: Parameters) -> Parameters:  # noqa: D102
+        return dict(zip(self._names, self.interval(parameters["time"]), strict=True))
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return f"first_by_{self.setting}", f"last_by_{self.setting}"
 
 
 def not_text(declared: Declared, setting: str) -> Iterator[Fault]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from ..exceptions import (
     CalibrationNotFoundError,
     ConfigurationError,
     FallbackWarning,
-    HeaderError,
     InvalidPluginError,
     logger,
     warn,
@@ -23,14 +21,17 @@ from .bracket import Bracket
 from .choice import Choice
 from .conditions import NotBad, names_of
 from .criteria import is_itself, may_be_chosen, not_bad
-from .explanation import Explanation, Programmed, explain
+from .explanation import Explanation
 from .frame import Frame, frame_name, own_values
 from .judged import in_words, last_said_of
-from .misses import not_found
+from .judging import Programmed
+from .limits import Finite
+from .misses import Part, missing, not_found
 from .order import distance
 from .programmed import as_held, check_candidate, its_errors, record_by, records_by, without_collection
 from .rule import Declared
 from .statement import Plan, fetch, fetch_rows
+from .telling import explain
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
@@ -50,6 +51,8 @@ class Considered:
     bracket : Bracket or None
     step : int or None
         Number of the step that gave the record.
+    as_pair : bool
+        Whether a pair was asked for.
     admitted : frozenset of str or None
         Ids of what the plugin's own `get_candidates` gave; None where it has none.
     """
@@ -59,6 +62,7 @@ class Considered:
     record: Any = None
     bracket: Bracket | None = None
     step: int | None = None
+    as_pair: bool = False
     admitted: frozenset[str] | None = None
 
 
@@ -90,8 +94,14 @@ def check_type(selector: CalibrationSelector) -> None:
 
 
 def run(db: Database, ask: Ask) -> list[Any]:
-    """Give the rows of what is asked, or its records."""
-    return (fetch_rows if ask.rows else fetch)(db, ask.statement, ask.parameters)
+    """Give the rows of what is asked, or its records; by the database's own short way where it has one."""
+    if not ask.rows:
+        return fetch(db, ask.statement, ask.parameters)
+    short_way = getattr(db, "fetch_many", None)
+    if short_way is None:
+        return fetch_rows(db, ask.statement, ask.parameters)
+    rows: list[Any] = short_way(ask.statement, [ask.parameters], rows=True)[0]
+    return rows
 
 
 def asking(
@@ -130,7 +140,7 @@ def asking(
         pair = Bracket(*[_taken(selector, side, frame, db) for side in found])
         nearer = _nearer(selector, found, pair)
         step = None if nearer is None else nearer.choice.step
-        return Considered(frame, plans, nearer, pair, step)
+        return Considered(frame, plans, nearer, pair, step, as_pair=True)
     single = yield from best(plans, frame)
     if single is None:
         return Considered(frame, plans)
@@ -170,7 +180,7 @@ def _anchor(
             considered = yield from asking(anchor, input, db, hanging=chain)
             record = considered.record
             if record is None:
-                raise missed(anchor, considered, db)
+                raise (yield from missing(considered, programmed_of(anchor, considered), db))
         if record[selector.time] is None and (declared.never_across or not declared.validity):
             said = f"{record.filename} has no {selector.time}."
             raise CalibrationNotFoundError(said, "Register it with that value.", cal_type=name)
@@ -212,9 +222,8 @@ def note_choice(
     """Write into a record what it was chosen for; `asked` is the frame's own time, where that is known already."""
     time = getattr(record, selector.time)
     if asked is None:
-        with suppress(HeaderError):
-            asked = frame.own_time(selector.time)
-    delta = None if time is None or asked is None else time - asked
+        asked = frame.own_time_if_known(selector.time)
+    delta = None if asked is None or not Finite.test(time) else time - asked
     name = frame_name(frame.given, selector.time)
     record._choice = Choice(selector.cal_type.strip().lower(), name, type(selector).__name__, step, delta)
 
@@ -261,8 +270,11 @@ def warn_of_step(selector: CalibrationSelector, record: Any, input: Mapping[str,
 def _by_methods(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Considered:
     ruling = selector._ruling(db.orm_class)
     frame = ruling.frame(input)
-    considered = Considered(frame, ruling.settled(frame)[1])
+    declared, plans = ruling.settled(frame)
+    considered = Considered(frame, plans)
     has_candidates, values = selector._overrides("get_candidates"), _normal(input, db)
+    if declared.anchor is not None and not has_candidates:  # on which the candidates hang
+        frame.anchor = answer(_anchor(selector, declared, input, db, ()), lambda ask: run(db, ask))
     with without_collection():
         candidates = records_by(selector, "get_candidates", db.orm_class, values, db)
         with its_errors(selector, "get_candidates"):  # of records that cannot be compared
@@ -346,40 +358,44 @@ def _no_pairs(selector: CalibrationSelector, why: str) -> ConfigurationError:
 
 def missed(selector: CalibrationSelector, considered: Considered, db: Database) -> CalibrationNotFoundError:
     """Give the error for a selection that came to nothing; says why the nearest candidates were refused."""
-    return not_found(_explain(selector, considered, db, nearest=3), selector._deciding)
+    programmed = programmed_of(selector, considered)
+    if not programmed.takes_part:
+        return answer(missing(considered, programmed, db), lambda ask: run(db, ask))
+    told = explain(db, considered, programmed, nearest=3)
+    fit = told.counts.get(programmed.deciding or "")
+    said = f"{fit} of the {told.total} known fit, but its {programmed.deciding} takes none" if fit else ""
+    return not_found(told.cal_type, told.asked, told.total, [Part("", told.candidates)], said)
+
+
+def programmed_of(selector: CalibrationSelector, considered: Considered) -> Programmed:
+    """Give what a selector's own methods did."""
+    return Programmed(type(selector).__name__, considered.admitted, selector._deciding)
 
 
 def explained(selector: CalibrationSelector, input: Mapping[str, Any], db: Database, nearest: int) -> Explanation:
     """Say why the records of the type were refused or chosen; see `CalibrationSelector.explain`."""
-    if not selector._overrides("select"):
-        return _explain(selector, consider(selector, input, db), db, nearest)
     check_type(selector)
+    try:
+        considered = _considered_for_explanation(selector, input, db)
+    except CalibrationNotFoundError as error:  # of the anchor, or of what the database holds
+        return Explanation(error.cal_type or selector.cal_type, error.asked, 0, {}, (), None, failure=error.message)
+    return explain(db, considered, programmed_of(selector, considered), nearest)
+
+
+def _considered_for_explanation(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Considered:
+    if not selector._overrides("select"):
+        return consider(selector, input, db)
     considered = (
         _by_methods(selector, input, db)
         if is_programmed(selector)
         else answer(asking(selector, input, db), lambda ask: run(db, ask))
     )
+    considered.bracket, considered.as_pair = None, False
     try:
         considered.record = choose(selector, input, db)
     except CalibrationNotFoundError:
         considered.record = None
-    considered.bracket = None
-    return _explain(selector, considered, db, nearest)
-
-
-def _explain(selector: CalibrationSelector, considered: Considered, db: Database, nearest: int) -> Explanation:
-    programmed = Programmed(type(selector).__name__, considered.admitted, selector._deciding)
-    chosen = considered.bracket or (considered.record,)
-    return explain(
-        db,
-        considered.plans,
-        considered.frame,
-        programmed,
-        considered.record,
-        tuple(filter(None, chosen)),
-        considered.step,
-        nearest,
-    )
+    return considered
 
 
 def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Database) -> Any:

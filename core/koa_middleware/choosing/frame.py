@@ -156,6 +156,13 @@ class Frame:
             raise self._lacks(name)
         return float(value)
 
+    def own_time_if_known(self, name: str) -> float | None:
+        """Give its own time in days by a column; None where it has none that is finite."""
+        try:
+            return self.own_time(name)
+        except HeaderError:
+            return None
+
     @property
     def _whole(self) -> Mapping[str, Any]:
         """All column values, through the door, which only what does not stand in the frame itself takes."""

@@ -33,8 +33,13 @@ _FEW = 3
 _RESOLUTION = timedelta(microseconds=1) / timedelta(days=1)
 
 
-def date_of(mjd: float) -> str:
-    """Give a time in days as messages show it: its date, with its minute where that is not midnight."""
+def date_of(mjd: Any) -> str:
+    """Give a time in days as messages show it: its date, with its minute where that is not midnight.
+
+    What is no time, as a spoilt row may hold, is shown as it is.
+    """
+    if not isinstance(mjd, int | float):
+        return shown(mjd)
     if not is_observed(mjd):
         return f"MJD {mjd:g}"
     return iso_from_mjd(mjd)[:16].removesuffix("T00:00")
@@ -71,7 +76,8 @@ class Finite(Limit):
         return -MAX, MAX
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"it has no {self.time}"
+        found = record[self.time]
+        return f"it has no {self.time}" if found is None else f"its {self.time} is {shown(found)}"
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,10 @@ class MaxAge(Limit):
         return asked - days, asked + days
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"limit {self.limit / timedelta(days=1):g} d"
+        limit = self.limit / timedelta(days=1)
+        over = abs(record[self.time] - parameters["time"]) - limit
+        unseen = over < (0.05 if limit + over >= 1 else 0.0005)  # in what is shown of the time itself
+        return f"limit {limit:g} d" + (f", exceeded by {over * DAY_MS / 1000:.3g} s" if unseen else "")
 
 
 @dataclass(frozen=True)
@@ -194,5 +203,6 @@ class NeverAcross(Limit):
         first, last = sorted((record[self.time], parameters["time"]))
         place = bisect_right([boundary - SAME for boundary in self.boundaries], first)
         crossed = [each for each in self.boundaries[place:] if each - SAME <= last]
-        more = f" and {len(crossed) - 1} more" if len(crossed) > 1 else ""
-        return f"the boundary {date_of(crossed[0])}{more} lies between"
+        if len(crossed) == 1:
+            return f"the boundary {date_of(crossed[0])} lies between"
+        return f"{len(crossed)} boundaries lie between, the first at {date_of(crossed[0])}"

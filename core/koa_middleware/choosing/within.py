@@ -91,10 +91,10 @@ class Within(Condition):
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         found, asked = record[self.column], parameters[self._name]
         unit = unit_of(record.table().c[self.column])
-        amount = f"{asked:g} \u00b1 {self._amount(asked):g}{unit}"
+        amount = f"{_written(asked)} \u00b1 {_written(self._amount(asked))}{unit}"
         if found is None:
             return f"it has no {self.column}, the frame's is {amount}"
-        return f"its {self.column} is {found:g}{unit}, the frame's is {amount}"
+        return f"its {self.column} is {_written(found)}{unit}, the frame's is {amount}"
 
     @property
     def _name(self) -> str:
@@ -107,6 +107,11 @@ class Within(Condition):
         if isinstance(self.tolerance, Relative):
             return abs(asked) * self.tolerance.fraction
         return float(self.tolerance)
+
+
+def _written(value: Any) -> str:
+    """Give a value with as many digits as tell it from one beyond a tolerance, not those of its binary form."""
+    return f"{value:.10g}" if is_number(value) else str(value)
 
 
 def _bounds(asked: float, tolerance: float) -> tuple[float, float]:

@@ -102,10 +102,10 @@ def _by_row(source: sqlite3.Connection, table: str, column: str) -> dict[int, st
 
 
 def _rescue(path: Path, sink: sqlite3.Connection, copy: Path, orm_class: type[ORMCalibration]) -> set[str]:
-    own = [declare(orm_class).name for declare in (feed_table, judgements_table, signatures_table)]
-    own.append(orm_class.table().name)
+    records = orm_class.table().name
+    own = [records, *(declare(orm_class).name for declare in (feed_table, judgements_table, signatures_table))]
     sink.execute("BEGIN")
-    read = _copy_tables(path, sink, own[0], copy_table(orm_class).name)
+    read = _copy_tables(path, sink, records, copy_table(orm_class).name)
     if read is None or not all(read.get(name, True) for name in own):
         _copy_from_pages(_content(path, copy), sink, orm_class)
     sink.execute("COMMIT")
