@@ -54,8 +54,10 @@ def test_each_step_says_why(filled: Store) -> None:
     error = miss(filled, rule)
     assert error.message == (
         "No dark fits mjd_start 60000.0: of the 4 known, the nearest were refused "
-        "by step 1 (before.fits: 0.500 d older, its lamp is thar, the rule requires lfc), "
-        "by step 2 (before.fits: 0.500 d older, only later ones are allowed)."
+        "by step 1 (before.fits: 0.500 d older, its lamp is thar, the rule requires lfc; "
+        "after.fits: 0.750 d newer, its lamp is une, the rule requires lfc), "
+        "by step 2 (before.fits: 0.500 d older, only later ones are allowed; "
+        "after.fits: 0.750 d newer, its lamp is une, the rule requires thar)."
     )
 
 

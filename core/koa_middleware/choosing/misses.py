@@ -69,7 +69,7 @@ def missing(considered: Considered, programmed: Programmed, db: Database) -> Ask
             sides = {side: tuple(each for each in told if each.side == side) for side in SIDES}
             parts += [Part(f"{step}{side} the frame", found[:1]) for side, found in sides.items()]
         else:
-            parts.append(Part(step.strip(), tuple(told[: 1 if step else _MOST_REASONS])))
+            parts.append(Part(step.strip(), tuple(told[: 2 if step else _MOST_REASONS])))
     cal_type, total = judges[-1].plan.of_type.cal_type, 0
     if any(part.refused for part in parts):
         rows = yield Ask(count_of_type(judges[-1].plan.orm_class), {"cal_type": cal_type}, rows=True)
