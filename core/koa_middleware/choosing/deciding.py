@@ -169,8 +169,7 @@ def asking(
     frame = prepared.frame(ruling, input)
     declared, plans = ruling.settled(frame)
     if declared.anchor is not None:
-        _check_asked(frame, selector, declared)
-        frame.anchor = yield from _anchor(selector, declared, input, db, prepared, hanging)
+        frame.anchor = yield from _anchor(selector, declared, frame, db, prepared, hanging)
     if as_pair or declared.direction == "bracket":
         if declared.validity:
             raise _no_pairs(selector, "it goes by intervals")
@@ -186,7 +185,6 @@ def asking(
 
 
 def _check_asked(frame: Frame, selector: CalibrationSelector, declared: Declared) -> None:
-    """Check that a frame has what is compared, before what it hangs on is asked for."""
     if declared.validity:
         frame.own_time(selector.time)
     for name in (*declared.match, *declared.given, *declared.within):
@@ -204,12 +202,13 @@ def _nearer(selector: CalibrationSelector, found: Sides, pair: Bracket) -> Any:
 def _anchor(
     selector: CalibrationSelector,
     declared: Declared,
-    input: Mapping[str, Any],
+    frame: Frame,
     db: Database,
     prepared: Prepared,
     hanging: tuple[str, ...] = (),
 ) -> Asking[Any]:
-    """Ask for the calibration on which the chosen one hangs."""
+    """Ask for the calibration on which the chosen one hangs; the frame must have what is compared besides."""
+    _check_asked(frame, selector, declared)
     name = str(declared.anchor).strip().lower()
     anchor, chain = db.orm_class.selectors.get(name), (*hanging, selector.cal_type.strip().lower())
     if anchor is None or name in chain:
@@ -224,9 +223,9 @@ def _anchor(
         if name in prepared.own:
             record = prepared.own[name]
         elif is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
-            record = choose(anchor, input, db)
+            record = choose(anchor, frame.given, db)
         else:
-            considered = yield from asking(anchor, input, db, prepared, hanging=chain)
+            considered = yield from asking(anchor, frame.given, db, prepared, hanging=chain)
             record = considered.record
             if record is None:
                 raise (yield from missing(considered, programmed_of(anchor, considered), db))
@@ -332,7 +331,7 @@ def _by_methods(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
     considered = Considered(frame, plans)
     has_candidates, values = selector._overrides("get_candidates"), _normal(input, db)
     if declared.anchor is not None and not has_candidates:  # on which the candidates hang
-        frame.anchor = answer(_anchor(selector, declared, input, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
+        frame.anchor = answer(_anchor(selector, declared, frame, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
     with without_collection():
         candidates = records_by(selector, "get_candidates", db.orm_class, values, db)
         with its_errors(selector, "get_candidates"):  # of records that cannot be compared
@@ -376,7 +375,7 @@ def admitted_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
         frame = ruling.frame(input)
         declared, plans = ruling.settled(frame)
         if declared.anchor is not None:
-            frame.anchor = yield from _anchor(selector, declared, input, db, Prepared(db.orm_class))
+            frame.anchor = yield from _anchor(selector, declared, frame, db, Prepared(db.orm_class))
         found: dict[str, Any] = {}
         for plan in plans:
             records = yield Ask(plan.candidates, plan.parameters(frame))
