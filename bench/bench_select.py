@@ -14,15 +14,21 @@ from koa_middleware import CalibrationSelector
 from made import FIRST_MJD, PER_DAY, TABLE, filled_store
 from measuring import Row, at_most, medians, row
 
-_ADMITTED = (
-    f"SELECT * FROM {TABLE} WHERE cal_type = 'dark' AND instrument_era = :era AND spectrograph = :spectrograph "
-    "AND master_cal = 1 AND quality <> 'BAD' AND mjd_start"
-)
-BY_HAND = (
-    f"SELECT * FROM (SELECT * FROM ({_ADMITTED} <= :time ORDER BY mjd_start DESC LIMIT 1) "
-    f"UNION ALL SELECT * FROM ({_ADMITTED} >= :time ORDER BY mjd_start LIMIT 1)) "
-    "ORDER BY abs(mjd_start - :time), mjd_start LIMIT 1"
-)
+
+def by_hand_of(cal_type: str) -> str:
+    """Give the query by hand of HISPEC's rule, without its fallback."""
+    admitted = (
+        f"SELECT * FROM {TABLE} WHERE cal_type = '{cal_type}' AND instrument_era = :era "
+        "AND spectrograph = :spectrograph AND master_cal = 1 AND quality <> 'BAD' AND mjd_start"
+    )
+    return (
+        f"SELECT * FROM (SELECT * FROM ({admitted} <= :time ORDER BY mjd_start DESC LIMIT 1) "
+        f"UNION ALL SELECT * FROM ({admitted} >= :time ORDER BY mjd_start LIMIT 1)) "
+        "ORDER BY abs(mjd_start - :time), mjd_start LIMIT 1"
+    )
+
+
+BY_HAND = by_hand_of("dark")
 
 
 def rows(quick: bool) -> Iterable[Row]:

@@ -60,22 +60,22 @@ def made_rows(count: int, first: int = 0) -> Iterator[tuple[Any, ...]]:
 def filled_store(cache_dir: Path, count: int) -> CalibrationStore[Any]:
     """Store with so many made calibrations, whose files are not there."""
     store = CalibrationStore(ORM, cache_dir)
-    _fill(store.local_db.path, made_rows(count))
+    fill(store.local_db.path, TABLE, INSERT, made_rows(count))
     return store
 
 
-def _fill(database: Path, rows: Iterable[tuple[Any, ...]]) -> None:
+def fill(database: Path, table: str, insert: str, rows: Iterable[tuple[Any, ...]]) -> None:
     """Insert rows by hand, making the indexes anew afterwards, which is quicker."""
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA cache_size = -1000000")  # kB
         indexes = connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?", (TABLE,)
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?", (table,)
         ).fetchall()
         connection.execute("BEGIN")
         for name, _ in indexes:
             connection.execute(f'DROP INDEX "{name}"')
-        connection.executemany(INSERT, rows)
+        connection.executemany(insert, rows)
         for _, statement in indexes:
             connection.execute(statement)
         connection.execute("COMMIT")

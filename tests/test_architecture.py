@@ -35,8 +35,10 @@ MAY_IMPORT = {
     "models": "instrument",
     "register": "models cache database choosing instrument disk",
     "refresh": "cache database instrument",
-    "selection": "choosing given instrument",
-    "store": "selection refresh register cache remote database choosing given instrument disk settings display",
+    "selection": "cache choosing given instrument",
+    "own_choice": "choosing database given instrument disk",
+    "store": "own_choice selection refresh register cache remote database choosing given instrument disk settings "
+    "display",
     "hookspecs": "",
     "plugins": "hookspecs choosing instrument",
     "opening": "store plugins",

@@ -22,13 +22,45 @@ def test_what_is_not_seen_is_written_out() -> None:
     assert text.splitlines()[-1].strip() == "next"
 
 
-def test_a_table_is_no_wider_than_asked_and_loses_no_letter() -> None:
-    name = "HB.20260212.00000.00.mastercal-dark.001.fits" * 3
-    wide = render(("name", "reason"), [(name, "x" * 300)])
-    assert any(name in line and "x" * 300 in line for line in wide.splitlines())
-    narrow = render(("name", "reason"), [(name, "x" * 300)], width=60)
-    assert max(map(len, narrow.splitlines())) <= 60
-    assert narrow.count("x") == 300
+NAME = "HB.20260212.00000.00.mastercal-dark.001.fits"
+WORDS = "it was taken with the other lamp, which no frame of this night was taken with"
+
+
+def test_a_table_is_no_wider_than_asked_and_no_name_is_broken() -> None:
+    rows = [(NAME, "lamp", WORDS), (NAME[::-1], "max_age", "")]
+    for width in range(len(NAME) + 2, 200):
+        lines = render(("name", "rule", "reason"), rows, title=f"{NAME} {WORDS}", width=width).splitlines()
+        assert max(map(len, lines)) <= width
+        assert sum(NAME in line for line in lines) == 2
+        assert sum(NAME[::-1] in line for line in lines) == 1
+        assert all(sum(line.split().count(word) for line in lines) >= 2 for word in WORDS.split())
+
+
+def test_where_there_is_no_room_for_columns_the_cells_of_a_row_stand_below_each_other() -> None:
+    text = render(("name", "rule", "reason"), [(NAME, "lamp", WORDS)], width=60)
+    assert text.splitlines()[1:4] == [
+        f"  {NAME}",
+        "    rule     lamp",
+        "    reason   it was taken with the other lamp, which no",
+    ]
+    assert render(("name", "rule", "reason"), [(NAME, "lamp", WORDS)], width=200).splitlines()[0].split() == [
+        "name",
+        "rule",
+        "reason",
+    ]
+
+
+def test_a_name_that_is_nearly_as_long_as_the_terminal_is_wide_gets_a_line_of_its_own() -> None:
+    rows = [("1", WORDS, NAME), (NAME, "", "short")]
+    lines = render(("number", "reason", "calibration"), rows, width=len(NAME) + 1).splitlines()
+    assert max(map(len, lines)) <= len(NAME) + 1
+    assert f" {NAME}" in lines
+    assert lines[lines.index(f" {NAME}") - 1] == "    calibration"
+    assert "    calibration   short" in lines
+
+
+def test_a_name_that_is_longer_than_the_terminal_is_wide_stays_whole() -> None:
+    assert NAME in render(("name", "reason"), [(NAME, WORDS)], width=30)
 
 
 def test_records_as_an_astropy_table_have_units_types_and_masks(store: CalibrationStore[DemoCalibration]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import inspect
 import os
 import re
@@ -28,6 +29,7 @@ from koa_middleware.cli.parser import build_parser
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+INSTRUMENTS = sorted((DOCS / "instruments").glob("*.md"))
 DEMOSPEC = ROOT / "examples" / "koa-middleware-demospec"
 
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
@@ -138,7 +140,7 @@ def test_the_examples_of_a_page_give_what_it_says(
         example.evaluate()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*PAGES, *INSTRUMENTS], ids=lambda path: path.stem)
 def test_links_lead_somewhere(path: Path) -> None:
     text = prose(path.read_text("utf-8"))
     dead = []
@@ -158,8 +160,28 @@ def slug(heading: str) -> str:
 
 
 def test_each_page_stands_in_the_index() -> None:
-    linked = set(re.findall(r"\]\((\w[\w-]*\.md)", page("index.md")))
-    assert linked >= {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+    linked = set(re.findall(r"\]\((\w[\w/-]*\.md)", page("index.md")))
+    assert linked >= {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - {"index.md"}
+
+
+def generator() -> Any:
+    """docs/generate.py as a module."""
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_plugin_of_the_repository_has_a_page() -> None:
+    assert [path.stem for path in INSTRUMENTS] == generator().NAMES
+
+
+@pytest.mark.parametrize("path", INSTRUMENTS, ids=lambda path: path.stem)
+def test_an_instruments_page_says_what_its_plugin_declares(path: Path) -> None:
+    if not entry_points(group="koa_middleware", name=path.stem):
+        pytest.skip("the plugin is not installed")
+    made = generator().page(koa_middleware.get_plugin(path.stem))
+    assert path.read_text("utf-8") == made, "Run `python docs/generate.py`."
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", DOCS / "settings.md"], ids=lambda path: path.stem)

@@ -16,9 +16,14 @@ from koa_middleware import (
     InstrumentPlugin,
     InvalidPluginError,
     ORMCalibration,
+    Step,
     available_instruments,
     by,
+    fits_column,
 )
+from koa_middleware.testing import PluginContract
+from sqlalchemy import Float, Index, String
+from sqlalchemy.orm import Mapped
 
 from tests.conftest import DemoCalibration, output_of, run_python
 
@@ -303,6 +308,63 @@ def test_the_contract_that_plugins_are_tested_with_passes_a_good_one_and_fails_s
     assert "index" in failed[0]
     assert "TestRestless::test_derive_gives_the_same" in failed[1]
     assert "asked with its own of dark.fits: {'lamp': 'xx'}" in out
+
+
+def read_plans(folder: Path, *selectors: CalibrationSelector, indexes: list[tuple[str, ...]]) -> None:
+    """Let the contract read the query plans of a plugin with these selectors and indexes."""
+
+    class Calibration(ORMCalibration):
+        instrument_name = "plandemo"
+        __table_args__ = tuple(Index(None, *names) for names in indexes)
+        arm: Mapped[str | None] = fits_column("ARM", String)
+        speed: Mapped[str | None] = fits_column("SPEED", String)
+        lamp: Mapped[str | None] = fits_column("LAMP", String)
+        mjd_mid: Mapped[float | None] = fits_column("MIDMJD", Float)
+        valid_from: Mapped[float | None] = fits_column("VALFROM", Float)
+
+    contract = PluginContract()
+    contract.plugin = InstrumentPlugin(Calibration, selectors)
+    contract.test_each_selector_probes_an_index_from_both_sides_of_the_time(folder)
+
+
+class WlsSelector(CalibrationSelector):
+    cal_type = "wls"
+
+
+_LAMPS = (Step({"lamp": "lfc"}), Step({"lamp": "thar"}), Step())
+
+
+@pytest.mark.parametrize(
+    ("settings", "who", "index"),
+    [
+        ({"match": ("speed",), "time": "mjd_mid"}, "WlsSelector of wls", ("cal_type", "speed", "mjd_mid")),
+        ({"prefer": _LAMPS}, "WlsSelector of wls, step 1", ("cal_type", "lamp", "mjd_start")),
+        (
+            {"match": by("arm", {"red": ("speed",), "blue": ()})},
+            "WlsSelector of wls, for arm 'red'",
+            ("cal_type", "speed", "mjd_start"),
+        ),
+        ({"validity": ("valid_from", None)}, "WlsSelector of wls", ("cal_type", "valid_from")),
+        (
+            {"match": ("arm",), "never_across": (60000.0,), "validity": ("valid_from", None)},
+            "WlsSelector of wls",
+            ("cal_type", "arm", "valid_from"),
+        ),
+        (
+            {"match": ("speed",), "direction": "bracket", "same": ("lamp",)},
+            "WlsSelector of wls, pairs of the same lamp",
+            ("cal_type", "speed", "mjd_start"),
+        ),
+    ],
+)
+def test_the_contract_says_which_index_a_selector_lacks(
+    tmp_path: Path, settings: dict[str, Any], who: str, index: tuple[str, ...]
+) -> None:
+    others: list[tuple[str, ...]] = [("cal_type", "arm", "mjd_start")]
+    line = f"Write Index(None, {', '.join(json.dumps(name) for name in index)}) into the __table_args__ of Calibration."
+    with pytest.raises(AssertionError, match=f"(?m)^(AssertionError: )?{re.escape(who)}: .*{re.escape(line)}"):
+        read_plans(tmp_path / "without", WlsSelector(**settings), indexes=others)
+    read_plans(tmp_path / "with", WlsSelector(**settings), indexes=[*others, index])
 
 
 # -- what a plugin is --------------------------------------------------------------------------------------------------

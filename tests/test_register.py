@@ -382,6 +382,18 @@ def test_a_pipe_in_the_place_of_a_file_is_said_at_once(store: Store, tmp_path: P
     assert store.register_calibration(tmp_path / "dark.fits").path.is_file()
 
 
+def test_a_link_that_leads_to_itself_is_no_file_and_is_moved_away(store: Store, tmp_path: Path) -> None:
+    path, found = store.register_calibration(dark(tmp_path))
+    path.unlink()
+    path.symlink_to(path.name)
+    assert store.verify().bad == {"dark.fits": "it is no file"}
+    with pytest.raises(IntegrityError, match="it is no file"):
+        store.get_calibration_by_id(found.id)
+    assert store.register_calibration(tmp_path / "dark.fits").path.is_file()
+    (aside,) = (store.cache_dir / "quarantine").iterdir()
+    assert aside.is_symlink()
+
+
 def test_a_file_that_contradicts_its_own_checksum_is_refused(store: Store, tmp_path: Path) -> None:
     from astropy.io import fits
 
@@ -526,7 +538,8 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(
     store: Store, tmp_path: Path, name: str, content: bytes, said: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    refused(store, tmp_path / name, SourceFileError, f"{name}.*{said}")
+    error = refused(store, tmp_path / name, SourceFileError, f"{name}.*{said}")
+    assert str(error).count("is damaged") <= 1
 
 
 def test_bytes_after_the_last_extension_are_refused(store: Store, tmp_path: Path) -> None:

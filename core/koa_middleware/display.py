@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from .instrument.orm import ORMCalibration
 
-#: A column as narrow as this, in characters, is never folded; a wide one not below half of it.
-_NARROW = 16
+#: A column of longer text than this, in characters, is never narrower: such a table is stacked.
+_READABLE = 24
 
 #: Blanks between columns.
 _GAP = 3
@@ -31,32 +31,81 @@ def printable(text: str) -> str:
 def render(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", width: int | None = None
 ) -> str:
-    """Give a table as text, no wider than `width` characters where that is given.
+    """Give a table as text, no wider than `width` characters where that is given; without columns its title alone.
+
+    It is broken at blanks only, so that names, ids and paths stay whole. Where there is no room for the columns, the
+    cells of a row stand one below the other.
 
     Written here, since ``koa-cal list`` would spend a tenth of its time on importing and calling a library for it.
     """
+    above = _wrapped(list(map(printable, title.splitlines())), width)
+    if not columns:
+        return "\n".join(above)
     lines = [[list(map(printable, str(cell).split("\n"))) for cell in row] for row in (columns, *rows)]
-    widths = [max(len(line) for row in lines for line in row[i]) for i in range(len(columns))]
-    if width is not None:
-        widths = _shared(widths, width)
-        lines = [[_folded(cell, room) for cell, room in zip(row, widths, strict=True)] for row in lines]
+    widths = [max(map(len, cells)) for cells in _by_column(lines)]
+    if width is not None and _breadth(widths) > width:
+        words = [max(len(word) for line in cells for word in line.split() or [""]) for cells in _by_column(lines)]
+        least = [max(word, min(natural, _READABLE)) for word, natural in zip(words, widths, strict=True)]
+        if _breadth(least) > width:
+            return "\n".join([*above, "─" * width, *_stacked(lines, width)])
+        widths = _shared(widths, least, width)
+        lines = [[_wrapped(cell, room) for cell, room in zip(row, widths, strict=True)] for row in lines]
     head, *body = [line for row in lines for line in _aligned(row, widths)]
-    rule = "─" * (sum(widths) + _GAP * len(widths) + 1)
-    return "\n".join([*map(printable, title.splitlines()), head, rule, *body])
+    return "\n".join([*above, head, "─" * _breadth(widths), *body])
 
 
-def _shared(widths: Sequence[int], width: int) -> list[int]:
-    """Share what the narrow columns leave of the width among the wide ones."""
-    wide = [natural for natural in widths if natural > _NARROW]
-    room = width - 1 - _GAP * len(widths) - (sum(widths) - sum(wide))
-    share = max(_NARROW // 2, room // max(1, len(wide)))
-    return [natural if natural <= _NARROW else min(natural, share) for natural in widths]
+def _by_column(rows: Sequence[Sequence[Sequence[str]]]) -> Iterator[list[str]]:
+    """Give all lines that stand in each column."""
+    for cells in zip(*rows, strict=True):
+        yield [line for cell in cells for line in cell]
 
 
-def _folded(lines: Sequence[str], width: int) -> list[str]:
-    if all(len(line) <= width for line in lines):
+def _breadth(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * len(widths) + 1
+
+
+def _shared(widths: Sequence[int], least: Sequence[int], width: int) -> list[int]:
+    """Share a width: each column gets the least that it needs; the rest goes first to those that want little more."""
+    shared, room = list(least), width - _breadth(least)
+    wanting = sorted(range(len(widths)), key=lambda i: widths[i] - least[i])
+    for number, i in enumerate(wanting):
+        more = min(widths[i] - least[i], room // (len(wanting) - number))
+        shared[i] += more
+        room -= more
+    return shared
+
+
+def _wrapped(lines: Sequence[str], width: int | None) -> list[str]:
+    """Break lines at blanks where they are too long; a word, such as a name or a path, is never broken."""
+    if width is None or all(len(line) <= width for line in lines):
         return list(lines)
-    return [part for line in lines for part in textwrap.wrap(line, width) or [""]]
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+    ]
+
+
+def _stacked(rows: Sequence[Sequence[Sequence[str]]], width: int) -> Iterator[str]:
+    """Give the lines of a table that is too wide for columns: each row's cells below its first, with their names."""
+    head, *body = rows
+    names = [" ".join(name) for name in head[1:]]
+    indent = max(map(len, names), default=0) + 4 + _GAP
+    for first, *others in body:
+        yield from (_indented(line, 2, width) for line in _wrapped(first, width - 2))
+        for name, cell in zip(names, others, strict=True):
+            parts = _wrapped(cell, width - indent) if any(cell) else []
+            if all(len(part) <= width - indent for part in parts):
+                labels = [name, *[""] * len(parts)][: len(parts)]
+                yield from (f"    {label}".ljust(indent) + part for label, part in zip(labels, parts, strict=True))
+                continue
+            yield f"    {name}"
+            yield from (_indented(part, 6, width) for part in _wrapped(cell, width - 6))
+
+
+def _indented(line: str, indent: int, width: int) -> str:
+    """Give a line as far to the right as there is room for it."""
+    return " " * max(0, min(indent, width - len(line))) + line
 
 
 def _aligned(row: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:

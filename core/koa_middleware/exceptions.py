@@ -22,7 +22,7 @@
         └── ChecksumMismatchError                   a file arrived, with other content
 
 Warnings, of work that goes on: `FallbackWarning`, `StaleWarning`, `QuarantineWarning`, `SchemaWarning`,
-`SharedCacheWarning`, `HeaderWarning`.
+`SharedCacheWarning`, `HeaderWarning`, `QualityWarning`.
 
 A message is one sentence that says what was asked and what was found, and one hint that says what to do.
 """
@@ -53,6 +53,7 @@ __all__ = [
     "InvalidPluginError",
     "KoaMiddlewareError",
     "PluginError",
+    "QualityWarning",
     "QuarantineWarning",
     "RemoteError",
     "RemoteNotConfiguredError",
@@ -266,6 +267,10 @@ class StaleWarning(UserWarning):
 
 class QuarantineWarning(UserWarning):
     """A spoilt file was moved aside, and another one comes in its place."""
+
+
+class QualityWarning(UserWarning):
+    """A calibration is used that is flagged as bad, because the user gave it."""
 
 
 class SharedCacheWarning(UserWarning):

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from .cache.processes import applied
 from .choosing.batch import Task, choose_each, in_places, records_in
 from .choosing.bracket import Bracket
+from .choosing.common import choose_common
 from .choosing.deciding import admitted, choose, log_choice
 from .choosing.explanation import Explanation
 from .choosing.frame import frame_name
 from .choosing.frame_sets import choose_sets
 from .choosing.selector import CalibrationSelector, Database, selector_for
-from .exceptions import CalibrationNotFoundError, KoaMiddlewareError
+from .exceptions import CalibrationNotFoundError, KoaMiddlewareError, logger
 from .given import frames_of
 from .instrument.frames import column_values
+from .instrument.keywords import accepts_any_instrument
 from .instrument.orm import ORMCalibration
+
+#: Files of frames that are worth a process that reads them.
+WORTH_A_PROCESS = 1000
 
 
 class Frames(NamedTuple):
@@ -83,9 +92,26 @@ class Selection:
                 raise answer
         return found
 
-    def sets(self, frames: Frames, cal_types: Any, database: Database) -> list[dict[str, Any]]:
-        """Give what frames get of each type; errors stand in their places."""
-        found = choose_sets(self._orm_class, frames.values, cal_types, database)
+    def common(self, inputs: Any, selector: Any, database: Database) -> Any:
+        """Give the one record that fits all frames."""
+        chosen, frames = selector_for(self._orm_class, selector), self.frames(inputs, keep=False)
+        try:
+            record = choose_common(chosen, frames.values, frames.names, database)
+        except CalibrationNotFoundError as error:
+            self._advise(error, is_local=True)
+            raise
+        log_choice(chosen, {"filename": record.choice.frame}, record)
+        return record
+
+    def sets(
+        self,
+        frames: Frames,
+        cal_types: Any,
+        database: Database,
+        own: Mapping[str, ORMCalibration] = MappingProxyType({}),
+    ) -> list[dict[str, Any]]:
+        """Give what frames get of each type, `own` by the user's choice; errors stand in their places."""
+        found = choose_sets(self._orm_class, frames.values, cal_types, database, own)
         for values, one in zip(frames.values, found, strict=True):
             for cal_type, answer in one.items():
                 self._told(self._orm_class.selectors[cal_type], values, answer, is_local=True)
@@ -104,18 +130,25 @@ class Selection:
     def frames(self, inputs: Any, *, keep: bool) -> Frames:
         """Read frames; the error of one that cannot be read stands in its place where errors are kept."""
         names, values = [], []
-        for number, given in enumerate(frames_of(inputs), 1):
-            try:
-                read: Any = column_values(self._orm_class, given)
-            except KoaMiddlewareError as error:
-                if not keep:
-                    raise
-                read = error
+        several = list(frames_of(inputs))
+        for number, (given, read) in enumerate(zip(several, self._read(several), strict=True), 1):
+            if isinstance(read, KoaMiddlewareError) and not keep:
+                raise read
             named = read if isinstance(read, Mapping) and "filename" in read else {}
             is_path = isinstance(given, str | os.PathLike)
             names.append(str(given) if is_path else frame_name(named, "") if named else f"frame {number}")
             values.append(read)
         return Frames(names, values)
+
+    def _read(self, several: Sequence[Any]) -> Iterable[Any]:
+        """Read frames; many files in processes of their own, since astropy reads one header at a time in each."""
+        read = partial(_values_or_error, self._orm_class)
+        is_worth_it = len(several) >= 2 * WORTH_A_PROCESS and (os.cpu_count() or 1) > 1
+        are_files = is_worth_it and all(isinstance(each, str | os.PathLike) for each in several)
+        if not are_files or accepts_any_instrument():  # which the other processes would not know
+            return map(read, several)
+
+        return applied(read, several, WORTH_A_PROCESS)
 
     def _asked(self, input: Any, selector: Any) -> tuple[Mapping[str, Any], CalibrationSelector]:
         return column_values(self._orm_class, input), selector_for(self._orm_class, selector)
@@ -124,10 +157,18 @@ class Selection:
         """Log a choice; let a miss say what else may be done."""
         if isinstance(answer, CalibrationNotFoundError):
             self._advise(answer, is_local)
-        for record in records_in(answer):
-            log_choice(selector, values, record)
+        elif logger().isEnabledFor(logging.INFO):
+            for record in records_in(answer):
+                log_choice(selector, values, record)
 
     def _advise(self, error: CalibrationNotFoundError, is_local: bool) -> None:
         """Let a miss in the local copy say what else may be done."""
         if is_local:
             error.hint = " ".join(filter(None, [error.hint, *self._advice(error)]))
+
+
+def _values_or_error(orm_class: type[ORMCalibration], given: Any) -> Any:
+    try:
+        return column_values(orm_class, given)
+    except KoaMiddlewareError as error:
+        return error

@@ -79,11 +79,9 @@ class Settings:
 
     @property
     def shared_database(self) -> Path | None:
-        """The shared cache's database, of the same name as the user's own; None where there is none."""
-        if self.shared_cache_dir is None:
-            return None
-        path = self.shared_cache_dir / "database" / self.local_database_filename
-        return path if os.path.isfile(path) else None  # noqa: PTH113 - also where the folder may not be entered
+        """Where the shared cache's database is, or would be, of the same name as the user's own; None without one."""
+        folder = self.shared_cache_dir
+        return None if folder is None else folder / "database" / self.local_database_filename
 
 
 def resolve(

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, S
 from sqlalchemy import select
 
 from .cache.folder import Cache
-from .cache.own_files import check_not_emptied, warn_of_no_records
+from .cache.own_files import check_not_emptied, tell_of_no_records
 from .cache.placing import Holdings
+from .cache.prefetch import Provided
 from .cache.provide import WORKERS, Provider, Transport
 from .cache.shared import with_shared
 from .choosing.batch import records_in
@@ -29,7 +30,14 @@ from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
-from .exceptions import CacheError, CalibrationNotFoundError, ConfigurationError, KoaMiddlewareError
+from .exceptions import (
+    CacheError,
+    CalibrationNotFoundError,
+    ConfigurationError,
+    KoaMiddlewareError,
+    SharedCacheWarning,
+    warn,
+)
 from .given import (
     check_callable,
     check_kind,
@@ -44,6 +52,7 @@ from .given import (
 )
 from .instrument.orm import ORMCalibration
 from .instrument.plain import shown
+from .own_choice import own_choices
 from .register import Registration
 from .remote.servers import check_url, without_password
 from .selection import Selection
@@ -55,7 +64,7 @@ if TYPE_CHECKING:
     from .cache.copies import Copies
     from .cache.prefetch import PrefetchReport
     from .cache.prune import PruneReport
-    from .cache.rebuild import RebuildReport
+    from .cache.rebuild_report import RebuildReport
     from .cache.remove import Removal
     from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict
@@ -177,8 +186,7 @@ class CalibrationStore(Generic[R]):
         try:
             self.known_db = with_shared(self.local_db, shared)
             self._holdings = Holdings(self._cache, self.local_db)
-            if shared is None:
-                warn_of_no_records(self._holdings)
+            tell_of_no_records(self._holdings, self.known_db)
         except BaseException:  # a warning may be made an error
             self.local_db.close()
             raise
@@ -342,6 +350,30 @@ class CalibrationStore(Generic[R]):
         """
         return self._selection.candidates(input, selector, self._database("local"))
 
+    def select_common(self, inputs: Iterable[Any], selector: Any) -> R:
+        """Give the one record for a stack of frames, the nearest to the middle of the first and the last time.
+
+        It fits each of the frames: in tolerances, limits and intervals. A value of `match_if_known` that some frames
+        lack is that of the others.
+
+        Parameters
+        ----------
+        inputs, selector
+            As in `select_many`.
+
+        Raises
+        ------
+        HeaderError
+            When the frames do not agree in what is compared, or a boundary of `never_across` lies between them; says
+            which ones, and in what.
+        CalibrationNotFoundError
+            When nothing fits all of them.
+        ConfigurationError
+            When there are no frames, or a method of the selector's own chooses.
+        """
+        record: R = self._selection.common(inputs, selector, self._database("local"))
+        return record
+
     def select_set(self, input: Any, cal_types: Iterable[str] | None = None) -> dict[str, Any]:
         """Give the records of all types that a frame needs; no file is touched.
 
@@ -372,8 +404,8 @@ class CalibrationStore(Generic[R]):
         frames = self._selection.frames(inputs, keep=True)
         sets = self._selection.sets(frames, cal_types, self._database("local"))
         chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
-        not_here = {name: record for name, record in chosen.items() if not self._files.is_here(record)}
-        return FrameSets(frames.names, sets, not_here)
+        not_here = {record.filename: record for record in self._files.not_here(list(chosen.values()))}
+        return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values)
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.
@@ -409,16 +441,31 @@ class CalibrationStore(Generic[R]):
 
     @overload
     def get_calibrations(
-        self, input: Any, cal_types: Iterable[str] | None = None, *, return_exceptions: Literal[False] = False
+        self,
+        input: Any,
+        cal_types: Iterable[str] | None = None,
+        *,
+        use: Mapping[str, Any] | None = None,
+        return_exceptions: Literal[False] = False,
     ) -> dict[str, CalibrationResult | Bracket]: ...
 
     @overload
     def get_calibrations(
-        self, input: Any, cal_types: Iterable[str] | None = None, *, return_exceptions: Literal[True]
+        self,
+        input: Any,
+        cal_types: Iterable[str] | None = None,
+        *,
+        use: Mapping[str, Any] | None = None,
+        return_exceptions: Literal[True],
     ) -> dict[str, CalibrationResult | Bracket | KoaMiddlewareError]: ...
 
     def get_calibrations(
-        self, input: Any, cal_types: Iterable[str] | None = None, *, return_exceptions: bool = False
+        self,
+        input: Any,
+        cal_types: Iterable[str] | None = None,
+        *,
+        use: Mapping[str, Any] | None = None,
+        return_exceptions: bool = False,
     ) -> Mapping[str, CalibrationResult | Bracket | KoaMiddlewareError]:
         """Give the best calibration of each type for a frame, in the plugin's order or that of `cal_types`.
 
@@ -426,18 +473,35 @@ class CalibrationStore(Generic[R]):
         those whose selector compares a `given` column of which the frame says nothing. Of a selector whose direction is
         ``"bracket"`` the value is a `Bracket`.
 
+        Parameters
+        ----------
+        input
+            As in `select`.
+        cal_types : iterable of str, optional
+        use : mapping, optional
+            By cal type, the user's own choice in the place of the rule's: an id, a file name, a record, or the path of
+            a file. A file that is not registered is described by its header and used where it lies. `choice` of its
+            record says so, and what hangs on that type hangs on it. What is flagged as bad gives a `QualityWarning`.
+        return_exceptions : bool
+            Whether a type's error stands in its place.
+
         Raises
         ------
         CalibrationNotFoundError
-            Lists all types that nothing fits; with `return_exceptions`, each type's error is its value instead.
+            Lists all types that nothing fits; or when what `use` names is not known.
         RemoteError, IntegrityError
             Likewise of all files that are not here and do not come.
+        ConfigurationError, SourceFileError, HeaderError
+            When `use` names a type without a selector, a calibration of another type, or a file that is damaged or not
+            described.
         """
         frames = self._selection.frames([input], keep=False)
-        (chosen,) = self._selection.sets(frames, cal_types, self._database("local"))
-        records = list({each.id: each for answer in chosen.values() for each in records_in(answer)}.values())
-        outcomes = self._files.provide_many(records, self.use_cached)
-        files = dict(zip((each.id for each in records), outcomes, strict=True))
+        database = self._database("local")
+        own = own_choices(use, self.known_db, self._files.path)
+        (chosen,) = self._selection.sets(frames, cal_types, database, own.records)
+        files: dict[str, Any] = {id_: Provided(path) for id_, path in own.paths.items()}
+        records = {each.id: each for answer in chosen.values() for each in records_in(answer) if each.id not in files}
+        files |= zip(records, self._files.provide_many(list(records.values()), self.use_cached), strict=True)
         found = {name: _with_files(answer, files) for name, answer in chosen.items()}
         if not truth_of("return_exceptions", return_exceptions):
             raise_failures(found)
@@ -626,9 +690,12 @@ class CalibrationStore(Generic[R]):
         from .cache.verify import Verifier
 
         mend, only_tell = truth_of("repair", repair), truth_of("dry_run", dry_run)
-        verifier = Verifier(self._holdings, self._files.shared, self.settings.calibration_url)
+        verifier = Verifier(self._holdings, self.known_db, self._files.shared, self.settings.calibration_url)
         report = verifier.run()
         report.without_record = self._known_to_none(report.without_record)
+        report.same_content = {
+            name: report.same_content[name] for name in report.without_record if name in report.same_content
+        }
         if mend or only_tell:
             from .cache.repair import Repairer
 
@@ -669,12 +736,26 @@ class CalibrationStore(Generic[R]):
         RemoteError
             When the record is the archive's; nothing changes.
         CacheError
-            When the row or the file cannot be moved, or another database of the cache cannot be read.
+            When the row or the file cannot be moved, another database of the cache cannot be read, or the record is
+            the shared cache's; nothing changes.
         """
         from .cache.remove import Remover
 
-        record = self.local_db.find(asked_name(id_or_filename))
-        return Remover(self._holdings).remove(record, dry_run=truth_of("dry_run", dry_run))
+        record = self._own(asked_name(id_or_filename))
+        only_tell = truth_of("dry_run", dry_run)
+        removal = Remover(self._holdings).remove(record, dry_run=only_tell)
+        if not only_tell:
+            self._tell_of_shared(record.filename)
+        return removal
+
+    def _tell_of_shared(self, filename: str) -> None:
+        """Say that a shared calibration is known again whose name a removed one had."""
+        if self.known_db is not self.local_db:
+            for shared in self.known_db.query(filename=filename):
+                said = (
+                    f"The shared cache's {shared.filename} is known here again; its quality there is {shared.quality}."
+                )
+                warn(said, SharedCacheWarning)
 
     @classmethod
     def rebuild(
@@ -686,11 +767,12 @@ class CalibrationStore(Generic[R]):
         remote_database_url: str | None = None,
         offline: bool | None = None,
     ) -> RebuildReport:
-        """Make a lost or spoilt database anew, of all that is left; a sound one is not changed.
+        """Make a lost or spoilt database anew, of all that is left; what is in a sound one is not changed.
 
-        The sources are what can be read of the old one, which is set aside, the copies that upgrades left beside it,
-        the archive where one is configured and answers, and the files of this instrument in the cache. No store of
-        this database should be open; one that is must be opened again.
+        A sound one that does not name all files of the instrument gets their records. The sources are what can be read
+        of the old one, which is set aside, the copies beside it, which upgrades or somebody left in its folder, the
+        archive where one is configured and answers, and the files of this instrument in the cache. No store of this
+        database should be open; one that is must be opened again.
 
         Parameters
         ----------
@@ -721,14 +803,14 @@ class CalibrationStore(Generic[R]):
             offline=offline,
         )
         cache = Cache(settings.cache_dir)
-        cache.create()
+        path = cache.database / settings.local_database_filename
+        cache.create(path)
 
         def sync(local: LocalDatabase[R]) -> None:
             with closing(Archive(settings, local, None, cache.holds)) as archive:
                 archive.sync()
 
         has_archive = settings.remote_database_url is not None and not settings.offline
-        path = cache.database / settings.local_database_filename
         return Rebuilder(cache, orm_class, path, sync if has_archive else None).run()
 
     def export_bundle(

@@ -159,7 +159,8 @@ def test_a_judged_local_record_is_reported_and_stays(target: Store, bundle: Path
     target.import_bundle(bundle)
     target.flag("local.fits", "BAD", "a light leak")
     report = target.import_bundle(bundle)
-    assert "quality" in report.conflicts["local.fits"]
+    assert "its quality is BAD here and GOOD in the bundle" in report.conflicts["local.fits"]
+    assert "koa-cal flag local.fits" in report.conflicts["local.fits"]
     assert report.unchanged == ["remote.fits", "second.fits"]
     assert target.query(filename="local.fits")[0].quality == "BAD"
 

@@ -127,6 +127,7 @@ def test_a_bundle_of_a_newer_format_names_what_to_install(
         {"declaration": {"columns": {"arm": 3}}},
         {"columns": {"": 1}},
         {"columns": {"a\x1b[2J": 1}},
+        *({"columns": {name: 1}} for name in ("rowid", "OID", "_rowid_", "metadata", "to_dict", "as_of", "_private")),
         {"columns": {f"c{number}": 1 for number in range(600)}},
     ],
 )

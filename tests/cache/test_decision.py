@@ -86,7 +86,7 @@ def test_a_file_is_here_to_come_or_spoilt(one: DemoCalibration, found: Found, te
     assert decide(one, found, terms) == expected
 
 
-LEFT = "it was left where it is"
+LEFT = "it is left where it is"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ LEFT = "it was left where it is"
             "koa-cal status",
         ),
         (LOCAL, NOTHING, ONLINE, DownloadError, "it is LOCAL, so the archive does not have it", "Register it again"),
-        (LOCAL, OWN_IS_BAD, ONLINE, IntegrityError, f"{OWN} is not what its record says", "register the right file"),
+        (LOCAL, OWN_IS_BAD, ONLINE, IntegrityError, f"{OWN} is not what its record says", "Register the right file"),
         (LOCAL, ONLY_SHARED_IS_GOOD, ONLINE, IntegrityError, f"{OWN} is not what its record says", LEFT),
         (LOCAL, SHARED_IS_BAD, ONLINE, IntegrityError, f"{SHARED} in the shared cache is not what", "Tell the keeper"),
     ],

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from koa_middleware import CacheError, CalibrationStore, ORMCalibration, fits_column
-from koa_middleware.cache.rebuild import RebuildReport
+from koa_middleware.cache.rebuild_report import RebuildReport
 from koa_middleware.database.backup import copies_kept
-from koa_middleware.database.feed import Judgement, judgements_of
+from koa_middleware.database.feed import Judgement, judgements_of, made_of_files
+from koa_middleware.exceptions import SchemaWarning
 from koa_middleware.remote.servers import require_remote
 from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped
@@ -201,6 +202,40 @@ def test_bytes_that_are_spoilt_at_random_lose_no_file_and_no_judgement_in_silenc
         assert not store.verify().without_record
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A cache whose records stand in one page, with a BAD one whose header has no id."""
+    with CalibrationStore(DemoCalibration, tmp_path / "small") as store:
+        for day, name in enumerate(("good.fits", "bad.fits")):
+            store.register_calibration(dark(tmp_path, name, 60000.0 + day))
+        store.flag("bad.fits", "BAD", "light leak")
+    return tmp_path / "small"
+
+
+def test_an_index_tells_of_which_file_a_judgement_is_whose_row_is_spoilt(small: Path) -> None:
+    before = records(small)
+    without_root_of("demo_calibrations")(database(small))
+    report = rebuilt(small)
+    assert {name: (each["id"], each["quality"]) for name, each in records(small).items()} == {
+        name: (each["id"], each["quality"]) for name, each in before.items()
+    }
+    assert report.lost.keys() == {"good.fits", "bad.fits"}
+    assert report.lost["bad.fits"] == (
+        "its record is made of the file alone: it is LOCAL, its id is that of an index of the old database"
+    )
+
+
+def test_a_judgement_of_an_unknown_file_is_told_as_such(small: Path) -> None:
+    path = database(small)
+    with closing(sqlite3.connect(path)) as raw:
+        asked = "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'demo_calibrations' AND rootpage > 0"
+        for (page,) in raw.execute(asked).fetchall():
+            overwrite(path, 4096 * (page - 1), b"\xff" * 4096)
+    lost_ = [said for said in rebuilt(small).lost.values() if "judged it BAD" in said]
+    assert len(lost_) == 1
+    assert lost_[0].endswith("light leak; it may be any of the files whose ids are new")
+
+
 def removed(path: Path) -> None:
     path.unlink()
 
@@ -277,6 +312,71 @@ def test_the_version_in_a_name_comes_first_and_the_others_get_the_next_free_one_
     assert versions == {"named.001.fits": "001", "plain.fits": "002", "b.fits": "003", "a.fits": "004"}
 
 
+@pytest.fixture
+def begun_again(cache: Path, tmp_path: Path) -> Path:
+    """A cache whose database was lost and begun again by a registration, as older versions let it."""
+    database(cache).unlink()
+    new = dark(tmp_path, "new.fits", 60010.0, CALID="new")
+    with CalibrationStore(DemoCalibration, tmp_path / "other") as store:
+        store.register_calibration(new)
+        store.flag("new", "BAD", "saturated")
+    shutil.copy(tmp_path / "other" / "calibrations" / "new.fits", cache / "calibrations")
+    shutil.copy(database(tmp_path / "other"), database(cache))
+    return cache
+
+
+def test_a_database_that_was_begun_again_gets_what_a_copy_knows_and_keeps_what_it_has(
+    cache: Path, request: pytest.FixtureRequest
+) -> None:
+    before = records(cache)
+    with copies_kept(database(cache)) as keep_copy:
+        keep_copy()
+    request.getfixturevalue("begun_again")
+    kept = records(cache)
+    report = rebuilt(cache)
+    assert (report.fault, report.is_completed) == ("3 files are in no record", True)
+    assert (report.from_old, report.from_copies, report.from_files) == (0, 3, 0)
+    assert records(cache) == kept | {name: before[name] for name in ("first.fits", "second.fits", "bad.fits")}
+    assert [each.why for each in judged(cache, "bad.fits")] == ["light leak"]
+    assert [each.why for each in judged(cache, "new.fits")] == ["saturated"]
+    assert "as the copy of 2" in report.lost["bad.fits"]
+    with CalibrationStore(DemoCalibration, cache) as store:
+        assert (store.verify().ok, store.verify().without_record) == (True, [])
+    assert rebuilt(cache).fault == ""
+
+
+def test_a_database_that_was_begun_again_gets_what_headers_say(begun_again: Path) -> None:
+    kept = records(begun_again)
+    report = rebuilt(begun_again)
+    assert (report.from_copies, report.from_files) == (0, 3)
+    assert report.lost.keys() == {"first.fits", "second.fits", "bad.fits"}
+    found = records(begun_again)
+    assert found["new.fits"] == kept["new.fits"]
+    assert (found["bad.fits"]["id"], found["bad.fits"]["cal_version"]) == ("bad", "007")
+    with CalibrationStore(DemoCalibration, begun_again) as store:
+        with store.local_db.connect() as connection:
+            assert made_of_files(connection, DemoCalibration)[0] == 3
+        store.flag("bad", "BAD", "light leak")
+        with store.local_db.connect() as connection:
+            assert made_of_files(connection, DemoCalibration)[0] == 2
+
+
+def test_no_file_whose_record_went_or_that_is_a_copy_gets_a_record(cache: Path) -> None:
+    (cache / "calibrations" / "bad.fits").rename(cache / "calibrations" / "renamed.fits")
+    with CalibrationStore(DemoCalibration, cache) as store, store.local_db.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM demo_calibrations WHERE filename = 'first.fits'")
+    before = records(cache)
+    report = rebuilt(cache)
+    assert report.fault == ""
+    assert report.noticed == ["renamed.fits has the content of bad.fits, so it gets no record of its own."]
+    assert records(cache) == before
+
+
+def test_a_file_says_of_a_record_made_of_it_whose_it_is(cache: Path) -> None:
+    database(cache).unlink()
+    assert ", it is LOCAL, its id is new" in rebuilt(cache).lost["first.fits"]
+
+
 def test_a_sound_database_is_not_changed(cache: Path) -> None:
     content = database(cache).read_bytes()
     assert rebuilt(cache) == RebuildReport(str(database(cache)))
@@ -332,11 +432,85 @@ def test_the_file_of_a_first_registration_that_was_cut_off_is_told_as_such_until
 
 def test_a_file_that_is_older_than_the_new_database_beside_it_tells_of_a_loss(tmp_path: Path) -> None:
     left_by_a_killed_registration(tmp_path / "cache", tmp_path)
+    os.utime(tmp_path / "cache" / "calibrations" / "first.fits", (1e9, 1e9))  # as where it was put back from a copy
     database(tmp_path / "cache").unlink()
     with pytest.warns(UserWarning, match="koa-cal rebuild"):
         CalibrationStore(DemoCalibration, tmp_path / "cache").close()
     with pytest.warns(UserWarning, match="koa-cal rebuild"):
         CalibrationStore(DemoCalibration, tmp_path / "cache").close()
+
+
+def lost(cache: Path) -> CalibrationStore[DemoCalibration]:
+    """Lose a cache's database, and open a store on what is left."""
+    database(cache).unlink()
+    for path in (cache / "calibrations").iterdir():
+        os.utime(path, (1e9, 1e9))
+    with pytest.warns(UserWarning, match="koa-cal rebuild"):
+        return CalibrationStore(DemoCalibration, cache)
+
+
+def test_nothing_is_written_to_a_new_database_where_another_one_was_lost(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = records(cache)
+    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", "postgresql://reader@127.0.0.1:9/koa")
+    with closing(lost(cache)) as store:
+        with CalibrationStore(DemoCalibration, tmp_path / "other") as other:
+            other.register_calibration(dark(tmp_path, "sixth.fits", 60006.0))
+            other.export_bundle(tmp_path / "other.tar", other.query())
+        for write in (
+            lambda: store.register_calibration(dark(tmp_path, "fifth.fits", 60005.0)),
+            lambda: store.local_db.add(record("fifth.fits")),
+            lambda: store.import_bundle(tmp_path / "other.tar"),
+            store.sync_from_remote,
+        ):
+            with pytest.raises(CacheError, match=r"has no records, but .* holds files of demo") as raised:
+                write()
+            assert "koa-cal rebuild" in raised.value.hint
+        report = store.verify()
+        assert not report.ok
+        assert "holds files of demo" in report.database[0]
+        assert store.query() == []
+    assert sorted(path.name for path in (cache / "calibrations").iterdir()) == ["bad.fits", "first.fits", "second.fits"]
+    rebuilt(cache, offline=True)
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.register_calibration(dark(tmp_path, "fifth.fits", 60005.0))
+    assert records(cache).keys() == {*(name for name in before if "theirs" not in name), "fifth.fits"}
+
+
+def copied(cache: Path, name: str) -> Path:
+    """Copy a cache's database as somebody would who makes backups."""
+    copy = database(cache).with_name(name)
+    with closing(sqlite3.connect(database(cache))) as source, closing(sqlite3.connect(copy)) as sink:
+        source.backup(sink)
+    return copy
+
+
+@pytest.mark.parametrize("name", ["demo.backup.db", "demo_calibrations.db.old"])
+def test_a_copy_in_the_folder_hides_no_loss_and_gives_the_records(cache: Path, name: str) -> None:
+    before = records(cache)
+    copied(cache, name)
+    lost(cache).close()
+    report = rebuilt(cache)
+    assert (report.from_copies, report.from_files) == (len(before), 0)
+    assert records(cache) == before
+    assert [each.why for each in judged(cache, "bad.fits")] == ["light leak"]
+
+
+@pytest.mark.parametrize("spoil", [emptied, without_header], ids=lambda spoil: spoil.__name__)
+def test_the_newest_of_several_copies_counts(cache: Path, spoil: Callable[[Path], None]) -> None:
+    older = copied(cache, "a.db")
+    with CalibrationStore(DemoCalibration, cache) as store:
+        store.flag("first.fits", "BAD", "saturated")
+    copied(cache, "newer.db")
+    os.utime(older)
+    before = records(cache)
+    database(cache).write_bytes(b"")
+    with pytest.raises(CacheError, match="koa-cal rebuild"):
+        CalibrationStore(DemoCalibration, cache)
+    spoil(database(cache))
+    rebuilt(cache)
+    assert records(cache) == before
 
 
 @pytest.mark.filterwarnings("error")
@@ -437,3 +611,11 @@ def test_a_killed_rebuilding_leaves_the_old_state_or_the_new_one(
         assert records(folder) == before
         with CalibrationStore(DemoCalibration, folder) as store:
             assert store.verify().ok
+
+
+def test_a_history_that_was_lost_is_told(cache: Path) -> None:
+    with closing(sqlite3.connect(database(cache))) as raw:
+        raw.execute("DROP TABLE demo_calibrations_feed")
+    with pytest.warns(SchemaWarning, match="The history of demo_calibrations was lost"):
+        CalibrationStore(DemoCalibration, cache).close()
+    CalibrationStore(DemoCalibration, cache).close()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import CalibrationNotFoundError, CalibrationStore, ORMCalibration, RemoteError
+from koa_middleware import CacheError, CalibrationNotFoundError, CalibrationStore, ORMCalibration, RemoteError
+from koa_middleware.database.feed import Judgement, judgements_of
+from koa_middleware.exceptions import SharedCacheWarning
 
+from tests.cache.test_unwritable import as_another, said
 from tests.conftest import DemoCalibration, dark, files_under, run_python
 
 Store = CalibrationStore[DemoCalibration]
@@ -92,3 +98,90 @@ def test_a_killed_removal_leaves_no_fault_and_no_repair_takes_it_back(store: Sto
     assert "withdrawn or removed" in report.actions["dark.fits"]
     assert [each.filename for each in store.query()] == ["other.fits"]
     assert store.register_calibration(tmp_path / "dark.fits").calibration.filename == one.filename
+
+
+@pytest.fixture
+def anothers(tmp_path: Path) -> Iterator[Path]:
+    """A cache of a user who is not root, with one BAD dark and a column of a newer version."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    cache = folder / "cache"
+    with CalibrationStore(DemoCalibration, cache) as store:
+        _, one = store.register_calibration(dark(tmp_path))
+        store.flag(one.id, "BAD", "light leak")
+        with store.local_db.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE demo_calibrations ADD COLUMN humidity FLOAT")
+            connection.exec_driver_sql("UPDATE demo_calibrations SET humidity = 0.5")
+    (cache / "quarantine").mkdir()
+    if os.getuid() == 0:
+        for path in [cache, *cache.rglob("*")]:
+            os.chown(path, 65534, 65534)
+    yield cache
+    for path in cache.iterdir():
+        path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def removal_of(cache: Path) -> list[str]:
+    """Give what another user is told who removes the dark of a cache, and what is in its database before and after."""
+
+    def act() -> list[str]:
+        with CalibrationStore(DemoCalibration, cache) as store:
+            found = []
+            for call in (lambda: "", lambda: said(store.remove, "dark.fits")):
+                found.append(call())
+                with store.local_db.connect() as connection:
+                    found.append(str(connection.exec_driver_sql("SELECT * FROM demo_calibrations").all()))
+            return found
+
+    return as_another(act)
+
+
+@pytest.mark.parametrize("folder", ["calibrations", "quarantine"])
+def test_where_files_cannot_be_moved_the_record_stays(anothers: Path, folder: str) -> None:
+    (anothers / folder).chmod(0o500)
+    _, before, told, after = removal_of(anothers)
+    assert told.startswith(f"CacheError: {anothers}/{folder} cannot be written: it is not writable")
+    assert "light leak" in [each.why for each in judgements(anothers)]
+    assert (before, "BAD" in after) == (after, True)
+    assert (anothers / "calibrations" / "dark.fits").is_file()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's file")
+def test_a_record_comes_back_whole_where_its_file_cannot_be_moved_after_all(anothers: Path) -> None:
+    os.chown(anothers / "calibrations", 0, 0)
+    os.chown(anothers / "calibrations" / "dark.fits", 0, 0)
+    (anothers / "calibrations").chmod(0o1777)
+    _, before, told, after = removal_of(anothers)
+    assert told.startswith(f"CacheError: {anothers}/calibrations/dark.fits cannot be moved aside")
+    assert (before, "0.5" in after) == (after, True)
+    assert [each.why for each in judgements(anothers)] == ["light leak"]
+
+
+def judgements(cache: Path) -> list[Judgement]:
+    with CalibrationStore(DemoCalibration, cache) as store, store.local_db.connect() as connection:
+        return judgements_of(connection, DemoCalibration, store.query()[0].id)
+
+
+def test_a_removed_calibration_that_hid_one_of_the_shared_cache_says_that_this_is_known_again(
+    open_demo: Open, tmp_path: Path
+) -> None:
+    observatory = open_demo(tmp_path / "observatory")
+    observatory.register_calibration(dark(tmp_path, note="theirs"))
+    user = open_demo(tmp_path / "own", shared_cache_dir=tmp_path / "observatory")
+    user.register_calibration(dark(tmp_path / "mine", note="mine"))
+    user.remove("dark.fits", dry_run=True)
+    with pytest.warns(
+        SharedCacheWarning, match=r"shared cache's dark.fits is known here again; its quality there is GOOD"
+    ):
+        user.remove("dark.fits")
+    assert [each.filename for each in user.query()] == ["dark.fits"]
+    with pytest.raises(CacheError, match=r"dark.fits is a calibration of the shared cache"):
+        user.remove("dark.fits")
+
+
+def test_a_copy_of_the_database_beside_it_keeps_no_file_from_being_moved(store: Store, tmp_path: Path) -> None:
+    path, one = store.register_calibration(dark(tmp_path))
+    shutil.copy(store.local_db.path, store.local_db.path.with_name("demo.backup.db"))
+    assert store.remove(one).moved_to is not None
+    assert not path.exists()

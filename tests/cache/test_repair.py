@@ -51,7 +51,7 @@ def test_a_repair_mends_what_can_be_mended_and_says_why_not(damaged: Store) -> N
     assert sorted(report.repaired) == ["lost.fits", "spoilt.fits"]
     assert report.actions["lost.fits"] == report.actions["spoilt.fits"] == "downloaded again"
     assert "it is LOCAL" in report.actions["mine.fits"]
-    assert "register the right file again" in report.actions["cut.fits"]
+    assert "Register the right file again" in report.actions["cut.fits"]
     assert report.actions["notes.txt"].startswith("left where it is: ")
     assert [report.actions[path] for path in report.leftovers] == ["removed"]
     assert not report.ok
@@ -60,6 +60,47 @@ def test_a_repair_mends_what_can_be_mended_and_says_why_not(damaged: Store) -> N
     assert (sorted(after.bad), after.missing, after.gone) == (["cut.fits"], ["mine.fits"], [])
     assert (after.not_here, after.leftovers, after.without_record) == (1, [], ["notes.txt"])
     assert [path.name.partition(".")[0] for path in (damaged.cache_dir / "quarantine").iterdir()] == ["spoilt"]
+
+
+def test_a_renamed_file_and_a_copy_are_known_by_their_content(store: Store, tmp_path: Path) -> None:
+    (lost, one), (kept, _) = (
+        store.register_calibration(dark(tmp_path, name, mjd))
+        for name, mjd in (("bad.fits", 60000.0), ("kept.fits", 60001.0))
+    )
+    store.flag(one.id, "BAD", "light leak")
+    lost.rename(lost.with_name("renamed.fits"))
+    shutil.copy(kept, kept.with_name("copy.fits"))
+    dark(kept.parent, "other.fits", 60002.0)
+    before = held(store)
+    report = store.verify(repair=True)
+    assert report.same_content == {"renamed.fits": ["bad.fits"], "copy.fits": ["kept.fits"]}
+    assert report.actions["renamed.fits"] == "left where it is: it is bad.fits, renamed; move it back"
+    assert report.actions["bad.fits"] == f"{lost.with_name('renamed.fits')} has its content; move it to bad.fits"
+    assert report.actions["copy.fits"] == "left where it is: it has the content of kept.fits, which is registered"
+    assert "koa-cal register" in report.actions["other.fits"]
+    assert held(store) == before
+    lost.with_name("renamed.fits").rename(lost)
+    assert store.verify().ok
+
+
+def test_a_spoilt_file_whose_copy_in_the_archive_is_spoilt_too_is_said_to_be_moved_aside(
+    damaged: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "night" / "spoilt.fits").write_bytes(b"spoilt too")
+    report = damaged.verify(repair=True)
+    assert report.actions["spoilt.fits"].startswith(
+        "it was moved to the quarantine; it could not be downloaded again: "
+    )
+    assert [path.name.partition(".")[0] for path in (damaged.cache_dir / "quarantine").iterdir()] == ["spoilt"]
+    assert not report.ok
+
+
+def test_the_right_file_is_registered_over_a_spoilt_one(damaged: Store, tmp_path: Path) -> None:
+    (action,) = [damaged.verify(dry_run=True).actions["cut.fits"]]
+    assert action == "Register the right file again, which moves this one aside; it is left where it is."
+    damaged.register_calibration(tmp_path / "mine" / "cut.fits")
+    assert "cut.fits" not in damaged.verify().bad
+    assert [path.name.partition(".")[0] for path in (damaged.cache_dir / "quarantine").iterdir()] == ["cut"]
 
 
 def test_a_dry_run_says_it_and_changes_nothing(damaged: Store) -> None:

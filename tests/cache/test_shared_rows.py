@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import CacheError, CalibrationNotFoundError, CalibrationStore
+from koa_middleware import CacheError, CalibrationNotFoundError, CalibrationStore, DownloadError
 from koa_middleware.exceptions import SharedCacheWarning
 from sqlalchemy import func, select, text
 
@@ -246,3 +246,36 @@ def test_the_choice_from_two_databases_is_that_from_one_with_all_rows(tmp_path: 
             assert candidates[0] == candidates[1]
             assert two.explain(asked, Dark).counts == one.explain(asked, Dark).counts
         shutil.rmtree(folder)
+
+
+def test_a_file_that_the_shared_cache_lacks_is_its_keepers_matter(
+    shared: Path, open_demo: OpenDemo, tmp_path: Path
+) -> None:
+    with CalibrationStore(DemoCalibration, shared) as keeper:
+        path, _ = keeper.register_calibration(dark(tmp_path / "night", "theirs.fits", 60003.0))
+    path.unlink()
+    store = open_demo(tmp_path / "own", shared_cache_dir=shared)
+    with pytest.raises(DownloadError, match=r"theirs.fits is not in the shared cache .*observatory") as raised:
+        store.get_calibration_by_id(store.query(filename="theirs.fits")[0].id)
+    assert "keeper" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("lose", "said"),
+    [
+        (lambda root: shutil.rmtree(root), "observatory is missing"),
+        (lambda root: [shutil.rmtree(each) for each in root.iterdir()], "observatory has no database"),
+        (lambda root: (root / "database" / "demo_calibrations.db").unlink(), "observatory has no database"),
+        (lambda root: (root / "database" / "demo_calibrations.db").write_bytes(b""), "demo_calibrations.db is empty"),
+    ],
+    ids=["unmounted", "empty folder", "no database", "database without a byte"],
+)
+def test_a_shared_cache_that_gives_no_calibrations_is_told(
+    shared: Path, open_demo: OpenDemo, tmp_path: Path, lose: Callable[[Path], None], said: str
+) -> None:
+    lose(shared)
+    with pytest.warns(SharedCacheWarning, match=said) as caught:
+        store = open_demo(tmp_path / "own", shared_cache_dir=shared)
+    assert len(caught) == 1
+    store.register_calibration(dark(tmp_path / "night", "own.fits"))
+    assert [each.filename for each in store.query()] == ["own.fits"]

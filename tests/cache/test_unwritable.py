@@ -144,6 +144,23 @@ def test_another_users_cache_is_read_and_each_write_is_refused(cache: Path, plac
     assert state_of(cache) == before
 
 
+def test_a_damaged_cache_of_another_user_is_its_owners_to_rebuild_and_a_sound_one_is_said_to_be(cache: Path) -> None:
+    def act() -> list[str]:
+        return [said(lambda: CalibrationStore.rebuild(DemoCalibration, cache).fault)]
+
+    assert as_another(act) == ["no error"]
+    database_of(cache).chmod(0o644)
+    database_of(cache).write_bytes(b"spoilt" * 1000)
+    database_of(cache).chmod(0o444)
+    (told,) = as_another(act)
+    assert told.startswith(
+        f"CacheError: The database {database_of(cache)} cannot be made anew from here: it is damaged"
+    )
+    assert "Let its owner run koa-cal rebuild." in told
+    (opened,) = as_another(lambda: [said(CalibrationStore, DemoCalibration, cache)])
+    assert "let its owner run koa-cal rebuild" in opened
+
+
 def test_status_and_list_show_a_cache_that_lacks_a_folder(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +181,16 @@ def test_status_and_list_show_a_cache_that_lacks_a_folder(
     assert '"total": 2' in text
     assert f"You may not write to {database_of(cache)}, so it is only read." in text
     assert not (cache / "partial").exists()
+
+
+def test_a_mode_in_which_only_writers_read_is_named(cache: Path) -> None:
+    changed(cache, "PRAGMA journal_mode = wal")
+
+    def act() -> list[str]:
+        return [said(CalibrationStore, DemoCalibration, cache)]
+
+    (line,) = as_another(act)
+    assert "PRAGMA journal_mode=delete" in line, line
 
 
 def test_a_private_cache_is_said_to_be_one(cache: Path) -> None:
@@ -222,7 +249,8 @@ def test_a_spoilt_file_that_cannot_be_replaced_is_said_to_be_spoilt(cache: Path,
 
 
 def test_a_shared_file_stands_in_for_a_spoilt_one_that_cannot_be_moved(cache: Path, place: Path) -> None:
-    shutil.copytree(cache / "calibrations", place / "observatory" / "calibrations")
+    for name in ("calibrations", "database"):
+        shutil.copytree(cache / name, place / "observatory" / name)
     changed(cache, "UPDATE demo_calibrations SET origin = 'REMOTE'")
     (cache / "calibrations" / "first.fits").write_bytes(b"spoilt")
 

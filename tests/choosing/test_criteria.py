@@ -74,11 +74,12 @@ def test_each_criterion_holds_of_what_it_does_not_refuse_and_the_rule_admits_wha
     admitted = {row.id for row in rows}
     with store.local_db.connect() as connection:
         for criterion in plan.criteria:
+            bound = {**parameters, **criterion.bounds(parameters)}
             held, out = (
-                set(connection.execute(select(plan.columns["id"]).where(clause), parameters).scalars())
+                set(connection.execute(select(plan.columns["id"]).where(clause), bound).scalars())
                 for clause in (
-                    criterion.holds(plan.columns, parameters),
-                    criterion.refuses(plan.columns, parameters),
+                    criterion.holds(plan.columns),
+                    criterion.refuses(plan.columns),
                 )
             )
             assert held | out == {row.id for row in rows}

@@ -58,7 +58,7 @@ def test_each_record_is_told_with_the_rule_that_refused_it_first_and_the_amount(
         "bad.fits": ("quality", "0.500 d older, its quality is BAD"),
         "late.fits": ("direction", "0.250 d newer, only earlier ones are allowed"),
         "old.fits": ("max_age", "12.4 d older, limit 5 d"),
-        "timeless.fits": ("mjd_start", "no time, it has no mjd_start"),
+        "timeless.fits": ("mjd_start", "no time, its mjd_start is inf"),
     }
 
 
@@ -106,6 +106,7 @@ def test_as_plain_data_it_is_strict_json(explained: Explanation) -> None:
         "rule": "chosen",
         "reason": "1.0 d older, the best that fits",
         "delta_days": -1.0,
+        "side": None,
     }
 
 

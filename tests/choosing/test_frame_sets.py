@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from koa_middleware import (
+    Bracket,
     CacheError,
     CalibrationNotFoundError,
     CalibrationSelector,
@@ -16,6 +18,7 @@ from koa_middleware import (
     ConfigurationError,
     InstrumentPlugin,
     KoaMiddlewareError,
+    RemoteError,
 )
 from koa_middleware.choosing.frame_sets import raise_failures, types_for
 
@@ -142,3 +145,78 @@ def test_one_cause_that_many_types_share_is_told_once(store: Store, monkeypatch:
     assert no_era.message.startswith("the input has no era")
     assert no_era.message.endswith(f"needed to choose a {', '.join(types)}.")
     assert no_era.message.count("has no era") == 1
+
+
+def around(store: Store, tmp_path: Any, *times: float) -> None:
+    """Give the instrument pairs of darks, and the store darks at some times."""
+    InstrumentPlugin(DemoCalibration, [CalibrationSelector(cal_type="dark", direction="bracket")])
+    for time in times:
+        store.register_calibration(dark(tmp_path / "night", f"{time:.0f}.fits", time))
+
+
+def test_the_files_of_a_pair_are_a_bracket_of_them(store: Store, tmp_path: Any) -> None:
+    around(store, tmp_path, 59999.0, 60003.0)
+    pair = store.get_calibrations(FRAME)["dark"]
+    assert isinstance(pair, Bracket)
+    assert [side.path.name for side in pair] == ["59999.fits", "60003.fits"]
+    assert all(side.path.is_file() for side in pair)
+    assert pair.weight == 0.25
+    assert [side.path for side in store.get_bracket(FRAME, "dark")] == [side.path for side in pair]
+
+
+def test_a_pair_with_one_side_says_that_the_other_is_missing(store: Store, tmp_path: Any) -> None:
+    around(store, tmp_path, 60001.0, 60003.0)
+    for pair in (store.get_calibrations(FRAME)["dark"], store.get_bracket(FRAME, "dark")):
+        assert isinstance(pair, Bracket)
+        assert (pair.before, pair.after.path.name, pair.weight) == (None, "60001.fits", None)
+    assert "nothing before" in str(store.select_sets([FRAME]))
+
+
+def test_a_pair_of_which_one_file_does_not_come_is_an_error(store: Store, tmp_path: Any) -> None:
+    around(store, tmp_path, 59999.0)
+    store.local_db.add(record("archived.fits", 60001.0, origin="REMOTE"))
+    found = store.get_calibrations(FRAME, return_exceptions=True)
+    assert isinstance(found["dark"], RemoteError)
+    with pytest.raises(RemoteError, match=r"archived\.fits"):
+        store.get_calibrations(FRAME)
+
+
+def test_many_frames_tell_what_they_lack_and_what_is_not_here(filled: Store, tmp_path: Any) -> None:
+    filled.register_calibration(dark(tmp_path / "night", "own.fits", 59999.5))
+    found = filled.select_sets([FRAME, {**FRAME, "era": "1"}, dark(tmp_path, "frame.fits", 60001.0)], ["dark", "wls"])
+    assert [one["dark"].filename for one in found] == ["own.fits", "own.fits", "dark.fits"]
+    assert (len(found), found[1]["wls"].filename, found.ok) == (3, "wls.fits", False)
+    assert {name: list(errors) for name, errors in found.missing.items()} == {
+        "frame 1": ["wls"],
+        str(tmp_path / "frame.fits"): ["wls"],
+    }
+    assert sorted(found.not_here) == ["dark.fits", "wls.fits"]
+    plain = found.to_dict()
+    assert (plain["ok"], plain["not_here"]) == (False, ["dark.fits", "wls.fits"])
+    assert [each["frame"] for each in plain["frames"]][:2] == ["frame 1", "frame 2"]
+    dark_of_first, wls_of_first = plain["frames"][0]["calibrations"].values()
+    assert (dark_of_first["filename"], dark_of_first["delta_days"]) == ("own.fits", -0.5)
+    assert (wls_of_first["error"], wls_of_first["configuration"]) == ("HeaderError", {"era": None})
+    assert json.loads(json.dumps(plain)) == plain
+
+
+def test_what_frames_get_is_one_table(filled: Store, tmp_path: Any) -> None:
+    filled.register_calibration(dark(tmp_path / "night", "own.fits", 59999.5))
+    table = filled.select_sets([FRAME, {**FRAME, "era": "1"}], ["dark", "wls"]).to_text()
+    assert "2 frames: 3 of 4 calibrations found, 1 file is not here" in table
+    assert table.count("own.fits") == 1
+    assert "wls.fits (not here)" in table
+    assert "missing: no era in the header" in table
+    assert "BSPEC" in table
+
+
+def test_a_frame_that_cannot_be_read_lacks_every_type(filled: Store, tmp_path: Any) -> None:
+    found = filled.select_sets([tmp_path / "missing.fits"])
+    assert [list(errors) for errors in found.missing.values()] == [["wls", "dark", "bias"]]
+
+
+def test_frames_that_lack_nothing_are_ok(filled: Store) -> None:
+    assert filled.select_sets([FRAME], "dark").ok
+    assert filled.select_sets([]).ok
+    assert filled.select_sets(FRAME, "dark")[0]["dark"].filename == "dark.fits"
+    assert len(filled.select_sets([FRAME, FRAME], "dark")[:1]) == 1

@@ -296,7 +296,7 @@ def test_a_selection_probes_an_index_thrice_and_reads_no_more(
     database: LocalDatabase[DemoCalibration], rule: dict[str, Any], index: str, direction: str
 ) -> None:
     selector = CalibrationSelector(cal_type="dark", direction=direction, **rule)
-    ((plan,),) = ruling_of(selector, DemoCalibration).every()
+    ((_, (plan,)),) = ruling_of(selector, DemoCalibration).every()
     (statement,) = plan.answers
     with database.connect() as connection:
         compiled = statement.compile(connection, compile_kwargs={"render_postcompile": True})

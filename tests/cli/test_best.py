@@ -48,7 +48,16 @@ def test_the_answers_as_json_hold_the_misses_too(koa_cal: Run, frame: Path) -> N
     assert found.json["instrument"] == "testspec"
     calibrations = found.json["calibrations"]
     assert list(calibrations) == ["dark", "flat", "arc", "bias"]
-    assert set(calibrations["dark"]) == {"id", "filename", "cal_version", "path", "delta_days", "is_fallback"}
+    assert list(calibrations["dark"]) == [
+        "id",
+        "filename",
+        "cal_version",
+        "path",
+        "delta_days",
+        "step",
+        "is_fallback",
+        "given_by_user",
+    ]
     assert calibrations["dark"]["delta_days"] == pytest.approx(1.0)
     assert calibrations["flat"]["delta_days"] == pytest.approx(-0.25)
     assert calibrations["dark"]["is_fallback"] is False
@@ -143,28 +152,50 @@ def test_a_frames_own_file_is_not_chosen_for_it_in_another_compression(
     assert found["filename"] == "dark-near.fits"
 
 
-@pytest.fixture
-def paired(
-    with_only: Callable[..., Run], make_distribution: Callable[..., Path], distribution: Path, tmp_path: Path
-) -> Run:
-    """A way to run a command where the flats of testspec come as pairs."""
+def test_many_frames_each_have_their_table(koa_cal: Run, frame: Path, write: Run, tmp_path: Path) -> None:
+    red = write("red-frame.fits", 61083.5, ARM="RED")
+    found = koa_cal("best", frame, red, "--type", "dark", "--type", "arc").ended(1)
+    assert f"calibrations for {frame}" in found.out
+    assert f"calibrations for {red}" in found.out
+    assert f"koa-cal: {frame}: arc: No arc fits" in found.err
+    missing = tmp_path / "missing.fits"
+    told = koa_cal("best", missing, red, "--type", "arc", "--json").ended(1).json
+    assert (told["instrument"], [one["frame"] for one in told["frames"]]) == ("testspec", [str(missing), str(red)])
+    assert told["frames"][0]["error"] == "SourceFileError"
+    assert told["frames"][1]["calibrations"]["arc"]["filename"] == "arc-red.fits"
+
+
+def test_without_a_frame_the_values_are_given(koa_cal: Run) -> None:
+    line = ("best", "-i", "testspec", "--type", "dark", "--set", "arm=BLUE", "--set", "mjd_start=61083.5")
+    found = koa_cal(*line, "--json").ended(0).json
+    assert (found["frame"], found["calibrations"]["dark"]["filename"]) == ("the given values", "dark-near.fits")
+    assert "mjd_start" in koa_cal(*line[:-2]).ended(1).said
+    assert "No frame is given" in koa_cal("best", "-i", "testspec").ended(2).said
+
+
+def test_ones_own_choice_is_used(koa_cal: Run, frame: Path, write: Run) -> None:
+    own = write("own.fits", 61082.5, "dark")
+    found = koa_cal("best", frame, "--type", "dark", "--use", f"DARK={own}")
+    assert "1.0 d older, given by you" in found.ended(0).out
+    said = koa_cal("best", frame, "--type", "dark", "--use", f"dark={own}", "--json").ended(0).json
+    assert said["calibrations"]["dark"]["path"] == str(own)
+    assert said["calibrations"]["dark"]["given_by_user"] is True
+    assert "nosuch.fits" in koa_cal("best", frame, "--use", "dark=nosuch.fits").ended(1).said
+    assert "no selector for 'sky'" in koa_cal("best", frame, "--use", "sky=nosuch.fits").ended(2).said
+    assert "not TYPE=FILE_OR_ID" in koa_cal("best", frame, "--use", "dark").ended(2).err
+
+
+def test_a_pair_has_two_lines_with_their_weights(
+    with_only: Run, distribution: Path, make_distribution: Run, frame: Path, tmp_path: Path
+) -> None:
     source = (distribution / "koa_middleware_testspec.py").read_text()
     pairs = source.replace('"flat", ("arm",), "before"', '"flat", ("arm",), "bracket"')
-    return with_only(make_distribution(tmp_path / "installed", "testspec", pairs))
-
-
-def test_both_of_a_pair_are_given_with_the_weight_of_the_later_one(paired: Run, frame: Path) -> None:
-    said = paired("best", frame, "--type", "flat", "--json").ended(0).json["calibrations"]["flat"]
-    assert [said[side]["filename"] for side in ("before", "after")] == ["flat-before.fits", "flat-after.fits"]
-    assert said["weight"] == pytest.approx(0.25 / 0.35)
-    lines = paired("best", frame, "--type", "flat").ended(0).out.splitlines()
-    before, after = (next(line for line in lines if line.split()[:2] == ["flat", side]) for side in ("before", "after"))
-    assert "0.250 d older" in before
-    assert "0.100 d newer, weight 0.714" in after
-
-
-def test_the_side_of_a_pair_that_is_missing_is_said(paired: Run, write: Callable[..., Path]) -> None:
-    early = write("early.fits", 61083.2)
-    said = paired("best", early, "--type", "flat", "--json").ended(0).json["calibrations"]["flat"]
-    assert (said["before"], said["weight"]) == (None, None)
-    assert "flat before none" in " ".join(paired("best", early, "--type", "flat").ended(0).out.split())
+    run = with_only(make_distribution(tmp_path / "installed", "testspec", pairs))
+    line = ("best", frame, "--type", "flat")
+    lines = [each for each in run(*line).ended(0).out.splitlines() if each.split()[:1] == ["flat,"]]
+    assert [each.split()[:2] for each in lines] == [["flat,", "before"], ["flat,", "after"]]
+    assert "0.250 d older, weight 0.286" in lines[0]
+    assert "0.100 d newer, weight 0.714" in lines[1]
+    pair = run(*line, "--json").ended(0).json["calibrations"]["flat"]
+    assert pair["weight"] == pytest.approx(0.25 / 0.35)
+    assert (pair["before"]["filename"], pair["after"]["filename"]) == ("flat-before.fits", "flat-after.fits")

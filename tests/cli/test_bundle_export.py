@@ -48,7 +48,7 @@ def test_a_bundle_goes_from_standard_output_to_standard_input(command: Run, nigh
         taken = subprocess.run(**take_in, stdin=sending.stdout, capture_output=True, text=True, timeout=60, check=False)
         said = sending.stderr.read()
     assert (sending.returncode, taken.returncode) == (0, 0), said + taken.stderr
-    assert said.endswith("written to -\n")
+    assert said.endswith("written to standard output\n")
     assert taken.stdout.endswith(" added, 0 completed, 0 updated, 0 unchanged\n")
 
 
@@ -63,3 +63,10 @@ def test_nobody_reading_standard_output_is_no_traceback(command: Run, night: Non
 
 def test_json_and_a_bundle_do_not_share_standard_output(koa_cal: Run, night: None) -> None:
     assert "JSON" in koa_cal("bundle", "export", "-", "--type", "dark", *HERE, "--json").ended(2).said
+
+
+def test_what_frames_need_goes_into_one_bundle(koa_cal: Run, night: None, frame: Path, tmp_path: Path) -> None:
+    found = koa_cal("bundle", "export", tmp_path / "some.tar", "--json", "--for", frame, frame).ended(1)
+    assert sorted(found.json["exported"]) == ["dark-near.fits", "flat-before.fits"]
+    assert "arc" in found.err
+    assert (tmp_path / "some.tar").is_file()

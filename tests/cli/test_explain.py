@@ -29,12 +29,12 @@ def test_an_explanation_tells_rule_and_amount_of_each_and_the_winner_first(koa_c
 
 def test_an_explanation_as_json_counts_all_and_tells_the_nearest(koa_cal: Run, frame: Path) -> None:
     found = koa_cal("explain", frame, "--type", "dark", "--nearest", 2, "--json").ended(0).json
-    assert set(found) == {"cal_type", "asked", "total", "counts", "winner", "is_fallback", "candidates"}
+    assert {"cal_type", "asked", "total", "counts", "winner", "steps", "sides", "candidates"} <= set(found)
     assert found["total"] == 4
     assert found["counts"] == {"chosen": 1, "arm": 1, "max_age": 1, "farther": 1}
     assert found["winner"]["filename"] == "dark-near.fits"
     assert [candidate["filename"] for candidate in found["candidates"]] == ["dark-near.fits", "dark-red.fits"]
-    assert set(found["candidates"][0]) == {"id", "filename", "rule", "reason", "delta_days"}
+    assert set(found["candidates"][0]) == {"id", "filename", "rule", "reason", "delta_days", "side"}
 
 
 def test_an_explanation_of_a_miss_is_printed_and_exits_with_1(koa_cal: Run, frame: Path) -> None:

@@ -108,3 +108,17 @@ def test_a_frame_that_names_another_instrument_is_taken_when_it_is_forced(koa_ca
 def test_a_night_is_a_day_alone(koa_cal: Run, text: str) -> None:
     said = koa_cal("prefetch", "--night", text, "-i", "testspec").ended(2).err
     assert said.endswith(f"{text!r} is not a UTC day such as 2026-02-12\n")
+
+
+@pytest.mark.usefixtures("night")
+def test_what_a_frame_like_another_will_need_is_fetched_before_it_is_taken(koa_cal: Run, frame: Path) -> None:
+    line = ("prefetch", "--like", frame, "--type", "dark", "--type", "flat", "--json")
+    assert koa_cal(*line, "--at", "2026-02-12T12:00:00").ended(0).json["cached"] == [
+        "dark-near.fits",
+        "flat-before.fits",
+    ]
+    later = koa_cal(*line, "--at", "2026-06-01T00:00:00").ended(1)
+    assert "flat-" in later.json["cached"][0]
+    assert "limit 5 d" in str(later.json["unmatched"])
+    assert "has no time of day" in koa_cal(*line, "--at", "2026-06-01").ended(2).err
+    assert "--like and --at" in koa_cal(*line).ended(2).said

@@ -34,6 +34,24 @@ def test_a_spoilt_database_is_made_anew_and_what_is_lost_is_listed(koa_cal: Run)
 
 @pytest.mark.filterwarnings("always")
 @pytest.mark.usefixtures("night")
+def test_a_lost_database_is_an_error_for_writers_and_status_keeps_what_is_not_known(koa_cal: Run, cache: Path) -> None:
+    database().unlink()
+    for path in (cache / "calibrations").iterdir():
+        os.utime(path, (1e9, 1e9))
+    name = "dark-near.fits"
+    refused = koa_cal("register", "-i", "testspec", cache / "calibrations" / name).ended(1)
+    assert refused.err.count("koa-cal rebuild") == 2  # of the opening, and of the file
+    report = koa_cal("verify", "-i", "testspec", "--json").ended(1).json
+    assert report["ok"] is False
+    found = koa_cal("rebuild", "-i", "testspec").ended(1)
+    assert found.out.count("what was judged of it here is not known") == 1
+    assert "7 records were made anew of files alone on 20" in koa_cal("status", "-i", "testspec").ended(0).out
+    koa_cal("flag", "-i", "testspec", name, "good", "--reason", "looked at").ended(0)
+    assert "6 records were made anew" in str(koa_cal("status", "-i", "testspec", "--json").ended(0).json["noticed"])
+
+
+@pytest.mark.filterwarnings("always")
+@pytest.mark.usefixtures("night")
 @pytest.mark.parametrize("command", ["list", "status", "verify", "prune", "show x", "best x"])
 def test_every_command_tells_of_a_database_that_was_lost(koa_cal: Run, command: str) -> None:
     database().unlink()

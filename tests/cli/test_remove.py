@@ -28,4 +28,4 @@ def test_one_of_the_archive_is_refused_with_what_to_do(typed: Run) -> None:
     found = typed("remove", "dark.fits").ended(1)
     assert found.out == ""
     assert "is a calibration of the archive (REMOTE)" in found.said
-    assert "koa-cal flag dark.fits bad" in found.said
+    assert "koa-cal flag dark.fits bad --here" in found.said

@@ -61,3 +61,13 @@ def test_a_table_of_the_older_koa_middleware_is_named_and_not_shown_as_nothing(k
     assert said in koa_cal("status", "-i", "testspec").ended(0).said
     with open_store("testspec") as store, pytest.raises(CalibrationNotFoundError, match=said):
         store.select({"mjd_start": 6e4, "arm": "BLUE"}, "dark")
+
+
+@pytest.mark.usefixtures("night")
+def test_the_records_of_a_shared_cache_are_not_counted_as_ones_own(
+    koa_cal: Run, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KOA_SHARED_CALIBRATION_CACHE", str(cache))
+    monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(tmp_path / "own"))
+    found = koa_cal("status", "-i", "testspec", "--json").ended(0).json
+    assert (found["records"], found["records_shared"]) == (0, 7)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import koa_middleware
 import pytest
 from koa_middleware.cli.parser import build_parser
 
@@ -25,6 +26,18 @@ def test_help_is_a_result(koa_cal: Run) -> None:
         assert re.search(rf"^ +{command}( |$)", found.out, re.MULTILINE)
 
 
+def test_the_versions_of_core_and_plugins_are_a_result_and_no_plugin_is_loaded(
+    with_only: Run, distribution: Path, tmp_path: Path, make_distribution: Run
+) -> None:
+    broken = make_distribution(tmp_path / "broken", "broken", "raise RuntimeError('it was loaded')")
+    found = with_only(broken, distribution)("--version").ended(0)
+    assert found.err == ""
+    core, *plugins = found.out.splitlines()
+    assert core == f"koa-middleware {koa_middleware.__version__}"
+    assert "koa-middleware-testspec 1.2.3 (testspec)" in plugins
+    assert any(line.endswith("(broken)") for line in plugins)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(koa_cal: Run, command: str) -> None:
     found = koa_cal(command, "--help").ended(0)
@@ -32,7 +45,7 @@ def test_each_command_has_help(koa_cal: Run, command: str) -> None:
     assert found.err == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["nosuch"], ["list", "--nosuch"], ["show"], ["best"], ["register"]])
+@pytest.mark.parametrize("arguments", [[], ["nosuch"], ["list", "--nosuch"], ["show"], ["explain"], ["register"]])
 def test_wrong_usage_exits_with_2_and_says_how_it_is_used(koa_cal: Run, arguments: list[str]) -> None:
     found = koa_cal(*arguments).ended(2)
     assert found.out == ""

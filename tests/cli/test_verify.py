@@ -24,8 +24,9 @@ Run = Callable[..., Any]
 def test_whole_files_are_verified(koa_cal: Run) -> None:
     assert koa_cal("verify", "-i", "testspec").ended(0).out.startswith("7 files checked")
     found = koa_cal("verify", "-i", "testspec", "--json").ended(0)
-    lists = ["missing", "gone", "repaired", "unchecked", "without_record", "leftovers", "quarantine"]
-    none: dict[str, Any] = {"bad": {}, "actions": {}, "not_here": 0, "dry_run": False, "conflicts": [], "database": []}
+    lists = ["missing", "gone", "repaired", "mended", "unchecked", "without_record", "leftovers", "quarantine"]
+    none: dict[str, Any] = {"bad": {}, "rows": {}, "actions": {}, "same_content": {}, "not_here": 0, "dry_run": False}
+    lists += ["conflicts", "database"]
     assert found.json == {"ok": True, "checked": 7, **none, **{name: [] for name in lists}}
     assert found.err == ""
 

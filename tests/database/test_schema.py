@@ -72,6 +72,8 @@ def as_of_an_older_core(path: Path) -> None:
         asked(path, f"DROP TRIGGER demo_calibrations_feed_{event}")
     for name in ("calibrations_feed", "calibrations_sync", "verified_files", "calibrations_conflicts"):
         asked(path, f"DROP TABLE demo_{name}")
+    for name in ("koa_versions", "demo_calibrations_judgements"):
+        asked(path, f"DROP TABLE {name}")
 
 
 @pytest.fixture

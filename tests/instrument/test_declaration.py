@@ -88,6 +88,12 @@ def test_a_column_named_as_an_argument_of_a_query_is_refused(name: str) -> None:
         made(**column(name))
 
 
+@pytest.mark.parametrize("name", ["rowid", "OID"])
+def test_a_column_that_would_hide_the_number_of_a_row_is_refused(name: str) -> None:
+    with pytest.raises(InvalidPluginError, match=f"a column named {name}, as SQLite names the number of a row"):
+        made(**column(name))
+
+
 def test_a_column_of_a_mixin_is_checked_too() -> None:
     class Mixin:
         keys: Mapped[str] = fits_column("KEY", String)

@@ -91,6 +91,15 @@ def test_a_server_that_is_down_is_said_to_be_unavailable(archive, client):
     assert client.rows() == archive.rows()
 
 
+def test_what_a_driver_says_in_several_lines_is_told_as_one_sentence():
+    engine = postgresql_engine("postgresql://127.0.0.1:9/koa")
+    with (
+        pytest.raises(RemoteUnavailableError, match="refused; Is the server running"),
+        remote_errors(engine, Survey.table()),
+    ):
+        engine.connect()
+
+
 def test_a_wrong_password_is_said_and_not_shown(archive, client):
     url = make_url(archive.url).set(password="not-the-password").render_as_string(hide_password=False)
     with pytest.raises(RemoteUnavailableError, match="password authentication failed") as caught:

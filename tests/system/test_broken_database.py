@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "add": lambda database, _: database.add(record("new.fits")),
     "begin": lambda database, _: entered(database.begin(), lambda given: database.insert(given, [MINE.to_dict()])),
     "check_unchanged": lambda database, _: entered(database.driver_connection(), database.check_unchanged),
+    "check_writable": lambda database, _: database.check_writable(),
     "close": lambda database, _: database.close(),
     "check_type": lambda database, _: database.check_type("nosuch"),
     "conflicts": lambda database, _: database.conflicts(),
@@ -82,6 +84,7 @@ DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "query": lambda database, _: database.query("dark"),
     "query_by_filename": lambda database, _: database.query_by_filename("mine.fits"),
     "query_by_id": lambda database, _: database.query_by_id("mine"),
+    "refuse": lambda database, _: database.refuse(CacheError("It is not written to.", "Look at it.")),
     "readable": lambda database, _: database.readable(),
     "rows": lambda database, _: database.rows(ALL, {}),
     "session_manager": lambda database, _: entered(database.session_manager(), lambda session: session.add(MINE_NEW)),
@@ -114,7 +117,24 @@ def truncated(path: Path) -> None:
     os.truncate(path, 0)
 
 
-DAMAGES = [filled_with_garbage, without_its_table, without_any_table, truncated]
+def with_a_row_of(setting: str) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute(f"UPDATE demo_calibrations SET {setting} WHERE id = 'mine'")
+
+    spoil.__name__ = f"with {setting}"
+    return spoil
+
+
+DAMAGES = [
+    filled_with_garbage,
+    without_its_table,
+    without_any_table,
+    truncated,
+    with_a_row_of("filename = x'6162ff'"),
+    with_a_row_of("spectrograph = CAST(x'ff' AS TEXT)"),
+    with_a_row_of("file_size = 'much', checksum = x'ff'"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +208,7 @@ def test_every_public_call_works_or_raises_an_error_of_ours(
     assert {name: error for name, error in found.items() if error} == {}
 
 
+@pytest.mark.parametrize("broken", [each for each in DAMAGES if not each.__name__.startswith("with ")], indirect=True)
 def test_what_can_not_be_read_is_a_cache_error(broken: Callable[[], tuple[Store, Path]]) -> None:
     store, _ = broken()
     for call in (store.query, lambda: len(store.local_db), lambda: store.select(FRAME, DARK), store.publish):

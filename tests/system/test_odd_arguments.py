@@ -110,6 +110,7 @@ INNER = {
     "execute",
     "fetch",
     "insert",
+    "refuse",
     "rows",
     "translated_errors",
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import CalibrationSelector, CalibrationStore, QuarantineWarning, StaleWarning
+from koa_middleware import CalibrationSelector, CalibrationStore, QuarantineWarning, StaleWarning, Step
 from koa_middleware.exceptions import FallbackWarning, SharedCacheWarning
 
 from tests.conftest import DemoCalibration, dark, output_of, record, run_python
@@ -25,6 +25,11 @@ class FallsBack(CalibrationSelector):
 
     def select_fallback(self, input: Mapping[str, Any], db: Any) -> Any:
         return CalibrationSelector(cal_type="dark").get_candidates(input, db)[0]
+
+
+class Steps(CalibrationSelector):
+    cal_type = "dark"
+    prefer = (Step({"lamp": "lfc"}), Step())
 
 
 #: A plugin whose package has a name of its own: what stands in it is not the user's line either.
@@ -76,6 +81,10 @@ def with_dark(store: Store, tmp_path: Path) -> Store:
         lambda store: store.select(FRAME, FallsBack),
         lambda store: store.select_many([FRAME, FRAME], FallsBack),
         lambda store: store.get_calibration(FRAME, FallsBack),
+        lambda store: store.select_set(FRAME, ["dark"]),
+        lambda store: store.select_sets([FRAME], ["dark"]),
+        lambda store: store.select_bracket(FRAME, Steps),
+        lambda store: store.get_bracket(FRAME, Steps),
         lambda store: store.get_calibrations(FRAME, ["dark"]),
         lambda store: store.prefetch([FRAME], cal_types=["dark"]),
         lambda store: store.explain(FRAME, FallsBack),
@@ -181,6 +190,8 @@ def test_what_is_wrong_with_a_cached_file_is_told_at_the_line_that_asked(
     own.get_local_filepath(own.query()[0]).write_bytes(b"spoilt")
     assert places(lambda: call(own), QuarantineWarning) == line_of(call)
 
+    open_demo(tmp_path / "none").close()
+    (tmp_path / "none" / "calibrations").rmdir()
     shared = open_demo(tmp_path / "second", calibration_url=served.parent.as_uri(), shared_cache_dir=tmp_path / "none")
     shared.local_db.add(own.query())
     assert places(lambda: call(shared), SharedCacheWarning) == line_of(call)

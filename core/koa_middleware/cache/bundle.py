@@ -96,6 +96,7 @@ class BundleImporter(Generic[R]):
 
     def _run(self, path: Path, name: str) -> BundleImport:
         report = BundleImport()
+        self._database.check_writable()
         with open_bundle(path, self._orm_class.instrument_name, name) as bundle:
             self._check_space(bundle.entries)
             for entry in bundle.entries:
@@ -172,7 +173,9 @@ class BundleImporter(Generic[R]):
                 raise _conflict(row, f"{here.filename} (id {here.id}) is here with another {name}")
         differing = _differing(row, here)
         if differing and {row["origin"], here.origin} != {"REMOTE"}:
-            raise _conflict(row, f"it is here with another {', '.join(differing)}")
+            said = [f"its {name} is {here[name]} here and {row[name]} in the bundle" for name in differing]
+            advice = f"; koa-cal flag {here.filename} says it anew here" if "quality" in differing else ""
+            raise _conflict(row, ", ".join(said) + advice)
         return here
 
     def _is_other(self, here: R, row: dict[str, Any], staged: Staged) -> bool:

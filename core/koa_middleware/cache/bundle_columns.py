@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ..database.declared import Declaration
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
+from ..instrument.declaration import fault_of_name
 from ..instrument.orm import ORMCalibration
 
 #: Names of types that a column which is added may have; of another one it holds values as they come.
@@ -26,9 +27,13 @@ _BYTES = "base64"
 
 
 def other_columns(connection: Connection, orm_class: type[ORMCalibration]) -> dict[str, str]:
-    """Give a table's columns that its class does not know, and the names of their types."""
+    """Give a table's columns that its class does not know, and the names of their types.
+
+    Those that no class may have, which only SQL can have added, are left out: no bundle brings them.
+    """
     mine = {name.lower() for name in orm_class.column_names()}
-    return {name: type_ for name, type_ in _columns(connection, orm_class).items() if name.lower() not in mine}
+    others = {name: type_ for name, type_ in _columns(connection, orm_class).items() if name.lower() not in mine}
+    return {name: type_ for name, type_ in others.items() if not fault_of_name(ORMCalibration, name)}
 
 
 def other_values(database: LocalDatabase[Any], others: Sequence[str], ids: Sequence[str]) -> dict[str, dict[str, Any]]:

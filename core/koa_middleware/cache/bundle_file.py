@@ -24,6 +24,8 @@ from ..disk.names import check_filename
 from ..disk.reading import open_source
 from ..disk.writing import whole_file
 from ..exceptions import CacheError, KoaMiddlewareError, SourceFileError, UnsafeFilenameError
+from ..instrument.declaration import fault_of_name
+from ..instrument.orm import ORMCalibration
 from .bundle_columns import LONGEST, MOST
 from .bundle_head import FORMAT, Head
 
@@ -288,6 +290,8 @@ def _entries(manifest: dict[str, Any]) -> list[Entry]:
     names = {name for entry in entries for name in entry.columns}
     if len(names) > MOST or not all(name.isprintable() and 0 < len(name) <= LONGEST for name in names):
         raise _refusal("names columns in its manifest that are none.")
+    if taken := sorted(name for name in names if fault_of_name(ORMCalibration, name)):
+        raise _refusal(f"names columns in its manifest that are none, as no class may have them: {', '.join(taken)}.")
     return entries
 
 

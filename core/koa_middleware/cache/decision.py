@@ -170,11 +170,11 @@ def _taken(record: ORMCalibration) -> NotToBeHad:
 
 def _spoilt_for_good(record: ORMCalibration, found: Found, terms: Terms) -> NotToBeHad:
     if record.origin == "LOCAL":
-        hint = "Move it away, and register the right file again; it was left where it is."
+        hint = "Register the right file again, which moves this one aside; it is left where it is."
     elif terms.offline:
-        hint = "Unset KOA_OFFLINE to download it again; it was left where it is."
+        hint = "Unset KOA_OFFLINE to download it again; it is left where it is."
     else:
-        hint = f"Set {CALIBRATION_URL} to download it again; it was left where it is."
+        hint = f"Set {CALIBRATION_URL} to download it again; it is left where it is."
     message = f"{found.own} is not what its record says: {found.own_fault}."
     return NotToBeHad(IntegrityError(message, hint, path=found.own))
 

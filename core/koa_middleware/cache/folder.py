@@ -262,6 +262,20 @@ class Cache:
             with cache_errors(folder, "read"):
                 yield from left_beside(folder, of_dead=of_dead)
 
+    def check_quarantine(self) -> None:
+        """Check that files can be moved aside; makes the folder for them where it is missing.
+
+        Raises
+        ------
+        CacheError
+        """
+        with cache_errors(self.quarantined):
+            if not self.quarantined.is_dir():
+                _make(self.quarantined)
+            _make_writable(self.quarantined)
+        with cache_errors(self.calibrations):
+            _make_writable(self.calibrations)
+
     def quarantine(self, path: Path, judged: Signature | None = None) -> Path | None:
         """Move a file that is not what it should be out of the readers' way.
 
@@ -283,9 +297,8 @@ class Cache:
         """
         folder = self.quarantined
         aside = folder / f"{path.name}.{uuid.uuid4().hex[:8]}"
-        with cache_errors(folder):
-            if not folder.is_dir():
-                _make(folder)
+        self.check_quarantine()
+        with cache_errors(path, "moved aside"):
             try:
                 if judged not in (None, Signature.of(path)):
                     return None

@@ -32,7 +32,7 @@ from .shared import SharedCache
 
 R = TypeVar("R", bound=ORMCalibration)
 
-_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR}
 
 Known = tuple[str, Signature]
 """A file's checksum when it was last hashed, and its signature then."""
@@ -271,7 +271,10 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
         if error.errno in _NO_FILE:
             return None
         with cache_errors(path, "read"):
-            raise
+            if error.errno != errno.ELOOP:
+                raise
+            knowledge.spoilt[key] = Signature.of(path)
+            return "it is no file"
     if found != str(recorded):
         knowledge.spoilt[key] = signature
         return f"its checksum is {found}, but {checksum} is recorded"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from sqlalchemy import select
 
 from ..database.local import LocalDatabase
 from ..database.verified_files import Verified
@@ -17,6 +20,7 @@ from ..disk.writing import cache_errors, cannot_be_written
 from ..exceptions import (
     CacheError,
     ConfigurationError,
+    DownloadError,
     IntegrityError,
     KoaMiddlewareError,
     QuarantineWarning,
@@ -30,7 +34,7 @@ from ..importing import importing
 from ..instrument.orm import ORMCalibration
 from ..settings import CALIBRATION_URL, Settings
 from .copies import is_elsewhere
-from .decision import Decision, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
+from .decision import Decision, Found, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
 from .look import Knowledge, Looker, fault_of, note_verified
 from .placing import Holdings
 from .prefetch import Plan, PrefetchReport, Provided
@@ -135,6 +139,19 @@ class Provider(Generic[R]):
         """Whether a record's file could be used without a download."""
         return isinstance(decide(record, self._looker.look(record), self._terms[True]), Here)
 
+    def not_here(self, records: Sequence[R]) -> list[R]:
+        """Give those of some records whose files could not be used without a download."""
+        there = [record for record in records if self._may_be_here(record)]
+        decisions = zip(there, self._decide_many(there, use_cached=True), strict=True)
+        here = {record.filename for record, decision in decisions if isinstance(decision, Here)}
+        return [record for record in records if record.filename not in here]
+
+    def _may_be_here(self, record: R) -> bool:
+        """Whether there is something of that name, which a look at it must tell; a quick answer, since many are not."""
+        if self._settings.shared_cache_dir is not None:
+            return True
+        return os.path.exists(f"{self._cache.calibrations}/{record.filename}")  # noqa: PTH110 - the fastest
+
     def is_whole(self, record: R) -> bool:
         """Whether the user's own cache has a record's file, with the recorded content."""
         knowledge = Knowledge(self._database)
@@ -151,7 +168,25 @@ class Provider(Generic[R]):
     def provide(self, record: R, use_cached: bool, knowledge: Knowledge[R] | None = None) -> Path:
         """Give the path of a record's verified file; see `CalibrationStore.get_calibration`."""
         found = self._looker.look(record, use_cached, knowledge)
-        return self._act(record, decide(record, found, self._terms[bool(use_cached)]), fresh=not use_cached)
+        return self._act(record, self._decide(record, found, use_cached), fresh=not use_cached)
+
+    def _decide(self, record: R, found: Found, use_cached: bool) -> Decision:
+        """Decide what becomes of a record's file; of a LOCAL one of the shared cache its keeper is to be told."""
+        decision = decide(record, found, self._terms[bool(use_cached)])
+        is_absent = record.origin == "LOCAL" and found.own_fault is None and isinstance(decision, NotToBeHad)
+        if is_absent and found.shared is None and self._is_shared(record):
+            said = (
+                f"{record.filename} is not in the shared cache {self._settings.shared_cache_dir}, which has its record."
+            )
+            return NotToBeHad(DownloadError(said, "Tell the keeper of that cache; the archive does not have it."))
+        return decision
+
+    def _is_shared(self, record: R) -> bool:
+        """Whether the shared database alone has a record."""
+        if self._known is self._database:
+            return False
+        column = self._database.orm_class.table().c.id
+        return not self._database.execute(select(column).where(column == record.id))
 
     def download(self, record: R) -> Path:
         """Bring a record's file, verified; see `CalibrationStore.download_calibration`."""
@@ -262,9 +297,8 @@ class Provider(Generic[R]):
         return report
 
     def _decide_many(self, records: Sequence[R], use_cached: bool) -> list[Decision]:
-        terms = self._terms[bool(use_cached)]
         return [
-            NotToBeHad(found) if isinstance(found, KoaMiddlewareError) else decide(record, found, terms)
+            NotToBeHad(found) if isinstance(found, KoaMiddlewareError) else self._decide(record, found, use_cached)
             for record, found in zip(records, self._looker.look_many(records, use_cached), strict=True)
         ]
 

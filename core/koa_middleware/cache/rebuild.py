@@ -2,88 +2,54 @@
 
 The new one is built in ``partial/``. What is left of the old database comes first, then the copies beside it, the
 archive, and the files. Then it takes the place of a spoilt one, which is set aside, in one step; or its rows go into
-one that is whole and has none, in one transaction.
+one that is whole and has none, in one transaction. A sound database that lacks records of files gets these alone.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import uuid
-from collections.abc import Callable
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
-from ..database.backup import copies_of, make_as_shared
+from ..database.backup import make_as_shared
 from ..database.driver import GuardedConnection
-from ..database.feed import feed_table
+from ..database.feed import feed_table, note_made_of_files
 from ..database.judgements import judgements_table
 from ..database.local import LocalDatabase
-from ..database.merging import add_missing, attached, newest_qualities, orphaned_judgements, set_qualities
-from ..database.rescue import rescue
-from ..database.soundness import Condition, condition_of, is_lost
-from ..database.sqlite import driver_of, quote
+from ..database.merging import (
+    add_for_files,
+    add_missing,
+    attached,
+    newest_qualities,
+    orphaned_judgements,
+    set_qualities,
+)
+from ..database.rescue import names_by_id, rescue
+from ..database.soundness import condition_of, is_lost
+from ..database.sqlite import driver_of
 from ..database.verified_files import Verified, remember_signatures
-from ..disk.checksums import Signature
-from ..disk.writing import cache_errors, move_into_place, sync_folder
 from ..exceptions import CacheError, KoaMiddlewareError
 from ..fetch.progress import shown_progress
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .folder import Cache
 from .from_files import OwnFile, Versions, in_order, read_files
-from .named import SPOILT, names_in
+from .named import copies_beside, names_in
 from .own_files import files_but, has_files_of, named_beside
+from .placing import Holdings
+from .rebuild_report import RebuildReport
+from .replaced import replaced, seen_now
+from .rows_left import correct_by_indexes, mend_all
+from .strays import unnamed
 
 R = TypeVar("R", bound=ORMCalibration)
 
 Sync = Callable[[LocalDatabase[Any]], object]
-
-
-@dataclass
-class RebuildReport:
-    """What a rebuilding did.
-
-    Attributes
-    ----------
-    database : str
-        Its path.
-    fault : str
-        What was wrong with it; empty where it is sound, and then nothing was changed.
-    set_aside : str or None
-        Path of the spoilt one.
-    from_old, from_copies, from_archive, from_files : int
-        Number of records that were read of the old database, of the copies beside it, of the archive, and of files
-        alone.
-    lost : dict
-        What could not be recovered, by file name, or by id where the file name is lost too.
-    noticed : list of str
-        What else there is to know; sentences.
-    """
-
-    database: str
-    fault: str = ""
-    set_aside: str | None = None
-    from_old: int = 0
-    from_copies: int = 0
-    from_archive: int = 0
-    from_files: int = 0
-    lost: dict[str, str] = field(default_factory=dict)
-    noticed: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return vars(self).copy()
-
-    @property
-    def ok(self) -> bool:
-        """Whether all was recovered."""
-        return not self.lost
 
 
 class Rebuilder(Generic[R]):
@@ -107,31 +73,60 @@ class Rebuilder(Generic[R]):
         self._report = RebuildReport(str(path))
         self._is_emptied = False
         self._is_history_known = False
+        self._unnamed: set[str] = set()
+        self._names: dict[str, str] = {}
+        self._ids_by_name: dict[str, str] = {}
+        self._are_ids_new = False
+        self._of_copies: set[str] = set()
+        self._of_archive: set[str] = set()
+        self._of_files: set[str] = set()
 
     def run(self) -> RebuildReport:
         """Make it anew where it is lost or spoilt; see `CalibrationStore.rebuild`."""
         found = condition_of(self._path, self._orm_class)
-        self._report.fault = found.fault or self._loss(found)
+        self._report.fault = found.fault or (self._gap() if found.rows else self._loss())
         if self._report.fault:
-            seen = _seen(self._path)
+            self._check_writable()
+            seen = seen_now(self._path)
             with self._cache.staging_folder() as folder:
                 new = folder / self._path.name
                 self._build(new)
                 if found.fault:
-                    self._replace(new, seen)
+                    self._report.set_aside = str(replaced(self._path, new, seen))
+                elif found.rows:
+                    self._complete(new)
                 else:
                     self._pour(new)
         return self._report
 
-    def _loss(self, found: Condition) -> str:
-        """Say what is wrong with a database in which SQLite finds no fault; empty where it is sound."""
-        if found.rows:
+    def _check_writable(self) -> None:
+        try:
+            self._cache.check_writable()
+        except CacheError as error:
+            said = f"The database {self._path} cannot be made anew from here: {self._report.fault}, and {error.message}"
+            raise CacheError(said, "Let its owner run koa-cal rebuild.", path=self._path) from error
+
+    def _gap(self) -> str:
+        """Say that a sound database lacks records of files; empty where it has all."""
+        with closing(LocalDatabase(self._orm_class, self._path)) as local:
+            names, like = unnamed(Holdings(self._cache, local))
+        for name, others in sorted(like.items()):
+            self._report.noticed.append(f"{name} has the content of {others[0]}, so it gets no record of its own.")
+        self._unnamed = names
+        if not names:
             return ""
+        return f"{len(names)} files are in no record" if len(names) > 1 else f"{next(iter(names))} is in no record"
+
+    def _loss(self) -> str:
+        """Say what is wrong with a database that has no records; empty where it is new."""
         lost = is_lost(self._path)
         self._is_emptied = not lost
-        if not (has_files_of(self._orm_class, self._cache, self._path) or (lost and copies_of(self._path))):
+        if not (has_files_of(self._orm_class, self._cache, self._path) or (lost and self._copies())):
             return ""
         return "it has no records" if not lost else "it is empty" if self._path.exists() else "it is missing"
+
+    def _copies(self) -> dict[Path, str]:
+        return copies_beside(self._path, self._orm_class)
 
     # -- building ------------------------------------------------------------------------------------------------------
 
@@ -141,47 +136,48 @@ class Rebuilder(Generic[R]):
         else:
             new.touch()
         whole = rescue(self._path, new, self._orm_class)
-        self._is_history_known = feed_table(self._orm_class).name in whole
+        self._names = {} if is_lost(self._path) else names_by_id(self._path, self._orm_class)
+        self._ids_by_name = {name: id_ for id_, name in self._names.items()}
         with closing(LocalDatabase(self._orm_class, new)) as local:
-            self._drop_unusable(local)
+            feed = feed_table(self._orm_class)
+            has_history = feed.name in whole and bool(local.execute(select(feed.c.n).limit(1)))
+            self._is_history_known = has_history and not self._unnamed
+            for told in (correct_by_indexes(local, self._path), mend_all(local, self._cache)):
+                self._report.noticed += told.noticed
+                self._report.lost |= told.lost
             self._report.from_old = len(local)
             old = set(self._ids(local))
             copied_at = self._add_copies(local, new.parent)
             copied = set(self._ids(local)) - old
             judged = self._settle_judgements(local, copied)
             self._add_archive(local)
+            archived = set(self._ids(local)) - old - copied
             self._add_files(local, old | copied, judged)
-            with local.driver_connection() as connection:
-                but_withdrawn = not self._is_emptied
-                self._report.lost |= orphaned_judgements(connection, self._orm_class, but_withdrawn=but_withdrawn)
+            self._of_copies, self._of_archive = copied, archived
+            self._of_files = set(self._ids(local)) - old - copied - archived
+            self._tell_of_orphans(local)
             if whole and judgements_table(self._orm_class).name not in whole:
                 said = "it cannot be read to its end; what was judged here over the archive's word may be missing"
                 self._report.lost[judgements_table(self._orm_class).name] = said
             if not self._is_history_known:
                 self._tell_of_judgements(local, old, copied, copied_at)
 
+    def _tell_of_orphans(self, local: LocalDatabase[R]) -> None:
+        """Say which judgements are of lost records, and as far as it is known of which files."""
+        with local.driver_connection() as connection:
+            but_withdrawn = not self._is_emptied
+            orphans = orphaned_judgements(connection, self._orm_class, but_withdrawn=but_withdrawn)
+        for id_, said in orphans.items():
+            may_be = "; it may be any of the files whose ids are new" if self._are_ids_new else ""
+            self._report.lost[self._names.get(id_, id_)] = said if id_ in self._names else f"{said}{may_be}"
+
     def _ids(self, local: LocalDatabase[R]) -> list[str]:
         return [row[0] for row in local.execute(select(self._orm_class.table().c.id))]
-
-    def _drop_unusable(self, local: LocalDatabase[R]) -> None:
-        """Remove rows whose values were spoilt such that they are none of their columns."""
-        table = self._orm_class.table()
-        build = record_builder(self._orm_class, raw=True)
-        with local.begin() as connection:
-            columns = ", ".join(map(quote, table.c.keys()))
-            for row in driver_of(connection).execute(f"SELECT {columns} FROM {quote(table.name)}").fetchall():  # noqa: S608
-                try:
-                    self._orm_class.in_form(build(row).to_dict(), "the old database", derive=False)
-                except (KoaMiddlewareError, ValueError, TypeError) as error:
-                    connection.execute(delete(table).where(table.c.id == row[0]))
-                    name = str(row[table.c.keys().index("filename")])
-                    said = error.message if isinstance(error, KoaMiddlewareError) else str(error)
-                    self._report.lost[name] = f"its row is spoilt: {said}"
 
     def _add_copies(self, local: LocalDatabase[R], folder: Path) -> str:
         """Add what the copies beside the database have, the newest first; gives the time of the newest."""
         newest = ""
-        for copy in reversed(copies_of(self._path)):
+        for copy, at in self._copies().items():
             staged = folder / copy.name
             try:
                 staged.touch()
@@ -190,7 +186,7 @@ class Rebuilder(Generic[R]):
                 LocalDatabase(self._orm_class, staged).close()
                 with local.driver_connection() as connection, attached(connection, staged):
                     self._report.from_copies += self._add(connection)
-                newest = newest or copy.name.removeprefix(f"{self._path.name}.").removesuffix(".bak")
+                newest = newest or at
             except (sqlite3.Error, KoaMiddlewareError) as error:
                 self._report.noticed.append(f"The copy {copy} cannot be used: {error}")
         return newest
@@ -216,18 +212,18 @@ class Rebuilder(Generic[R]):
     def _add_files(self, local: LocalDatabase[R], trusted: set[str], judged: dict[str, str]) -> None:
         """Give the files that have no record one, and note which files are what their records say."""
         records = {record.filename: record for record in local.query()}
-        named, faults = named_beside(self._path)
+        named, faults = named_beside(self._path, self._orm_class)
         named |= set(names_in(local.path, but=self._orm_class.table().name))
         self._report.noticed += faults
         paths = sorted(files_but(self._cache, named - records.keys()))
+        if self._unnamed:
+            paths = [path for path in paths if path.name in self._unnamed]
         files = self._read(paths, {name: record.checksum for name, record in records.items()})
         versions = Versions(self._orm_class, (record.to_dict() for record in records.values()))
         rows, verified = [], []
         for file in in_order(each for each in files if each.path.name not in records and not each.is_of_another):
             try:
-                if file.error is not None:
-                    raise file.error
-                told = versions.settle(file, str(uuid.uuid4()))
+                told = self._settled(file, versions)
             except KoaMiddlewareError as error:
                 self._report.lost[file.path.name] = f"it has no record: {error.message}"
                 continue
@@ -235,7 +231,8 @@ class Rebuilder(Generic[R]):
             file.row |= {"checksum": file.checksum, "file_size": file.signature.size, "quality": quality}
             rows.append(file.row)
             if told or not self._is_history_known:
-                said = ", ".join(["what was judged of it here is not known", *told])
+                unknown = [] if self._is_history_known else ["what was judged of it here is not known"]
+                said = ", ".join([*unknown, f"it is {file.row['origin']}", *told])
                 self._report.lost[file.path.name] = f"its record is made of the file alone: {said}"
         for file in files:
             record = records.get(file.path.name)
@@ -247,8 +244,21 @@ class Rebuilder(Generic[R]):
         self._report.from_files = len(rows)
         with local.begin() as connection:
             local.insert(connection, rows)
+            note_made_of_files(connection, self._orm_class, [row["id"] for row in rows])
             verified += [self._verified(file) for file in files if file.row.get("checksum")]
             remember_signatures(connection, self._orm_class, verified)
+
+    def _settled(self, file: OwnFile, versions: Versions) -> list[str]:
+        """Settle id and version of a file's row; says where they come from, if not from the file."""
+        known = self._ids_by_name.get(file.path.name)
+        if file.error is not None:
+            raise file.error
+        if file.says_id or known is None:
+            told = versions.settle(file, str(uuid.uuid4()))
+            self._are_ids_new |= "its id is new" in told
+            return told
+        file.row["id"], file.says_id = known, True
+        return ["its id is that of an index of the old database", *versions.settle(file, str(uuid.uuid4()))]
 
     def _read(self, paths: list[Path], known: dict[str, str | None]) -> list[OwnFile]:
         """Read files, with a bar on a terminal."""
@@ -271,36 +281,11 @@ class Rebuilder(Generic[R]):
             if record.id in copied:
                 said = f"it is as the copy of {at} has it; what was judged of it here since then is not known"
                 self._report.lost.setdefault(record.filename, said)
-        if any(record.id in old for record in made_here):
+        if not self._unnamed and any(record.id in old for record in made_here):
             said = "it cannot be read to its end; who judged LOCAL records when and why may be missing"
             self._report.lost[feed_table(self._orm_class).name] = said
 
     # -- taking its place ----------------------------------------------------------------------------------------------
-
-    def _replace(self, new: Path, seen: Signature | None) -> None:
-        """Set the spoilt file aside and put the new one in its place.
-
-        Both have a name until the last step. A journal that SQLite did not use goes along: it would be taken for one of
-        the new file.
-        """
-        with new.open("rb") as stream:
-            os.fsync(stream.fileno())
-        if _seen(self._path) != seen:
-            said = f"The database {self._path} was changed while it was made anew."
-            raise CacheError(said, "Try again when nobody uses it; nothing was changed.", path=self._path)
-        aside = self._path.with_name(f"{self._path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{SPOILT}")
-        with cache_errors(self._path):
-            try:
-                os.link(self._path, aside)
-            except OSError:  # where links do not work
-                self._path.rename(aside)
-            for end in ("-journal", "-wal", "-shm"):
-                beside = self._path.with_name(self._path.name + end)
-                if beside.exists():
-                    beside.rename(aside.with_name(aside.name + end))
-        move_into_place(new, self._path, replace=True)
-        sync_folder(self._path.parent)
-        self._report.set_aside = str(aside)
 
     def _pour(self, new: Path) -> None:
         """Put the new rows into a database that is whole and has none, in one transaction."""
@@ -312,24 +297,44 @@ class Rebuilder(Generic[R]):
             connection.execute("PRAGMA main.synchronous = EXTRA")  # as `begin_immediate` does
             self._add(connection)
 
+    def _complete(self, new: Path) -> None:
+        """Add the new rows of files without one to a database that has others, in one transaction."""
+        with (
+            closing(LocalDatabase(self._orm_class, self._path)) as local,
+            local.driver_connection() as connection,
+            attached(connection, new),
+        ):
+            connection.execute("PRAGMA main.synchronous = EXTRA")
+            with _transaction(connection):
+                added = add_for_files(connection, self._orm_class, self._unnamed)
+            named = {record.filename for record in local.query()}
+        report = self._report
+        report.from_old, report.is_completed = 0, True
+        report.from_copies, report.from_archive, report.from_files = (
+            len(added & ids) for ids in (self._of_copies, self._of_archive, self._of_files)
+        )
+        away = dict.fromkeys(sorted(self._unnamed - named), "its record was withdrawn or removed here, and stays away")
+        report.lost = away | {name: said for name, said in report.lost.items() if name in self._unnamed}
+
     def _add(self, connection: sqlite3.Connection) -> int:
         """Add what an attached database has, in one transaction; gives the number of records."""
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            added = add_missing(connection, self._orm_class, but_withdrawn=not self._is_emptied)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return added
+        with _transaction(connection):
+            return add_missing(connection, self._orm_class, but_withdrawn=not self._is_emptied)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _size(path: Path) -> int:
     with suppress(OSError):  # who reads it says so
         return path.stat().st_size
     return 0
-
-
-def _seen(path: Path) -> Signature | None:
-    return Signature.of(path) if path.exists() else None

@@ -1,6 +1,7 @@
 """Taking a LOCAL calibration away: its row goes, and its file is moved aside.
 
-The row goes first: a process that is killed between the two leaves a file without a record, which is no fault.
+The row goes first: a process that is killed between the two leaves a file without a record, which is no fault. It comes
+back where the file cannot be moved.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ import os
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import delete
+from sqlalchemy import column, delete, insert, select, table, text
 
 from ..database.feed import note_withdrawal
 from ..database.flags import this_user
-from ..exceptions import CalibrationNotFoundError, RemoteError
+from ..exceptions import CacheError, CalibrationNotFoundError, RemoteError
 from ..instrument.orm import ORMCalibration
 from .named import named_elsewhere
 from .placing import Holdings
@@ -53,20 +54,36 @@ class Remover(Generic[R]):
         path = self._holdings.cache.path(record.filename)
         if dry_run:
             return Removal(record, None)
-        self._remove_row(record)
-        return Removal(record, self._move_aside(path))
+        removed = self._remove_row(record, path)
+        try:
+            return Removal(record, self._move_aside(path))
+        except CacheError:
+            self._put_back(removed)
+            raise
 
-    def _remove_row(self, record: R) -> None:
-        table = self._holdings.orm_class.table()
+    def _remove_row(self, record: R, path: Path) -> dict[str, Any]:
+        """Remove a record's row; gives all of it, also what the class does not know."""
+        own = self._holdings.orm_class.table()
+        is_it = own.c.id == record.id
         with self._holdings.database.begin() as connection:
-            found = self._holdings.find(connection, table.c.id == record.id)
+            if os.path.lexists(path):
+                self._holdings.cache.check_quarantine()
+            found = self._holdings.find(connection, is_it)
             if not found:
                 said = f"The calibration {record.id!r} was removed meanwhile."
                 raise CalibrationNotFoundError(said, "koa-cal list shows what there is.", asked={"id": record.id})
             if found[0].origin != "LOCAL":  # published meanwhile
                 raise _of_the_archive(found[0])
-            connection.execute(delete(table).where(table.c.id == record.id))
+            row = connection.execute(select(text("*")).select_from(own).where(is_it)).mappings().one()
+            connection.execute(delete(own).where(is_it))
             note_withdrawal(connection, self._holdings.orm_class, this_user(), "removed here")
+            return dict(row)
+
+    def _put_back(self, row: dict[str, Any]) -> None:
+        """Give a record its row again, as it was."""
+        whole = table(self._holdings.orm_class.table().name, *map(column, row))
+        with self._holdings.database.begin() as connection:
+            connection.execute(insert(whole).values(row))
 
     def _move_aside(self, path: Path) -> Path | None:
         """Move a file to the quarantine, unless a record names it by now; no registration begins meanwhile."""
@@ -80,6 +97,6 @@ class Remover(Generic[R]):
 def _of_the_archive(record: ORMCalibration) -> RemoteError:
     return RemoteError(
         f"{record.filename} is a calibration of the archive ({record.origin}), so it cannot be removed here.",
-        f"koa-cal flag {record.filename} bad --here keeps it from being chosen; "
-        "koa-cal prune frees the room of its file.",
+        f"koa-cal flag {record.filename} bad --here keeps it from being chosen; koa-cal prune frees the room of its "
+        "file.",
     )

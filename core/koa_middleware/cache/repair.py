@@ -6,6 +6,7 @@ registered again only when its header says which calibration it is, and nothing 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -13,6 +14,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import select
 
 from ..database.feed import feed_table
+from ..database.sqlite import driver_of
 from ..database.verified_files import signatures_table
 from ..exceptions import IntegrityError, KoaMiddlewareError
 from ..instrument.hooks import values_by
@@ -22,6 +24,7 @@ from .leftovers import remove
 from .placing import Holdings
 from .prefetch import Provided
 from .provide import Provider
+from .row_mending import Mended, RowMender
 from .verify import Verifier
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -53,8 +56,9 @@ class Repairer(Generic[R]):
         """Mend what a verification found; its report tells the rest."""
         found.report.dry_run = self._dry_run
         self._bring_again(found)
+        self._mend_rows(found)
         for name in found.report.without_record:
-            found.report.actions[name] = self._register_again(self._holdings.cache.calibrations / name)
+            found.report.actions[name] = self._stray(found, name) or self._register_again(self._path(name))
         for path in found.report.leftovers:
             found.report.actions[path] = self._remove(Path(path))
 
@@ -70,15 +74,20 @@ class Repairer(Generic[R]):
             if isinstance(outcome, str):
                 report.actions[name] = outcome
             elif isinstance(outcome, Provided):
-                is_own = outcome.path == self._holdings.cache.path(name)
+                is_own = outcome.path == self._path(name)
                 report.actions[name] = "downloaded again" if is_own else f"{outcome.path} is used"
                 report.repaired.append(name)
             elif isinstance(outcome, IntegrityError):  # which says no more than the fault
                 report.actions[name] = outcome.hint
             elif name in report.missing:
-                report.actions[name] = "it is LOCAL, so only registering the same file again brings it back"
+                report.actions[name] = self._missing(found, name)
             else:
-                report.actions[name] = f"it could not be downloaded again: {outcome.message}"
+                aside = (
+                    ""
+                    if name not in report.bad or os.path.lexists(self._path(name))
+                    else "it was moved to the quarantine; "
+                )
+                report.actions[name] = f"{aside}it could not be downloaded again: {outcome.message}"
                 if name in report.bad:
                     report.bad[name] += f"; {report.actions[name]}"
 
@@ -92,7 +101,56 @@ class Repairer(Generic[R]):
             for decision in decisions
         ]
 
+    def _path(self, name: str) -> Path:
+        return self._holdings.cache.calibrations / name
+
+    def _missing(self, found: Verifier[R], name: str) -> str:
+        """Say what brings a LOCAL file back."""
+        for other, names in found.report.same_content.items():
+            if name in names:
+                return f"{self._path(other)} has its content; move it to {name}"
+        return "it is LOCAL, so only registering the same file again brings it back"
+
+    # -- rows that are not in form -------------------------------------------------------------------------------------
+
+    def _mend_rows(self, found: Verifier[R]) -> None:
+        """Mend the rows of which all is known."""
+        if not found.spoilt_rows:
+            return
+        database = self._holdings.database
+        with database.driver_connection() as connection:
+            mended = RowMender(connection, self._orm_class, self._holdings.cache).mended(found.spoilt_rows)
+        whole = [each for each in mended if each.values is not None and not each.lost]
+        left = [each for each in mended if each not in whole]
+        if whole and not self._dry_run:
+            with database.begin() as connection:
+                mender = RowMender(driver_of(connection), self._orm_class, self._holdings.cache)
+                left += mender.write(whole)
+        for each in mended:
+            name, before = each.row.name, found.report.actions.get(each.row.name)
+            if each not in left and not self._dry_run:
+                found.report.mended.append(name)
+            said = self._said_of(each, is_left=each in left)
+            found.report.actions[name] = f"{before}; {said}" if before else said
+
+    def _said_of(self, mended: Mended, *, is_left: bool) -> str:
+        if mended.values is None:
+            return mended.lost
+        if mended.lost:
+            return f"koa-cal rebuild would mend it so: {mended.lost}"
+        if is_left:
+            return "it could not be mended, as it was changed meanwhile or another row has its name"
+        return f"would be mended: {mended.said}" if self._dry_run else mended.said
+
     # -- files without a record ----------------------------------------------------------------------------------------
+
+    def _stray(self, found: Verifier[R], name: str) -> str:
+        """Say of which calibration a file has the content; empty where of none."""
+        names = found.report.same_content.get(name, [])
+        for other in names:
+            if other in found.report.missing or other in found.report.gone:
+                return f"left where it is: it is {other}, renamed; move it back"
+        return f"left where it is: it has the content of {names[0]}, which is registered" if names else ""
 
     def _register_again(self, path: Path) -> str:
         """Register a file that no row names, where that is safe; gives what was done."""
@@ -122,7 +180,8 @@ class Repairer(Generic[R]):
         if not len(self._holdings.database):
             return "the database has no record at all; koa-cal rebuild makes them anew, with what was said of them"
         if not values.get("id"):
-            return f"its header has no id (CALID); koa-cal register {path} gives it a new one"
+            known = "koa-cal rebuild takes the record that a copy of the database has"
+            return f"its header has no id (CALID); {known}, koa-cal register {path} gives it a new id"
         if row["origin"] != "LOCAL":
             return "its header says that it is the archive's; koa-cal sync brings its record"
         return self._known_as(path.name, row["id"])

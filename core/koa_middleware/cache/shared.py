@@ -6,13 +6,16 @@ there; what is known of its files is kept in the user's own database, under thei
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from ..database.layered import LayeredDatabase
 from ..database.local import LocalDatabase
+from ..database.soundness import is_lost
 from ..disk.names import check_filename
+from ..disk.writing import cache_errors
 from ..exceptions import CacheError, SchemaMismatchError, SharedCacheWarning, warn
 from ..instrument.orm import ORMCalibration
 
@@ -26,15 +29,35 @@ def with_shared(own: LocalDatabase[R], shared: Path | None) -> LocalDatabase[R]:
     ----------
     own : LocalDatabase
     shared : pathlib.Path or None
-        The shared cache's database; None where there is none.
+        The shared cache's database; None where no shared cache is configured.
     """
     if shared is None:
         return own
     try:
+        _check_there(shared)
         return LayeredDatabase(own, shared)
     except (CacheError, SchemaMismatchError) as error:
         warn(f"The calibrations of the shared cache are not known here. {error.message}", SharedCacheWarning)
         return own
+
+
+def _check_there(shared: Path) -> None:
+    """Check that a shared cache has a database with anything in it.
+
+    Raises
+    ------
+    CacheError
+    """
+    root = shared.parent.parent
+    advice = "Tell its keeper, or correct KOA_SHARED_CALIBRATION_CACHE."
+    with cache_errors(shared, "read"):
+        if not os.path.isdir(root):  # noqa: PTH112 - also where a folder above may not be entered
+            found = "is no folder" if os.path.lexists(root) else "is missing"
+            raise CacheError(f"{root} {found}; the work goes on without it.", advice, path=root)
+        if not os.path.lexists(shared):
+            raise CacheError(f"{root} has no database {shared.name}.", advice, path=shared)
+        if is_lost(shared):
+            raise CacheError(f"The database {shared} is empty.", advice, path=shared)
 
 
 class SharedCache:
@@ -63,7 +86,7 @@ class SharedCache:
         try:
             if path.is_file():
                 return path
-            if not folder.is_dir():
+            if self._root.is_dir() and not folder.is_dir():  # where all is missing, the opening said so
                 self.warn(f"The shared cache {self._root} has no folder of calibrations; the work goes on without it.")
         except OSError as error:
             self.warn(f"The shared cache {self._root} cannot be read: {error.strerror}; the work goes on without it.")

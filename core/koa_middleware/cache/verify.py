@@ -7,17 +7,18 @@ new. Others go on working, so what looks like a fault is judged once more at the
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import LargeBinary, bindparam, column, literal, select
 
 from ..database.chunks import in_chunks
 from ..database.kept_apart import Conflict
+from ..database.local import LocalDatabase
+from ..database.row_forms import SpoiltRow
 from ..database.verified_files import once_here
 from ..disk.checksums import Signature
 from ..disk.names import check_filename, folded
@@ -27,8 +28,11 @@ from ..fetch.progress import Progress, shown_progress
 from ..instrument.orm import ORMCalibration
 from .leftovers import files_without_record, in_quarantine, left_in_archive, leftovers
 from .look import Knowledge, fault_in_words
+from .own_files import no_records
 from .placing import Holdings
+from .row_check import examined
 from .shared import SharedCache
+from .strays import same_content
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -58,6 +62,8 @@ class VerificationReport:
         Records without a checksum: their files have the recorded size, more is not known.
     without_record : list of str
         Names of files that no record of any instrument names; no fault.
+    same_content : dict
+        Name of such a file to the file names of the calibrations that have its content.
     leftovers : list of str
         Paths of what killed processes left, in the cache or where the archive is a folder there; no fault.
     quarantine : list of str
@@ -65,7 +71,12 @@ class VerificationReport:
     conflicts : list of Conflict
         Rows of the archive that are kept apart; no fault.
     database : list of str
-        What SQLite finds wrong with the database.
+        What SQLite finds wrong with the database, what of it cannot be read, and that it has no records beside files
+        of the instrument.
+    rows : dict
+        File name, or id, to what is wrong with the values of its record.
+    mended : list of str
+        Those of `rows` that are in form again.
     actions : dict
         File name or path to what the repair did about it, or why it did nothing; with `dry_run`, what it would do.
     dry_run : bool
@@ -79,10 +90,13 @@ class VerificationReport:
     repaired: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     without_record: list[str] = field(default_factory=list)
+    same_content: dict[str, list[str]] = field(default_factory=dict)
     leftovers: list[str] = field(default_factory=list)
     quarantine: list[str] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     database: list[str] = field(default_factory=list)
+    rows: dict[str, str] = field(default_factory=dict)
+    mended: list[str] = field(default_factory=list)
     actions: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
 
@@ -93,7 +107,8 @@ class VerificationReport:
     @property
     def faults(self) -> int:
         """Number of faults that are left, after repair."""
-        return len({*self.bad, *self.missing}.difference(self.repaired)) + len(self.database)
+        files = {*self.bad, *self.missing}.difference(self.repaired)
+        return len(files) + len(self.rows.keys() - set(self.mended)) + len(self.database)
 
     @property
     def ok(self) -> bool:
@@ -107,6 +122,8 @@ class Verifier(Generic[R]):
     Parameters
     ----------
     holdings : Holdings
+    known : LocalDatabase
+        The holdings' own, or what stands under it too.
     shared : SharedCache
         Under it; its files are not verified.
     calibration_url : str or None
@@ -119,10 +136,14 @@ class Verifier(Generic[R]):
         What is known of the files.
     faulty : list of tuple
         Records whose file is not what it should be, each with what is wrong, None where there is no file.
+    spoilt_rows : list of SpoiltRow
     """
 
-    def __init__(self, holdings: Holdings[R], shared: SharedCache, calibration_url: str | None) -> None:
+    def __init__(
+        self, holdings: Holdings[R], known: LocalDatabase[R], shared: SharedCache, calibration_url: str | None
+    ) -> None:
         self._holdings = holdings
+        self._known = known
         self._cache = holdings.cache
         self._database = holdings.database
         self._shared = shared
@@ -130,6 +151,7 @@ class Verifier(Generic[R]):
         self.report = VerificationReport()
         self.knowledge = Knowledge(self._database)
         self.faulty: list[tuple[R, str | None]] = []
+        self.spoilt_rows: list[SpoiltRow] = []
 
     def run(self) -> VerificationReport:
         """Verify everything; one file that cannot be read stops no other.
@@ -142,9 +164,11 @@ class Verifier(Generic[R]):
             When the folder of the files or the table cannot be read.
         """
         in_archive = left_in_archive(self._url)  # first, as an unusable URL is to be told before hours of hashing
-        self.report.database = self._integrity()
+        found, self.spoilt_rows = examined(self._database)
+        self.report.database = [*found, *self._loss()]
+        self.report.rows = {row.name: row.said for row in self.spoilt_rows}
         here, absent = self._divided()
-        with shown_progress(sum(record.file_size or 0 for record in here), None, bar=True) as progress:
+        with shown_progress(sum(_size(record) for record in here), None, bar=True) as progress:
             suspected = list(self._suspected(here, progress))
         before = self._once_here()
         lost = [record for record in absent if record.origin == "LOCAL" or record.filename in before]
@@ -154,25 +178,23 @@ class Verifier(Generic[R]):
         self.report.leftovers += map(str, in_archive)
         return self.report
 
-    def _integrity(self) -> list[str]:
-        """Ask SQLite, which alone opens a database, whether it is sound.
-
-        It checks a copy of its own, since nobody could write for the time of the check, and soon nobody read.
-        """
+    def _loss(self) -> list[str]:
+        """Say that a database has lost all its records."""
         try:
-            with self._database.driver_connection() as connection, closing(sqlite3.connect(":memory:")) as copy:
-                connection.backup(copy)
-                said = [line for (line,) in copy.execute("PRAGMA integrity_check")]
-        except CacheError as error:
-            return [error.message]
-        return [] if said == ["ok"] else [f"SQLite finds {self._database.path} damaged: {line}." for line in said]
+            found = no_records(self._holdings, self._known)
+        except CacheError:  # which the look at its integrity says
+            return []
+        return [found.said] if found is not None and found.is_lost else []
 
     # -- files of records ----------------------------------------------------------------------------------------------
 
     def _records(self) -> Iterator[R]:
-        """Give all records, read in pieces: a long statement keeps others from writing."""
+        """Give all records whose names can be read, in pieces: a long statement keeps others from writing."""
         table = self._holdings.orm_class.table()
-        after = select(table).where(table.c.filename > bindparam("last")).order_by(table.c.filename).limit(_AT_ONCE)
+        untold = [row.rowid for row in self.spoilt_rows if not row.tells_file]
+        after = select(table).where(table.c.filename > bindparam("last", None), column("_rowid_").not_in(untold))
+        after = after.where(table.c.filename < literal(b"", LargeBinary))  # which is after all text
+        after = after.order_by(table.c.filename).limit(_AT_ONCE)
         last = ""
         while some := self._database.fetch(after, {"last": last}):
             yield from some
@@ -201,7 +223,7 @@ class Verifier(Generic[R]):
                 self.knowledge.read([], [record.filename for record in some])
                 for record, fault in zip(some, pool.map(self._fault, some), strict=True):
                     if progress is not None and fault is not None:
-                        progress(record.file_size or 0)
+                        progress(_size(record))
                     if fault == "":
                         self._note_good(record)
                     else:
@@ -275,11 +297,13 @@ class Verifier(Generic[R]):
         report = self.report
         with self._faults_noted():  # another instrument's database, say
             report.without_record = files_without_record(self._holdings)
+            report.same_content = same_content(self._holdings, report.without_record)
         with self._faults_noted():
             report.leftovers = [str(path) for path in leftovers(self._cache, of_dead=True)]
         with self._faults_noted():
             report.quarantine = [str(path) for path in in_quarantine(self._cache)]
-        report.conflicts = self._database.conflicts()
+        with self._faults_noted():
+            report.conflicts = self._database.conflicts()
 
     @contextmanager
     def _faults_noted(self) -> Iterator[None]:
@@ -288,6 +312,10 @@ class Verifier(Generic[R]):
             yield
         except CacheError as error:
             self.report.bad[str(error.path)] = error.message.removesuffix(".")
+
+
+def _size(record: ORMCalibration) -> int:
+    return record.file_size if isinstance(record.file_size, int) else 0
 
 
 def _is_safe(filename: str) -> bool:

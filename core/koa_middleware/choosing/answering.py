@@ -108,8 +108,7 @@ def _one(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Found | None]:
 
 def _pair(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Sides]:
     """Ask for the best pair of one step: of the values in which both may agree, that of the shortest complete one."""
-    narrow = {"before": until_frame(parameters), "after": after_frame(parameters)}
-    narrow.pop({"before": "after", "after": "before"}.get(plan.rule.direction, ""), None)
+    narrow = _by_side(plan, parameters)
     nearby = yield from _read(plan.outwards, narrow, NEIGHBOURS)
     if not nearby.is_settled:
         nearby = yield from _read(plan.grouped, narrow, None)
@@ -138,6 +137,18 @@ def _alone(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Sides]:
     found = yield from _one(plan, parameters)
     is_after = found is not None and getattr(found.record, plan.time) > parameters["time"] + SAME
     return Sides(None, found) if is_after else Sides(found, None)
+
+
+def every_value(plan: Plan, parameters: Mapping[str, Any]) -> Asking[Nearby]:
+    """Ask for the nearest time on each side of every value in which a pair may agree."""
+    return (yield from _read(plan.grouped, _by_side(plan, parameters), None))
+
+
+def _by_side(plan: Plan, parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give the parameters for each side on which a plan looks."""
+    narrow = {"before": until_frame(parameters), "after": after_frame(parameters)}
+    narrow.pop({"before": "after", "after": "before"}.get(plan.rule.direction, ""), None)
+    return narrow
 
 
 def _read(

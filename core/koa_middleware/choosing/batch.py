@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Select
 
 from ..exceptions import KoaMiddlewareError
+from ..instrument.orm import ORMCalibration
 from .answering import Ask, Asking
 from .bracket import Bracket
-from .deciding import Considered, asking, check_type, choose, fallen_back, is_programmed, missed, run
+from .deciding import Considered, Prepared, asking, check_type, choose, fallen_back, is_programmed, programmed_of, run
+from .misses import missing
+from .programmed import without_collection
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
@@ -30,26 +34,45 @@ class Task(NamedTuple):
 Answer = Any  # a record, a Bracket, or a KoaMiddlewareError
 
 
-def choose_each(tasks: Sequence[Task], db: Database, *, pairs: bool = False) -> list[Answer]:
+def choose_each(
+    tasks: Sequence[Task],
+    db: Database,
+    *,
+    pairs: bool = False,
+    own: Mapping[str, ORMCalibration] = MappingProxyType({}),
+) -> list[Answer]:
     """Let selectors choose; an error stands in the place of what it is of.
 
-    With `pairs`, a selector whose direction is ``"bracket"`` gives a `Bracket`, else the nearer record of it.
+    With `pairs`, a selector whose direction is ``"bracket"`` gives a `Bracket`, else the nearer record of it. What the
+    user gave of a type is `own`.
     """
     found: list[Answer] = []
-    for first in range(0, len(tasks), TOGETHER):
-        found += _choose_together(tasks[first : first + TOGETHER], db, pairs)
+    with without_collection():
+        for first in range(0, len(tasks), TOGETHER):
+            found += _choose_together(tasks[first : first + TOGETHER], db, pairs, own)
     return found
 
 
-def _choose_together(tasks: Sequence[Task], db: Database, pairs: bool) -> list[Answer]:
-    declared = [task for task in tasks if not _is_by_method(task.selector)]
-    outcomes = iter(asked_together([asking(*task, db) for task in declared], db))
-    return [
+def _choose_together(
+    tasks: Sequence[Task], db: Database, pairs: bool, own: Mapping[str, ORMCalibration]
+) -> list[Answer]:
+    by_method = {id(task.selector): _is_by_method(task.selector) for task in tasks}
+    prepared = Prepared(db.orm_class, own)
+    declared = [task for task in tasks if not by_method[id(task.selector)]]
+    outcomes = iter(asked_together([asking(*task, db, prepared) for task in declared], db))
+    found = [
         _outcome(partial(choose, task.selector, task.values, db))
-        if _is_by_method(task.selector)
+        if by_method[id(task.selector)]
         else _outcome(partial(_answer, task, next(outcomes), db, pairs))
         for task in tasks
     ]
+    without = [
+        missing(each, programmed_of(task.selector, each), db)
+        for task, each in zip(tasks, found, strict=True)
+        if isinstance(each, Considered)
+    ]
+    errors = iter(asked_together(without, db))
+    return [next(errors) if isinstance(each, Considered) else each for each in found]
 
 
 def _is_by_method(selector: CalibrationSelector) -> bool:
@@ -57,12 +80,13 @@ def _is_by_method(selector: CalibrationSelector) -> bool:
     return is_programmed(selector) or selector._overrides("select")
 
 
-def _answer(task: Task, considered: Considered | KoaMiddlewareError, db: Database, pairs: bool) -> Answer:
+def _answer(task: Task, considered: Considered | KoaMiddlewareError, db: Database, pairs: bool) -> Answer | Considered:
+    """Give the answer to what was considered; that itself where it came to nothing."""
     if isinstance(considered, KoaMiddlewareError):
         raise considered
     considered = fallen_back(task.selector, considered, task.values, db)
     if considered.record is None:
-        raise missed(task.selector, considered, db)
+        return considered
     return considered.bracket if pairs and considered.bracket is not None else considered.record
 
 
@@ -120,5 +144,9 @@ def fetch_many(db: Database, statement: Select[Any], asks: Sequence[Ask]) -> lis
     short_way = getattr(db, "fetch_many", None)
     if short_way is None or len(asks) == 1:
         return [run(db, ask) for ask in asks]
+    if asks[0].rows and all(
+        ask.parameters == asks[0].parameters for ask in asks
+    ):  # such as how many of a type there are
+        return [run(db, asks[0])] * len(asks)
     found: list[list[Any]] = short_way(statement, [ask.parameters for ask in asks], rows=asks[0].rows)
     return found

@@ -71,12 +71,22 @@ def _settled(setting: Any, known: Mapping[str, Any]) -> Any:
 
 def every_case(settings: Mapping[str, Any]) -> Iterator[Declared]:
     """Give the settings of each combination of cases that all of them list."""
+    for _, declared in by_case(settings):
+        yield declared
+
+
+def by_case(settings: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Declared]]:
+    """Give each combination of cases that all of them list, and the settings that hold then.
+
+    A combination is the frame's values by column; it is empty where nothing depends on the frame.
+    """
     values: dict[str, dict[Any, None]] = {}
     for setting in cases_in(tuple(settings.values())):
         values.setdefault(setting.column, {}).update({value: None for value, _ in setting.cases})
     for combination in product(*values.values()):
+        known = dict(zip(values, combination, strict=True))
         try:
-            yield settled(settings, dict(zip(values, combination, strict=True)))
+            yield known, settled(settings, known)
         except UnlistedError:
             continue
 

@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 from ..disk.compression import names_of_content
 from ..instrument.judged import QualityHere
 from ..instrument.orm import ORMCalibration
-from .criterion import Columns, Condition, Fault, Parameters, not_names, not_text
+from .criterion import Columns, Condition, Fault, Parameters, Words, not_names, not_text
 from .judged import SAID, in_words
 
 if TYPE_CHECKING:
@@ -112,6 +112,9 @@ class Equal(_Compared):
     def parameters(self, frame: Frame) -> Parameters:
         return {self._name: frame.needed(self.column)}
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words(self.column, "the frame's" if self.setting == "match" else "what the caller gives")
+
 
 @dataclass(frozen=True)
 class EqualIfKnown(_Compared):
@@ -131,6 +134,9 @@ class EqualIfKnown(_Compared):
 
     def parameters(self, frame: Frame) -> Parameters:
         return {self._name: frame.known(self.column)}
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words(self.column, "the frame's where both are known")
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,9 @@ class EqualsAnchor(_Compared):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"its {self.column} is {record[self.column]}, the anchor's is {parameters[self._name]}"
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words(self.column, "the anchor's")
 
 
 @dataclass(frozen=True)
@@ -227,14 +236,11 @@ class NotItself(Condition):
 
     setting = ""
     binds_all = True
+    rule = "itself"
 
     @property
     def columns(self) -> tuple[str, ...]:
         return ("id", "filename")
-
-    @property
-    def rule(self) -> str:
-        return "itself"
 
     @classmethod
     def declared(cls, rule: Rule) -> Iterable[Self]:

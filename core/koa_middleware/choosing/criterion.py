@@ -14,7 +14,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from sqlalchemy import Column, ColumnElement, Float, Integer, Numeric, false, func, not_
+from sqlalchemy import Column, ColumnElement, Float, Integer, Numeric, bindparam, false, func, not_
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_text, shown
@@ -41,6 +41,20 @@ class Fault(NamedTuple):
     setting: str
     said: str
     hint: str
+
+
+class Words(NamedTuple):
+    """A part of a rule, as it is told of a calibration: "its `of` is `said`", or "it `said`" of the whole.
+
+    Attributes
+    ----------
+    of : str
+        The column that it is about, or empty.
+    said : str
+    """
+
+    of: str
+    said: str
 
 
 class Criterion(ABC):
@@ -89,16 +103,24 @@ class Criterion(ABC):
                 )
 
     @abstractmethod
-    def holds(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:
-        """Clause that is true of the records that fit a frame with these parameters of a `Plan`."""
+    def holds(self, columns: Columns) -> ColumnElement[bool]:
+        """Clause that is true of the records that fit; its parameters are those of a `Plan`, and `bounds`."""
 
-    def refuses(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:
+    def refuses(self, columns: Columns) -> ColumnElement[bool]:
         """Clause that is true of all other records, also where a null leaves `holds` undecided."""
-        return not_(func.coalesce(self.holds(columns, parameters), false()))
+        return not_(func.coalesce(self.holds(columns), false()))
+
+    def bounds(self, parameters: Parameters) -> Parameters:  # noqa: ARG002
+        """Parameters of `holds` beyond those of a `Plan`, which are given."""
+        return {}
 
     @abstractmethod
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         """Why a record is refused, in words."""
+
+    def words(self, columns: Columns) -> Iterator[Words]:  # noqa: ARG002
+        """What it asks of a calibration, in words; nothing where that holds of every rule."""
+        yield from ()
 
 
 class Condition(Criterion):
@@ -134,7 +156,7 @@ class Condition(Criterion):
         """Give the condition that stands for this one in a statement; those with the same clause share one."""
         return self
 
-    def holds(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:  # noqa: ARG002, D102
+    def holds(self, columns: Columns) -> ColumnElement[bool]:  # noqa: D102
         return self.clause(columns)
 
 
@@ -157,8 +179,16 @@ class Limit(Criterion):
     def columns(self) -> tuple[str, ...]:  # noqa: D102
         return (self.time,)
 
-    def holds(self, columns: Columns, parameters: Parameters) -> ColumnElement[bool]:  # noqa: D102
-        return columns[self.time].between(*self.interval(parameters["time"]))
+    def holds(self, columns: Columns) -> ColumnElement[bool]:  # noqa: D102
+        first, last = (bindparam(name, None, type_=Float()) for name in self._names)
+        return columns[self.time].between(first, last)
+
+    def bounds(self, parameters: Parameters) -> Parameters:  # noqa: D102
+        return dict(zip(self._names, self.interval(parameters["time"]), strict=True))
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return f"first_by_{self.setting}", f"last_by_{self.setting}"
 
 
 def not_text(declared: Declared, setting: str) -> Iterator[Fault]:
@@ -203,8 +233,18 @@ def holds_numbers(column: Column[Any]) -> bool:
     return isinstance(column.type, Float | Numeric | Integer)
 
 
+def unit_of(column: Column[Any]) -> str:
+    """Give what follows a value of a column in a text: a blank and its unit, where it has one."""
+    unit = column.info.get("unit", "")
+    return f" {unit}" if unit else ""
+
+
 #: Types of which equal values have the same text.
 _PLAIN = frozenset({bool, int, timedelta})
+
+
+#: Values of which it pays to find out that all are of one type.
+_MANY = 8
 
 
 def frozen(setting: Any) -> Hashable:
@@ -215,6 +255,8 @@ def frozen(setting: Any) -> Hashable:
     if kind in _PLAIN:
         return kind, setting
     if kind is tuple or kind is list:
+        if len(setting) > _MANY and set(map(type, setting)) == {float}:  # as of boundaries, of which there are hundreds
+            return float, tuple(setting)
         return tuple([each if type(each) is str else frozen(each) for each in setting])
     if isinstance(setting, dict | MappingProxyType):
         return dict, *setting, *[frozen(value) for value in setting.values()]

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
     CalibrationNotFoundError,
     ConfigurationError,
     FallbackWarning,
-    HeaderError,
     InvalidPluginError,
     logger,
     warn,
 )
+from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from .answering import Ask, Asking, Found, Sides, answer, best, sides
 from .bracket import Bracket
 from .choice import Choice
 from .conditions import NotBad, names_of
 from .criteria import is_itself, may_be_chosen, not_bad
-from .explanation import Explanation, Programmed, explain
+from .explanation import Explanation
 from .frame import Frame, frame_name, own_values
 from .judged import in_words, last_said_of
-from .misses import not_found
+from .judging import Programmed
+from .limits import Finite
+from .misses import Part, missing, not_found
 from .order import distance
 from .programmed import as_held, check_candidate, its_errors, record_by, records_by, without_collection
 from .rule import Declared
+from .ruling import Ruling
 from .statement import Plan, fetch, fetch_rows
+from .telling import explain
 
 if TYPE_CHECKING:
     from .selector import CalibrationSelector, Database
@@ -50,6 +54,8 @@ class Considered:
     bracket : Bracket or None
     step : int or None
         Number of the step that gave the record.
+    as_pair : bool
+        Whether a pair was asked for.
     admitted : frozenset of str or None
         Ids of what the plugin's own `get_candidates` gave; None where it has none.
     """
@@ -59,7 +65,40 @@ class Considered:
     record: Any = None
     bracket: Bracket | None = None
     step: int | None = None
+    as_pair: bool = False
     admitted: frozenset[str] | None = None
+
+
+class Prepared:
+    """What a batch of choices needs more than once: each selector's rules, and each frame's values.
+
+    Parameters
+    ----------
+    orm_class : type
+    own : mapping
+        By cal type, records that the user gave in the place of what the rules choose.
+    """
+
+    def __init__(
+        self, orm_class: type[ORMCalibration], own: Mapping[str, ORMCalibration] = MappingProxyType({})
+    ) -> None:
+        self.own = own
+        self._orm_class = orm_class
+        self._rulings: dict[int, tuple[CalibrationSelector, Ruling]] = {}
+        self._frames: dict[int, Frame] = {}
+
+    def ruling(self, selector: CalibrationSelector) -> Ruling:
+        """Give a selector's rules, as they were when they were first asked for."""
+        if id(selector) not in self._rulings:
+            self._rulings[id(selector)] = selector, selector._ruling(self._orm_class)
+        return self._rulings[id(selector)][1]
+
+    def frame(self, ruling: Ruling, given: Mapping[str, Any]) -> Frame:
+        """Give a frame that rules are asked for; the values of one and the same mapping are looked at once."""
+        if id(given) in self._frames:  # which holds it, so that no other one has this id
+            return self._frames[id(given)].for_type(ruling.cal_type)
+        made = self._frames[id(given)] = ruling.frame(given)
+        return made
 
 
 def consider(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Considered:
@@ -68,7 +107,7 @@ def consider(selector: CalibrationSelector, input: Mapping[str, Any], db: Databa
     if is_programmed(selector):
         considered = _by_methods(selector, input, db)
     else:
-        considered = answer(asking(selector, input, db), lambda ask: run(db, ask))
+        considered = answer(asking(selector, input, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
     return fallen_back(selector, considered, input, db)
 
 
@@ -90,14 +129,21 @@ def check_type(selector: CalibrationSelector) -> None:
 
 
 def run(db: Database, ask: Ask) -> list[Any]:
-    """Give the rows of what is asked, or its records."""
-    return (fetch_rows if ask.rows else fetch)(db, ask.statement, ask.parameters)
+    """Give the rows of what is asked, or its records; by the database's own short way where it has one."""
+    if not ask.rows:
+        return fetch(db, ask.statement, ask.parameters)
+    short_way = getattr(db, "fetch_many", None)
+    if short_way is None:
+        return fetch_rows(db, ask.statement, ask.parameters)
+    rows: list[Any] = short_way(ask.statement, [ask.parameters], rows=True)[0]
+    return rows
 
 
 def asking(
     selector: CalibrationSelector,
     input: Mapping[str, Any],
     db: Database,
+    prepared: Prepared,
     *,
     as_pair: bool = False,
     hanging: tuple[str, ...] = (),
@@ -106,6 +152,8 @@ def asking(
 
     Parameters
     ----------
+    prepared : Prepared
+        What was prepared for others of the same batch.
     as_pair : bool
         Whether a pair is wanted, whatever the direction is.
     hanging : tuple of str
@@ -117,12 +165,12 @@ def asking(
         When there is no calibration on which it hangs.
     HeaderError
     """
-    ruling = selector._ruling(db.orm_class)
-    frame = ruling.frame(input)
+    ruling = prepared.ruling(selector)
+    frame = prepared.frame(ruling, input)
     declared, plans = ruling.settled(frame)
     if declared.anchor is not None:
-        plans[0].check(frame)
-        frame.anchor = yield from _anchor(selector, declared, input, db, hanging)
+        _check_asked(frame, selector, declared)
+        frame.anchor = yield from _anchor(selector, declared, input, db, prepared, hanging)
     if as_pair or declared.direction == "bracket":
         if declared.validity:
             raise _no_pairs(selector, "it goes by intervals")
@@ -130,11 +178,19 @@ def asking(
         pair = Bracket(*[_taken(selector, side, frame, db) for side in found])
         nearer = _nearer(selector, found, pair)
         step = None if nearer is None else nearer.choice.step
-        return Considered(frame, plans, nearer, pair, step)
+        return Considered(frame, plans, nearer, pair, step, as_pair=True)
     single = yield from best(plans, frame)
     if single is None:
         return Considered(frame, plans)
     return Considered(frame, plans, _taken(selector, single, frame, db), step=single.plan.rule.step)
+
+
+def _check_asked(frame: Frame, selector: CalibrationSelector, declared: Declared) -> None:
+    """Check that a frame has what is compared, before what it hangs on is asked for."""
+    if declared.validity:
+        frame.own_time(selector.time)
+    for name in (*declared.match, *declared.given, *declared.within):
+        frame.needed(name)
 
 
 def _nearer(selector: CalibrationSelector, found: Sides, pair: Bracket) -> Any:
@@ -150,7 +206,8 @@ def _anchor(
     declared: Declared,
     input: Mapping[str, Any],
     db: Database,
-    hanging: tuple[str, ...],
+    prepared: Prepared,
+    hanging: tuple[str, ...] = (),
 ) -> Asking[Any]:
     """Ask for the calibration on which the chosen one hangs."""
     name = str(declared.anchor).strip().lower()
@@ -164,13 +221,15 @@ def _anchor(
             distribution="",
         )
     try:
-        if is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
+        if name in prepared.own:
+            record = prepared.own[name]
+        elif is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
             record = choose(anchor, input, db)
         else:
-            considered = yield from asking(anchor, input, db, hanging=chain)
+            considered = yield from asking(anchor, input, db, prepared, hanging=chain)
             record = considered.record
             if record is None:
-                raise missed(anchor, considered, db)
+                raise (yield from missing(considered, programmed_of(anchor, considered), db))
         if record[selector.time] is None and (declared.never_across or not declared.validity):
             said = f"{record.filename} has no {selector.time}."
             raise CalibrationNotFoundError(said, "Register it with that value.", cal_type=name)
@@ -212,11 +271,19 @@ def note_choice(
     """Write into a record what it was chosen for; `asked` is the frame's own time, where that is known already."""
     time = getattr(record, selector.time)
     if asked is None:
-        with suppress(HeaderError):
-            asked = frame.own_time(selector.time)
-    delta = None if time is None or asked is None else time - asked
-    name = frame_name(frame.given, selector.time)
+        asked = frame.own_time_if_known(selector.time)
+    delta = None if asked is None or not Finite.test(time) else time - asked
+    name = frame.name(selector.time)
     record._choice = Choice(selector.cal_type.strip().lower(), name, type(selector).__name__, step, delta)
+
+
+def given_by_user(selector: CalibrationSelector, record: ORMCalibration, input: Mapping[str, Any]) -> ORMCalibration:
+    """Give a record that the user gave for a frame, as a fresh object that says so."""
+    taken = record_builder(type(record))([record[name] for name in record.column_names()])
+    frame = selector._ruling(type(record)).frame(input)
+    note_choice(selector, taken, frame, None)
+    taken._choice = taken.choice._replace(given_by_user=True)
+    return taken
 
 
 def fallen_back(
@@ -261,8 +328,11 @@ def warn_of_step(selector: CalibrationSelector, record: Any, input: Mapping[str,
 def _by_methods(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Considered:
     ruling = selector._ruling(db.orm_class)
     frame = ruling.frame(input)
-    considered = Considered(frame, ruling.settled(frame)[1])
+    declared, plans = ruling.settled(frame)
+    considered = Considered(frame, plans)
     has_candidates, values = selector._overrides("get_candidates"), _normal(input, db)
+    if declared.anchor is not None and not has_candidates:  # on which the candidates hang
+        frame.anchor = answer(_anchor(selector, declared, input, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
     with without_collection():
         candidates = records_by(selector, "get_candidates", db.orm_class, values, db)
         with its_errors(selector, "get_candidates"):  # of records that cannot be compared
@@ -306,7 +376,7 @@ def admitted_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
         frame = ruling.frame(input)
         declared, plans = ruling.settled(frame)
         if declared.anchor is not None:
-            frame.anchor = yield from _anchor(selector, declared, input, db, ())
+            frame.anchor = yield from _anchor(selector, declared, input, db, Prepared(db.orm_class))
         found: dict[str, Any] = {}
         for plan in plans:
             records = yield Ask(plan.candidates, plan.parameters(frame))
@@ -331,7 +401,7 @@ def bracket_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Data
     check_type(selector)
     if is_programmed(selector) or selector._overrides("select"):
         raise _no_pairs(selector, "a method of its own chooses")
-    considered = answer(asking(selector, input, db, as_pair=True), lambda ask: run(db, ask))
+    considered = answer(asking(selector, input, db, Prepared(db.orm_class), as_pair=True), lambda ask: run(db, ask))
     if considered.record is None or considered.bracket is None:
         raise missed(selector, considered, db)
     for record in filter(None, considered.bracket):
@@ -346,40 +416,44 @@ def _no_pairs(selector: CalibrationSelector, why: str) -> ConfigurationError:
 
 def missed(selector: CalibrationSelector, considered: Considered, db: Database) -> CalibrationNotFoundError:
     """Give the error for a selection that came to nothing; says why the nearest candidates were refused."""
-    return not_found(_explain(selector, considered, db, nearest=3), selector._deciding)
+    programmed = programmed_of(selector, considered)
+    if not programmed.takes_part:
+        return answer(missing(considered, programmed, db), lambda ask: run(db, ask))
+    told = explain(db, considered, programmed, nearest=3)
+    fit = told.counts.get(programmed.deciding or "")
+    said = f"{fit} of the {told.total} known fit, but its {programmed.deciding} takes none" if fit else ""
+    return not_found(told.cal_type, told.asked, told.total, [Part("", told.candidates)], said)
+
+
+def programmed_of(selector: CalibrationSelector, considered: Considered) -> Programmed:
+    """Give what a selector's own methods did."""
+    return Programmed(type(selector).__name__, considered.admitted, selector._deciding)
 
 
 def explained(selector: CalibrationSelector, input: Mapping[str, Any], db: Database, nearest: int) -> Explanation:
     """Say why the records of the type were refused or chosen; see `CalibrationSelector.explain`."""
-    if not selector._overrides("select"):
-        return _explain(selector, consider(selector, input, db), db, nearest)
     check_type(selector)
+    try:
+        considered = _considered_for_explanation(selector, input, db)
+    except CalibrationNotFoundError as error:  # of the anchor, or of what the database holds
+        return Explanation(error.cal_type or selector.cal_type, error.asked, 0, {}, (), None, failure=error.message)
+    return explain(db, considered, programmed_of(selector, considered), nearest)
+
+
+def _considered_for_explanation(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> Considered:
+    if not selector._overrides("select"):
+        return consider(selector, input, db)
     considered = (
         _by_methods(selector, input, db)
         if is_programmed(selector)
-        else answer(asking(selector, input, db), lambda ask: run(db, ask))
+        else answer(asking(selector, input, db, Prepared(db.orm_class)), lambda ask: run(db, ask))
     )
+    considered.bracket, considered.as_pair = None, False
     try:
         considered.record = choose(selector, input, db)
     except CalibrationNotFoundError:
         considered.record = None
-    considered.bracket = None
-    return _explain(selector, considered, db, nearest)
-
-
-def _explain(selector: CalibrationSelector, considered: Considered, db: Database, nearest: int) -> Explanation:
-    programmed = Programmed(type(selector).__name__, considered.admitted, selector._deciding)
-    chosen = considered.bracket or (considered.record,)
-    return explain(
-        db,
-        considered.plans,
-        considered.frame,
-        programmed,
-        considered.record,
-        tuple(filter(None, chosen)),
-        considered.step,
-        nearest,
-    )
+    return considered
 
 
 def choose(selector: CalibrationSelector, values: Mapping[str, Any], db: Database) -> Any:
@@ -415,6 +489,7 @@ def log_choice(selector: CalibrationSelector, values: Mapping[str, Any], record:
     log = logger()
     if log.isEnabledFor(logging.INFO):
         how = ", by fallback" if record.is_fallback else ""
+        how = ", given by the user" if record.choice and record.choice.given_by_user else how
         log.info("%s for %s: %s%s", record.cal_type, frame_name(values, selector.time), record.filename, how)
 
 

@@ -1,27 +1,15 @@
-"""Why a calibration was chosen, and why each other one was not."""
+"""Why a calibration was chosen, and why each other one was not: as data, and as text."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from sqlalchemy import ColumnElement, case, false, func, select, true
+from typing import Any
 
 from ..display import render
-from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
-from .conditions import OfType
-from .criterion import Criterion
-from .frame import Frame
-from .judged import SAID, in_words, last_said_of
-from .limits import Finite
-from .order import in_order, order_of_equals
-from .statement import Plan
-
-if TYPE_CHECKING:
-    from .selector import Database
+from .explanation_html import as_html
+from .wording import in_numbers, in_pairs
 
 CHOSEN = "chosen"
 FARTHER = "farther"
@@ -36,16 +24,43 @@ class Candidate:
     record : ORMCalibration
     rule : str
         ``"chosen"``, ``"farther"`` (it fits, but another is preferred), or the rule that refused it first.
-    reason : str
+    why : str
         In words, with amounts.
+    when : str
+        How far it is from the frame in time, or from the anchor, or for when it is valid; in words.
     delta : float or None
         Calibration time minus frame time, in days; negative when the calibration is older.
+    side : str or None
+        Of a bracket ``"before"`` or ``"after"``.
     """
 
     record: ORMCalibration
     rule: str
-    reason: str
+    why: str
+    when: str
     delta: float | None
+    side: str | None = None
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether it is the answer, or one of a pair."""
+        return self.rule == CHOSEN
+
+    @property
+    def reason(self) -> str:
+        """When and why, in one."""
+        return f"{self.when}, {self.why}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "id": self.record.id,
+            "filename": self.record.filename,
+            "rule": self.rule,
+            "reason": self.reason,
+            "delta_days": self.delta,
+            "side": self.side,
+        }
 
 
 @dataclass(frozen=True)
@@ -56,16 +71,59 @@ class StepExplanation:
     ----------
     number : int
         From 1.
+    reason : str
+        What it gave, or why it gave nothing, in words.
     counts, candidates
-        As in `Explanation`.
+        As in `Explanation`, by this step alone.
     winners : tuple of ORMCalibration
         What was chosen by this step.
     """
 
     number: int
+    reason: str
     counts: Mapping[str, int]
     candidates: tuple[Candidate, ...]
     winners: tuple[ORMCalibration, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "number": self.number,
+            "reason": self.reason,
+            "counts": dict(self.counts),
+            "winners": [each.id for each in self.winners],
+            "candidates": [each.to_dict() for each in self.candidates],
+        }
+
+
+@dataclass(frozen=True)
+class SideExplanation:
+    """What a bracket has on one side of the frame.
+
+    Attributes
+    ----------
+    side : str
+        ``"before"`` or ``"after"``.
+    winner : ORMCalibration or None
+    reason : str
+        How far it is from the frame, or why there is none, in words.
+    """
+
+    side: str
+    winner: ORMCalibration | None
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        choice = None if self.winner is None else self.winner.choice
+        return {
+            "side": self.side,
+            "id": None if self.winner is None else self.winner.id,
+            "filename": None if self.winner is None else self.winner.filename,
+            "step": choice and choice.step,
+            "delta_days": choice and choice.delta_days,
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True)
@@ -87,10 +145,20 @@ class Explanation:
         Of a bracket the nearer one.
     winners : tuple of ORMCalibration
         Of a bracket both, the earlier first.
+    sides : tuple of SideExplanation
+        Of a bracket both sides.
+    weight : float or None
+        Of a bracket that of the later one, in an interpolation at the frame's time.
+    same : mapping
+        In which values both of a bracket agree.
+    same_reason : str
+        Why in these.
     steps : tuple of StepExplanation
         What each preference gave; empty where the rule has none.
     anchor : ORMCalibration or None
         The calibration on which the chosen one hangs.
+    failure : str
+        Why the rule could not be asked, such as that there is no anchor; else empty.
     """
 
     cal_type: str
@@ -100,46 +168,85 @@ class Explanation:
     candidates: tuple[Candidate, ...]
     winner: ORMCalibration | None
     winners: tuple[ORMCalibration, ...] = ()
+    sides: tuple[SideExplanation, ...] = ()
+    weight: float | None = None
+    same: Mapping[str, Any] | None = None
+    same_reason: str = ""
     steps: tuple[StepExplanation, ...] = ()
     anchor: ORMCalibration | None = None
+    failure: str = ""
+
+    @property
+    def step(self) -> int | None:
+        """Number of the preference that gave the winner, from 1; None where there is none."""
+        return self.winner.choice.step if self.winner is not None and self.winner.choice else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
+        """Plain data, for JSON; docs/choosing.md tells what stands in it."""
         return {
             "cal_type": self.cal_type,
             "asked": dict(self.asked),
             "total": self.total,
             "counts": dict(self.counts),
             "winner": None if self.winner is None else self.winner.to_dict(),
+            "winners": [each.to_dict() for each in self.winners],
             "is_fallback": self.winner is not None and self.winner.is_fallback,
-            "candidates": [
-                {
-                    "id": candidate.record.id,
-                    "filename": candidate.record.filename,
-                    "rule": candidate.rule,
-                    "reason": candidate.reason,
-                    "delta_days": candidate.delta,
-                }
-                for candidate in self.candidates
-            ],
+            "step": self.step,
+            "steps": [each.to_dict() for each in self.steps],
+            "sides": [each.to_dict() for each in self.sides],
+            "weight": self.weight,
+            "same": dict(self.same or {}),
+            "same_reason": self.same_reason,
+            "anchor": self._anchor(),
+            "failure": self.failure,
+            "candidates": [each.to_dict() for each in self.candidates],
         }
+
+    def _anchor(self) -> dict[str, Any] | None:
+        if self.anchor is None:
+            return None
+        delta = self.anchor.choice and self.anchor.choice.delta_days
+        names = ("id", "filename", "cal_type")
+        return {**{name: getattr(self.anchor, name) for name in names}, "delta_days": delta}
 
     def __str__(self) -> str:
         return self.to_text()
 
     def to_text(self, width: int | None = None) -> str:
-        """Give the table as text, no wider than `width` characters where that is given."""
-        asked = ", ".join(f"{name} {value}" for name, value in self.asked.items())
-        counts = ", ".join(f"{number} {rule}" for rule, number in self.counts.items())
-        chosen = "nothing fits" if self.winner is None else f"{self.winner.filename} is chosen"
-        if len(self.winners) > 1:
-            chosen = f"{' and '.join(each.filename for each in self.winners)} are chosen"
+        """Give the table as text, no wider than `width` characters where that is given; no name is broken."""
+        steps = (f"step {step.number}: {step.reason}" for step in self.steps)
+        title = "\n".join([self.headline(), *self.facts(), *steps])
+        rows = [(each.record.filename, each.rule, each.reason) for each in self.candidates]
+        return render(("calibration", "rule", "reason") if rows else (), rows, title=title, width=width)
+
+    def _repr_html_(self) -> str:
+        """Give the table as HTML, for notebooks."""
+        return as_html(self)
+
+    def headline(self) -> str:
+        """What was asked, and what was chosen, in one line."""
+        asked = ", ".join(f"{name} {value}" for name, value in self.asked.items()) or "the frame"
+        chosen = "nothing fits"
+        if self.winners:
+            names = " and ".join(each.filename for each in self.winners)
+            chosen = f"{names} {'is' if len(self.winners) == 1 else 'are'} chosen"
         if self.winner is not None and self.winner.is_fallback:
-            step = self.winner.choice.step if self.winner.choice else None
-            chosen += f" by step {step}" if step else " by the fallback, as nothing fits the rule"
-        title = f"{self.cal_type} for {asked}: {chosen}\n{self.total} known: {counts or 'none'}"
-        rows = [(candidate.record.filename, candidate.rule, candidate.reason) for candidate in self.candidates]
-        return render(("calibration", "rule", "reason"), rows, title=title, width=width)
+            chosen += f" by step {self.step}" if self.step else " by the fallback, as nothing fits the rule"
+        return f"{self.cal_type} for {asked}: {chosen}"
+
+    def facts(self) -> Iterator[str]:
+        """What else is told, a line each; not the steps and the candidates."""
+        yield self.failure or f"{self.total} known: {in_numbers(self.counts) or 'none'}"
+        if self.anchor is not None:
+            delta = self.anchor.choice and self.anchor.choice.delta_days
+            yield f"hangs on {self.anchor.filename}, the frame's {self.anchor.cal_type}: {offset(delta)}"
+        for side in self.sides:
+            winner = f"{side.winner.filename}, " if side.winner is not None else ""
+            yield f"{side.side}: {winner}{side.reason}"
+        if self.weight is not None:
+            yield f"weight of the later one: {self.weight:.3f}"
+        if self.same:
+            yield f"same {in_pairs(self.same)}: {self.same_reason}"
 
 
 def offset(delta: float | None) -> str:
@@ -147,186 +254,3 @@ def offset(delta: float | None) -> str:
     if delta is None:
         return "no time"
     return f"{abs(delta):.{1 if abs(delta) >= 1 else 3}f} d {'older' if delta < 0 else 'newer'}"
-
-
-class Programmed(NamedTuple):
-    """What a selector's own methods did with the records.
-
-    Attributes
-    ----------
-    selector : str
-        Name of its class.
-    admitted : frozenset of str or None
-        Ids of what its own `get_candidates` gave; None where it has none.
-    deciding : str or None
-        Its own method that takes one of them, or none.
-    """
-
-    selector: str
-    admitted: frozenset[str] | None = None
-    deciding: str | None = None
-
-    def admits(self, id: str) -> bool | None:
-        """Whether `get_candidates` gave the record of an id; None where there is none of its own."""
-        return None if self.admitted is None else id in self.admitted
-
-
-def explain(
-    db: Database,
-    plans: Sequence[Plan],
-    frame: Frame,
-    programmed: Programmed,
-    winner: Any,
-    winners: tuple[Any, ...],
-    step: int | None,
-    nearest: int,
-) -> Explanation:
-    """Count all records of the type by the criterion that refuses first, and tell of the `nearest` one by one.
-
-    Parameters
-    ----------
-    plans : sequence of Plan
-        One for each step.
-    winner : record or None
-        Of a bracket the nearer one.
-    winners : tuple of records
-    step : int or None
-        Number of the step that gave the answer.
-    """
-    deciding = plans[(step or len(plans)) - 1]
-    steps = []
-    for plan in plans[: step or len(plans)] if len(plans) > 1 else ():
-        chosen = tuple(each for each in winners if each.choice and each.choice.step == plan.rule.step)
-        told = _tell(db, plan, frame, programmed, chosen, nearest)
-        steps.append(StepExplanation(plan.rule.step or 1, told.counts, told.candidates, chosen))
-    told = _tell(db, deciding, frame, programmed, winners, nearest)
-    return Explanation(
-        deciding.of_type.cal_type,
-        deciding.asked(deciding.parameters(frame)),
-        sum(told.counts.values()),
-        told.counts,
-        told.candidates,
-        winner,
-        winners,
-        tuple(steps),
-        frame.anchor,
-    )
-
-
-class _Told(NamedTuple):
-    counts: dict[str, int]
-    candidates: tuple[Candidate, ...]
-
-
-def _tell(
-    db: Database, plan: Plan, frame: Frame, programmed: Programmed, winners: tuple[Any, ...], nearest: int
-) -> _Told:
-    """Tell what became of the records of the type by one rule."""
-    parameters = plan.parameters(frame)
-    for pair in plan.rule.same if len(winners) == 2 else ():
-        parameters[f"same_{pair}"] = winners[0][pair]
-    plan = plan.for_pair if plan.rule.same and len(winners) == 2 else plan
-    criteria: list[Criterion] = [each for each in plan.criteria if not isinstance(each, OfType)]
-    if programmed.admitted is not None:  # which may hold what the other criteria refuse
-        criteria.sort(key=lambda each: not each.binds_all)
-    outcomes = [
-        _Outcome(CHOSEN, plan.columns["id"].in_([each.id for each in winners]), _of_winner(winners), True),
-        *(
-            _Outcome(each.rule, each.refuses(plan.columns, parameters), each.reason, each.binds_all)
-            for each in criteria
-        ),
-        _Outcome("get_candidates", false(), lambda *_: f"{programmed.selector} does not admit it"),
-        _left(programmed, winners),
-    ]
-    numbers, rows = _read(db, plan, parameters, outcomes, nearest, programmed.admitted)
-    build = record_builder(plan.orm_class)
-    ties, time = plan.order
-    told = {}
-    records = [build(values) for *values, _ in rows]
-    said = last_said_of(db, {record.id for record in records})
-    for record, (*_, number) in zip(records, rows, strict=True):
-        delta = _delta(record[time], parameters["time"])
-        outcome = outcomes[_settled(outcomes, number, programmed.admits(record.id))]
-        reason = f"{offset(delta)}, {outcome.reason(record, {**parameters, SAID: said})}"
-        if outcome.rule in {CHOSEN, FARTHER} and record.id in said and said[record.id].is_here:
-            reason += f"; its quality is {in_words(said[record.id], record.quality)}"
-        told[record.id] = Candidate(record, outcome.rule, reason, delta)
-    ordered = in_order([candidate.record for candidate in told.values()], time, parameters["time"], ties)
-    candidates = [told[record.id] for record in ordered]
-    candidates.sort(key=lambda candidate: candidate.rule != CHOSEN)
-    counts: dict[str, int] = {}
-    for number in sorted(numbers):  # two criteria may have one name
-        rule = outcomes[number].rule
-        counts[rule] = counts.get(rule, 0) + numbers[number]
-    return _Told(counts, tuple(candidates[:nearest]))
-
-
-def _left(programmed: Programmed, winners: tuple[Any, ...]) -> _Outcome:
-    """Give the outcome of what no criterion refuses."""
-    if programmed.deciding is None or any(not each.is_fallback for each in winners):
-        return _Outcome(FARTHER, true(), lambda *_: "it fits, but another is preferred")
-    said = f"it fits, but the {programmed.deciding} of {programmed.selector} takes none"
-    return _Outcome(programmed.deciding, true(), lambda *_: said)
-
-
-def _settled(outcomes: Sequence[_Outcome], number: int, is_admitted: bool | None) -> int:
-    """Give the outcome's number of a record, of which the criteria say `number`, after `get_candidates` had its say."""
-    last = len(outcomes) - 1
-    if is_admitted is None or outcomes[number].is_final:
-        return number
-    if is_admitted:
-        return last
-    return number if number != last else last - 1
-
-
-class _Outcome(NamedTuple):
-    """What may become of a record: the first outcome that is true of it does; a final one whoever admits it."""
-
-    rule: str
-    is_true: ColumnElement[bool]
-    reason: Callable[[ORMCalibration, Mapping[str, Any]], str]
-    is_final: bool = False
-
-
-def _of_winner(winners: tuple[Any, ...]) -> Callable[[ORMCalibration, Mapping[str, Any]], str]:
-    by_fallback = any(each.is_fallback and each.choice and each.choice.step is None for each in winners)
-    return lambda *_: "the fallback's choice" if by_fallback else "the best that fits"
-
-
-def _read(
-    db: Database,
-    plan: Plan,
-    parameters: Mapping[str, Any],
-    outcomes: Sequence[_Outcome],
-    nearest: int,
-    admitted: frozenset[str] | None,
-) -> tuple[Mapping[int, int], list[Any]]:
-    """Read how many records have each outcome, by its number, and the rows of the nearest with theirs."""
-    outcome = case(*((each.is_true, number) for number, each in enumerate(outcomes)))
-    of_type, columns = plan.of_type.clause(plan.columns), plan.columns
-    time, asked, equals = columns[plan.order[1]], parameters["time"], order_of_equals(columns)
-    neighbours = [
-        select(plan.orm_class.table(), outcome).where(clause).order_by(*order).limit(nearest)
-        for clause, order in (
-            (outcomes[0].is_true, ()),  # which may not be among the nearest
-            (of_type & (time <= asked), (time.desc(), *equals)),
-            (of_type & (time > asked), (time, *equals)),
-            (of_type & time.is_(None), equals),
-        )
-    ]
-    bound = dict(parameters)
-    with db.session_manager() as session:
-        if admitted is None:
-            counting = select(outcome, func.count()).where(of_type).group_by(outcome)
-            numbers = {int(number): int(count) for number, count in session.execute(counting, bound)}
-        else:  # more ids than a statement can hold
-            every = session.execute(select(columns["id"], outcome).where(of_type), bound)
-            numbers = Counter()
-            for (number, is_admitted), count in Counter((number, one in admitted) for one, number in every).items():
-                numbers[_settled(outcomes, number, is_admitted)] += count
-        rows = [row for statement in neighbours for row in session.execute(statement, bound)]
-    return numbers, rows
-
-
-def _delta(time: float | None, asked: float) -> float | None:
-    return time - asked if time is not None and Finite.test(time) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column
 
@@ -17,6 +17,9 @@ from ..instrument.keywords import date_alone
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_missing, is_wildcard, shown
 from ..instrument.values import normal_form
+
+if TYPE_CHECKING:
+    from .criterion import Limit
 
 _NOBODY: Mapping[str, str | None] = {"own_id": None, "own_filename": None}
 
@@ -76,7 +79,7 @@ class Frame:
         The calibration that the chosen one hangs on; its time stands for the frame's.
     """
 
-    __slots__ = ("_cal_type", "_columns", "_orm_class", "_through", "anchor", "given", "source")
+    __slots__ = ("_cal_type", "_columns", "_known", "_names", "_orm_class", "_whole", "anchor", "given", "source")
 
     def __init__(
         self,
@@ -91,8 +94,22 @@ class Frame:
         self._cal_type = cal_type
         name = given.get("filename")
         self.source = name if isinstance(name, str) and name else "the input"
-        self._through: Mapping[str, Any] | None = None
+        self._known: dict[str, Any] = {}
+        self._names: dict[str, str] = {}
+        self._whole: dict[str, Any] = {}  # empty until it is needed
         self.anchor: ORMCalibration | None = None
+
+    def for_type(self, cal_type: str) -> Frame:
+        """Give the same frame for the choice of another type; what was found out of its values serves both."""
+        other = Frame(self._orm_class, self._columns, self.given, cal_type)
+        other._known, other._whole, other._names = self._known, self._whole, self._names
+        return other
+
+    def name(self, time: str) -> str:
+        """What messages call it, see `frame_name`."""
+        if time not in self._names:
+            self._names[time] = frame_name(self.given, time)
+        return self._names[time]
 
     @property
     def itself(self) -> Mapping[str, str | None]:
@@ -107,13 +124,14 @@ class Frame:
         HeaderError
             When the value cannot be one of the column.
         """
-        column = self._columns[name]
-        value = normal_form(column, self.given.get(name), self.source)
-        if value is None and overrides(self._orm_class, "derive"):
-            value = self._whole.get(name)
-        if type(value) is not str:
-            return value
-        return None if is_wildcard(value, column.info.get("nulls")) else value
+        if name not in self._known:
+            column = self._columns[name]
+            value = normal_form(column, self.given.get(name), self.source)
+            if value is None and overrides(self._orm_class, "derive"):
+                value = self._through_the_door().get(name)
+            is_nothing = type(value) is str and is_wildcard(value, column.info.get("nulls"))
+            self._known[name] = None if is_nothing else value
+        return self._known[name]
 
     def needed(self, name: str) -> Any:
         """Value of a column that the frame must have.
@@ -127,6 +145,14 @@ class Frame:
         if value is None:
             raise self._lacks(name)
         return value
+
+    def each(self, name: str) -> list[Any]:
+        """Values of a column that the frame must have, of which each counts; there is one."""
+        return [self.needed(name)]
+
+    def interval(self, limit: Limit, time: float) -> tuple[float, float]:
+        """First and last time, in days, that fit the frame at `time`."""
+        return limit.interval(time)
 
     def anchored(self, name: str) -> Any:
         """Value of a column of the calibration that the chosen one hangs on; None where it has none."""
@@ -151,23 +177,29 @@ class Frame:
             When the frame has none that is finite.
         """
         of_both = name == "mjd_start" and self.given.get("datetime_obs") is not None  # which must agree
-        value = self._whole.get(name) if of_both else self.known(name)
+        value = self._through_the_door().get(name) if of_both else self.known(name)
         if value is None or not math.isfinite(value):
             raise self._lacks(name)
         return float(value)
 
-    @property
-    def _whole(self) -> Mapping[str, Any]:
-        """All column values, through the door, which only what does not stand in the frame itself takes."""
-        if self._through is None:
+    def own_time_if_known(self, name: str) -> float | None:
+        """Give its own time in days by a column; None where it has none that is finite."""
+        try:
+            return self.own_time(name)
+        except HeaderError:
+            return None
+
+    def _through_the_door(self) -> Mapping[str, Any]:
+        """All column values; only what does not stand in the frame itself takes this way."""
+        if not self._whole:
             said = in_forms(self._orm_class, self.given, self.source)
             settled = TIMES if said.values.get("datetime_obs") is not None else ()
-            self._through = finished(self._orm_class, said, self.source, settled=settled)
-        return self._through
+            self._whole.update(finished(self._orm_class, said, self.source, settled=settled))
+        return self._whole
 
     def _without_start(self, name: str) -> str:
         """Say of another time that is missing that there is no start, from which it may follow."""
-        if name in TIMES or not is_mjd(self._columns[name]) or self._whole.get("mjd_start") is not None:
+        if name in TIMES or not is_mjd(self._columns[name]) or self._through_the_door().get("mjd_start") is not None:
             return ""
         keywords = " or ".join(self._columns["mjd_start"].info.get("keywords", ()))
         return f"; it has no mjd_start{f' (keyword {keywords})' if keywords else ''} either"

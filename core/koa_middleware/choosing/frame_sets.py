@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ..display import render
@@ -13,6 +17,8 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
 from .batch import Task, choose_each, records_in
 from .bracket import Bracket
+from .conditions import NotItself
+from .deciding import Prepared, given_by_user
 from .frame import says_nothing
 from .misses import told_once
 from .selector import selector_for
@@ -83,6 +89,7 @@ def choose_sets(
     frames: Sequence[Mapping[str, Any] | KoaMiddlewareError],
     cal_types: str | Iterable[str] | None,
     db: Database,
+    own: Mapping[str, ORMCalibration] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Choose one calibration of each type for many frames at once.
 
@@ -94,6 +101,8 @@ def choose_sets(
     cal_types : str, iterable of str, or None
         As in `types_for`.
     db : Database
+    own : mapping
+        By type, records that the user gave in the place of what the rules choose; those of other types besides.
 
     Returns
     -------
@@ -102,19 +111,26 @@ def choose_sets(
         frame that cannot be read stands for each of the types.
     """
     named = cal_types if cal_types is None or isinstance(cal_types, str) else _listed(cal_types)
-    types = [types_for(orm_class, {} if isinstance(each, KoaMiddlewareError) else each, named) for each in frames]
+    types = [
+        list(dict.fromkeys([*types_for(orm_class, {} if isinstance(each, KoaMiddlewareError) else each, named), *own]))
+        for each in frames
+    ]
     selectors = {name: selector_for(orm_class, name) for names in types for name in names}
     tasks = [
         Task(selectors[name], frame)
         for frame, names in zip(frames, types, strict=True)
         if not isinstance(frame, KoaMiddlewareError)
         for name in names
+        if name not in own
     ]
-    answers = iter(choose_each(tasks, db, pairs=True))
-    return [
-        {name: frame if isinstance(frame, KoaMiddlewareError) else _usable(next(answers)) for name in names}
-        for frame, names in zip(frames, types, strict=True)
-    ]
+    answers = iter(choose_each(tasks, db, pairs=True, own=own))
+
+    def answer(frame: Any, name: str) -> Any:
+        if isinstance(frame, KoaMiddlewareError):
+            return frame
+        return given_by_user(selectors[name], own[name], frame) if name in own else _usable(next(answers))
+
+    return [{name: answer(frame, name) for name in names} for frame, names in zip(frames, types, strict=True)]
 
 
 def _usable(answer: Any) -> Any:
@@ -195,11 +211,16 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         For each frame, by type.
     not_here : mapping
         The chosen records whose files are not on this disk, by file name.
+    orm_class : type
+    values : sequence
+        Each frame's column values, or the error of one that cannot be read.
     """
 
     frames: Sequence[str]
     sets: Sequence[Mapping[str, Any]]
     not_here: Mapping[str, ORMCalibration]
+    orm_class: type[ORMCalibration] = field(repr=False)
+    values: Sequence[Mapping[str, Any] | KoaMiddlewareError] = field(repr=False)
 
     @overload
     def __getitem__(self, number: int) -> Mapping[str, Any]: ...
@@ -227,13 +248,24 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         """Whether no frame lacks anything; files that are not here can come."""
         return not self.missing
 
+    @cached_property
+    def configurations(self) -> Sequence[Mapping[str, Mapping[str, Any]]]:
+        """For each frame, by type: its values in the columns that are compared."""
+        return configurations_of(self.orm_class, self.values, self.sets)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {
             "ok": self.ok,
             "frames": [
-                {"frame": name, "calibrations": {cal_type: plain(answer) for cal_type, answer in one.items()}}
-                for name, one in zip(self.frames, self.sets, strict=True)
+                {
+                    "frame": name,
+                    "calibrations": {
+                        cal_type: {"configuration": dict(of_types[cal_type]), **plain(answer)}
+                        for cal_type, answer in one.items()
+                    },
+                }
+                for name, one, of_types in zip(self.frames, self.sets, self.configurations, strict=True)
             ],
             "not_here": sorted(self.not_here),
         }
@@ -242,16 +274,21 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         return self.to_text()
 
     def to_text(self, width: int | None = None) -> str:
-        """Give a table of what each type gets, in groups of frames that get the same, and each cause of a miss once."""
-        groups: dict[tuple[str, str], list[str]] = {}
-        for name, one in zip(self.frames, self.sets, strict=True):
+        """Give a table by type and configuration: what frames get, those that get the same in one line, or lack."""
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for name, one, of_types in zip(self.frames, self.sets, self.configurations, strict=True):
             for cal_type, answer in one.items():
-                groups.setdefault((cal_type, _in_words(answer, self.not_here)), []).append(name)
-        rows = [(cal_type, said, _frames_in_words(names)) for (cal_type, said), names in sorted(groups.items())]
+                values = ", ".join(str(value) for value in of_types[cal_type].values() if value is not None)
+                groups.setdefault((cal_type, values, _in_words(answer, self.not_here)), []).append(name)
+        rows = [
+            (*group, _frames_in_words(names)) for group, names in sorted(groups.items(), key=lambda each: each[0][:2])
+        ]
         needed, lacking = sum(map(len, self.sets)), sum(map(len, self.missing.values()))
-        title = f"{len(self.sets)} frames: {needed - lacking} of {needed} calibrations found"
-        title += f", {len(self.not_here)} files are not here" if self.not_here else ""
-        return render(("type", "calibration", "frames"), rows, title=title, width=width)
+        number, away = len(self.sets), len(self.not_here)
+        title = f"{number} {'frame' if number == 1 else 'frames'}: {needed - lacking} of {needed} calibrations found"
+        if away:
+            title += f", {away} {'file is' if away == 1 else 'files are'} not here"
+        return render(("type", "for", "calibration", "frames"), rows, title=title, width=width)
 
 
 def plain(answer: Any) -> dict[str, Any]:
@@ -275,12 +312,51 @@ def plain(answer: Any) -> dict[str, Any]:
 
 def _in_words(answer: Any, not_here: Mapping[str, Any]) -> str:
     if isinstance(answer, KoaMiddlewareError):
-        return f"missing: {answer.message}"
+        return f"missing: {_why(answer)}"
     names = [f"{each.filename}{' (not here)' if each.filename in not_here else ''}" for each in records_in(answer)]
     if isinstance(answer, Bracket) and len(names) == 1:
         names.append(f"nothing {'before' if answer.before is None else 'after'}")
     return "\n".join(names)
 
 
+def _why(error: KoaMiddlewareError) -> str:
+    """Say why there is none in the words that frames have in common, without their files and times."""
+    if isinstance(error, HeaderError) and error.column:
+        return f"no {error.column} in the header"
+    if not isinstance(error, CalibrationNotFoundError) or (error.total and not error.nearest):
+        return error.message
+    if not error.total:
+        return "none is known"
+    rules = dict.fromkeys(each.rule for each in error.nearest if each.rule != NotItself.rule)
+    return (
+        f"{error.total} known, the nearest refused for {', '.join(rules)}"
+        if rules
+        else "only the frame itself is known"
+    )
+
+
+def configurations_of(
+    orm_class: type[ORMCalibration],
+    frames: Sequence[Mapping[str, Any] | KoaMiddlewareError],
+    sets: Sequence[Mapping[str, Any]],
+) -> list[dict[str, dict[str, Any]]]:
+    """Give, for each frame and type of its set, the values in which frame and calibration are compared."""
+    prepared = Prepared(orm_class)
+
+    def values_of(given: Mapping[str, Any] | KoaMiddlewareError, cal_type: str) -> dict[str, Any]:
+        if isinstance(given, KoaMiddlewareError):
+            return {}
+        with suppress(HeaderError):
+            ruling = prepared.ruling(orm_class.selectors[cal_type])
+            frame = prepared.frame(ruling, given)
+            declared, _ = ruling.settled(frame)
+            names = (*ruling.cases, *declared.match, *declared.given, *declared.match_if_known, *declared.within)
+            return {name: frame.known(name) for name in dict.fromkeys(names)}
+        return {}
+
+    return [{name: values_of(frame, name) for name in one} for frame, one in zip(frames, sets, strict=True)]
+
+
 def _frames_in_words(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{len(names)} frames, {names[0]} to {names[-1]}"
+    first, last = (PurePath(name).name for name in (names[0], names[-1]))
+    return first if len(names) == 1 else f"{len(names)} frames, {first} to {last}"

@@ -7,13 +7,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from ..instrument.times import DAY_MS, is_observed, iso_from_mjd
-from .criterion import Fault, Limit, Parameters, holds_numbers, is_number, not_text
+from .criterion import Columns, Fault, Limit, Parameters, Words, holds_numbers, is_number, not_text
 
 if TYPE_CHECKING:
     from .rule import Declared, Rule
@@ -26,12 +27,20 @@ SAME = 0.5 / DAY_MS
 #: Largest finite double.
 MAX = 1.7976931348623157e308
 
+#: Boundaries that a rule in words names one by one.
+_FEW = 3
+
 #: A largest age is inclusive to the resolution of a timedelta, 1 us, about that of a double at MJD 60000.
 _RESOLUTION = timedelta(microseconds=1) / timedelta(days=1)
 
 
-def date_of(mjd: float) -> str:
-    """Give a time in days as messages show it: its date, with its minute where that is not midnight."""
+def date_of(mjd: Any) -> str:
+    """Give a time in days as messages show it: its date, with its minute where that is not midnight.
+
+    What is no time, as a spoilt row may hold, is shown as it is.
+    """
+    if not isinstance(mjd, int | float):
+        return shown(mjd)
     if not is_observed(mjd):
         return f"MJD {mjd:g}"
     return iso_from_mjd(mjd)[:16].removesuffix("T00:00")
@@ -68,7 +77,8 @@ class Finite(Limit):
         return -MAX, MAX
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"it has no {self.time}"
+        found = record[self.time]
+        return f"it has no {self.time}" if found is None else f"its {self.time} is {shown(found)}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,9 @@ class Direction(Limit):
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"only {'later' if self.direction == 'after' else 'earlier'} ones are allowed"
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words("", f"is at or {self.direction} the frame")
+
 
 @dataclass(frozen=True)
 class MaxAge(Limit):
@@ -127,12 +140,18 @@ class MaxAge(Limit):
         if not (age is None or (isinstance(age, timedelta) and age >= timedelta(0))):
             yield Fault("max_age", f"has the max_age {age!r}", "Use timedelta(days=...), or None for no limit.")
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words("", f"is at most {self.limit / timedelta(days=1):g} d away")
+
     def interval(self, asked: float) -> tuple[float, float]:
         days = self.limit / timedelta(days=1) + _RESOLUTION
         return asked - days, asked + days
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"limit {self.limit / timedelta(days=1):g} d"
+        limit = self.limit / timedelta(days=1)
+        over = abs(record[self.time] - parameters["time"]) - limit
+        unseen = over < (0.05 if limit + over >= 1 else 0.0005)  # in what is shown of the time itself
+        return f"limit {limit:g} d" + (f", exceeded by {over * DAY_MS / 1000:.3g} s" if unseen else "")
 
 
 @dataclass(frozen=True)
@@ -143,6 +162,11 @@ class NeverAcross(Limit):
     boundaries: tuple[float, ...]
 
     setting = "never_across"
+
+    @cached_property
+    def _starts(self) -> tuple[float, ...]:
+        """First times after each boundary."""
+        return tuple([boundary - SAME for boundary in self.boundaries])
 
     @property
     def rule(self) -> str:
@@ -165,15 +189,29 @@ class NeverAcross(Limit):
                 yield Fault("never_across", said, "Write each once, in order of time.")
                 return
 
+    def words(self, columns: Columns) -> Iterator[Words]:
+        dates, number = [*map(date_of, self.boundaries)], len(self.boundaries)
+        if number == 1:
+            which = f"the boundary {dates[0]}"
+        elif number <= _FEW:
+            which = f"the {number} boundaries {', '.join(dates)}"
+        else:
+            which = f"all {number} boundaries from {dates[0]} to {dates[-1]}"
+        yield Words("", f"is on the frame's side of {which}")
+
     def interval(self, asked: float) -> tuple[float, float]:
-        starts = [boundary - SAME for boundary in self.boundaries]
+        starts = self._starts
         place = bisect_right(starts, asked)
         first = starts[place - 1] if place else -MAX
         return first, math.nextafter(starts[place], -MAX) if place < len(starts) else MAX
 
+    def divides(self, boundary: float, first: float, last: float) -> bool:
+        """Whether a boundary lies between two times."""
+        return first < boundary - SAME <= last
+
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         first, last = sorted((record[self.time], parameters["time"]))
-        place = bisect_right([boundary - SAME for boundary in self.boundaries], first)
-        crossed = [each for each in self.boundaries[place:] if each - SAME <= last]
-        more = f" and {len(crossed) - 1} more" if len(crossed) > 1 else ""
-        return f"the boundary {date_of(crossed[0])}{more} lies between"
+        crossed = [each for each in self.boundaries if self.divides(each, first, last)]
+        if len(crossed) == 1:
+            return f"the boundary {date_of(crossed[0])} lies between"
+        return f"{len(crossed)} boundaries lie between, the first at {date_of(crossed[0])}"

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import CalibrationNotFoundError, KoaMiddlewareError
-from .explanation import Explanation
+from ..instrument.detached import record_builder
+from .answering import Ask, Asking
+from .explanation import Candidate
+from .judged import last_said_of
+from .judging import Judge, Programmed, count_of_type, judges_of
+from .pairs import SIDES
+from .wording import in_pairs
+
+if TYPE_CHECKING:
+    from .deciding import Considered
+    from .selector import Database
 
 #: Stands in a message for the types that it concerns.
 _TYPES = "\0"
 
-#: Reasons that are told of several types together.
+#: Reasons that a message tells, also of several types together.
 _MOST_REASONS = 3
 
 
@@ -33,32 +43,93 @@ class Told(NamedTuple):
     error: KoaMiddlewareError
 
 
-def not_found(explanation: Explanation, deciding: str | None) -> CalibrationNotFoundError:
+class Part(NamedTuple):
+    """What one step, or one side of a bracket, refused.
+
+    Attributes
+    ----------
+    name : str
+        ``"by step 1"``, ``"before the frame"``; empty where there is only one.
+    refused : tuple of Candidate
+        The nearest.
+    """
+
+    name: str
+    refused: tuple[Candidate, ...]
+
+
+def missing(considered: Considered, programmed: Programmed, db: Database) -> Asking[CalibrationNotFoundError]:
+    """Ask for the error of a selection that came to nothing: only for the nearest records, and for their number."""
+    judges = judges_of(considered.plans, considered.frame, programmed, (), None, considered.as_pair)
+    parts: list[Part] = []
+    for judge in judges:
+        told = yield from _nearest(judge, db)
+        step = f"by step {judge.plan.rule.step} " if len(judges) > 1 else ""
+        if considered.as_pair:
+            sides = {side: tuple(each for each in told if each.side == side) for side in SIDES}
+            parts += [Part(f"{step}{side} the frame", found[:1]) for side, found in sides.items()]
+        else:
+            parts.append(Part(step.strip(), tuple(told[: 2 if step else _MOST_REASONS])))
+    cal_type, total = judges[-1].plan.of_type.cal_type, 0
+    if any(part.refused for part in parts):
+        rows = yield Ask(count_of_type(judges[-1].plan.orm_class), {"cal_type": cal_type}, rows=True)
+        total = int(rows[0][0])
+    return not_found(cal_type, judges[-1].asked, total, parts)
+
+
+def _nearest(judge: Judge, db: Database) -> Asking[list[Candidate]]:
+    """Ask for the nearest records of the type; of a bracket for those on both sides."""
+    build = record_builder(judge.plan.orm_class, raw=True)  # of rows as the driver gives them, or not
+    time = judge.plan.order[1]
+    for by in dict.fromkeys((judge.walked, time)):
+        rows = yield Ask(judge.near(_MOST_REASONS, by=by), judge.parameters, rows=True)
+        found = {record.id: (record, number) for record, number in ((build(row[:-1]), row[-1]) for row in rows)}
+        ordered = judge.in_order(record for record, _ in found.values())
+        said = (
+            last_said_of(db, flagged) if (flagged := [id_ for id_, (_, n) in found.items() if judge.is_bad(n)]) else {}
+        )
+        told = [judge.candidate(*found[record.id], said) for record in ordered]
+        if not judge.is_pair or {each.side for each in told} >= set(SIDES):
+            break
+    return told
+
+
+def not_found(
+    cal_type: str, asked: Mapping[str, Any], total: int, parts: Sequence[Part], takes_none: str = ""
+) -> CalibrationNotFoundError:
     """Give the error for a selection that came to nothing.
 
     Parameters
     ----------
-    explanation : Explanation
-    deciding : str or None
-        The selector's own method that takes one of what fits, or none.
+    cal_type : str
+    asked : mapping
+        The frame's values that were compared.
+    total : int
+        Number of records of the type.
+    parts : sequence of Part
+    takes_none : str
+        What is said where a selector's own method takes none of those that fit, else empty.
     """
-    asked = ", ".join(f"{name} {value}" for name, value in explanation.asked.items())
     hint = "koa-cal explain lists them all."
-    if not explanation.total:
+    if not total:
         found, hint = "the database holds none of that type", "Add one with koa-cal register."
     else:
-        reasons = "; ".join(f"{refused.record.filename}: {refused.reason}" for refused in explanation.candidates)
-        found = f"of the {explanation.total} known, the nearest were refused ({reasons})"
-        if fit := explanation.counts.get(deciding or ""):
-            found = f"{fit} of the {explanation.total} known fit, but its {deciding} takes none ({reasons})"
+        refused = ", ".join(_refused(part) for part in parts)
+        found = takes_none and f"{takes_none} {refused}"
+        found = found or f"of the {total} known, the nearest were refused {refused}"
     return CalibrationNotFoundError(
-        f"No {explanation.cal_type} fits {asked}: {found}.",
+        f"No {cal_type} fits {in_pairs(asked)}: {found}.",
         hint,
-        cal_type=explanation.cal_type,
-        asked=explanation.asked,
-        total=explanation.total,
-        nearest=explanation.candidates,
+        cal_type=cal_type,
+        asked=asked,
+        total=total,
+        nearest=tuple(candidate for part in parts for candidate in part.refused),
     )
+
+
+def _refused(part: Part) -> str:
+    told = "; ".join(f"{each.record.filename}: {each.reason}" for each in part.refused)
+    return f"{part.name} ({told or 'none is known'})".strip()
 
 
 def told_once(errors: Mapping[str, KoaMiddlewareError]) -> list[Told]:
@@ -95,7 +166,7 @@ def _without(cal_type: str, message: str) -> str:
 def _reasons(errors: Sequence[Any]) -> str:
     """Why nothing fits, without files and offsets."""
     nearest = [candidate for error in errors for candidate in error.nearest]
-    reasons = list(dict.fromkeys(candidate.reason.split(", ", 1)[-1] for candidate in nearest))
+    reasons = list(dict.fromkeys(candidate.why for candidate in nearest))
     more = "; ..." if len(reasons) > _MOST_REASONS else ""
     said = "; ".join(reasons[:_MOST_REASONS]) + more
     return f"the nearest were refused ({said})" if reasons else "the database holds none of that type"
@@ -105,4 +176,4 @@ def _asked_of_all(errors: Sequence[KoaMiddlewareError]) -> str:
     """Give the values by which each type was compared, in words."""
     asked = [dict(getattr(error, "asked", {})) for error in errors]
     common = {name: value for name, value in asked[0].items() if all(each.get(name) == value for each in asked)}
-    return ", ".join(f"{name} {value}" for name, value in common.items()) or "the frame"
+    return in_pairs(common) or "the frame"

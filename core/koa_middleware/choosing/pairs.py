@@ -33,18 +33,18 @@ class Nearby:
     @property
     def is_settled(self) -> bool:
         """Whether nothing that was not read can make a better pair."""
-        if self._pairs:
-            span, _, _ = self._pairs[0]
+        if self.pairs:
+            span, _, _ = self.pairs[0]
             return all(span < self.reach[side] for side in SIDES)
         is_whole = {side: math.isinf(self.reach[side]) for side in SIDES}
         return all(is_whole.values()) or any(is_whole[side] and not self.times[side] for side in SIDES)
 
     def best(self) -> list[Value]:
         """Give the values of the best complete pairs: several where they are of the same times."""
-        return [value for *times, value in self._pairs if times == list(self._pairs[0][:2])]
+        return [value for *times, value in self.pairs if times == list(self.pairs[0][:2])]
 
     @cached_property
-    def _pairs(self) -> list[tuple[float, float, Value]]:
+    def pairs(self) -> list[tuple[float, float, Value]]:
         """Span and earlier time, in ms, and value of each complete pair, the best first; a null agrees with nothing."""
         before, after = (self.times[side] for side in SIDES)
         both = [value for value in before if value in after and None not in value]

@@ -13,7 +13,18 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_text, shown
 from ..instrument.values import normal_form
 from .amounts import Range
-from .criterion import Columns, Condition, Fault, Parameters, frozen, holds_numbers, is_number, not_a_mapping
+from .criterion import (
+    Columns,
+    Condition,
+    Fault,
+    Parameters,
+    Words,
+    frozen,
+    holds_numbers,
+    is_number,
+    not_a_mapping,
+    unit_of,
+)
 
 if TYPE_CHECKING:
     from .rule import Declared, Rule
@@ -102,9 +113,11 @@ class _Valued(Condition):
         fits: ColumnElement[bool] = column == known[0] if len(known) == 1 else column.in_(known)
         return or_(column.is_(None), fits) if None in forms else fits
 
-    def in_words(self, columns: Columns) -> str:
+    def in_words(self, columns: Columns, between: str = " or ") -> str:
         """Give what stands for the values in messages."""
-        return str(self.wanted) if isinstance(self.wanted, Range) else " or ".join(map(str, self._forms(columns)))
+        if isinstance(self.wanted, Range):
+            return str(self.wanted)
+        return between.join("null" if value is None else str(value) for value in self._forms(columns))
 
     def _forms(self, columns: Columns) -> list[Any]:
         return [normal_form(columns[self.column], value, "the selector") for value in _several(self.wanted)]
@@ -128,12 +141,20 @@ class Required(_Valued):
             said = f"requires {value!r} of quality, but what is BAD is never chosen"
             yield Fault("require", said, 'Write "GOOD", "UNKNOWN" or both, or leave quality out.')
 
+    @property
+    def is_one_value(self) -> bool:
+        """Whether it is one value, which an index can find by equality."""
+        return not isinstance(self.wanted, Range) and len(_several(self.wanted)) == 1
+
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         return self.fits(columns)
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         allowed = self.in_words(dict(record.table().c.items()))
         return f"its {self.column} is {record[self.column]}, the rule requires {allowed}"
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        yield Words(self.column, f"{self.in_words(columns)}{unit_of(columns[self.column])}")
 
 
 @dataclass(frozen=True)
@@ -160,6 +181,11 @@ class Excluded(_Valued):
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         refused = self.in_words(dict(record.table().c.items()))
         return f"its {self.column} is {record[self.column]}, the rule excludes {refused}"
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        refused = self.in_words(columns, " nor ")
+        negation = "neither" if len(_several(self.wanted)) > 1 else "not"
+        yield Words(self.column, f"{negation} {refused}{unit_of(columns[self.column])}")
 
 
 def _several(value: Any) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
-from .cases import UnlistedError, columns_of_cases, every_case, settled, unlisted
+from .cases import UnlistedError, by_case, columns_of_cases, settled, unlisted
 from .frame import Frame
 from .rule import Declared, rules_of
 from .statement import Plan
@@ -26,12 +26,14 @@ class Ruling:
 
     Attributes
     ----------
+    cal_type : str
     cases : tuple of str
         Columns of the frame on which settings depend.
     """
 
     def __init__(self, orm_class: type[ORMCalibration], settings: Mapping[str, Any], selector: str) -> None:
         self.orm_class = orm_class
+        self.cal_type: str = settings["cal_type"]
         self.cases = columns_of_cases(settings)
         self._settings = dict(settings)
         self._selector = selector
@@ -39,7 +41,7 @@ class Ruling:
 
     def frame(self, given: Mapping[str, Any]) -> Frame:
         """Give a frame that the rules are asked for."""
-        return Frame(self.orm_class, columns_of(self.orm_class), given, self._settings["cal_type"])
+        return Frame(self.orm_class, columns_of(self.orm_class), given, self.cal_type)
 
     def settled(self, frame: Frame) -> tuple[Declared, tuple[Plan, ...]]:
         """Give the settings that hold for a frame, and a plan for each step, in order.
@@ -59,9 +61,9 @@ class Ruling:
             made = self._made[known] = self._plans_of(declared)
         return made
 
-    def every(self) -> list[tuple[Plan, ...]]:
-        """Give the plans of each combination of cases."""
-        return [self._plans_of(declared)[1] for declared in every_case(self._settings)]
+    def every(self) -> list[tuple[dict[str, Any], tuple[Plan, ...]]]:
+        """Give each combination of cases, as the frame's values by column, with its plans."""
+        return [(known, self._plans_of(declared)[1]) for known, declared in by_case(self._settings)]
 
     def _plans_of(self, declared: Declared) -> tuple[Declared, tuple[Plan, ...]]:
         return declared, tuple(Plan(self.orm_class, rule) for rule in rules_of(declared))

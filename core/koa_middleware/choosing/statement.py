@@ -106,19 +106,10 @@ class Plan:
         time = frame.own_time(self.time) if is_by_interval else frame.time(self.time)
         earliest, latest = -MAX, MAX
         for limit in self._limits:
-            first, last = limit.interval(time)
+            first, last = frame.interval(limit, time)
             earliest, latest = max(earliest, first), min(latest, last)
-        return _limited(parameters, time, earliest, latest)
-
-    def check(self, frame: Frame) -> None:
-        """Check that a frame has what is compared, whatever it hangs on.
-
-        Raises
-        ------
-        HeaderError
-        """
-        for condition in self._asking:
-            condition.parameters(frame)
+        within = min(max(time, earliest), latest)  # of several frames the middle may be outside
+        return _limited(parameters, within, earliest, latest)
 
     def asked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Give the values by which a frame is compared, for messages."""

@@ -10,7 +10,7 @@ from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, or_
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
-from .criterion import Columns, Condition, Fault, Parameters, holds_numbers
+from .criterion import Columns, Condition, Fault, Parameters, Words, holds_numbers
 from .limits import SAME, date_of
 
 if TYPE_CHECKING:
@@ -79,10 +79,18 @@ class ValidAt(Condition):
         return {"valid_at": frame.own_time(self.time) + SAME}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        start, end = record[self.start], None if self.end is None else record[self.end]
-        if start is not None and start > parameters["valid_at"]:
-            return f"it is valid from {date_of(start)} on"
-        return "it is not valid" if end is None else f"it is valid until {date_of(end)}"
+        return f"not at the frame's time, {date_of(parameters['valid_at'])}"
+
+    def interval_of(self, record: ORMCalibration) -> str:
+        """Give the interval of a calibration in words."""
+        start, end = (None if name is None else record[name] for name in (self.start, self.end))
+        if end is None:
+            return "always valid" if start is None else f"valid from {date_of(start)} on"
+        return f"valid until {date_of(end)}" if start is None else f"valid {date_of(start)} to {date_of(end)}"
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        end = "until the next one begins" if self.end is None else f"before its {self.end}"
+        yield Words("", f"is valid at the frame's time: from its {self.start} on, {end}")
 
     @staticmethod
     def _now() -> BindParameter[float]:

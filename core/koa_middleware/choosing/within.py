@@ -10,7 +10,17 @@ from sqlalchemy import BindParameter, ColumnElement, Float, bindparam
 
 from ..instrument.orm import ORMCalibration
 from .amounts import Relative
-from .criterion import Columns, Condition, Fault, Parameters, holds_numbers, is_number, not_a_mapping
+from .criterion import (
+    Columns,
+    Condition,
+    Fault,
+    Parameters,
+    Words,
+    holds_numbers,
+    is_number,
+    not_a_mapping,
+    unit_of,
+)
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -64,21 +74,28 @@ class Within(Condition):
         return columns[self.column].between(self._bound("low"), self._bound("high"))
 
     def parameters(self, frame: Frame) -> Parameters:
-        asked = float(frame.needed(self.column))
-        low, high = _bounds(asked, self._amount(asked))
-        return {self._name: asked, f"{self._name}_low": low, f"{self._name}_high": high}
+        asked = [float(value) for value in frame.each(self.column)]
+        bounds = [_bounds(each, self._amount(each)) for each in asked]
+        low, high = max(first for first, _ in bounds), min(last for _, last in bounds)
+        return {self._name: sum(asked) / len(asked), f"{self._name}_low": low, f"{self._name}_high": high}
+
+    def words(self, columns: Columns) -> Iterator[Words]:
+        if isinstance(self.tolerance, Relative):
+            amount = f"{100 * self.tolerance.fraction:g} %"
+        else:
+            amount = f"{self.tolerance:g}{unit_of(columns[self.column])}"
+        yield Words(self.column, f"within {amount} of the frame's")
 
     def asked(self, parameters: Parameters) -> Parameters:
         return {self.column: parameters[self._name]}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         found, asked = record[self.column], parameters[self._name]
-        unit = record.table().c[self.column].info.get("unit", "")
-        unit = f" {unit}" if unit else ""
-        amount = f"{asked:g} \u00b1 {self._amount(asked):g}{unit}"
+        unit = unit_of(record.table().c[self.column])
+        amount = f"{_written(asked)} \u00b1 {_written(self._amount(asked))}{unit}"
         if found is None:
             return f"it has no {self.column}, the frame's is {amount}"
-        return f"its {self.column} is {found:g}{unit}, the frame's is {amount}"
+        return f"its {self.column} is {_written(found)}{unit}, the frame's is {amount}"
 
     @property
     def _name(self) -> str:
@@ -91,6 +108,11 @@ class Within(Condition):
         if isinstance(self.tolerance, Relative):
             return abs(asked) * self.tolerance.fraction
         return float(self.tolerance)
+
+
+def _written(value: Any) -> str:
+    """Give a value with as many digits as tell it from one beyond a tolerance, not those of its binary form."""
+    return f"{value:.10g}" if is_number(value) else str(value)
 
 
 def _bounds(asked: float, tolerance: float) -> tuple[float, float]:

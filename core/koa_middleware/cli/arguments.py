@@ -47,6 +47,26 @@ def add_types(command: ArgumentParser) -> None:
     )
 
 
+def add_use(command: ArgumentParser) -> None:
+    """Add ``--use``, the user's own choice of a type."""
+    command.add_argument(
+        "--use",
+        metavar="TYPE=FILE_OR_ID",
+        action="append",
+        default=[],
+        type=own_choice,
+        help="use this calibration of a type in the place of the rule's choice; may be repeated",
+    )
+
+
+def own_choice(text: str) -> tuple[str, str]:
+    """Read ``TYPE=FILE_OR_ID``."""
+    name, _, value = text.partition("=")
+    if not (name and value):
+        raise ArgumentTypeError(f"{text!r} is not TYPE=FILE_OR_ID")
+    return name.strip().lower(), value
+
+
 def add_times(command: ArgumentParser) -> None:
     """Add ``--since`` and ``--until``, both inclusive."""
     command.add_argument(
@@ -84,6 +104,15 @@ def time(text: str) -> str:
         parse_iso(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not a UTC time such as 2026-02-12T03:00:00") from None
+    return text
+
+
+def moment(text: str) -> str:
+    """Check an ISO 8601 time, UTC, with its time of day."""
+    from ..instrument.times import parse_iso
+
+    if not parse_iso(time(text)).has_clock:
+        raise ArgumentTypeError(f"{text!r} has no time of day; write it as 2026-02-12T03:00:00")
     return text
 
 

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..exceptions import KoaMiddlewareError
-from .arguments import add_column_values, add_force_instrument, add_instrument, add_json, add_types, instruments_as
+from ..exceptions import ConfigurationError, KoaMiddlewareError
+from .arguments import (
+    add_column_values,
+    add_force_instrument,
+    add_instrument,
+    add_json,
+    add_types,
+    add_use,
+    instruments_as,
+)
 from .context import advise_set, frame_values, open_for
-from .messages import say
-from .output import print_json, print_table
+from .messages import report, say
+from .output import print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from ..store import CalibrationStore
 
-ABOUT = "find the best calibration of each type for a frame"
+ABOUT = "find the best calibration of each type for frames"
+
+#: What a frame is called that is given by ``--set`` alone.
+_GIVEN = "the given values"
 
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("frame", metavar="FRAME")
+    command.add_argument("frames", nargs="*", metavar="FRAME", help="none where --set gives all that is compared")
     add_types(command)
+    add_use(command)
     command.add_argument("--no-download", action="store_true", help="only choose; download nothing")
     add_column_values(command)
     add_instrument(command)
@@ -30,20 +42,44 @@ def add_arguments(command: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Print the best calibration of each type for a frame."""
-    with instruments_as(options), open_for(options, [options.frame]) as store:
-        values = frame_values(store, options.frame, options.overrides)
-        choices = choose(store, values, options.types, download=not options.no_download)
+    """Print the best calibration of each type for each frame."""
+    _check(options)
+    names = options.frames or [_GIVEN]
+    answers: dict[str, Choices | KoaMiddlewareError] = {}
+    with instruments_as(options), open_for(options, options.frames) as store:
         instrument, selectors = store.orm_class.instrument_name, store.orm_class.selectors
+        for name in names:
+            try:
+                values = frame_values(store, name if options.frames else None, options.overrides)
+                answers[name] = choose(
+                    store, values, options.types, download=not options.no_download, use=dict(options.use)
+                )
+            except KoaMiddlewareError as error:
+                if len(names) == 1 or isinstance(error, ConfigurationError):
+                    raise
+                answers[name] = error
     if options.json:
-        print_json({"frame": options.frame, "instrument": instrument, "calibrations": choices.found})
+        each = [_plain(name, answer) for name, answer in answers.items()]
+        one = {"frame": names[0], "instrument": instrument, **each[0]}
+        print_json(one if len(names) == 1 else {"instrument": instrument, "frames": each})
     else:
-        print_choices(options.frame, choices)
-    left_out = [name for name, selector in selectors.items() if selector.given and name not in choices.found]
-    for cal_type in [] if options.types else left_out:
-        needed = " ".join(f"--set {name}=..." for name in selectors[cal_type].given)
-        say(f"{cal_type} is left out; ask for it with --type {cal_type} {needed}")
-    return 1 if choices.errors else 0
+        _print(answers, debug=options.debug)
+    found = [name for answer in answers.values() if isinstance(answer, Choices) for name in answer.found]
+    for cal_type in [] if options.types else [name for name in selectors if selectors[name].given]:
+        if cal_type not in found:
+            needed = " ".join(f"--set {name}=..." for name in selectors[cal_type].given)
+            say(f"{cal_type} is left out; ask for it with --type {cal_type} {needed}")
+    return 1 if any(isinstance(each, KoaMiddlewareError) or each.errors for each in answers.values()) else 0
+
+
+def _check(options: Namespace) -> None:
+    said = hint = ""
+    if not options.frames and not options.overrides:
+        said, hint = "No frame is given.", "Give frames, or the values that are compared with --set COLUMN=VALUE."
+    elif options.use and options.no_download:
+        said, hint = "--use and --no-download are both given.", "What is used is verified; leave one of them out."
+    if said:
+        raise ConfigurationError(said, hint, setting="frames", variable=None)
 
 
 class Choices(NamedTuple):
@@ -52,7 +88,7 @@ class Choices(NamedTuple):
     Attributes
     ----------
     found : dict
-        By type, the calibration or the error as plain data.
+        By type, the calibration, both of a pair, or the error, as plain data.
     errors : dict
         By type, the errors among them.
     """
@@ -61,74 +97,107 @@ class Choices(NamedTuple):
     errors: dict[str, KoaMiddlewareError]
 
 
-def choose(store: CalibrationStore[Any], values: dict[str, Any], types: list[str] | None, *, download: bool) -> Choices:
+def choose(
+    store: CalibrationStore[Any],
+    values: dict[str, Any],
+    types: list[str] | None,
+    *,
+    download: bool,
+    use: Mapping[str, str] | None = None,
+) -> Choices:
     """Choose the calibrations of a frame, and bring their files."""
-    from ..choosing.batch import records_in
+    from ..choosing.bracket import Bracket
 
-    answers = store.select_set(values, types)
-    records = [each for answer in answers.values() for each in records_in(answer)]
-    failed = store.prefetch(records=records).failed if download else {}
+    if download:
+        answers: Mapping[str, Any] = store.get_calibrations(values, types, use=use, return_exceptions=True)
+    else:
+        answers = store.select_set(values, types)
     found: dict[str, dict[str, Any]] = {}
     errors: dict[str, KoaMiddlewareError] = {}
     for cal_type, answer in answers.items():
         if isinstance(answer, KoaMiddlewareError):
             advise_set(answer)
             errors[cal_type], found[cal_type] = answer, _as_error(answer)
-            continue
-        for record in records_in(answer):
-            if record.filename in failed:
-                errors[cal_type] = failed[record.filename]
-        found[cal_type] = _as_data(store, answer, failed)
+        elif isinstance(answer, Bracket):
+            sides = {side: None if each is None else _chosen(store, each) for side, each in answer._asdict().items()}
+            found[cal_type] = {**sides, "weight": answer.weight}
+        else:
+            found[cal_type] = _chosen(store, answer)
     return Choices(found, errors)
 
 
-def _as_data(store: CalibrationStore[Any], answer: Any, failed: Mapping[str, KoaMiddlewareError]) -> dict[str, Any]:
-    """Give a record as plain data, or both of a pair, of which one may be None, with the weight of the later one."""
-    from ..choosing.bracket import Bracket
-
-    if isinstance(answer, Bracket):
-        sides = {side: record and _as_data(store, record, failed) for side, record in answer._asdict().items()}
-        return {**sides, "weight": answer.weight}
-    named = {"id": answer.id, "filename": answer.filename, "cal_version": answer.cal_version}
-    if answer.filename in failed:
-        return {**_as_error(failed[answer.filename]), **named}
-    chosen = {"delta_days": answer.choice.delta_days, "is_fallback": answer.is_fallback}
-    return {**named, "path": str(store.get_local_filepath(answer)), **chosen}
+def _chosen(store: CalibrationStore[Any], answer: Any) -> dict[str, Any]:
+    """Give a record, or a record with its file, as plain data."""
+    record = getattr(answer, "calibration", answer)
+    return {
+        "id": record.id,
+        "filename": record.filename,
+        "cal_version": record.cal_version,
+        "path": str(getattr(answer, "path", None) or store.get_local_filepath(record)),
+        "delta_days": record.choice.delta_days,
+        "step": record.choice.step,
+        "is_fallback": record.is_fallback,
+        "given_by_user": record.choice.given_by_user,
+    }
 
 
 def _as_error(error: KoaMiddlewareError) -> dict[str, Any]:
     return {"error": type(error).__name__, "message": str(error)}
 
 
-def print_choices(frame: str, choices: Choices) -> None:
+def _plain(name: str, answer: Choices | KoaMiddlewareError) -> dict[str, Any]:
+    if isinstance(answer, KoaMiddlewareError):
+        return {"frame": name, **_as_error(answer)}
+    return {"frame": name, "calibrations": answer.found}
+
+
+def _print(answers: Mapping[str, Choices | KoaMiddlewareError], *, debug: bool) -> None:
+    for number, (name, answer) in enumerate(answers.items()):
+        if isinstance(answer, KoaMiddlewareError):
+            report(answer, name, debug=debug)
+            continue
+        if number:
+            print_text("")
+        print_choices(name, answer, with_name=len(answers) > 1)
+
+
+def print_choices(frame: str, choices: Choices, *, with_name: bool = False) -> None:
     """Print what `choose` gave: a table of what was found, then a line for each cause of a miss."""
     from ..choosing.misses import told_once
 
     rows = [
-        row
-        for cal_type, answer in choices.found.items()
-        if cal_type not in choices.errors
-        for row in _rows(cal_type, answer)
+        line for name, answer in choices.found.items() if name not in choices.errors for line in _lines(name, answer)
     ]
     if rows:
         print_table(("type", "age", "id and path"), rows, title=f"calibrations for {frame}")
+    of_frame = f"{frame}: " if with_name else ""
     for told in told_once(choices.errors):
         names = ", ".join(told.cal_types)
         said = f"{told.message} {told.hint}"
-        say(said if len(told.cal_types) > 1 and names in said else f"{names}: {said}")
+        say(of_frame + (said if len(told.cal_types) > 1 and names in said else f"{names}: {said}"))
 
 
-def _rows(cal_type: str, answer: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Rows of a type's table: one, or one for each side of a pair."""
+def _lines(cal_type: str, answer: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """Lines of a table: one, of a pair one for each side with its weight."""
+    if "weight" not in answer:
+        yield (cal_type, *_age_and_place(answer))
+        return
+    weight = answer["weight"]
+    for side, share in (("before", None if weight is None else 1 - weight), ("after", weight)):
+        name = f"{cal_type}, {side}"
+        if answer[side] is None:
+            yield name, "none", ""
+        else:
+            age, place = _age_and_place(answer[side])
+            yield name, age if share is None else f"{age}, weight {share:.3f}", place
+
+
+def _age_and_place(answer: Mapping[str, Any]) -> tuple[str, str]:
     from ..choosing.explanation import offset
 
-    if "weight" not in answer:
-        age = offset(answer["delta_days"]) + (", by fallback" if answer["is_fallback"] else "")
-        return [(cal_type, age, f"{answer['id']}\n{answer['path']}")]
-    rows = []
-    for side in ("before", "after"):
-        ((_, age, where),) = _rows("", answer[side]) if answer[side] else [("", "none", "")]
-        if side == "after" and answer["weight"] is not None:
-            age += f", weight {answer['weight']:.3f}"
-        rows.append((f"{cal_type} {side}", age, where))
-    return rows
+    age = "no time" if answer["delta_days"] is None else offset(answer["delta_days"])
+    if answer["given_by_user"]:
+        age += ", given by you"
+    elif answer["is_fallback"]:
+        age += ", by fallback" if answer["step"] is None else f", by step {answer['step']}"
+    return age, f"{answer['id']}\n{answer['path']}"

@@ -6,9 +6,9 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from ..exceptions import ConfigurationError
-from .arguments import add_instrument, add_json, add_times
+from .arguments import add_force_instrument, add_instrument, add_json, add_times, instruments_as
 from .context import open_for
-from .messages import say
+from .messages import say, say_of
 from .output import counted, print_json, print_text, size
 
 ABOUT = "write calibrations and their files into a tar"
@@ -20,18 +20,25 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
     command.add_argument("--type", metavar="T", help="all of this cal type")
     add_times(command)
+    command.add_argument(
+        "--for", metavar="FRAME", nargs="+", default=[], dest="frames", help="the best calibrations for these frames"
+    )
     command.add_argument("--overwrite", action="store_true", help="replace a bundle of this name")
     add_instrument(command)
+    add_force_instrument(command)
     add_json(command)
 
 
 def run(options: Namespace) -> int:
     """Write chosen calibrations and their files into one tar."""
+    from ..choosing.batch import records_in
+    from ..choosing.misses import told_once
+
     bounds = (options.type, options.since, options.until)
-    if not options.names and bounds == (None, None, None):
+    if not options.names and not options.frames and bounds == (None, None, None):
         raise ConfigurationError(
             "No calibrations are named.",
-            "Give ids or file names, or --type, --since or --until.",
+            "Give ids or file names, or --type, --since or --until, or frames with --for.",
             setting="names",
             variable=None,
         )
@@ -45,8 +52,13 @@ def run(options: Namespace) -> int:
             setting="file",
             variable=None,
         )
-    with open_for(options) as store:
+    with instruments_as(options), open_for(options, options.frames) as store:
         records = [store.known_db.find(name) for name in options.names]
+        sets = store.select_sets(options.frames)
+        records += [each for one in sets for answer in one.values() for each in records_in(answer)]
+        for name, errors in sets.missing.items():
+            for told in told_once(errors):
+                say_of(name, f"{', '.join(told.cal_types)}: {told.message}")
         if bounds != (None, None, None):
             records += store.query(*bounds)
         if not records:
@@ -54,11 +66,12 @@ def run(options: Namespace) -> int:
             return 1
         target = sys.stdout.buffer if to_stdout else options.file
         report = store.export_bundle(target, records, overwrite=options.overwrite)
-    said = f"{counted(len(report.exported), 'calibration')} ({size(report.size)}) written to {report.path}"
+    place = "standard output" if to_stdout else report.path
+    said = f"{counted(len(report.exported), 'calibration')} ({size(report.size)}) written to {place}"
     if options.json:
         print_json(report.to_dict())
     elif to_stdout:
         say(said)
     else:
         print_text(said)
-    return 0
+    return 0 if sets.ok else 1

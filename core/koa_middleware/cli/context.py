@@ -110,8 +110,38 @@ def instrument_in_header(file: str) -> str:
         return instrument_in(headers)
 
 
-def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
-    """Column values of a frame, those given by the user in place of the header's.
+def files_in(given: Sequence[str]) -> list[str]:
+    """Give files, and in the place of a folder the FITS files in it, by their names.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is none in a folder.
+    """
+    from ..disk.reading import user_path
+
+    files: list[str] = []
+    for each in given:
+        path = user_path(each)
+        if not path.is_dir():
+            files.append(each)
+            continue
+        inside = sorted(str(file) for file in path.iterdir() if _is_fits_name(file.name) and file.is_file())
+        if not inside:
+            said = f"The folder {each} holds no FITS files."
+            raise ConfigurationError(said, "Name a folder of frames, or frames.", setting="frames", variable=None)
+        files += inside
+    return files
+
+
+def _is_fits_name(name: str) -> bool:
+    from ..disk.compression import without_compression
+
+    return not name.startswith(".") and without_compression(name).lower().endswith((".fits", ".fit", ".fts"))
+
+
+def frame_values(store: CalibrationStore[Any], frame: str | None, overrides: list[tuple[str, str]]) -> dict[str, Any]:
+    """Column values of a frame, those given by the user in place of the header's; of no frame these alone.
 
     Raises
     ------
@@ -141,11 +171,24 @@ def frame_values(store: CalibrationStore[Any], frame: str, overrides: list[tuple
         if is_wildcard(value, store.orm_class.table().c[name].info.get("nulls")):
             said = f"The {name} of --set is {given[name]!r}, which is no value."
             raise _unusable(said, f"Give the value, or leave {name} out.")
+    if frame is None:
+        return own.values
     try:
         return file_values(store.orm_class, frame, own.values)
     except HeaderError as error:
         advise_set(error)
         raise
+
+
+def frame_at(store: CalibrationStore[Any], frame: str, time: str) -> dict[str, Any]:
+    """Column values of a frame as it would be at another time; it is no file of a calibration then.
+
+    Raises
+    ------
+    HeaderError, SourceFileError
+    """
+    values = frame_values(store, frame, [("datetime_obs", time)])
+    return {name: value for name, value in values.items() if name not in ("id", "filename")}
 
 
 def advise_set(error: KoaMiddlewareError) -> None:

@@ -10,12 +10,17 @@ from .output import counted, print_json, print_table, print_text, quality_in_wor
 
 ABOUT = "list the newest calibrations"
 
+_ON_A_TERMINAL = 100
+"""Calibrations that a table shows where nothing else is said."""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument("--type", metavar="T", help="only this cal type")
     add_times(command)
-    command.add_argument("--limit", metavar="N", type=positive, default=100, help="list at most this many (100)")
+    command.add_argument(
+        "--limit", metavar="N", type=positive, help=f"list at most this many ({_ON_A_TERMINAL}; with --json all)"
+    )
     add_instrument(command)
     add_json(command)
 
@@ -24,7 +29,8 @@ def run(options: Namespace) -> int:
     """Print the newest records, the newest last, and how many there are."""
     with open_for(options) as store:
         bounds = (options.type, options.since, options.until)
-        records = store.known_db.query(*bounds, newest=options.limit)
+        limit = options.limit or (None if options.json else _ON_A_TERMINAL)
+        records = store.known_db.query(*bounds, newest=limit)
         total = store.known_db.count(*bounds)
         judged = store.known_db.judged_here()
     if options.json:

@@ -10,6 +10,7 @@ from . import (
     best,
     bundle_export,
     bundle_import,
+    check,
     demo,
     explain,
     flag,
@@ -29,6 +30,7 @@ from . import (
     sync,
     verify,
 )
+from .version import add_version
 
 
 class Command(Protocol):
@@ -57,6 +59,7 @@ COMMANDS: dict[str, Command] = {
     "list": list_,
     "show": show,
     "best": best,
+    "check": check,
     "explain": explain,
     "get": get,
     "flag": flag,
@@ -108,6 +111,7 @@ def build_parser() -> ArgumentParser:
         epilog="KOA_CALIBRATION_CACHE names the cache folder. koa-cal COMMAND --help shows the options of a command.",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_version(parser)
     groups = {"": _commands(parser)}
     for name, module in COMMANDS.items():
         group, _, word = name.rpartition(" ")

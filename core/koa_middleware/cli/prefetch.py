@@ -13,9 +13,10 @@ from .arguments import (
     add_types,
     date,
     instruments_as,
+    moment,
     positive,
 )
-from .context import open_for
+from .context import frame_at, open_for
 from .messages import say, say_of
 from .output import print_json, print_text, size
 
@@ -29,6 +30,8 @@ def add_arguments(command: ArgumentParser) -> None:
         "--night", metavar="DATE", type=date, help="download the calibrations of this UTC day, such as 2026-02-12"
     )
     add_times(command)
+    command.add_argument("--like", metavar="FRAME", help="download the best calibrations for a frame like this one")
+    command.add_argument("--at", metavar="TIME", type=moment, help="the UTC time of that frame, with its time of day")
     add_types(command)
     command.add_argument("--workers", metavar="N", type=positive, default=4, help="download this many at a time (4)")
     add_instrument(command)
@@ -47,19 +50,28 @@ def run(options: Namespace) -> int:
             setting="--night",
             variable=None,
         )
-    with instruments_as(options), open_for(options, options.frames) as store:
+    if bool(options.like) != bool(options.at):
+        raise ConfigurationError(
+            "Of --like and --at one alone is given.",
+            "Give both: a frame, and the time at which another one like it will be taken.",
+            setting="--like",
+            variable=None,
+        )
+    like = [options.like] if options.like else []
+    with instruments_as(options), open_for(options, [*options.frames, *like]) as store:
         bounds = (options.since or options.night, options.until or options.night)
-        if not options.frames and bounds == (None, None):
+        if not options.frames and not like and bounds == (None, None):
             raise ConfigurationError(
                 "No frames or times are given.",
-                "Give frames, or --night, --since or --until.",
+                "Give frames, or --night, --since or --until, or --like and --at.",
                 setting="frames",
                 variable=None,
             )
         types = None if options.types is None else [name.lower() for name in options.types]
         found = store.local_db.query(types, *bounds) if bounds != (None, None) else []
         found = not_bad(found, store.known_db)
-        report = store.prefetch(options.frames, cal_types=types, records=found, workers=options.workers, announce=say)
+        frames = [*options.frames, *(frame_at(store, each, options.at) for each in like)]
+        report = store.prefetch(frames, cal_types=types, records=found, workers=options.workers, announce=say)
     for name, failure in [*report.failed.items(), *report.unmatched.items()]:
         say_of(name, str(failure))
     if options.json:

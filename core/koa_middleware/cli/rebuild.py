@@ -28,7 +28,8 @@ def run(options: Namespace) -> int:
     elif not report.fault:
         print_text(f"{report.database} is sound; nothing was changed")
     else:
-        print_text(f"{report.database} was made anew: {report.fault}")
+        done = "was completed" if report.is_completed else "was made anew"
+        print_text(f"{report.database} {done}: {report.fault}")
         if report.set_aside is not None:
             print_text(f"the spoilt one is {report.set_aside}")
         sources = {
@@ -39,7 +40,9 @@ def run(options: Namespace) -> int:
         }
         print_table(("records of", ""), sources.items())
         if report.lost:
-            print_table(("file, or id", "what could not be recovered"), report.lost.items())
+            for said in dict.fromkeys(report.lost.values()):
+                names = [name for name, each in report.lost.items() if each == said]
+                print_table((said,), [(name,) for name in names])
     for sentence in report.noticed:
         say(sentence)
     return 0 if report.ok else 1

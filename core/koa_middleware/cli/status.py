@@ -43,8 +43,8 @@ def run(options: Namespace) -> int:
             "instrument": store.orm_class.instrument_name,
             "cache_dir": str(store.cache_dir),
             "database": str(store.local_db.path),
+            "records": own,
             **shared,
-            "records": sum(row[3] for row in counts),
             "last_updated": store.local_db.get_last_updated(),
             "files_in_cache_dir": len(files),
             "file_bytes": sum(files),
@@ -55,7 +55,7 @@ def run(options: Namespace) -> int:
         versions = store.local_db.versions()
         conflicts, older, noticed = store.conflicts(), of_older_table(store.local_db), last_noticed(store.local_db)
         noticed += [sentence for each in versions[-1:] for sentence in each.told.splitlines()]
-        noticed += _only_read(store)
+        noticed += [*_only_read(store), *_made_of_files(store)]
         if is_partial(store.local_db):
             noticed.append(PARTIAL)
     if options.json:
@@ -78,6 +78,19 @@ def run(options: Namespace) -> int:
     if older:
         say(older)
     return 0
+
+
+def _made_of_files(store: CalibrationStore[Any]) -> list[str]:
+    """Say that judgements of records that a rebuilding made of files are not known."""
+    from ..database.feed import made_of_files
+
+    with store.local_db.connect() as connection:
+        number, at = made_of_files(connection, store.orm_class)
+    if not number:
+        return []
+    made = "1 record was" if number == 1 else f"{number} records were"
+    said = f"{made} made anew of files alone on {at[:10]}: what was judged of them before is not known."
+    return [f"{said} Look at them, and say it anew with koa-cal flag."]
 
 
 def _only_read(store: CalibrationStore[Any]) -> list[str]:

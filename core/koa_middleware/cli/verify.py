@@ -52,6 +52,8 @@ def _rows(report: VerificationReport) -> Iterator[tuple[str, str, str, str]]:
     for name, fault in report.bad.items():
         done = report.actions.get(name, "")
         yield "fault", name, fault.removesuffix(f"; {done}"), done
+    for name, said in report.rows.items():
+        yield "fault", name, said, report.actions.get(name, "")
     for name in report.missing:
         yield "fault", name, "its file is missing, and the archive does not have it", report.actions.get(name, "")
     for name in report.gone:
@@ -59,7 +61,13 @@ def _rows(report: VerificationReport) -> Iterator[tuple[str, str, str, str]]:
     for conflict in report.conflicts:
         yield "conflict", conflict.filename, f"the archive's {conflict.id} is kept apart: {conflict.reason}", ""
     for name in report.without_record:
-        yield "unknown", name, "no record names this file", report.actions.get(name, "")
+        like = report.same_content.get(name, [])
+        said = (
+            f"no record names this file; it has the content of {', '.join(like)}"
+            if like
+            else "no record names this file"
+        )
+        yield "unknown", name, said, report.actions.get(name, "")
     for path in report.leftovers:
         yield "leftover", path, "a killed process left it; it goes by itself after a day", report.actions.get(path, "")
     if report.quarantine:

@@ -7,6 +7,7 @@
 - A connection that came over a fork is neither used nor closed: closing it could roll back the parent's transaction.
 - Rows that are read outside of a transaction are fetched at once, so that no lock lasts longer than the statement.
 - A lock's error tells a reader from a writer, and one's own thread from others.
+- What Python cannot decode is an error of SQLite's, as all else is.
 """
 
 from __future__ import annotations
@@ -32,6 +33,40 @@ HELD_HERE = "this thread itself is writing to it"
 HELD_BY_READER = "database is locked by others who read"
 HELD_BY_WRITER = "database is locked by another writer"
 
+#: How the driver's message begins where a cell holds text that is none.
+NO_TEXT = "Could not decode to UTF-8"
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error says that a file is damaged, or none of SQLite's."""
+    is_said = getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return is_said or str(error).startswith(NO_TEXT)
+
+
+def of_no_text(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
+    """Give SQLite's error in the place of Python's, which could not decode the message: it quotes a damaged name."""
+    said = error.object.decode(errors="backslashreplace")
+    found = sqlite3.DatabaseError(f"malformed text: {said}")
+    found.sqlite_errorcode, found.sqlite_errorname = sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT"
+    return found
+
+
+def text_or_bytes(text: bytes) -> str | bytes:
+    """Give text, and what is none as the bytes that it is; a connection may read by it (`text_factory`)."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text
+
+
+@contextmanager
+def only_errors_of_sqlite() -> Iterator[None]:
+    """Let a connection that is not guarded raise no error but SQLite's own."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise of_no_text(error) from error
+
 
 class _Way:
     """Counts the threads that are inside SQLite.
@@ -46,11 +81,13 @@ class _Way:
         me = get_ident()
         self._inside[me] = self._inside.get(me, 0) + 1
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         me = get_ident()
         self._inside[me] -= 1
         if not self._inside[me]:
             del self._inside[me]
+        if isinstance(error, UnicodeDecodeError):
+            raise of_no_text(error) from error
 
 
 class _Gate(_Way):

@@ -39,6 +39,10 @@ from .sqlite import quote
 _NOW = "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
 
 
+#: Why a row was added that is made of a file's header and name, where its record was lost.
+MADE_OF_FILE = "made of the file alone"
+
+
 @lru_cache(maxsize=64)
 def feed_table(orm_class: type[ORMCalibration]) -> Table:
     """Table of the entries.
@@ -185,6 +189,23 @@ def note_withdrawal(connection: Connection, orm_class: type[ORMCalibration], who
     feed = feed_table(orm_class)
     newest = select(func.max(feed.c.n)).scalar_subquery()
     connection.execute(update(feed).where(feed.c.n == newest).values(who=who, why=why))
+
+
+def note_made_of_files(connection: Connection, orm_class: type[ORMCalibration], ids: Iterable[str]) -> None:
+    """Say of rows that were added that they were made of files alone, in the transaction that added them."""
+    feed = feed_table(orm_class)
+    asked: Select[Any] = select(literal_column("value")).select_from(func.json_each(json.dumps(list(ids))))
+    connection.execute(update(feed).where(feed.c.op == "added", feed.c.id.in_(asked)).values(why=MADE_OF_FILE))
+
+
+def made_of_files(connection: Connection, orm_class: type[ORMCalibration]) -> tuple[int, str]:
+    """Give the number of records that were made of files alone and not judged since, and the time of the last (UTC)."""
+    table, feed = orm_class.table(), feed_table(orm_class)
+    judged = feed.alias()
+    is_judged = exists().where(judged.c.id == feed.c.id, judged.c.op == "flagged")
+    of_it = (feed.c.op == "added", feed.c.why == MADE_OF_FILE, feed.c.id.in_(select(table.c.id)), ~is_judged)
+    number, last = connection.execute(select(func.count(), func.max(feed.c.at)).where(*of_it)).one()
+    return number, last or ""
 
 
 def take_over_flags(connection: Connection, orm_class: type[ORMCalibration]) -> None:

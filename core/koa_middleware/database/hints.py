@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from pathlib import Path
 
 from ..disk.writing import room_is_made
@@ -30,7 +31,9 @@ _OF_ROW = (
     "FOREIGN KEY constraint",
     "datatype mismatch",
 )
-_OF_DAMAGE = ("malformed", "not a database", "no such table")
+#: What SQLite takes for writing is also the reading of such a database.
+_OF_WAL = "In SQLite's mode wal only those read it who may write; let its owner run PRAGMA journal_mode=delete on it."
+_OF_DAMAGE = ("malformed", "not a database", "no such table", driver.NO_TEXT)
 
 
 def hint(reason: str, path: Path, patience: float) -> str:
@@ -60,6 +63,8 @@ def hint(reason: str, path: Path, patience: float) -> str:
     if reason.startswith(_OF_ROW):
         return "Correct the row; nothing was changed."
     if any(word in reason for word in _OF_DAMAGE):
+        if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            return "The file is damaged, and you may not write to it; let its owner run koa-cal rebuild."
         return "The file is damaged; koa-cal rebuild makes it anew from all that is left, and keeps the damaged one."
     if "full" in reason:
         return f"{room_is_made(path.parent)}; nothing was changed."
@@ -92,13 +97,22 @@ def _of_the_file(path: Path) -> str:
             return f"The folder {folder} is gone; make the store anew."
         needed = os.R_OK | os.W_OK
         if not os.access(folder, needed | os.X_OK) or (path.exists() and not os.access(path, needed)):
-            return "Check the permissions of the file and its folder."
+            return _OF_WAL if _is_in_wal_mode(path) else "Check the permissions of the file and its folder."
         room = os.statvfs(folder)
         if room.f_files and not room.f_favail:
             return f"{room_is_made(folder)}; nothing was changed."
     except OSError as error:
         return f"The folder cannot be read: {error.strerror}."
     return ""
+
+
+def _is_in_wal_mode(path: Path) -> bool:
+    """Whether a database has a write-ahead log (sqlite.org/fileformat2.html, 1.3.3).
+
+    Another process reads it: to close it here would drop the locks that SQLite holds on it in this process.
+    """
+    done = subprocess.run(["head", "-c", "20", str(path)], capture_output=True, check=False)  # noqa: S603, S607
+    return done.stdout[18:20] == b"\2\2"
 
 
 def _cannot_open_more() -> int | None:

@@ -45,6 +45,7 @@ from .kept_apart import Conflict, select_conflict, select_conflicts
 from .soundness import strangers
 from .sqlite import BUSY_TIMEOUT, NO_FILE, ReadConnections, driver_of, make_read_only, quote, sqlite_engine
 from .table import CalibrationDatabase, asked_name
+from .together import gives_one_row, read_together
 from .upgrade import Standing, upgrade
 from .versions import VERSIONS, Version, leading_class
 from .views import Readable, views
@@ -138,6 +139,22 @@ class LocalDatabase(CalibrationDatabase[R]):
             return self._of_newer_core(self._newer_core)
         return None if (error := self._unwritable) is None else CacheError(error.message, error.hint, path=self.path)
 
+    def refuse(self, error: CacheError) -> None:
+        """Let each write be this error from now on."""
+        self._unwritable = error
+        self._readers.close()
+        self._only_read()
+
+    def check_writable(self) -> None:
+        """Check that it is not known that nothing can be written.
+
+        Raises
+        ------
+        CacheError, SchemaMismatchError
+        """
+        if (refusal := self.refusal) is not None:
+            raise refusal
+
     def _check_ours(self, tables: list[str]) -> None:
         if others := strangers(tables, self.orm_class):
             raise CacheError(
@@ -201,12 +218,15 @@ class LocalDatabase(CalibrationDatabase[R]):
     def fetch_many(self, statement: Select[Any], parameters: Sequence[Mapping[str, Any]], *, rows: bool) -> list[Any]:
         """Records of a statement for each of many parameters; or, with `rows`, what it gives as it is.
 
-        They are read in portions, each in one transaction, since taking the file's lock takes longer than the
-        statement; a writer waits for a portion.
+        What gives one row is asked for in one statement. Else they are read in portions, each in one transaction, since
+        taking the file's lock takes longer than the statement; a writer waits for a portion.
         """
-        sql, constants = _compiled(statement)
         try:
-            found = self._readers.read_many(sql, [{**constants, **each} for each in parameters])
+            if gives_one_row(statement):
+                found = read_together(statement, parameters, self._readers.read)
+            else:
+                sql, constants = _compiled(statement)
+                found = self._readers.read_many(sql, [{**constants, **each} for each in parameters])
         except _ERRORS as error:
             raise self._translated(error) from error
         build = record_builder(self.orm_class, raw=True)

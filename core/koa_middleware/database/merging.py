@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def add_missing(connection: sqlite3.Connection, orm_class: type[ORMCalibration],
     table, feed = orm_class.table().name, feed_table(orm_class).name
     with feed_paused(connection, orm_class):
         _insert(connection, feed, _columns(connection, feed), "TRUE")
-        of_judgement = [name for name in _columns(connection, feed) if name not in {"n", "archive_n", "archive_token"}]
+        of_judgement = _columns_of_judgement(connection, feed)
         known = f"SELECT token FROM main.{quote(feed)}"  # noqa: S608
         _insert(connection, feed, of_judgement, f"op = 'flagged' AND archive_n IS NULL AND token NOT IN ({known})")
         add_judgements(connection, orm_class)
@@ -68,6 +69,44 @@ def add_judgements(connection: sqlite3.Connection, orm_class: type[ORMCalibratio
     rows = connection.execute(f"{logs} ORDER BY at").fetchall()
     connection.execute(f"DELETE FROM main.{log}")  # noqa: S608
     connection.executemany(f"INSERT INTO main.{log} ({said}) VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
+
+
+def add_for_files(
+    connection: sqlite3.Connection, orm_class: type[ORMCalibration], filenames: Iterable[str]
+) -> set[str]:
+    """Add the records of some files that the attached database has, in the caller's transaction.
+
+    Their judgements come with them, and their entries say that they were added now. What is here stays as it is, and
+    records that went here stay away.
+
+    Returns
+    -------
+    set of str
+        Ids of the records that were added.
+    """
+    table, feed, files = orm_class.table().name, feed_table(orm_class).name, signatures_table(orm_class).name
+    own, entries = quote(table), quote(feed)
+    connection.execute(
+        f"CREATE TEMP TABLE koa_wanted AS SELECT id, filename FROM other.{own}"  # noqa: S608
+        " WHERE filename IN (SELECT value FROM json_each(?))"
+        f" AND filename NOT IN (SELECT filename FROM main.{own}) AND id NOT IN (SELECT id FROM main.{own})"
+        f" AND id NOT IN ({withdrawn(f'main.{entries}')})",
+        (json.dumps(list(filenames)),),
+    )
+    is_wanted = "id IN (SELECT id FROM koa_wanted)"
+    is_new = f"op = 'flagged' AND archive_n IS NULL AND token NOT IN (SELECT token FROM main.{entries})"  # noqa: S608
+    _insert(connection, feed, _columns_of_judgement(connection, feed), f"{is_wanted} AND {is_new}")
+    _insert(connection, table, _columns(connection, table), is_wanted)
+    said = f"FROM other.{entries} AS said WHERE said.id = entry.id AND said.op = 'added' AND said.why IS NOT NULL"
+    connection.execute(
+        f"UPDATE main.{entries} AS entry SET (who, why) = (SELECT who, why {said})"  # noqa: S608
+        f" WHERE op = 'added' AND {is_wanted} AND EXISTS (SELECT 1 {said})"
+    )
+    _insert(connection, files, _columns(connection, files), "filename IN (SELECT filename FROM koa_wanted)")
+    add_judgements(connection, orm_class)
+    added = {id_ for (id_,) in connection.execute("SELECT id FROM koa_wanted")}
+    connection.execute("DROP TABLE koa_wanted")
+    return added
 
 
 def newest_qualities(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> dict[str, str]:
@@ -110,6 +149,10 @@ def _columns(connection: sqlite3.Connection, name: str) -> list[str]:
         for schema in ("main", "other")
     )
     return [column for column in here if column in there]
+
+
+def _columns_of_judgement(connection: sqlite3.Connection, feed: str) -> list[str]:
+    return [name for name in _columns(connection, feed) if name not in {"n", "archive_n", "archive_token"}]
 
 
 def _insert(connection: sqlite3.Connection, name: str, columns: list[str], where: str) -> int:

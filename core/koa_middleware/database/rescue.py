@@ -10,7 +10,7 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from ..exceptions import CacheError
 from ..instrument.orm import ORMCalibration
 from ..instrument.values import ORIGIN_WORDS, QUALITIES
 from .copy_state import copy_table
+from .driver import is_damage, only_errors_of_sqlite, text_or_bytes
 from .feed import feed_table
 from .hints import hint
 from .judgements import judgements_table
 from .pages import rows_in
 from .schema import tables_to_make, wanted_schema
-from .soundness import is_lost, is_spoilt
+from .soundness import is_lost
 from .sqlite import BUSY_TIMEOUT, quote
 from .verified_files import signatures_table
 from .versions import VERSIONS
@@ -75,11 +76,36 @@ def rescue(path: Path, new: Path, orm_class: type[ORMCalibration]) -> set[str]:
         raise CacheError(said, hint(str(error), new, BUSY_TIMEOUT), path=path) from error
 
 
+def names_by_id(path: Path, orm_class: type[ORMCalibration]) -> dict[str, str]:
+    """Give the file names of records by their ids, as a database's indexes say them, also of rows that are spoilt.
+
+    An index has the row's number beside the value, so that SQLite does not look at the row for these two.
+    """
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as source:
+        source.text_factory = lambda text: text.decode(errors="replace")
+        ids, names = (_by_row(source, orm_class.table().name, column) for column in ("id", "filename"))
+    return {id_: names[row] for row, id_ in ids.items() if row in names}
+
+
+def _by_row(source: sqlite3.Connection, table: str, column: str) -> dict[int, str]:
+    """Give the values of a column by the numbers of their rows, as far as its indexes can be read."""
+    found: dict[int, str] = {}
+    with suppress(sqlite3.DatabaseError), only_errors_of_sqlite():  # what is spoilt is left out
+        for _, index, _, _, is_partial in source.execute(f"PRAGMA index_list({quote(table)})").fetchall():
+            columns = [name for _, _, name in source.execute(f"PRAGMA index_info({quote(index)})")]
+            if columns == [column] and not is_partial:
+                asked = f"SELECT rowid, {column} FROM {quote(table)} INDEXED BY {quote(index)}"  # noqa: S608
+                with suppress(sqlite3.DatabaseError):
+                    for row, value in source.execute(asked):
+                        found.setdefault(row, value)
+    return found
+
+
 def _rescue(path: Path, sink: sqlite3.Connection, copy: Path, orm_class: type[ORMCalibration]) -> set[str]:
-    own = [declare(orm_class).name for declare in (feed_table, judgements_table, signatures_table)]
-    own.append(orm_class.table().name)
+    records = orm_class.table().name
+    own = [records, *(declare(orm_class).name for declare in (feed_table, judgements_table, signatures_table))]
     sink.execute("BEGIN")
-    read = _copy_tables(path, sink, copy_table(orm_class).name)
+    read = _copy_tables(path, sink, records, copy_table(orm_class).name)
     if read is None or not all(read.get(name, True) for name in own):
         _copy_from_pages(_content(path, copy), sink, orm_class)
     sink.execute("COMMIT")
@@ -88,30 +114,40 @@ def _rescue(path: Path, sink: sqlite3.Connection, copy: Path, orm_class: type[OR
     return whole if read is None or log in read else whole | {log}  # older versions made none
 
 
-def _copy_tables(path: Path, sink: sqlite3.Connection, left_out: str) -> dict[str, bool] | None:
-    """Copy the tables of all instruments; says of each whether it was read to its end, None where none is known."""
+def _copy_tables(path: Path, sink: sqlite3.Connection, records: str, left_out: str) -> dict[str, bool] | None:
+    """Copy the tables of all instruments; says of each whether it was read to its end, None where none is known.
+
+    Text of the `records` that is none stays bytes, by which it is known.
+    """
     read: dict[str, bool] = {}
     with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as source:
-        source.text_factory = lambda text: text.decode(errors="replace")
+        source.text_factory = _as_text
         try:
             asked = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND rootpage > 0 ORDER BY rowid"
-            found = source.execute(asked).fetchall()
+            with only_errors_of_sqlite():
+                found = source.execute(asked).fetchall()
         except sqlite3.Error:
             return None
         of_store = {name for name, _ in found if name == VERSIONS.name or "_calibrations" in name}
         of_store |= {name for name, _ in found if name.endswith("_verified_files")}
         for name, sql in found:
             if name in of_store and name != left_out:
+                source.text_factory = text_or_bytes if name == records else _as_text
                 read[name] = _is_made(sink, sql) and _copy_rows(source, sink, name)
     return read
+
+
+def _as_text(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 def _is_made(sink: sqlite3.Connection, sql: str) -> bool:
     """Make a table; false where its declaration is spoilt."""
     try:
-        sink.execute(sql)
+        with only_errors_of_sqlite():
+            sink.execute(sql)
     except sqlite3.Error as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+        if not is_damage(error) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
             raise
         return False
     return True
@@ -121,9 +157,10 @@ def _copy_rows(source: sqlite3.Connection, sink: sqlite3.Connection, name: str) 
     width = len(sink.execute(f"PRAGMA table_info({quote(name)})").fetchall())
     into = f"INSERT OR IGNORE INTO {quote(name)} VALUES ({', '.join('?' * width)})"  # noqa: S608
     try:
-        sink.executemany(into, source.execute(f"SELECT * FROM {quote(name)} NOT INDEXED"))  # noqa: S608
+        with only_errors_of_sqlite():
+            sink.executemany(into, source.execute(f"SELECT * FROM {quote(name)} NOT INDEXED"))  # noqa: S608
     except sqlite3.Error as error:
-        if not is_spoilt(error):
+        if not is_damage(error):
             raise
         return False
     return True
@@ -193,7 +230,7 @@ def _insert(sink: sqlite3.Connection, name: str, columns: list[str], rows: list[
 
 def _is_record(row: Row) -> bool:
     is_text = all(isinstance(row.get(name), str) and row[name] for name in ("id", "filename", "cal_type"))
-    is_known = row.get("origin") in ORIGIN_WORDS and row.get("quality") in QUALITIES
+    is_known = row.get("origin") in ORIGIN_WORDS and isinstance(row.get("quality"), str)
     return is_text and is_known and bool(_VERSION.fullmatch(str(row.get("cal_version"))))
 
 

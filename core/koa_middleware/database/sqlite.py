@@ -140,7 +140,7 @@ class ReadConnections:
             connection.execute("PRAGMA busy_timeout = 0")
             return connection
 
-    def read(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def read(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any]) -> list[tuple[Any, ...]]:
         """Give the rows of a statement; where a writer commits just now, as soon as it is done.
 
         SQLite itself would ask again after up to 100 ms, by when the next writer may be at it.

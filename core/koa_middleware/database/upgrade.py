@@ -18,7 +18,7 @@ from ..instrument.orm import ORMCalibration
 from .changes import changes_in, not_applied, renamed_columns
 from .declared import Declaration, check_older, declaration_text
 from .derived import derive_missing
-from .feed import flags_name, has_older_flags
+from .feed import feed_table, flags_name, has_older_flags
 from .remake import bring_into_form
 from .schema import Found, add_columns, complete, forget_bookmark, has_all, read_schema
 from .sqlite import driver_of, quote
@@ -141,6 +141,8 @@ def upgrade(
         return []
     told: list[str] = []
     is_new = orm_class.table().name not in now.found.columns
+    if now.core and not is_new and feed_table(orm_class).name not in now.found.columns:
+        told.append(f"The history of {orm_class.table().name} was lost: who judged what, when and why is not known.")
     if now.leads and not now.is_class_known and not is_new:
         before = None if now.newest is None else Declaration.read(now.newest.schema)
         renamed = _rename(driver, orm_class)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -76,13 +77,18 @@ class Signature(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Give the signature of a file.
+        """Give the signature of a file; of a link that leads to itself, its own.
 
         Raises
         ------
         FileNotFoundError
         """
-        return cls.of_status(path.stat())
+        try:
+            return cls.of_status(path.stat())
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        return cls.of_status(path.lstat())
 
     @classmethod
     def of_status(cls, status: os.stat_result) -> Self:

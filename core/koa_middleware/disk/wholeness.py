@@ -39,6 +39,8 @@ def check_whole(path: Path) -> None:
                 json.load(stream)
             elif is_compressed_name(path.name):
                 _read_to_end(stream)
+    except SourceFileError:
+        raise
     except (OSError, *DAMAGE) as error:
         raise _damaged(path, f"it cannot be read to its end ({error})") from error
     except RecursionError as error:

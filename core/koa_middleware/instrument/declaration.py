@@ -52,6 +52,9 @@ _OF_TABLE = ("__tablename__", "__table__")
 #: Columns that tell versions of one family apart, or may change.
 _NEVER_OF_FAMILIES = ("id", "filename", "cal_version", "quality", "checksum", "file_size", "last_updated")
 
+#: A column of such a name hides SQLite's own; so does ``_rowid_``.
+_NUMBERS_OF_ROWS = frozenset({"rowid", "oid"})
+
 #: Arguments of `query` beside the columns.
 _ARGUMENTS = frozenset({"as_of", "date_time_end", "date_time_start", "newest", "self"})
 
@@ -290,16 +293,22 @@ def _check_column(cls: type[Any], base: type[Any], name: str, value: Any) -> Non
         raise _invalid(cls, f"has the relationship {name}", "A calibration is one row: give it columns alone.")
     if isinstance(value, MapperProperty):
         raise _invalid(cls, f"has the {type(value).__name__} {name}", "Give it columns alone.")
-    is_common = isinstance(vars(base).get(name), MappedColumn)
-    owner = next((owner for owner in (base, DeclarativeBase) if hasattr(owner, name)), None)
-    if owner is not None and not is_common:
-        raise _invalid(
-            cls, f"has a column named {name}, as an attribute of its base is", "Give the column another name."
-        )
-    if name in _ARGUMENTS:
-        raise _invalid(cls, f"has a column named {name}, as an argument of query() is", "Give it another name.")
+    if fault := fault_of_name(base, name):
+        hint = "Begin its name with a letter." if name.startswith("_") else "Give the column another name."
+        raise _invalid(cls, f"has a column named {name}{fault}", hint)
+
+
+def fault_of_name(base: type[Any], name: str) -> str:
+    """Say why no column may have a name, as the end of a clause that names it; empty where one may."""
+    if isinstance(vars(base).get(name), MappedColumn):
+        return ""
     if name.startswith("_"):
-        raise _invalid(cls, f"has a column named {name}", "Begin its name with a letter.")
+        return ", which begins with an underscore"
+    if any(hasattr(owner, name) for owner in (base, DeclarativeBase)):
+        return ", as an attribute of its base is"
+    if name in _ARGUMENTS:
+        return ", as an argument of query() is"
+    return ", as SQLite names the number of a row" if name.lower() in _NUMBERS_OF_ROWS else ""
 
 
 def _type_form(table: Table, name: str) -> str | None:

@@ -18,7 +18,8 @@ R = TypeVar("R", bound=ORMCalibration)
 def record_builder(orm_class: type[R], raw: bool = False) -> Callable[[Sequence[Any]], R]:
     """Give a function that makes a detached record of a row with the table's columns in order.
 
-    `raw` rows come from the SQLite driver as it stores them, others through SQLAlchemy.
+    `raw` rows come from the SQLite driver as it stores them, others through SQLAlchemy. No column holds bytes: where a
+    spoilt database has some, they are the text that shows them.
     """
     return cast("Callable[[Sequence[Any]], R]", _builder(orm_class, raw))
 
@@ -35,6 +36,8 @@ def _builder(orm_class: type[ORMCalibration], raw: bool) -> Callable[[Sequence[A
     processors = [(name, process) for name, process in found if raw and process is not None]
 
     def build(row: Sequence[Any]) -> ORMCalibration:
+        if bytes in map(type, row):
+            row = [str(each, errors="backslashreplace") if isinstance(each, bytes) else each for each in row]
         record: ORMCalibration = manager.new_instance()
         state = record.__dict__
         state.update(zip(names, row, strict=True))

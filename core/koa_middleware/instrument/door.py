@@ -191,7 +191,7 @@ def _is_open(values: Mapping[str, Any], name: str) -> bool:
 
 
 def _check_agreement(time: str, mjd: float, source: str, keywords: Mapping[str, str]) -> None:
-    if _agree(time, mjd):
+    if times_agree(time, mjd):
         return
     named = [f"{name} (keyword {keywords[name]})" if name in keywords else name for name in TIMES]
     raise HeaderError(
@@ -211,7 +211,7 @@ def check_given(values: Mapping[str, Any], source: str) -> None:
     HeaderError
     """
     time, mjd = values.get("datetime_obs"), values.get("mjd_start")
-    if time is None or mjd is None or _agree(time, mjd):
+    if time is None or mjd is None or times_agree(time, mjd):
         return
     raise HeaderError(
         f"The datetime_obs given for {source} is {time}, the mjd_start given {mjd!r} is {iso_from_mjd(mjd)}: more than "
@@ -223,7 +223,8 @@ def check_given(values: Mapping[str, Any], source: str) -> None:
     )
 
 
-def _agree(time: str, mjd: float) -> bool:
+def times_agree(time: str, mjd: float) -> bool:
+    """Whether a time in form and a Modified Julian Date are no more than a day apart."""
     later = mjd - mjd_from_iso(time)
     return -1 - _ROUNDING <= later <= 1 + _ROUNDING + (len(time) == DATE)
 

@@ -49,6 +49,11 @@ def any_instrument() -> Iterator[None]:
         _any_instrument.reset(token)
 
 
+def accepts_any_instrument() -> bool:
+    """Whether this is such a context."""
+    return _any_instrument.get()
+
+
 def without(orm_class: type[ORMCalibration], given: Collection[str]) -> frozenset[str]:
     """Columns of which no header is asked where some are given by name: these, and with a time all times.
 

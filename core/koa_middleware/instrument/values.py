@@ -20,7 +20,7 @@ QUALITIES = ("GOOD", "BAD", "UNKNOWN")
 ORIGIN_WORDS = {"LOCAL": "LOCAL", "REMOTE": "REMOTE", "KECK": "REMOTE"}
 
 #: Forms of common columns, by name.
-_COMMON: dict[str, Form] = {
+COMMON_FORMS: dict[str, Form] = {
     "id": forms.ID,
     "filename": forms.FILENAME,
     "datetime_obs": forms.TIME,
@@ -36,8 +36,8 @@ _COMMON: dict[str, Form] = {
 @cache
 def form_of(column: Column[Any]) -> Form:
     """Give the form of a column's values."""
-    if column.key in _COMMON:
-        return _COMMON[column.key]
+    if column.key in COMMON_FORMS:
+        return COMMON_FORMS[column.key]
     return forms.by_type(column)
 
 

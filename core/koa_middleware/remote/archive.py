@@ -61,6 +61,7 @@ class Archive(Generic[R]):
 
     def sync(self, *, full: bool = False) -> SyncResult:
         """Bring the local database up to date; see `CalibrationStore.sync_from_remote`."""
+        self._local.check_writable()
         return synchronise(self._local, self.require("A sync"), full=full, holds=self._holds)
 
     def freshen(self) -> None:

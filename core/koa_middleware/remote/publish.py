@@ -16,6 +16,7 @@ from ..database.chunks import in_chunks
 from ..database.feed import judgements_made_here, note_flag
 from ..database.flags import this_user
 from ..database.local import LocalDatabase
+from ..database.row_forms import check_row
 from ..exceptions import CalibrationNotFoundError, warn
 from ..instrument.orm import ORMCalibration
 from .bookmark import Superseded
@@ -79,6 +80,8 @@ def publish(
         When there is no record of an id.
     DuplicateCalibrationError
         When an id or a name is taken there by other content; then nothing is published.
+    HeaderError
+        When a record is not in form.
     RemoteUnavailableError, RemoteError, SchemaMismatchError
         When the server does not answer, refuses, or has no such table; then nothing is published.
     """
@@ -86,6 +89,8 @@ def publish(
     records = [row for row in chosen if row["origin"] == "LOCAL"]
     if not records:
         return PublishResult(0, len(chosen))
+    for row in records:
+        check_row(local.orm_class, row)
     with local.connect() as connection:
         judgements = judgements_made_here(connection, local.orm_class, [row["id"] for row in records])
     here = Here(lambda name: bool(local.count(filename=name)), holds)

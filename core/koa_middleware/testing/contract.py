@@ -12,18 +12,17 @@ A plugin's tests subclass `PluginContract` and set ``plugin``::
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .. import Bracket, CalibrationResult, CalibrationStore, InstrumentPlugin, get_plugin
-from ..choosing.selector import ruling_of
-from ..choosing.statement import Plan
+from .. import CalibrationStore, InstrumentPlugin, get_plugin
+from ..choosing.batch import records_in
 from ..instrument.door import columns_of
 from ..instrument.frames import column_values
 from ..instrument.orm import COMMON_COLUMNS
 from ..instrument.values import normal_form
 from ..plugins import installed_plugins
+from .indexes import missing_indexes
 
 
 class PluginContract:
@@ -54,16 +53,8 @@ class PluginContract:
 
     def test_each_selector_probes_an_index_from_both_sides_of_the_time(self, tmp_path: Path) -> None:
         with CalibrationStore(self.plugin.ORM, tmp_path) as store, store.local_db.connect() as connection:
-            for selector in self.plugin.selectors.values():
-                for plan in {plan for plans in ruling_of(selector, self.plugin.ORM).every() for plan in plans}:
-                    time = plan.order[1]
-                    details = _query_plan(connection, plan)
-                    probes = [line for line in details if f"{time}>? AND {time}<?" in line]
-                    where = f"{type(selector).__name__} of {self.plugin.name}: {details}"
-                    wanted = 3 if plan.rule.validity is None else 2
-                    assert len(probes) == wanted, f"not probes alone on (cal_type, compared columns, {time}): {where}"
-                    assert all(f"{name}=?" in line for name in plan.probed for line in probes), where
-                    assert not any(line.startswith("SCAN") for line in details), f"the table is scanned: {where}"
+            missing = missing_indexes(connection, self.plugin.ORM, self.plugin.selectors.values())
+        assert not missing, "\n".join(missing)
 
     def test_the_demo_night_is_registered_and_each_type_is_answered_or_explained(self, tmp_path: Path) -> None:
         calibrations, frames = _night(self.plugin, tmp_path)
@@ -74,9 +65,8 @@ class PluginContract:
             found = [
                 result
                 for frame in frames
-                for value in store.get_calibrations(frame, return_exceptions=True).values()
-                for result in (value if isinstance(value, Bracket) else (value,))
-                if isinstance(result, CalibrationResult)
+                for answer in store.get_calibrations(frame, return_exceptions=True).values()
+                for result in records_in(answer)
             ]
         assert found
         assert all(result.path.read_bytes() for result in found)
@@ -101,11 +91,3 @@ def _night(plugin: InstrumentPlugin, folder: Path) -> tuple[list[Path], list[Pat
     night = folder / "night"
     night.mkdir()
     return plugin.demo(night)
-
-
-def _query_plan(connection: Any, prepared: Plan) -> list[str]:
-    """Give the lines of SQLite's plan for a selector's statement."""
-    compiled = prepared.answers[0].compile(connection, compile_kwargs={"render_postcompile": True})
-    parameters = tuple(compiled.params[name] for name in compiled.positiontup or ())
-    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", parameters)
-    return [str(row[3]) for row in rows]

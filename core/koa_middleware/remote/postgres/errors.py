@@ -128,10 +128,10 @@ def _translated(error: Exception, engine: Engine, table: Table) -> RemoteError |
 
 def _said(cause: Exception, engine: Engine) -> str:
     """Give what the server said, without the statement and without the password."""
-    said = " ".join(str(cause).split())
+    said = "; ".join(" ".join(line.split()).rstrip("?.;") for line in str(cause).splitlines() if line.strip())
     if engine.url.password:
         said = said.replace(str(engine.url.password), "***")
-    return re.split(r" (?:LINE \d+|CONTEXT): ", said)[0].rstrip("?.") or type(cause).__name__
+    return re.split(r";? (?:LINE \d+|CONTEXT): ", said)[0].rstrip("?.") or type(cause).__name__
 
 
 def _outage(code: str, said: str, where: str) -> tuple[str, str]:

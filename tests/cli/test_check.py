@@ -1,0 +1,59 @@
+"""``koa-cal check``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+pytestmark = pytest.mark.usefixtures("night")
+
+
+def test_a_night_is_one_table_of_what_its_frames_get_and_lack(koa_cal: Run, write: Run, tmp_path: Path) -> None:
+    for number in range(3):
+        write(f"frame{number}.fits", 61083.5 + number / 100).rename(_night(tmp_path) / f"frame{number}.fits")
+    (_night(tmp_path) / "notes.txt").write_text("no frame")
+    found = koa_cal("check", _night(tmp_path)).ended(1)
+    assert "3 frames: 6 of 12 calibrations found" in found.out
+    (dark,) = [line for line in found.out.splitlines() if "dark" in line.split()[:1]]
+    assert dark.split()[:3] == ["dark", "BLUE", "dark-near.fits"]
+    assert "3 frames" in dark
+    assert "missing: 1 known, the nearest refused for arm" in found.out
+    assert "missing: none is known" in found.out
+
+
+def test_a_night_that_lacks_nothing_ends_well(koa_cal: Run, frame: Path) -> None:
+    found = koa_cal("check", frame, "--type", "dark", "--type", "flat", "--json").ended(0).json
+    assert (found["ok"], found["instrument"], found["not_here"]) == (True, "testspec", [])
+    (one,) = found["frames"]
+    assert one["frame"] == str(frame)
+    assert one["calibrations"]["dark"]["configuration"] == {"arm": "BLUE"}
+    assert one["calibrations"]["dark"]["filename"] == "dark-near.fits"
+
+
+def test_what_is_not_on_this_disk_is_said(koa_cal: Run, frame: Path, cache: Path) -> None:
+    (cache / "calibrations" / "dark-near.fits").unlink()
+    found = koa_cal("check", frame, "--type", "dark").ended(0)
+    assert "1 file is not here" in found.out
+    assert "dark-near.fits (not here)" in found.out
+    assert koa_cal("check", frame, "--type", "dark", "--json").ended(0).json["not_here"] == ["dark-near.fits"]
+
+
+def test_a_frame_that_cannot_be_read_lacks_all_and_stops_no_other(koa_cal: Run, frame: Path, tmp_path: Path) -> None:
+    found = koa_cal("check", tmp_path / "missing.fits", frame, "--type", "dark", "--json").ended(1).json
+    assert [one["calibrations"]["dark"].get("error") for one in found["frames"]] == ["SourceFileError", None]
+
+
+def test_a_folder_without_frames_is_an_error(koa_cal: Run, tmp_path: Path) -> None:
+    said = koa_cal("check", _night(tmp_path), "-i", "testspec").ended(2).said
+    assert "holds no FITS files" in said
+
+
+def _night(folder: Path) -> Path:
+    night = folder / "tonight"
+    night.mkdir(exist_ok=True)
+    return night
