@@ -18,15 +18,6 @@ from .frame import Frame
 from .rule import Declared
 
 
-class UnlistedError(LookupError):
-    """A frame's value is none of the cases of a setting."""
-
-    def __init__(self, setting: By, value: Any) -> None:
-        super().__init__(setting, value)
-        self.setting = setting
-        self.value = value
-
-
 def cases_in(setting: Any) -> Iterator[By]:
     """Give all the cases that stand in a setting."""
     if isinstance(setting, By):
@@ -49,7 +40,8 @@ def settled(settings: Mapping[str, Any], known: Mapping[str, Any]) -> Declared:
 
     Raises
     ------
-    UnlistedError
+    LookupError
+        When the frame's value is none of the cases of a setting; holds both.
     """
     return cast(Declared, SimpleNamespace(**{name: _settled(value, known) for name, value in settings.items()}))
 
@@ -59,7 +51,7 @@ def _settled(setting: Any, known: Mapping[str, Any]) -> Any:
         for value, each in setting.cases:
             if value == known[setting.column] and isinstance(value, bool) == isinstance(known[setting.column], bool):
                 return _settled(each, known)
-        raise UnlistedError(setting, known[setting.column])
+        raise LookupError(setting, known[setting.column])
     if not any(True for _ in cases_in(setting)):
         return setting
     if isinstance(setting, Step):
@@ -87,7 +79,7 @@ def by_case(settings: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Decla
         known = dict(zip(values, combination, strict=True))
         try:
             yield known, settled(settings, known)
-        except UnlistedError:
+        except LookupError:
             continue
 
 
@@ -134,16 +126,16 @@ def compared_with(settings: Mapping[str, Any], record: ORMCalibration) -> tuple[
     """Columns in which a frame of the same cases as a record must equal it; none where no case is its own."""
     try:
         declared = settled(settings, {name: record.get(name) for name in columns_of_cases(settings)})
-    except UnlistedError:
+    except LookupError:
         return ()
     return (*declared.match, *declared.given)
 
 
-def unlisted(error: UnlistedError, frame: Frame, selector: str) -> HeaderError:
+def unlisted(setting: By, value: Any, frame: Frame, selector: str) -> HeaderError:
     """Give the error for a frame whose value is none of the cases."""
-    column, listed = error.setting.column, ", ".join(str(value) for value, _ in error.setting.cases)
+    column, listed = setting.column, ", ".join(str(each) for each, _ in setting.cases)
     return HeaderError(
-        f"{frame.source} has the {column} {shown(error.value)}, of which {selector} says nothing; it knows {listed}.",
+        f"{frame.source} has the {column} {shown(value)}, of which {selector} says nothing; it knows {listed}.",
         "Correct the header, or give the value yourself.",
         column=column,
         keywords=(),

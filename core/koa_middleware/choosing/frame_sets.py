@@ -21,7 +21,7 @@ from .conditions import NotItself
 from .deciding import Prepared, given_by_user
 from .frame import says_nothing
 from .misses import told_once
-from .selector import selector_for
+from .selector import given_to, selector_for
 
 if TYPE_CHECKING:
     from .selector import Database
@@ -51,7 +51,7 @@ def types_for(
         for name in _needed(orm_class, values)
         if not any(
             says_nothing(values.get(column), columns[column].info.get("nulls"))
-            for column in orm_class.selectors[name].given
+            for column in given_to(orm_class.selectors[name])
         )
     ]
 

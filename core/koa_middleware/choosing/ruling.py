@@ -7,7 +7,7 @@ from typing import Any
 
 from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
-from .cases import UnlistedError, by_case, columns_of_cases, settled, unlisted
+from .cases import by_case, columns_of_cases, settled, unlisted
 from .frame import Frame
 from .rule import Declared, rules_of
 from .statement import Plan
@@ -56,8 +56,8 @@ class Ruling:
         if made is None:
             try:
                 declared = settled(self._settings, dict(zip(self.cases, known, strict=True)))
-            except UnlistedError as error:
-                raise unlisted(error, frame, self._selector) from None
+            except LookupError as error:
+                raise unlisted(*error.args, frame, self._selector) from None
             made = self._made[known] = self._plans_of(declared)
         return made
 

@@ -92,7 +92,7 @@ class CalibrationSelector:
 
     cal_type: str = ""
     match: tuple[str, ...] | By = ()
-    given: tuple[str, ...] = ()
+    given: tuple[str, ...] | By = ()
     match_if_known: tuple[str, ...] | By = ()
     within: Mapping[str, Any] | By = MappingProxyType({})
     require: Mapping[str, Any] | By = MappingProxyType({})
@@ -238,6 +238,13 @@ def anchors_of(selector: CalibrationSelector) -> list[str]:
     """Types on which a selector's choice hangs, in any of its cases."""
     named = [declared.anchor for declared in every_case(settings_of(selector))]
     return sorted({name.strip().lower() for name in named if name is not None})
+
+
+def given_to(selector: CalibrationSelector) -> tuple[str, ...]:
+    """Columns whose values the caller gives, in any of the selector's cases."""
+    if not isinstance(selector.given, By):
+        return tuple(selector.given)
+    return tuple(dict.fromkeys(name for declared in every_case(settings_of(selector)) for name in declared.given))
 
 
 def _frozen(selector: CalibrationSelector) -> Hashable:

@@ -43,6 +43,8 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the best calibration of each type for each frame."""
+    from ..choosing.selector import given_to
+
     _check(options)
     names = options.frames or [_GIVEN]
     answers: dict[str, Choices | KoaMiddlewareError] = {}
@@ -65,9 +67,9 @@ def run(options: Namespace) -> int:
     else:
         _print(answers, debug=options.debug)
     found = [name for answer in answers.values() if isinstance(answer, Choices) for name in answer.found]
-    for cal_type in [] if options.types else [name for name in selectors if selectors[name].given]:
+    for cal_type in [] if options.types else [name for name in selectors if given_to(selectors[name])]:
         if cal_type not in found:
-            needed = " ".join(f"--set {name}=..." for name in selectors[cal_type].given)
+            needed = " ".join(f"--set {name}=..." for name in given_to(selectors[cal_type]))
             say(f"{cal_type} is left out; ask for it with --type {cal_type} {needed}")
     return 1 if any(isinstance(each, KoaMiddlewareError) or each.errors for each in answers.values()) else 0
 
