@@ -87,7 +87,7 @@ def test_calibrations_are_never_read_from_end_to_end(
 def test_only_what_gives_one_row_of_a_table_is_asked_together() -> None:
     table = DemoCalibration.table()
     assert gives_one_row(select(table).order_by(table.c.id).limit(1))
-    assert not gives_one_row(select(table).limit(2))
+    assert not gives_one_row(select(table).order_by(table.c.id).limit(2))
     assert not gives_one_row(select(table))
     assert not gives_one_row(select(table.c.id).limit(1))
     assert not gives_one_row(select(table.alias()).limit(1))
