@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -237,3 +238,18 @@ def test_each_fallback_of_many_is_told_with_its_frame(filled: Store) -> None:
     with pytest.warns(FallbackWarning) as caught:
         filled.select_many(frames, RULES["fallback"])
     assert ["a.fits" in str(each.message) for each in caught] == [True, False]
+
+
+@pytest.mark.filterwarnings("ignore::koa_middleware.FallbackWarning")
+def test_the_calibrations_of_a_shared_cache_are_among_those_of_many_frames(
+    open_demo: Callable[..., Store], tmp_path: Any
+) -> None:
+    pick = random.Random(5)
+    shared, own = open_demo(tmp_path / "shared"), open_demo(tmp_path / "own", shared_cache_dir=tmp_path / "shared")
+    shared.local_db.add([made(pick, f"shared{number}.fits", "dark") for number in range(30)])
+    own.local_db.add([made(pick, f"own{number}.fits", "dark") for number in range(30)])
+    frames = [frame(pick) for _ in range(30)]
+    for rule in ("near", "steps", "validity", "pair of one lamp"):
+        together = own.select_many(frames, RULES[rule], return_exceptions=True)
+        singly = one_by_one(partial(own.select, selector=RULES[rule]), frames)
+        assert [told(each) for each in together] == [told(each) for each in singly]

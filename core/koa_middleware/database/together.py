@@ -1,7 +1,7 @@
 """One statement for many parameters, where it gives one row of a table for each.
 
-The parameters stand in a table of values, for each row of which the best id is looked up as the statement itself would:
-a join that SQLite may not turn round, since it would read all calibrations for each.
+The parameters stand in a table of values, for each of which the best row is looked up as the statement itself would: a
+join that SQLite may not turn round, since it would read all calibrations for each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def gives_one_row(statement: Select[Any]) -> bool:
     most, froms = statement._limit_clause, statement.get_final_froms()
     if not isinstance(most, BindParameter) or most.value != 1 or statement._offset_clause is not None:
         return False
-    return len(froms) == 1 and isinstance(froms[0], Table) and list(statement.selected_columns) == list(froms[0].c)
+    if len(froms) != 1 or not isinstance(froms[0], Table) or not statement._order_by_clauses:
+        return False
+    return list(statement.selected_columns) == list(froms[0].c)
 
 
 def read_together(
@@ -100,12 +102,12 @@ class _ForMany(NamedTuple):
 @lru_cache(maxsize=512)
 def _for_many(statement: Select[Any], names: tuple[str, ...]) -> _ForMany:
     table = cast(Table, statement.get_final_froms()[0])
-    (key,) = table.primary_key.columns
+    key: ColumnElement[int] = literal_column(f'"{table.name}"._rowid_').label("row")  # ids lie far apart in their index
     order = [_unmodified(clause) for clause in statement._order_by_clauses]
     terms = [term.label(f"term{number}") for number, (term, _) in enumerate(order)]
     fitting = statement.with_only_columns(key, *terms).order_by(None).limit(None).subquery()  # since ORDER BY may not
     by = [modified(fitting.c[f"term{number}"]) for number, (_, modified) in enumerate(order)]  # name the values
-    best = select(fitting.c[key.name]).order_by(*by).limit(1)
+    best = select(fitting.c["row"]).order_by(*by).limit(1)
 
     def as_value(element: Any, **_: Any) -> Any:
         is_asked = isinstance(element, BindParameter) and element.key in names
@@ -117,7 +119,7 @@ def _for_many(statement: Select[Any], names: tuple[str, ...]) -> _ForMany:
     columns = ", ".join(f'"{table.name}"."{column.name}"' for column in table.c)
     text = (  # of names that stand in a class
         f'SELECT asked."number", {columns} FROM asked CROSS JOIN "{table.name}" '  # noqa: S608
-        f'WHERE "{table.name}"."{key.name}" = ({compiled})'
+        f'WHERE "{table.name}"._rowid_ = ({compiled})'
     )
     return _ForMany(names, text, constants)
 
