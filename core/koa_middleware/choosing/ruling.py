@@ -57,7 +57,8 @@ class Ruling:
             try:
                 declared = settled(self._settings, dict(zip(self.cases, known, strict=True)))
             except LookupError as error:
-                raise unlisted(*error.args, frame, self._selector) from None
+                setting, value = error.args
+                raise unlisted(setting, value, frame, self._selector) from None
             made = self._made[known] = self._plans_of(declared)
         return made
 
