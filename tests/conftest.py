@@ -134,6 +134,14 @@ def interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(autouse=True)
+def as_without_a_plugin() -> Iterator[None]:
+    """What a test makes of the class's selectors and needs ends with it."""
+    before = DemoCalibration.selectors, DemoCalibration.needs
+    yield
+    DemoCalibration.selectors, DemoCalibration.needs = before
+
+
 @pytest.fixture
 def open_demo(tmp_path: Path) -> Iterator[Callable[..., CalibrationStore[DemoCalibration]]]:
     """Give a function that opens a store on this test's cache folder; all are closed at the end."""

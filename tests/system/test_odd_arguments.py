@@ -109,6 +109,7 @@ INNER = {
     "driver_connection",
     "execute",
     "fetch",
+    "fetch_many",
     "insert",
     "refuse",
     "rows",
