@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,13 @@ class ByFallback(CalibrationSelector):
 
 
 def chosen(store: CalibrationStore[Any], selector: Any = DARK) -> str | None:
-    try:
-        return str(store.select(FRAME, selector).id)
-    except CalibrationNotFoundError:
-        return None
+    """Id of what is chosen for a frame, by itself and among others."""
+    found = None
+    with suppress(CalibrationNotFoundError):
+        found = str(store.select(FRAME, selector).id)
+    for each in store.select_many([FRAME, FRAME], selector, return_exceptions=True):
+        assert getattr(each, "id", None) == found
+    return found
 
 
 @pytest.mark.parametrize("kind", [CalibrationSelector, ByMethod])

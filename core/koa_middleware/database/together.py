@@ -16,6 +16,7 @@ from sqlalchemy import BindParameter, ColumnElement, Select, Table, UnaryExpress
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.sql.visitors import replacement_traverse
 
+from ..instrument.judged import know_judgements
 from .chunks import in_chunks
 
 #: Parameters that one statement takes; more would fill its table of values for no gain.
@@ -99,6 +100,10 @@ class _ForMany(NamedTuple):
         return f"WITH asked ({columns}) AS (VALUES {', '.join(repeat(room, number))}) {self.text}"
 
 
+_DIALECT = sqlite_dialect(paramstyle="qmark")
+know_judgements(_DIALECT)
+
+
 @lru_cache(maxsize=512)
 def _for_many(statement: Select[Any], names: tuple[str, ...]) -> _ForMany:
     table = cast(Table, statement.get_final_froms()[0])
@@ -114,7 +119,7 @@ def _for_many(statement: Select[Any], names: tuple[str, ...]) -> _ForMany:
         return literal_column(f'asked."{element.key}"', element.type) if is_asked else None
 
     asked = cast("Select[Any]", replacement_traverse(best, {}, as_value))
-    compiled = asked.compile(dialect=sqlite_dialect(paramstyle="qmark"), compile_kwargs={"render_postcompile": True})
+    compiled = asked.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     constants = tuple((name, compiled.params[name]) for name in compiled.positiontup or ())
     columns = ", ".join(f'"{table.name}"."{column.name}"' for column in table.c)
     text = (  # of names that stand in a class
