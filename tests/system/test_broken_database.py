@@ -71,6 +71,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
 #: The same of a local database.
 DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "add": lambda database, _: database.add(record("new.fits")),
+    "all_said_of": lambda database, _: database.all_said_of("mine"),
     "begin": lambda database, _: entered(database.begin(), lambda given: database.insert(given, [MINE.to_dict()])),
     "check_unchanged": lambda database, _: entered(database.driver_connection(), database.check_unchanged),
     "check_writable": lambda database, _: database.check_writable(),
@@ -88,6 +89,9 @@ DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "find": lambda database, _: database.find("mine.fits"),
     "get_last_updated": lambda database, _: database.get_last_updated(),
     "insert": lambda database, _: entered(database.begin(), lambda given: database.insert(given, [MINE.to_dict()])),
+    "judge": lambda database, _: database.judge(MINE, "BAD", "a leak", "jane"),
+    "judged_here": lambda database, _: database.judged_here(),
+    "last_said_of": lambda database, _: database.last_said_of(["mine"]),
     "query": lambda database, _: database.query("dark"),
     "query_by_filename": lambda database, _: database.query_by_filename("mine.fits"),
     "query_by_id": lambda database, _: database.query_by_id("mine"),

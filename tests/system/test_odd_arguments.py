@@ -102,6 +102,7 @@ def good(folder: Path) -> dict[str, Any]:
 
 #: What is given to SQLAlchemy or to the driver as it is, and what takes the row's values as they were checked.
 INNER = {
+    "all_said_of",
     "begin",
     "check_type",
     "check_unchanged",
@@ -111,6 +112,8 @@ INNER = {
     "fetch",
     "fetch_many",
     "insert",
+    "judge",
+    "last_said_of",
     "refuse",
     "rows",
     "translated_errors",

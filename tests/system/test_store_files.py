@@ -291,7 +291,7 @@ def test_a_checksum_of_an_unknown_kind_is_a_fault(opening: Open) -> None:
     with store.local_db.session_manager() as session:
         session.execute(update(DemoCalibration).values(checksum="crc32:0a0b0c0d"))
     store.get_local_filepath(one).write_bytes(content(one.filename))
-    assert "'crc32:0a0b0c0d', not a checksum" in store.verify().bad[one.filename]
+    assert "'crc32:0a0b0c0d', which is not a checksum" in store.verify().rows[one.filename]
 
 
 # -- many files --------------------------------------------------------------------------------------------------------
