@@ -119,7 +119,8 @@ def core(session: nox.Session) -> None:
     command line, the tests of the docs and of the demos; and the public names, which a plugin might have brought.
     """
     install(session, "test", plugins=[])
-    asking = ["test_plugins.py", "test_store.py", "test_docs.py", "test_exceptions.py", "cli", "system/test_demo.py"]
+    cli = [f"cli/test_{name}.py" for name in ("usage", "instruments", "context", "status")]
+    asking = ["test_plugins.py", "test_store.py", "test_docs.py", "test_exceptions.py", *cli, "system/test_demo.py"]
     session.run("pytest", *(session.posargs or [*PARALLEL, *(f"tests/{name}" for name in asking)]))
 
 
