@@ -310,6 +310,7 @@ def logger() -> Logger:
 
 def warn(message: str, category: type[Warning]) -> None:
     """Give a warning that points at the line that called this package, or a plugin of it, first; and log it."""
+    message = message.encode(errors="backslashreplace").decode()  # of a path whose bytes are no text
     logger().warning("%s", message)
     frame: FrameType | None = sys._getframe()
     depth = steps = 0
