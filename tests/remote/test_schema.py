@@ -352,7 +352,7 @@ def test_a_question_to_the_archive_is_answered_in_form_or_names_the_row_that_has
         (found,) = remote.database.query("dark")
         assert (found.quality, found.last_processed) == ("BAD", "2026-01-02T13:04:05.000")
         assert (type(found.file_size), found.file_size) == (int, 3)
-        with pytest.raises(CalibrationNotFoundError, match=r"bad\.fits .* BAD under another spelling\. Sync"):
+        with pytest.raises(CalibrationNotFoundError, match=r"refused \(bad\.fits: .* its quality is bad "):
             choose(CalibrationSelector(cal_type="dark"), {"mjd_start": 61042.5}, remote.database)
         archive.execute(f"UPDATE {TABLE} SET quality = 'MEDIOCRE'")
         with pytest.raises(RemoteError, match=rf"bad\.fits \(id {bad}\) .*'MEDIOCRE'.* Sync and choose"):
