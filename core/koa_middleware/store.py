@@ -24,7 +24,7 @@ from .cache.shared import with_shared
 from .choosing.batch import records_in
 from .choosing.bracket import Bracket
 from .choosing.explanation import Explanation
-from .choosing.frame_sets import FrameSets, raise_failures, wanted_of
+from .choosing.frame_sets import FrameSets, left_out_of, raise_failures, wanted_of
 from .database.feed import write_flag
 from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
@@ -405,7 +405,8 @@ class CalibrationStore(Generic[R]):
         sets = self._selection.sets(frames, cal_types, self._database("local"))
         chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
         not_here = {record.filename: record for record in self._files.not_here(list(chosen.values()))}
-        return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values)
+        left_out = left_out_of(self.orm_class, frames.values, cal_types)
+        return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values, left_out)
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.
@@ -662,6 +663,7 @@ class CalibrationStore(Generic[R]):
         wanted = wanted_of(frames.names, frames.values, sets)
         report = self._files.prefetch([*besides, *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
+        report.left_out.update(left_out_of(self.orm_class, frames.values, cal_types))
         return report
 
     def verify(self, repair: bool = False, *, dry_run: bool = False) -> VerificationReport:

@@ -220,3 +220,13 @@ def test_frames_that_lack_nothing_are_ok(filled: Store) -> None:
     assert filled.select_sets([]).ok
     assert filled.select_sets(FRAME, "dark")[0]["dark"].filename == "dark.fits"
     assert len(filled.select_sets([FRAME, FRAME], "dark")[:1]) == 1
+
+
+def test_types_that_were_not_asked_for_are_told(filled: Store) -> None:
+    found = filled.select_sets([{**FRAME, "lamp": "thar"}, FRAME])
+    assert found.left_out == {"flat": ("lamp",)}
+    assert found.to_dict()["left_out"] == {"flat": ["lamp"]}
+    assert "calibrations found, 2 files are not here; not asked for: flat" in str(found)
+    assert filled.select_sets([{**FRAME, "lamp": "thar"}]).left_out == {}
+    assert filled.select_sets([FRAME], ["dark"]).left_out == {}
+    assert filled.prefetch([FRAME]).left_out == {"flat": ("lamp",)}

@@ -57,3 +57,30 @@ def _night(folder: Path) -> Path:
     night = folder / "tonight"
     night.mkdir(exist_ok=True)
     return night
+
+
+@pytest.mark.usefixtures("arc_for_a_given_arm")
+def test_what_was_not_asked_for_is_said_with_how_to_ask(koa_cal: Run, write: Run) -> None:
+    frame = write("unknown.fits", 61083.5, ARM="")
+    found = koa_cal("check", frame).ended(1)
+    assert "calibrations found; not asked for: arc" in found.out
+    assert found.err == "koa-cal: arc is left out; ask for it with --type arc --set arm=...\n"
+    assert koa_cal("check", frame, "--json").ended(1).json["left_out"] == {"arc": ["arm"]}
+    given = koa_cal("check", frame, "--set", "ARM=RED", "--type", "arc", "--json").ended(0)
+    assert (given.json["left_out"], given.err) == ({}, "")
+    (one,) = given.json["frames"]
+    assert (one["frame"], one["calibrations"]["arc"]["filename"]) == (str(frame), "arc-red.fits")
+
+
+def test_a_value_that_is_given_holds_for_every_frame(koa_cal: Run, write: Run, tmp_path: Path) -> None:
+    frames = [write(f"{number}.fits", 61083.5, ARM="") for number in range(2)]
+    found = koa_cal("check", *frames, tmp_path / "missing.fits", "--type", "dark", "--set", "arm=RED", "--json")
+    answers = [one["calibrations"]["dark"] for one in found.ended(1).json["frames"]]
+    assert [each.get("filename") for each in answers] == ["dark-red.fits", "dark-red.fits", None]
+    assert answers[2]["error"] == "SourceFileError"
+    assert "colour" in koa_cal("check", *frames, "--set", "colour=RED").ended(2).said
+
+
+def test_a_column_that_is_given_twice_is_wrong_usage(koa_cal: Run, frame: Path) -> None:
+    found = koa_cal("check", frame, "--set", "arm=RED", "--set", "ARM=BLUE").ended(2)
+    assert "ARM is given twice" in found.err

@@ -45,15 +45,33 @@ def types_for(
     """
     if cal_types is not None:
         return [_type_name(name) for name in ([cal_types] if isinstance(cal_types, str) else _listed(cal_types))]
+    unsaid = _left_out_of(orm_class, values)
+    return [name for name in _needed(orm_class, values) if name not in unsaid]
+
+
+def left_out_of(
+    orm_class: type[ORMCalibration],
+    frames: Sequence[Mapping[str, Any] | KoaMiddlewareError],
+    cal_types: str | Iterable[str] | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """Types that frames need and that are not chosen, and the `given` columns of which a frame says nothing.
+
+    Where the user names the types, none is left out.
+    """
+    if cal_types is not None:
+        return {}
+    known = [{} if isinstance(each, KoaMiddlewareError) else each for each in frames]
+    return {name: columns for values in known for name, columns in _left_out_of(orm_class, values).items()}
+
+
+def _left_out_of(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     columns = columns_of(orm_class)
-    return [
-        name
-        for name in _needed(orm_class, values)
-        if not any(
-            says_nothing(values.get(column), columns[column].info.get("nulls"))
-            for column in given_to(orm_class.selectors[name])
-        )
-    ]
+    given = {name: given_to(orm_class.selectors[name]) for name in _needed(orm_class, values)}
+    return {
+        name: tuple(names)
+        for name, names in given.items()
+        if any(says_nothing(values.get(each), columns[each].info.get("nulls")) for each in names)
+    }
 
 
 def _needed(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> Iterable[str]:
@@ -214,6 +232,8 @@ class FrameSets(Sequence[Mapping[str, Any]]):
     orm_class : type
     values : sequence
         Each frame's column values, or the error of one that cannot be read.
+    left_out : mapping
+        Types that were not asked for, since a frame says nothing of the columns that their selector compares.
     """
 
     frames: Sequence[str]
@@ -221,6 +241,7 @@ class FrameSets(Sequence[Mapping[str, Any]]):
     not_here: Mapping[str, ORMCalibration]
     orm_class: type[ORMCalibration] = field(repr=False)
     values: Sequence[Mapping[str, Any] | KoaMiddlewareError] = field(repr=False)
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @overload
     def __getitem__(self, number: int) -> Mapping[str, Any]: ...
@@ -268,6 +289,7 @@ class FrameSets(Sequence[Mapping[str, Any]]):
                 for name, one, of_types in zip(self.frames, self.sets, self.configurations, strict=True)
             ],
             "not_here": sorted(self.not_here),
+            "left_out": {name: list(columns) for name, columns in self.left_out.items()},
         }
 
     def __str__(self) -> str:
@@ -288,6 +310,8 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         title = f"{number} {'frame' if number == 1 else 'frames'}: {needed - lacking} of {needed} calibrations found"
         if away:
             title += f", {away} {'file is' if away == 1 else 'files are'} not here"
+        if self.left_out:
+            title += f"; not asked for: {', '.join(self.left_out)}"
         return render(("type", "for", "calibration", "frames"), rows, title=title, width=width)
 
 

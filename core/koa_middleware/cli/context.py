@@ -150,8 +150,27 @@ def frame_values(store: CalibrationStore[Any], frame: str | None, overrides: lis
     HeaderError, SourceFileError
         When the frame's own are unusable, or it cannot be read.
     """
-    from ..instrument.door import in_forms
     from ..instrument.frames import file_values
+
+    given = values_given(store, overrides)
+    if frame is None:
+        return given
+    try:
+        return file_values(store.orm_class, frame, given)
+    except HeaderError as error:
+        advise_set(error)
+        raise
+
+
+def values_given(store: CalibrationStore[Any], overrides: list[tuple[str, str]]) -> dict[str, Any]:
+    """Column values that ``--set`` gives.
+
+    Raises
+    ------
+    ConfigurationError
+        When a column is unknown, or its value unusable or none.
+    """
+    from ..instrument.door import in_forms
     from ..instrument.orm import check_names
     from ..instrument.plain import is_wildcard
 
@@ -171,23 +190,33 @@ def frame_values(store: CalibrationStore[Any], frame: str | None, overrides: lis
         if is_wildcard(value, store.orm_class.table().c[name].info.get("nulls")):
             said = f"The {name} of --set is {given[name]!r}, which is no value."
             raise _unusable(said, f"Give the value, or leave {name} out.")
-    if frame is None:
-        return own.values
-    try:
-        return file_values(store.orm_class, frame, own.values)
-    except HeaderError as error:
-        advise_set(error)
-        raise
+    return own.values
 
 
-def frame_at(store: CalibrationStore[Any], frame: str, time: str) -> dict[str, Any]:
+def frames_with(store: CalibrationStore[Any], files: Sequence[str], overrides: list[tuple[str, str]]) -> list[Any]:
+    """Frames for a store's methods, which read them: files, with the values that ``--set`` gives for each.
+
+    Raises
+    ------
+    ConfigurationError
+        As in `values_given`; or when it gives values for no frame.
+    """
+    from ..instrument.frames import FileWith
+
+    if overrides and not files:
+        raise _unusable("--set is given, and no frame.", "Name the frames that it is for.")
+    given = values_given(store, overrides)
+    return [FileWith(file, given) if given else file for file in files]
+
+
+def frame_at(store: CalibrationStore[Any], frame: str, time: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
     """Column values of a frame as it would be at another time; it is no file of a calibration then.
 
     Raises
     ------
     HeaderError, SourceFileError
     """
-    values = frame_values(store, frame, [("datetime_obs", time)])
+    values = frame_values(store, frame, [*overrides, ("datetime_obs", time)])
     return {name: value for name, value in values.items() if name not in ("id", "filename")}
 
 
