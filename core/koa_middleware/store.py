@@ -482,7 +482,8 @@ class CalibrationStore(Generic[R]):
         use : mapping, optional
             By cal type, the user's own choice in the place of the rule's: an id, a file name, a record, or the path of
             a file. A file that is not registered is described by its header and used where it lies. `choice` of its
-            record says so, and what hangs on that type hangs on it. What is flagged as bad gives a `QualityWarning`.
+            record says so, and what hangs on that type hangs on it. What is flagged as bad gives a `QualityWarning`,
+            what names no type, or differs from the frame in a column that must agree, a `HeaderWarning`.
         return_exceptions : bool
             Whether a type's error stands in its place.
 
@@ -493,12 +494,12 @@ class CalibrationStore(Generic[R]):
         RemoteError, IntegrityError
             Likewise of all files that are not here and do not come.
         ConfigurationError, SourceFileError, HeaderError
-            When `use` names a type without a selector, a calibration of another type, or a file that is damaged or not
-            described.
+            When `use` names a type without a selector, a calibration of another type, the frame itself, two
+            calibrations of a type, or a file that is damaged or not described.
         """
         frames = self._selection.frames([input], keep=False)
         database = self._database("local")
-        own = own_choices(use, self.known_db, self._files.path)
+        own = own_choices(use, frames.values[0], self.known_db, self._files.path)
         (chosen,) = self._selection.sets(frames, cal_types, database, own.records)
         files: dict[str, Any] = {id_: Provided(path) for id_, path in own.paths.items()}
         records = {each.id: each for answer in chosen.values() for each in records_in(answer) if each.id not in files}
