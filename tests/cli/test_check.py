@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,34 @@ def test_a_value_that_is_given_holds_for_every_frame(koa_cal: Run, write: Run, t
 def test_a_column_that_is_given_twice_is_wrong_usage(koa_cal: Run, frame: Path) -> None:
     found = koa_cal("check", frame, "--set", "arm=RED", "--set", "ARM=BLUE").ended(2)
     assert "ARM is given twice" in found.err
+
+
+def test_what_a_fallback_chose_is_marked_and_noted_once(koa_cal: Run, process: Run, write: Run) -> None:
+    koa_cal("register", write("bias.fits", 61083.0, "bias")).ended(0)
+    frames = [write(f"{number}.fits", 61083.5) for number in range(3)]
+    found = process("check", *frames, "--type", "bias").ended(0)
+    assert "bias.fits (by fallback)" in found.out
+    assert found.said == "koa-cal: bias: the fallback chose for 3 frames, since nothing fits by the rule\n"
+
+
+def test_a_frame_that_is_named_twice_counts_once(koa_cal: Run, frame: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(frame.parent)
+    night = _night(frame.parent)
+    frame.rename(night / frame.name)
+    line = ("check", f"tonight/{frame.name}", night, f"./tonight/{frame.name}", "--type", "dark")
+    assert "1 frame: 1 of 1 calibrations found" in koa_cal(*line).ended(0).out
+
+
+def test_what_is_no_file_in_a_folder_is_said(koa_cal: Run, frame: Path, tmp_path: Path) -> None:
+    night = _night(tmp_path)
+    frame.rename(night / "frame.fits")
+    (night / "gone.fits").symlink_to(tmp_path / "nowhere.fits")
+    os.mkfifo(night / "pipe.fits")
+    (night / "folder.fits").mkdir()
+    found = koa_cal("check", night, "--type", "dark").ended(0)
+    assert "1 frame: 1 of 1" in found.out
+    assert found.err.splitlines() == [
+        f"koa-cal: {night}/folder.fits is left out: it is a folder",
+        f"koa-cal: {night}/gone.fits is left out: it is a link to nothing",
+        f"koa-cal: {night}/pipe.fits is left out: it is a named pipe, not a file",
+    ]

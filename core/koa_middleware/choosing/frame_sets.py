@@ -269,6 +269,17 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         """Whether no frame lacks anything; files that are not here can come."""
         return not self.missing
 
+    @property
+    def fallbacks(self) -> Mapping[str, Mapping[int | None, Sequence[str]]]:
+        """By type and step, the frames that get what is not preferred; None stands for a selector's own fallback."""
+        found: dict[str, dict[int | None, list[str]]] = {}
+        for name, one in zip(self.frames, self.sets, strict=True):
+            for cal_type, answer in one.items():
+                by_fallback = [each for each in records_in(answer) if each.is_fallback]
+                for step in {each.choice.step if each.choice else None for each in by_fallback}:
+                    found.setdefault(cal_type, {}).setdefault(step, []).append(name)
+        return found
+
     @cached_property
     def configurations(self) -> Sequence[Mapping[str, Mapping[str, Any]]]:
         """For each frame, by type: its values in the columns that are compared."""
@@ -337,10 +348,20 @@ def plain(answer: Any) -> dict[str, Any]:
 def _in_words(answer: Any, not_here: Mapping[str, Any]) -> str:
     if isinstance(answer, KoaMiddlewareError):
         return f"missing: {_why(answer)}"
-    names = [f"{each.filename}{' (not here)' if each.filename in not_here else ''}" for each in records_in(answer)]
+    names = [_named(each, not_here) for each in records_in(answer)]
     if isinstance(answer, Bracket) and len(names) == 1:
         names.append(f"nothing {'before' if answer.before is None else 'after'}")
     return "\n".join(names)
+
+
+def _named(record: Any, not_here: Mapping[str, Any]) -> str:
+    notes = []
+    if record.is_fallback:
+        step = record.choice.step if record.choice else None
+        notes.append("by fallback" if step is None else f"step {step}")
+    if record.filename in not_here:
+        notes.append("not here")
+    return f"{record.filename} ({', '.join(notes)})" if notes else str(record.filename)
 
 
 def _why(error: KoaMiddlewareError) -> str:
@@ -351,7 +372,7 @@ def _why(error: KoaMiddlewareError) -> str:
         return error.message
     if not error.total:
         return "none is known"
-    rules = dict.fromkeys(each.rule for each in error.nearest if each.rule != NotItself.rule)
+    rules = sorted({each.rule for each in error.nearest} - {NotItself.rule})  # whichever was the nearest
     return (
         f"{error.total} known, the nearest refused for {', '.join(rules)}"
         if rules

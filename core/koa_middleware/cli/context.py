@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..exceptions import ConfigurationError, HeaderError, KoaMiddlewareError, PluginError, SourceFileError
+from .messages import say
 
 if TYPE_CHECKING:
     from ..plugins import InstrumentPlugin
@@ -111,14 +113,14 @@ def instrument_in_header(file: str) -> str:
 
 
 def files_in(given: Sequence[str]) -> list[str]:
-    """Give files, and in the place of a folder the FITS files in it, by their names.
+    """Give files, each once, and in the place of a folder the FITS files in it, by their names; say what is no file.
 
     Raises
     ------
     ConfigurationError
         When there is none in a folder.
     """
-    from ..disk.reading import user_path
+    from ..disk.reading import fault_of_kind, user_path
 
     files: list[str] = []
     for each in given:
@@ -126,12 +128,19 @@ def files_in(given: Sequence[str]) -> list[str]:
         if not path.is_dir():
             files.append(each)
             continue
-        inside = sorted(str(file) for file in path.iterdir() if _is_fits_name(file.name) and file.is_file())
+        named = sorted(file for file in path.iterdir() if _is_fits_name(file.name))
+        inside = [str(file) for file in named if file.is_file()]
+        for file in named:
+            if not file.is_file():
+                say(f"{file} is left out: {fault_of_kind(file) if file.exists() else 'it is a link to nothing'}")
         if not inside:
             said = f"The folder {each} holds no FITS files."
             raise ConfigurationError(said, "Name a folder of frames, or frames.", setting="frames", variable=None)
         files += inside
-    return files
+    once: dict[str, str] = {}
+    for each in files:
+        once.setdefault(os.path.realpath(user_path(each)), each)
+    return list(once.values())
 
 
 def _is_fits_name(name: str) -> bool:
