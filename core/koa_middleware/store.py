@@ -24,7 +24,8 @@ from .cache.shared import with_shared
 from .choosing.batch import records_in
 from .choosing.bracket import Bracket
 from .choosing.explanation import Explanation
-from .choosing.frame_sets import FrameSets, left_out_of, raise_failures, wanted_of
+from .choosing.frame_sets import left_out_of, raise_failures, wanted_of
+from .choosing.night import FrameSets
 from .database.feed import write_flag
 from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
