@@ -13,6 +13,7 @@ from koa_middleware import (
     CalibrationSelector,
     CalibrationStore,
     ConfigurationError,
+    HeaderWarning,
     InstrumentPlugin,
     IntegrityError,
     KoaMiddlewareError,
@@ -89,8 +90,9 @@ def test_a_file_beside_the_cache_is_not_the_registered_one_of_that_name(filled: 
 
 
 def test_a_file_whose_header_names_no_type_is_of_the_one_that_it_is_given_for(filled: Store, tmp_path: Path) -> None:
-    own = write_fits(tmp_path / "own.fits", {"EXPMJDST": 60002.0})
-    assert used(filled, own).calibration.cal_type == "dark"
+    own = write_fits(tmp_path / "own.fits", {"EXPMJDST": 60002.0, "SPECTROG": "BSPEC"})
+    with pytest.warns(HeaderWarning, match=r"own\.fits names no type; it is used as the dark"):
+        assert used(filled, own).calibration.cal_type == "dark"
 
 
 def test_a_calibration_that_is_bad_is_used_with_a_warning(filled: Store) -> None:
@@ -98,6 +100,25 @@ def test_a_calibration_that_is_bad_is_used_with_a_warning(filled: Store) -> None
     with pytest.warns(QualityWarning, match=r"far\.fits, which is used as the dark, is flagged as bad") as caught:
         assert used(filled, "far.fits").path.name == "far.fits"
     assert [each.filename for each in caught] == [__file__]
+
+
+def test_a_calibration_that_is_bad_here_is_used_with_a_warning(filled: Store) -> None:
+    filled.flag("far.fits", "BAD", "stray light", here=True)
+    with pytest.warns(QualityWarning, match=r"far\.fits, which is used as the dark, is flagged as bad"):
+        used(filled, "far.fits")
+
+
+def test_a_calibration_that_is_not_as_the_frame_is_used_with_a_warning(filled: Store, tmp_path: Path) -> None:
+    own = dark(tmp_path / "mine", "own.fits", 60002.0, SPECTROG="RSPEC")
+    said = r"own\.fits, .* dark, differs from the frame of mjd_start 60000\.0: its spectrograph is RSPEC, .* is BSPEC\."
+    with pytest.warns(HeaderWarning, match=said):
+        assert used(filled, own).path == own
+
+
+def test_a_frame_is_not_its_own_calibration(filled: Store, tmp_path: Path) -> None:
+    frame = dark(tmp_path, "frame.fits", 60000.0)
+    with pytest.raises(ConfigurationError, match=r"frame\.fits, .* dark, is the frame itself"):
+        filled.get_calibrations(frame, use={"dark": frame})
 
 
 def test_a_type_that_was_not_asked_for_comes_besides(filled: Store) -> None:
@@ -112,6 +133,9 @@ def test_a_type_that_was_not_asked_for_comes_besides(filled: Store) -> None:
         ({"dark": "none.fits"}, CalibrationNotFoundError, "none.fits"),
         ({"dark": "flat-far.fits"}, ConfigurationError, "is of the type flat"),
         ({"dark": "/nowhere/dark.fits"}, SourceFileError, "/nowhere/dark.fits"),
+        ({"dark": "é" * 300}, CalibrationNotFoundError, "éé"),
+        ({"dark": "/nowhere/" + "é" * 300}, SourceFileError, "éé"),
+        ({"dark": "far.fits", "DARK ": "near.fits"}, ConfigurationError, "Two calibrations are given as the dark"),
         ({"dark": 7}, ConfigurationError, "7 is no calibration"),
         ({"dark": None}, ConfigurationError, "None is no calibration"),
         (["far.fits"], ConfigurationError, "use is"),

@@ -250,7 +250,10 @@ class ChecksumMismatchError(RemoteError):
 
 
 class HeaderWarning(UserWarning):
-    """A calibration was registered without a value that its selector compares, so that it is never chosen."""
+    """A calibration was registered without a value that its selector compares, so that it is never chosen.
+
+    Also: one that the user gave names no type, or is not as the frame in what its selector compares.
+    """
 
 
 class FallbackWarning(UserWarning):

@@ -24,7 +24,8 @@ from .cache.shared import with_shared
 from .choosing.batch import records_in
 from .choosing.bracket import Bracket
 from .choosing.explanation import Explanation
-from .choosing.frame_sets import FrameSets, raise_failures, wanted_of
+from .choosing.frame_sets import left_out_of, raise_failures, wanted_of
+from .choosing.night import FrameSets
 from .database.feed import write_flag
 from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
@@ -405,7 +406,8 @@ class CalibrationStore(Generic[R]):
         sets = self._selection.sets(frames, cal_types, self._database("local"))
         chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
         not_here = {record.filename: record for record in self._files.not_here(list(chosen.values()))}
-        return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values)
+        left_out = left_out_of(self.orm_class, frames.values, cal_types)
+        return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values, left_out)
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.
@@ -481,7 +483,8 @@ class CalibrationStore(Generic[R]):
         use : mapping, optional
             By cal type, the user's own choice in the place of the rule's: an id, a file name, a record, or the path of
             a file. A file that is not registered is described by its header and used where it lies. `choice` of its
-            record says so, and what hangs on that type hangs on it. What is flagged as bad gives a `QualityWarning`.
+            record says so, and what hangs on that type hangs on it. What is flagged as bad gives a `QualityWarning`,
+            what names no type, or differs from the frame in a column that must agree, a `HeaderWarning`.
         return_exceptions : bool
             Whether a type's error stands in its place.
 
@@ -492,12 +495,12 @@ class CalibrationStore(Generic[R]):
         RemoteError, IntegrityError
             Likewise of all files that are not here and do not come.
         ConfigurationError, SourceFileError, HeaderError
-            When `use` names a type without a selector, a calibration of another type, or a file that is damaged or not
-            described.
+            When `use` names a type without a selector, a calibration of another type, the frame itself, two
+            calibrations of a type, or a file that is damaged or not described.
         """
         frames = self._selection.frames([input], keep=False)
         database = self._database("local")
-        own = own_choices(use, self.known_db, self._files.path)
+        own = own_choices(use, frames.values[0], self.known_db, self._files.path)
         (chosen,) = self._selection.sets(frames, cal_types, database, own.records)
         files: dict[str, Any] = {id_: Provided(path) for id_, path in own.paths.items()}
         records = {each.id: each for answer in chosen.values() for each in records_in(answer) if each.id not in files}
@@ -662,6 +665,7 @@ class CalibrationStore(Generic[R]):
         wanted = wanted_of(frames.names, frames.values, sets)
         report = self._files.prefetch([*besides, *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
+        report.left_out.update(left_out_of(self.orm_class, frames.values, cal_types))
         return report
 
     def verify(self, repair: bool = False, *, dry_run: bool = False) -> VerificationReport:

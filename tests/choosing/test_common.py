@@ -173,3 +173,79 @@ def test_a_method_of_ones_own_knows_no_stack(store: Store) -> None:
 def test_a_stack_without_frames_is_an_error(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="No frames"):
         store.select_common([], "dark")
+
+
+def unnamed(*days: float, **values: Any) -> list[dict[str, Any]]:
+    return [{"mjd_start": 60000.0 + day, "spectrograph": "BSPEC", **values} for day in days]
+
+
+def test_frames_without_a_file_are_counted(store: Store) -> None:
+    add(store, near=1.0)
+    with pytest.raises(HeaderError, match=r"frame 1 has BSPEC; frame 2 has RSPEC"):
+        store.select_common([*unnamed(0.0), *unnamed(1.0, spectrograph="RSPEC")], "dark")
+    with pytest.raises(HeaderError, match="frame 2 has no spectrograph"):
+        store.select_common([*unnamed(0.0), *unnamed(1.0, spectrograph=None)], "dark")
+    with pytest.raises(HeaderError, match="lies between frame 1 and frame 2"):
+        store.select_common(unnamed(0.0, 2.0), rule(never_across=(60001.0,)))
+    assert store.select_common(unnamed(0.0, 2.0), "dark").choice.frame == "2 frames, frame 1 to frame 2"
+
+
+def missed(store: Store, stack: list[Any], selector: Any) -> CalibrationNotFoundError:
+    with pytest.raises(CalibrationNotFoundError) as caught:
+        store.select_common(stack, selector)
+    return caught.value
+
+
+def test_a_miss_says_which_frame_refuses_each(store: Store) -> None:
+    add(store, w1=0.0, w2=10.0)
+    error = missed(store, unnamed(3.0, 12.0), rule(max_age=timedelta(days=6)))
+    assert error.message == (
+        "No dark fits mjd_start 60003 to 60012: of the 2 known, the nearest were refused "
+        "(w2.fits: for frame 1, 7.0 d newer, limit 6 d; w1.fits: for frame 2, 12.0 d older, limit 6 d)."
+    )
+    assert [(each.rule, each.delta) for each in error.nearest] == [("max_age", 7.0), ("max_age", -12.0)]
+
+
+def test_a_miss_by_tolerance_says_the_value_of_the_frame_that_refuses(store: Store) -> None:
+    store.local_db.add(record("two.fits", 60000.0, amplifiers=2))
+    stack = [*unnamed(0.0, amplifiers=4), *unnamed(0.0, amplifiers=1)]
+    error = missed(store, stack, rule(within={"amplifiers": relative(0.5)}))
+    assert "fits amplifiers 1 to 4, mjd_start 60000.0" in error.message
+    assert "for frame 2, 0.000 d newer, its amplifiers is 2, the frame's is 1 \u00b1 0.5" in error.message
+
+
+def test_a_miss_by_steps_says_each_with_the_frame(store: Store) -> None:
+    selector = rule(prefer=(Step({"lamp": "lfc"}), Step({"lamp": "thar"}, max_age=timedelta(days=1))))
+    store.local_db.add(record("thar.fits", 60000.0, lamp="thar"))
+    error = missed(store, unnamed(0.5, 2.0), selector)
+    assert "by step 1 (thar.fits: for frame 1," in error.message
+    assert "by step 2 (thar.fits: for frame 2, 2.0 d older, limit 1 d)" in error.message
+
+
+def test_a_miss_says_that_the_nearest_are_the_frames_themselves(store: Store, tmp_path: Any) -> None:
+    paths = [dark(tmp_path, f"{number}.fits", 60000.0 + number) for number in range(2)]
+    for path in paths:
+        store.register_calibration(path)
+    error = missed(store, paths, "dark")
+    assert [each.rule for each in error.nearest] == ["itself", "itself"]
+    assert f"for {paths[1]}, 0.000 d newer, it is the frame itself" in error.message
+
+
+def test_an_interval_knows_what_some_frames_do_not(store: Store) -> None:
+    selector = rule(validity=("mjd_mid", None), match_if_known=("era",))
+    store.local_db.add([record("one.fits", mjd_mid=59000.0, era="1"), record("two.fits", mjd_mid=59001.0, era="2")])
+    assert store.select_common([*unnamed(0.0), *unnamed(0.0, era="1")], selector).filename == "one.fits"
+    with pytest.raises(HeaderError, match=r"in the era.*frame 1 has 2; frame 2 has 1"):
+        store.select_common([*unnamed(0.0, era="2"), *unnamed(0.0, era="1")], selector)
+
+
+def test_frames_that_an_interval_cannot_serve_together_are_named(store: Store) -> None:
+    store.local_db.add(record("old.fits", 60000.5, mjd_mid=59000.0))
+    matching = rule(validity=("mjd_mid", None), match=("spectrograph",))
+    with pytest.raises(HeaderError, match=r"in the spectrograph.*frame 1 has BSPEC; frame 2 has RSPEC"):
+        store.select_common([*unnamed(0.0), *unnamed(1.0, spectrograph="RSPEC")], matching)
+    divided = rule(validity=("mjd_mid", None), never_across=(60001.0,))
+    with pytest.raises(HeaderError, match="lies between frame 1 and frame 2"):
+        store.select_common(unnamed(0.0, 2.0), divided)
+    with pytest.raises(CalibrationNotFoundError, match=r"^frame 1: No dark fits"):
+        store.select_common([{"mjd_start": 58000.0, "spectrograph": "BSPEC"}, *unnamed(0.0)], matching)

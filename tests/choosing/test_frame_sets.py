@@ -19,6 +19,7 @@ from koa_middleware import (
     InstrumentPlugin,
     KoaMiddlewareError,
     RemoteError,
+    Step,
 )
 from koa_middleware.choosing.frame_sets import raise_failures, types_for
 
@@ -220,3 +221,35 @@ def test_frames_that_lack_nothing_are_ok(filled: Store) -> None:
     assert filled.select_sets([]).ok
     assert filled.select_sets(FRAME, "dark")[0]["dark"].filename == "dark.fits"
     assert len(filled.select_sets([FRAME, FRAME], "dark")[:1]) == 1
+
+
+def test_types_that_were_not_asked_for_are_told(filled: Store) -> None:
+    found = filled.select_sets([{**FRAME, "lamp": "thar"}, FRAME])
+    assert found.left_out == {"flat": ("lamp",)}
+    assert found.to_dict()["left_out"] == {"flat": ["lamp"]}
+    assert "calibrations found, 2 files are not here; not asked for: flat" in str(found)
+    assert filled.select_sets([{**FRAME, "lamp": "thar"}]).left_out == {}
+    assert filled.select_sets([FRAME], ["dark"]).left_out == {}
+    assert filled.prefetch([FRAME]).left_out == {"flat": ("lamp",)}
+
+
+@pytest.mark.filterwarnings("ignore::koa_middleware.FallbackWarning")
+def test_what_is_not_the_first_preference_has_its_step_beside_it(store: Store) -> None:
+    rule = CalibrationSelector(cal_type="dark", prefer=(Step({"lamp": "lfc"}), Step({"lamp": "thar"})))
+    InstrumentPlugin(DemoCalibration, [rule])
+    store.local_db.add(record("thar.fits", 60001.0, lamp="thar"))
+    found = store.select_sets([FRAME, {**FRAME, "mjd_start": 60000.5}])
+    assert "thar.fits (step 2, not here)" in str(found)
+    assert found.fallbacks == {"dark": {2: ["frame 1", "frame 2"]}}
+
+
+def test_a_miss_for_the_same_reasons_is_one_line(store: Store) -> None:
+    """Whichever of the refused ones is nearer."""
+    InstrumentPlugin(DemoCalibration, [CalibrationSelector(cal_type="dark", match=("spectrograph", "era"))])
+    store.local_db.add(
+        [record("a.fits", 60000.0, spectrograph="BSPEC", era="2"), record("b.fits", 60002.0, spectrograph="RSPEC")]
+    )
+    found = store.select_sets([{**FRAME, "era": "1"}, {**FRAME, "era": "1", "mjd_start": 60003.0}])
+    (line,) = [line for line in str(found).splitlines() if "missing" in line]
+    assert "the nearest refused for era, spectrograph" in line
+    assert "2 frames" in line

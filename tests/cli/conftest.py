@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import koa_middleware
 import pytest
-from koa_middleware import CalibrationStore, InstrumentPlugin, get_plugin, open_store, plugins
+from koa_middleware import CalibrationSelector, CalibrationStore, InstrumentPlugin, get_plugin, open_store, plugins
 from koa_middleware.cli import main
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from sqlalchemy import make_url, text
@@ -304,6 +304,13 @@ def made_night(testspec: InstrumentPlugin, tmp_path_factory: pytest.TempPathFact
 def night(made_night: Path, tmp_path: Path) -> None:
     """Fill the cache with calibrations around the frame; nothing blue of the types arc and bias is among them."""
     shutil.copytree(made_night, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def arc_for_a_given_arm(testspec: InstrumentPlugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the arm of an arc be what the user gives."""
+    selector = CalibrationSelector(cal_type="arc", given=("arm",))
+    monkeypatch.setattr(testspec.ORM, "selectors", {**testspec.ORM.selectors, "arc": selector})
 
 
 @pytest.fixture

@@ -199,3 +199,8 @@ def test_a_pair_has_two_lines_with_their_weights(
     pair = run(*line, "--json").ended(0).json["calibrations"]["flat"]
     assert pair["weight"] == pytest.approx(0.25 / 0.35)
     assert (pair["before"]["filename"], pair["after"]["filename"]) == ("flat-before.fits", "flat-after.fits")
+
+
+def test_a_type_for_which_two_calibrations_are_given_is_wrong_usage(koa_cal: Run, frame: Path) -> None:
+    found = koa_cal("best", frame, "--use", "dark=dark-next.fits", "--use", "Dark=dark-near.fits").ended(2)
+    assert "dark is given twice" in found.err

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Run = Callable[..., Any]
 
 
@@ -70,3 +72,16 @@ def test_what_frames_need_goes_into_one_bundle(koa_cal: Run, night: None, frame:
     assert sorted(found.json["exported"]) == ["dark-near.fits", "flat-before.fits"]
     assert "arc" in found.err
     assert (tmp_path / "some.tar").is_file()
+
+
+def test_a_type_narrows_what_frames_need(koa_cal: Run, night: None, frame: Path, tmp_path: Path) -> None:
+    found = koa_cal("bundle", "export", tmp_path / "some.tar", "--type", "Dark", "--json", "--for", frame).ended(0)
+    assert found.json["exported"] == ["dark-near.fits"]
+
+
+@pytest.mark.usefixtures("night", "arc_for_a_given_arm")
+def test_a_value_that_a_type_needs_may_be_given(koa_cal: Run, write: Run, tmp_path: Path) -> None:
+    frame, line = write("unknown.fits", 61083.5, ARM=""), ("bundle", "export", tmp_path / "some.tar", "--json")
+    assert "arc is left out; ask for it with --type arc --set arm=..." in koa_cal(*line, "--for", frame).err
+    found = koa_cal(*line, "--overwrite", "--type", "arc", "--set", "arm=RED", "--for", frame).ended(0)
+    assert found.json["exported"] == ["arc-red.fits"]

@@ -33,6 +33,7 @@ def test_a_prefetch_says_what_will_come_and_brings_it(typed: Run, frame: Path, a
         "cached": ["flat.fits", "dark.fits"],
         "failed": {},
         "unmatched": {},
+        "left_out": {},
         "size": 0,
     }
     (archive.files / "late.fits").unlink()
@@ -122,3 +123,16 @@ def test_what_a_frame_like_another_will_need_is_fetched_before_it_is_taken(koa_c
     assert "limit 5 d" in str(later.json["unmatched"])
     assert "has no time of day" in koa_cal(*line, "--at", "2026-06-01").ended(2).err
     assert "--like and --at" in koa_cal(*line).ended(2).said
+
+
+@pytest.mark.usefixtures("night", "arc_for_a_given_arm")
+def test_a_value_that_a_type_needs_may_be_given(koa_cal: Run, write: Run) -> None:
+    frame = write("unknown.fits", 61083.5, ARM="")
+    found = koa_cal("prefetch", frame, "--json").ended(1)
+    assert found.json["left_out"] == {"arc": ["arm"]}
+    assert "arc is left out; ask for it with --type arc --set arm=..." in found.err
+    more = ("--type", "arc", "--set", "arm=RED", "--json")
+    assert koa_cal("prefetch", frame, *more).ended(0).json["cached"] == ["arc-red.fits"]
+    like = ("--like", frame, "--at", "2026-02-12T12:00:00")
+    assert koa_cal("prefetch", *like, *more).ended(0).json["cached"] == ["arc-red.fits"]
+    assert "no frame" in koa_cal("prefetch", "--night", "2026-02-12", "-i", "testspec", *more).ended(2).said

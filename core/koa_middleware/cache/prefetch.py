@@ -41,6 +41,8 @@ class PrefetchReport:
         File name to the error.
     unmatched : dict
         Frame, or frame and cal type, to why there is no calibration for it.
+    left_out : dict
+        Types that were not asked for, to the columns of which a frame says nothing.
     size : int
         Bytes that were downloaded.
     """
@@ -49,6 +51,7 @@ class PrefetchReport:
     cached: list[str] = field(default_factory=list)
     failed: dict[str, KoaMiddlewareError] = field(default_factory=dict)
     unmatched: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     size: int = 0
 
     def note(self, filename: str, outcome: Provided | KoaMiddlewareError) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import ConfigurationError, HeaderError
+from ..exceptions import CalibrationNotFoundError, ConfigurationError, HeaderError
 from .answering import answer
 from .batch import Task, choose_each
+from .common_misses import missed_by_all
 from .criteria import is_itself
 from .criterion import Limit
-from .deciding import Considered, Prepared, asking, check_type, is_programmed, missed, note_choice, run, warn_of_step
+from .deciding import Considered, Prepared, asking, check_type, is_programmed, note_choice, run, warn_of_step
 from .frame import Frame
 from .limits import NeverAcross, date_of
 from .ruling import Ruling
@@ -159,7 +160,9 @@ def choose_common(
     if record is not None and _is_of(record, frames):
         record = _next_best(selector, considered, frames, db)
     if record is None:
-        raise missed(selector, considered, db)
+        for frame in each:
+            frame.anchor = considered.frame.anchor
+        raise missed_by_all(selector, considered, each, db)
     note_choice(selector, record, considered.frame, record.choice.step)  # from the middle, whatever limits there are
     warn_of_step(selector, record, stack.given)
     return record
@@ -178,9 +181,16 @@ def _valid_for_all(
     selector: CalibrationSelector, stack: Stack, frames: Sequence[Mapping[str, Any]], db: Database
 ) -> Any:
     """Give the record whose interval holds for each frame."""
+    agreed = _agreed_in(selector, stack, db)
+    of_each = [
+        {**values, **{name: value for name, value in agreed.items() if frame.known(name) is None}}
+        for values, frame in zip(frames, stack._frames, strict=True)
+    ]
     names: dict[str, list[str]] = {}
-    found = choose_each([Task(selector, values) for values in frames], db)
+    found = choose_each([Task(selector, values) for values in of_each], db)
     for frame, record in zip(stack._frames, found, strict=True):
+        if isinstance(record, CalibrationNotFoundError):
+            raise record.saying(f"{frame.source}: {record.message}")
         if isinstance(record, Exception):
             raise record
         names.setdefault(record.filename, []).append(frame.source)
@@ -189,6 +199,22 @@ def _valid_for_all(
         raise stack._error(selector.time, f"have no {selector.cal_type} that is valid for all of them: {said}")
     note_choice(selector, found[0], stack, None)
     return found[0]
+
+
+def _agreed_in(selector: CalibrationSelector, stack: Stack, db: Database) -> Mapping[str, Any]:
+    """Check that frames agree in what an interval's rule compares besides; give the values that some may not know.
+
+    Raises
+    ------
+    HeaderError
+    """
+    declared, plans = selector._ruling(db.orm_class).settled(stack)
+    for name in (*declared.match, *declared.given):
+        stack.needed(name)
+    if declared.anchor is None:
+        for plan in plans:
+            plan.parameters(stack)  # which finds a boundary between the frames
+    return {name: value for name in declared.match_if_known if (value := stack.known(name)) is not None}
 
 
 def _is_of(record: Any, frames: Sequence[Mapping[str, Any]]) -> bool:

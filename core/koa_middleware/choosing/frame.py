@@ -102,6 +102,7 @@ class Frame:
     def for_type(self, cal_type: str) -> Frame:
         """Give the same frame for the choice of another type; what was found out of its values serves both."""
         other = Frame(self._orm_class, self._columns, self.given, cal_type)
+        other.source = self.source
         other._known, other._whole, other._names = self._known, self._whole, self._names
         return other
 

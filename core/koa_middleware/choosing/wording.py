@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -14,3 +14,9 @@ def in_numbers(counts: Mapping[str, int]) -> str:
 def in_pairs(values: Mapping[str, Any]) -> str:
     """Give values in words: ``lamp thar, fiber all``."""
     return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def in_ends(values: Sequence[float]) -> Any:
+    """Give numbers in words, from the least to the largest: ``61003 to 61012``; what is one number, as it is."""
+    least, largest = min(values), max(values)
+    return least if least == largest else f"{least:.12g} to {largest:.12g}"

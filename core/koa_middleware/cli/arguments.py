@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import Action, ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -52,11 +52,29 @@ def add_use(command: ArgumentParser) -> None:
     command.add_argument(
         "--use",
         metavar="TYPE=FILE_OR_ID",
-        action="append",
+        action=_Once,
         default=[],
         type=own_choice,
         help="use this calibration of a type in the place of the rule's choice; may be repeated",
     )
+
+
+class _Once(Action):
+    """Collect pairs of a name and a value; refuse a name that was given before."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,  # noqa: ARG002
+        namespace: Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Add a pair."""
+        name, _ = values
+        before = getattr(namespace, self.dest)
+        if name.lower() in {each.lower() for each, _ in before}:
+            raise ArgumentError(self, f"{name} is given twice; give it once")
+        setattr(namespace, self.dest, [*before, values])
 
 
 def own_choice(text: str) -> tuple[str, str]:
@@ -80,7 +98,7 @@ def add_column_values(command: ArgumentParser) -> None:
     command.add_argument(
         "--set",
         metavar="COLUMN=VALUE",
-        action="append",
+        action=_Once,
         default=[],
         dest="overrides",
         type=assignment,

@@ -17,7 +17,7 @@ from .arguments import (
     instruments_as,
 )
 from .context import advise_set, frame_values, open_for
-from .messages import report, say
+from .messages import report, say, say_left_out
 from .output import print_json, print_table, print_text
 
 if TYPE_CHECKING:
@@ -43,16 +43,18 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the best calibration of each type for each frame."""
-    from ..choosing.selector import given_to
+    from ..choosing.frame_sets import left_out_of
 
     _check(options)
     names = options.frames or [_GIVEN]
     answers: dict[str, Choices | KoaMiddlewareError] = {}
+    known: list[dict[str, Any]] = []
     with instruments_as(options), open_for(options, options.frames) as store:
-        instrument, selectors = store.orm_class.instrument_name, store.orm_class.selectors
+        instrument = store.orm_class.instrument_name
         for name in names:
             try:
                 values = frame_values(store, name if options.frames else None, options.overrides)
+                known.append(values)
                 answers[name] = choose(
                     store, values, options.types, download=not options.no_download, use=dict(options.use)
                 )
@@ -60,6 +62,7 @@ def run(options: Namespace) -> int:
                 if len(names) == 1 or isinstance(error, ConfigurationError):
                     raise
                 answers[name] = error
+        left_out = left_out_of(store.orm_class, known, options.types)
     if options.json:
         each = [_plain(name, answer) for name, answer in answers.items()]
         one = {"frame": names[0], "instrument": instrument, **each[0]}
@@ -67,10 +70,7 @@ def run(options: Namespace) -> int:
     else:
         _print(answers, debug=options.debug)
     found = [name for answer in answers.values() if isinstance(answer, Choices) for name in answer.found]
-    for cal_type in [] if options.types else [name for name in selectors if given_to(selectors[name])]:
-        if cal_type not in found:
-            needed = " ".join(f"--set {name}=..." for name in given_to(selectors[cal_type]))
-            say(f"{cal_type} is left out; ask for it with --type {cal_type} {needed}")
+    say_left_out({name: columns for name, columns in left_out.items() if name not in found})
     return 1 if any(isinstance(each, KoaMiddlewareError) or each.errors for each in answers.values()) else 0
 
 

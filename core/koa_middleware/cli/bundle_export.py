@@ -6,9 +6,16 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from ..exceptions import ConfigurationError
-from .arguments import add_force_instrument, add_instrument, add_json, add_times, instruments_as
-from .context import open_for
-from .messages import say, say_of
+from .arguments import (
+    add_column_values,
+    add_force_instrument,
+    add_instrument,
+    add_json,
+    add_times,
+    instruments_as,
+)
+from .context import frames_with, open_for
+from .messages import say, say_left_out, say_of
 from .output import counted, print_json, print_text, size
 
 ABOUT = "write calibrations and their files into a tar"
@@ -18,11 +25,12 @@ def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument("file", metavar="FILE.tar", help="a new file, or - for standard output")
     command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
-    command.add_argument("--type", metavar="T", help="all of this cal type")
+    command.add_argument("--type", metavar="T", help="all of this cal type; with --for, only this one")
     add_times(command)
     command.add_argument(
         "--for", metavar="FRAME", nargs="+", default=[], dest="frames", help="the best calibrations for these frames"
     )
+    add_column_values(command)
     command.add_argument("--overwrite", action="store_true", help="replace a bundle of this name")
     add_instrument(command)
     add_force_instrument(command)
@@ -34,8 +42,9 @@ def run(options: Namespace) -> int:
     from ..choosing.batch import records_in
     from ..choosing.misses import told_once
 
-    bounds = (options.type, options.since, options.until)
-    if not options.names and not options.frames and bounds == (None, None, None):
+    bounds = (options.since, options.until)
+    asks_for_all = bounds != (None, None) or (options.type is not None and not options.frames)
+    if not options.names and not options.frames and not asks_for_all:
         raise ConfigurationError(
             "No calibrations are named.",
             "Give ids or file names, or --type, --since or --until, or frames with --for.",
@@ -54,13 +63,14 @@ def run(options: Namespace) -> int:
         )
     with instruments_as(options), open_for(options, options.frames) as store:
         records = [store.known_db.find(name) for name in options.names]
-        sets = store.select_sets(options.frames)
+        sets = store.select_sets(frames_with(store, options.frames, options.overrides), options.type)
         records += [each for one in sets for answer in one.values() for each in records_in(answer)]
         for name, errors in sets.missing.items():
             for told in told_once(errors):
                 say_of(name, f"{', '.join(told.cal_types)}: {told.message}")
-        if bounds != (None, None, None):
-            records += store.query(*bounds)
+        say_left_out(sets.left_out)
+        if asks_for_all:
+            records += store.query(options.type, *bounds)
         if not records:
             say("no calibration matches, so no bundle was written")
             return 1

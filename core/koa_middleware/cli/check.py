@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from .arguments import add_force_instrument, add_instrument, add_json, add_types, instruments_as
-from .context import files_in, open_for
-from .output import print_exactly, print_json, terminal_width
+from ..exceptions import FallbackWarning
+from .arguments import add_column_values, add_force_instrument, add_instrument, add_json, add_types, instruments_as
+from .context import files_in, frames_with, open_for
+from .messages import say, say_left_out
+from .output import counted, print_exactly, print_json, terminal_width
 
 ABOUT = "tell before a reduction what frames get, and what is missing"
 
@@ -16,6 +19,7 @@ def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument("frames", nargs="+", metavar="FRAME_OR_DIR", help="a folder stands for the FITS files in it")
     add_types(command)
+    add_column_values(command)
     add_instrument(command)
     add_force_instrument(command)
     add_json(command)
@@ -24,10 +28,21 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Print what each frame gets of each type, what is missing and why, and what is not on this disk."""
     frames: Sequence[str] = files_in(options.frames)
-    with instruments_as(options), open_for(options, frames) as store:
-        found = store.select_sets(frames, options.types)
+    with instruments_as(options), open_for(options, frames) as store, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FallbackWarning)  # of each frame, which are told together
+        found = store.select_sets(frames_with(store, frames, options.overrides), options.types)
     if options.json:
         print_json({"instrument": store.orm_class.instrument_name, **found.to_dict()})
     else:
         print_exactly(found.to_text(terminal_width()))
+    _say_fallbacks(found.fallbacks)
+    say_left_out(found.left_out)
     return 0 if found.ok else 1
+
+
+def _say_fallbacks(fallbacks: Mapping[str, Mapping[int | None, Sequence[str]]]) -> None:
+    for cal_type, steps in fallbacks.items():
+        for step, frames in steps.items():
+            how = "the fallback" if step is None else f"step {step}"
+            said = "the rule" if step is None else "the first preference"
+            say(f"{cal_type}: {how} chose for {counted(len(frames), 'frame')}, since nothing fits by {said}")

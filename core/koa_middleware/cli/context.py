@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..exceptions import ConfigurationError, HeaderError, KoaMiddlewareError, PluginError, SourceFileError
+from .messages import say
 
 if TYPE_CHECKING:
     from ..plugins import InstrumentPlugin
@@ -111,14 +113,14 @@ def instrument_in_header(file: str) -> str:
 
 
 def files_in(given: Sequence[str]) -> list[str]:
-    """Give files, and in the place of a folder the FITS files in it, by their names.
+    """Give files, each once, and in the place of a folder the FITS files in it, by their names; say what is no file.
 
     Raises
     ------
     ConfigurationError
         When there is none in a folder.
     """
-    from ..disk.reading import user_path
+    from ..disk.reading import fault_of_kind, user_path
 
     files: list[str] = []
     for each in given:
@@ -126,12 +128,19 @@ def files_in(given: Sequence[str]) -> list[str]:
         if not path.is_dir():
             files.append(each)
             continue
-        inside = sorted(str(file) for file in path.iterdir() if _is_fits_name(file.name) and file.is_file())
+        named = sorted(file for file in path.iterdir() if _is_fits_name(file.name))
+        inside = [str(file) for file in named if file.is_file()]
+        for file in named:
+            if not file.is_file():
+                say(f"{file} is left out: {fault_of_kind(file) if file.exists() else 'it is a link to nothing'}")
         if not inside:
             said = f"The folder {each} holds no FITS files."
             raise ConfigurationError(said, "Name a folder of frames, or frames.", setting="frames", variable=None)
         files += inside
-    return files
+    once: dict[str, str] = {}
+    for each in files:
+        once.setdefault(os.path.realpath(user_path(each)), each)
+    return list(once.values())
 
 
 def _is_fits_name(name: str) -> bool:
@@ -150,8 +159,27 @@ def frame_values(store: CalibrationStore[Any], frame: str | None, overrides: lis
     HeaderError, SourceFileError
         When the frame's own are unusable, or it cannot be read.
     """
-    from ..instrument.door import in_forms
     from ..instrument.frames import file_values
+
+    given = values_given(store, overrides)
+    if frame is None:
+        return given
+    try:
+        return file_values(store.orm_class, frame, given)
+    except HeaderError as error:
+        advise_set(error)
+        raise
+
+
+def values_given(store: CalibrationStore[Any], overrides: list[tuple[str, str]]) -> dict[str, Any]:
+    """Column values that ``--set`` gives.
+
+    Raises
+    ------
+    ConfigurationError
+        When a column is unknown, or its value unusable or none.
+    """
+    from ..instrument.door import in_forms
     from ..instrument.orm import check_names
     from ..instrument.plain import is_wildcard
 
@@ -171,23 +199,33 @@ def frame_values(store: CalibrationStore[Any], frame: str | None, overrides: lis
         if is_wildcard(value, store.orm_class.table().c[name].info.get("nulls")):
             said = f"The {name} of --set is {given[name]!r}, which is no value."
             raise _unusable(said, f"Give the value, or leave {name} out.")
-    if frame is None:
-        return own.values
-    try:
-        return file_values(store.orm_class, frame, own.values)
-    except HeaderError as error:
-        advise_set(error)
-        raise
+    return own.values
 
 
-def frame_at(store: CalibrationStore[Any], frame: str, time: str) -> dict[str, Any]:
+def frames_with(store: CalibrationStore[Any], files: Sequence[str], overrides: list[tuple[str, str]]) -> list[Any]:
+    """Frames for a store's methods, which read them: files, with the values that ``--set`` gives for each.
+
+    Raises
+    ------
+    ConfigurationError
+        As in `values_given`; or when it gives values for no frame.
+    """
+    from ..instrument.frames import FileWith
+
+    if overrides and not files:
+        raise _unusable("--set is given, and no frame.", "Name the frames that it is for.")
+    given = values_given(store, overrides)
+    return [FileWith(file, given) if given else file for file in files]
+
+
+def frame_at(store: CalibrationStore[Any], frame: str, time: str, overrides: list[tuple[str, str]]) -> dict[str, Any]:
     """Column values of a frame as it would be at another time; it is no file of a calibration then.
 
     Raises
     ------
     HeaderError, SourceFileError
     """
-    values = frame_values(store, frame, [("datetime_obs", time)])
+    values = frame_values(store, frame, [*overrides, ("datetime_obs", time)])
     return {name: value for name, value in values.items() if name not in ("id", "filename")}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 
 from ..display import printable
 
@@ -15,6 +16,13 @@ def say(message: str) -> None:
 def say_of(name: str, message: str) -> None:
     """Tell the user something about a file; its name stands before a message that does not begin with it."""
     say(message if message.startswith(f"{name} ") else f"{name}: {message}")
+
+
+def say_left_out(left_out: Mapping[str, Sequence[str]]) -> None:
+    """Tell the user which types were not asked for, and how to ask for them."""
+    for cal_type, columns in left_out.items():
+        needed = " ".join(f"--set {name}=..." for name in columns)
+        say(f"{cal_type} is left out; ask for it with --type {cal_type} {needed}")
 
 
 def report(error: Exception, name: str = "", *, debug: bool) -> None:

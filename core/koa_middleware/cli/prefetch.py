@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..exceptions import ConfigurationError
 from .arguments import (
+    add_column_values,
     add_force_instrument,
     add_instrument,
     add_json,
@@ -16,8 +17,8 @@ from .arguments import (
     moment,
     positive,
 )
-from .context import frame_at, open_for
-from .messages import say, say_of
+from .context import frame_at, frames_with, open_for
+from .messages import say, say_left_out, say_of
 from .output import print_json, print_text, size
 
 ABOUT = "download calibrations before they are needed"
@@ -33,6 +34,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("--like", metavar="FRAME", help="download the best calibrations for a frame like this one")
     command.add_argument("--at", metavar="TIME", type=moment, help="the UTC time of that frame, with its time of day")
     add_types(command)
+    add_column_values(command)
     command.add_argument("--workers", metavar="N", type=positive, default=4, help="download this many at a time (4)")
     add_instrument(command)
     add_force_instrument(command)
@@ -70,10 +72,13 @@ def run(options: Namespace) -> int:
         types = None if options.types is None else [name.lower() for name in options.types]
         found = store.local_db.query(types, *bounds) if bounds != (None, None) else []
         found = not_bad(found, store.known_db)
-        frames = [*options.frames, *(frame_at(store, each, options.at) for each in like)]
+        frames = [frame_at(store, each, options.at, options.overrides) for each in like]
+        if options.frames or not like:
+            frames = [*frames_with(store, options.frames, options.overrides), *frames]
         report = store.prefetch(frames, cal_types=types, records=found, workers=options.workers, announce=say)
     for name, failure in [*report.failed.items(), *report.unmatched.items()]:
         say_of(name, str(failure))
+    say_left_out(report.left_out)
     if options.json:
         print_json(report.to_dict())
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
 from typing import Any
@@ -25,6 +26,26 @@ _METADATA = ("header", "headers", "meta")
 _LONGEST_KEYWORD = 8
 
 
+@dataclass(frozen=True)
+class FileWith:
+    """A frame's file, with some column values that are given in place of its header's.
+
+    Attributes
+    ----------
+    file : str
+    values : mapping
+    """
+
+    file: str
+    values: Mapping[str, Any]
+
+    def __fspath__(self) -> str:
+        return self.file
+
+    def __str__(self) -> str:
+        return self.file
+
+
 def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, Any]:
     """Give the column values of a frame.
 
@@ -43,6 +64,8 @@ def column_values(orm_class: type[ORMCalibration], given: Any) -> Mapping[str, A
     """
     if isinstance(given, dict) and given.keys() <= columns_of(orm_class).keys():
         return given
+    if isinstance(given, FileWith):
+        return file_values(orm_class, given.file, given.values)
     if isinstance(given, str | os.PathLike):
         return file_values(orm_class, given, {})
     if isinstance(given, ORMCalibration):
