@@ -94,6 +94,9 @@ def misdeclared_cases(settings: Mapping[str, Any]) -> Iterator[Fault]:
             elif not _is_listed(case):
                 hint = f'Write by("{case.column}", {{value: setting}}).'
                 yield Fault(name, f"has cases by {case.column} that are no mapping of values to settings", hint)
+            elif any(value is None for value, _ in case.cases):
+                said = f"has a case for None of {case.column}, but a frame must have the value"
+                yield Fault(name, said, "A null cannot be a case; leave it out.")
 
 
 def faulty_cases(settings: Mapping[str, Any], orm_class: type[ORMCalibration]) -> Iterator[Fault]:
@@ -112,7 +115,7 @@ def faulty_cases(settings: Mapping[str, Any], orm_class: type[ORMCalibration]) -
                     said = f"has a case for {value!r} of {case.column}, which it cannot hold ({error.__cause__})"
                     yield Fault(name, said, "Write a value that it can hold.")
                     continue
-                if form != value or form is None:
+                if form != value:
                     said = f"has a case for {value!r} of {case.column}, which holds it as {form!r}"
                     yield Fault(name, said, "Write the value as the column holds it.")
 

@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 from ..disk.compression import names_of_content
 from ..instrument.judged import QualityHere
 from ..instrument.orm import ORMCalibration
-from .criterion import Columns, Condition, Fault, Parameters, Words, not_names, not_text
+from .criterion import Columns, Condition, Fault, Parameters, Words, has, not_names, not_text
 from .judged import SAID, in_words
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class _Compared(Condition):
         return {self.column: parameters[self._name]}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"its {self.column} is {record[self.column]}, the frame's is {parameters[self._name]}"
+        return f"{has(record, self.column)}, the frame's is {parameters[self._name]}"
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ class Equal(_Compared):
     def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
         yield from not_names(declared, "match")
         yield from not_names(declared, "given")
+        yield from _of_one_file(declared, "match")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         return columns[self.column] == self._bound(columns)
@@ -126,7 +127,8 @@ class EqualIfKnown(_Compared):
 
     @classmethod
     def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
-        return not_names(declared, "match_if_known")
+        yield from not_names(declared, "match_if_known")
+        yield from _of_one_file(declared, "match_if_known")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         column, asked = columns[self.column], self._bound(columns)
@@ -164,7 +166,7 @@ class EqualsAnchor(_Compared):
         return {self._name: frame.anchored(self.column)}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"its {self.column} is {record[self.column]}, the anchor's is {parameters[self._name]}"
+        return f"{has(record, self.column)}, the anchor's is {parameters[self._name]}"
 
     def words(self, columns: Columns) -> Iterator[Words]:
         yield Words(self.column, "the anchor's")
@@ -200,7 +202,7 @@ class OfPair(_Compared):
         return {self._name: value}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"its {self.column} is {record[self.column]}, the pair's is {parameters[self._name]}"
+        return f"{has(record, self.column)}, the pair's is {parameters[self._name]}"
 
 
 @dataclass(frozen=True)
@@ -257,6 +259,14 @@ class NotItself(Condition):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return "it is the frame itself"
+
+
+def _of_one_file(declared: Declared, setting: str) -> Iterator[Fault]:
+    """Fault of a setting that compares what no two files share."""
+    for name in ("id", "filename"):
+        if name in (getattr(declared, setting) or ()):
+            said = f"has {name} in its {setting}, in which no two files are equal"
+            yield Fault(setting, said, "Leave it out.")
 
 
 @lru_cache(maxsize=64)  # a frame is asked for each type

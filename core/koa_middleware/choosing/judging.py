@@ -76,6 +76,8 @@ class Judge:
         What this rule gave; the fallback's choice too.
     is_pair : bool
         Whether a pair was asked for.
+    is_answered : bool
+        Whether any of the rules, or a method, gave something.
     """
 
     plan: Plan
@@ -83,6 +85,7 @@ class Judge:
     programmed: Programmed
     winners: tuple[Any, ...] = ()
     is_pair: bool = False
+    is_answered: bool = False
 
     @cached_property
     def criteria(self) -> tuple[Criterion, ...]:
@@ -205,7 +208,7 @@ class Judge:
         if self.plan.pair and side not in (None, *map(self._side_of, self.winners)):
             return _Outcome("same", lambda *_: "it has no value in which a pair could agree")
         deciding = self.programmed.deciding
-        if deciding is None or (self.winners and not by_fallback(self.winners)):
+        if deciding is None or self.is_answered:
             return _Outcome(FARTHER, lambda *_: "it fits, but another is preferred")
         return _Outcome(deciding, lambda *_: f"it fits, but the {deciding} of {self.programmed.selector} takes none")
 
@@ -227,11 +230,11 @@ def judges_of(
     is_pair: bool,
 ) -> list[Judge]:
     """Give a judge for each step; what no step gave was chosen beside them all."""
-    judges = []
+    judges, is_answered = [], bool(winners) and not by_fallback(winners)
     for plan in plans:
         own = tuple(each for each in winners if step_of(each) in (plan.rule.step, None))
         agree = plan.rule.same and is_pair and own and step == plan.rule.step and not by_fallback(own)
-        judges.append(Judge(plan.for_pair if agree else plan, frame, programmed, own, is_pair))
+        judges.append(Judge(plan.for_pair if agree else plan, frame, programmed, own, is_pair, is_answered))
     return judges
 
 

@@ -92,7 +92,7 @@ class _Telling:
     def of(cls, db: Database, considered: Considered, programmed: Programmed, nearest: int) -> _Telling:
         """Read all that is told."""
         winners = tuple(filter(None, considered.bracket or (considered.record,)))
-        plans = considered.plans[: _last_asked(considered, winners)]
+        plans = considered.plans[: _last_asked(considered, winners, programmed)]
         judges = judges_of(plans, considered.frame, programmed, winners, considered.step, considered.as_pair)
         values = None
         for judge, plan in zip(judges, plans, strict=True):
@@ -233,10 +233,10 @@ class _Telling:
         return f"{_days(own)} between the two, other pairs: {', '.join(others[:_MOST_VALUES])}{more}"
 
 
-def _last_asked(considered: Considered, winners: Sequence[Any]) -> int:
+def _last_asked(considered: Considered, winners: Sequence[Any], programmed: Programmed) -> int:
     """Number of the last step that was asked: those after it may compare what the frame lacks."""
     every, wanted = len(considered.plans), 2 if considered.as_pair else 1
-    if len(winners) < wanted or by_fallback(winners):
+    if len(winners) < wanted or by_fallback(winners) or programmed.takes_part:
         return every
     return max(step_of(winner) or considered.step or every for winner in winners)
 
