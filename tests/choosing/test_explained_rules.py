@@ -195,10 +195,16 @@ def test_a_step_in_which_no_pair_agrees_says_what_fits_on_each_side(lamps: Store
     explained = lamps.explain(FRAME, rule)
     assert names(explained.winners) == ["thar-before.fits", "thar-after.fits"]
     assert [step.reason for step in explained.steps] == [
-        "no lamp is on both sides of the frame: 1 fit before it, 0 after it",
+        "no lamp is on both sides of the frame: 1 fit before it, 0 after it; refused after it are 3 lamp, 1 quality, "
+        "closest to fitting lfc-bad.fits: 0.250 d newer, its quality is BAD",
         "gave the answer",
         "was not asked",
     ]
+    lamps.local_db.add(wls("lfc-late", 60000.1, "lfc"))
+    lamps.flag("lfc-late.fits", "BAD", "saturated", here=True)
+    reason = lamps.explain(FRAME, rule).steps[0].reason
+    assert "refused after it are 3 lamp, 2 quality, closest to fitting lfc-late.fits: 0.100 d newer, " in reason
+    assert "saturated" in reason
 
 
 def test_a_pair_of_nothing_tells_both_sides(lamps: Store) -> None:
@@ -312,6 +318,24 @@ def test_a_row_whose_time_is_none_is_told_and_breaks_nothing(store: Store, spoil
     assert reason.startswith("no time, it")
     assert explained.counts == {"chosen": 1, "mjd_mid": 1}
     json.dumps(explained.to_dict())
+
+
+def test_of_intervals_with_boundaries_the_time_that_was_compared_is_told(store: Store) -> None:
+    store.local_db.add(record("old.fits", 59990.0, mjd_mid=59000.0))
+    rule = CalibrationSelector(cal_type="dark", validity=("mjd_mid", None), never_across=(59995.0,))
+    ((_, reason),) = told(store.explain(FRAME, rule)).values()
+    assert reason == "valid from 2020-05-31 on, its mjd_start is 2023-02-15, the boundary 2023-02-20 lies between"
+
+
+def test_a_missing_value_is_said_to_be_missing_of_either_side(anchored: Store) -> None:
+    anchored.local_db.add([record("no-era.fits", 59999.0), record("of-era.fits", 59998.0, era="1")])
+    by_lamp = CalibrationSelector(cal_type="dark", require={"lamp": "thar"})
+    assert (
+        told(anchored.explain(FRAME, by_lamp))["dark.fits"][1]
+        == "0.400 d older, it has no lamp, the rule requires thar"
+    )
+    by_era = CalibrationSelector(cal_type="dark", anchor="wls", match_anchor=("era",))
+    assert told(anchored.explain(FRAME, by_era))["of-era.fits"][1].endswith("its era is 1, the anchor has none")
 
 
 @pytest.mark.parametrize("spoilt", ["'yesterday'", "9e999"])

@@ -134,11 +134,12 @@ def compared_with(settings: Mapping[str, Any], record: ORMCalibration) -> tuple[
     return (*declared.match, *declared.given)
 
 
-def unlisted(setting: By, value: Any, frame: Frame, selector: str) -> HeaderError:
+def unlisted(setting: By, value: Any, frame: Frame, cal_type: str) -> HeaderError:
     """Give the error for a frame whose value is none of the cases."""
-    column, listed = setting.column, ", ".join(str(each) for each, _ in setting.cases)
+    column, listed = setting.column, [str(each) for each, _ in setting.cases]
+    cases = f"cases are {', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else f"only case is {listed[0]}"
     return HeaderError(
-        f"{frame.source} has the {column} {shown(value)}, of which {selector} says nothing; it knows {listed}.",
+        f"The rule of {cal_type} has no case for the {column} {shown(value)} of {frame.source}; its {cases}.",
         "Correct the header, or give the value yourself.",
         column=column,
         keywords=(),

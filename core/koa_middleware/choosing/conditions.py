@@ -68,10 +68,12 @@ class OfType(Condition):
 
 @dataclass(frozen=True)
 class _Compared(Condition):
-    """A column in which frame and calibration are compared."""
+    """A column in which a calibration is compared with the frame, or with another one."""
 
     column: str
     setting: str
+
+    whose = "frame"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -88,7 +90,9 @@ class _Compared(Condition):
         return {self.column: parameters[self._name]}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"{has(record, self.column)}, the frame's is {parameters[self._name]}"
+        asked = parameters[self._name]
+        theirs = f"the {self.whose} has none" if asked is None else f"the {self.whose}'s is {asked}"
+        return f"{has(record, self.column)}, {theirs}"
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ class EqualsAnchor(_Compared):
 
     setting: str = "match_anchor"
 
+    whose = "anchor"
     probed = True
 
     @classmethod
@@ -165,9 +170,6 @@ class EqualsAnchor(_Compared):
     def parameters(self, frame: Frame) -> Parameters:
         return {self._name: frame.anchored(self.column)}
 
-    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"{has(record, self.column)}, the anchor's is {parameters[self._name]}"
-
     def words(self, columns: Columns) -> Iterator[Words]:
         yield Words(self.column, "the anchor's")
 
@@ -177,6 +179,8 @@ class OfPair(_Compared):
     """Equal in both of a pair; the value is that of the pair."""
 
     setting: str = "same"
+
+    whose = "pair"
 
     @classmethod
     def declared(cls, rule: Rule) -> Iterable[Self]:
@@ -200,9 +204,6 @@ class OfPair(_Compared):
     def of_value(self, value: Any) -> Parameters:
         """Give the parameter for a pair's value."""
         return {self._name: value}
-
-    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"{has(record, self.column)}, the pair's is {parameters[self._name]}"
 
 
 @dataclass(frozen=True)

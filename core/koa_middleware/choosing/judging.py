@@ -152,7 +152,7 @@ class Judge:
 
     def is_bad(self, number: int) -> bool:
         """Whether an outcome is that of a record of a quality that is never chosen."""
-        return 0 <= number < len(self.criteria) and isinstance(self.criteria[number], NotBad)
+        return self.refuses(number) and isinstance(self.criteria[number], NotBad)
 
     def candidate(self, record: Any, number: int, said: Mapping[str, Said]) -> Candidate:
         """Tell what became of a record whose outcome has this number; `said` is what was said of qualities, by id."""
@@ -172,6 +172,10 @@ class Judge:
     def fits(self, number: int) -> bool:
         """Whether an outcome is that of a record that was chosen or could have been."""
         return number in (CHOSEN_NUMBER, len(self.criteria))
+
+    def refuses(self, number: int) -> bool:
+        """Whether an outcome is that of a record that a criterion refused; one asked later has a higher number."""
+        return 0 <= number < len(self.criteria)
 
     def settled(self, number: int, is_admitted: bool | None) -> int:
         """Give the outcome's number after `get_candidates` had its say."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -161,10 +161,17 @@ class MaxAge(Limit):
 
 @dataclass(frozen=True)
 class NeverAcross(Limit):
-    """On the frame's side of every boundary; a boundary belongs to what begins at it."""
+    """On the frame's side of every boundary; a boundary belongs to what begins at it.
+
+    Attributes
+    ----------
+    is_beside_interval : bool
+        Whether calibrations are told with an interval, so that a reason names the time that was compared.
+    """
 
     time: str
     boundaries: tuple[float, ...]
+    is_beside_interval: bool = False
 
     setting = "never_across"
 
@@ -179,7 +186,8 @@ class NeverAcross(Limit):
 
     @classmethod
     def declared(cls, rule: Rule) -> Iterable[Self]:
-        return (cls(rule.time, tuple(map(float, rule.never_across))),) if rule.never_across else ()
+        boundaries = tuple(map(float, rule.never_across))
+        return (cls(rule.time, boundaries, bool(rule.validity)),) if boundaries else ()
 
     @classmethod
     def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
@@ -222,6 +230,11 @@ class NeverAcross(Limit):
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         first, last = sorted((record[self.time], parameters["time"]))
         crossed = [each for each in self.boundaries if self.divides(each, first, last)]
+        if self.is_beside_interval:
+            return f"its {self.time} is {date_of(record[self.time])}, {self._between(crossed)}"
+        return self._between(crossed)
+
+    def _between(self, crossed: Sequence[float]) -> str:
         if len(crossed) == 1:
             return f"the boundary {date_of(crossed[0])} lies between"
         return f"{len(crossed)} boundaries lie between, the first at {date_of(crossed[0])}"

@@ -279,7 +279,7 @@ def _prepare(orm_class: type[ORMCalibration], declaration: _Declaration) -> Ruli
     settings = settings_of(selector)
     for fault in faults(settings, orm_class):
         raise _error(selector, fault, orm_class.instrument_name)
-    return Ruling(orm_class, settings, declaration.kind.__name__)
+    return Ruling(orm_class, settings)
 
 
 def _error(
