@@ -11,6 +11,7 @@ from koa_middleware import (
     CalibrationSelector,
     CalibrationStore,
     ConfigurationError,
+    HeaderError,
     InstrumentPlugin,
     InvalidPluginError,
     Step,
@@ -160,6 +161,7 @@ def test_a_setting_that_can_never_mean_what_it_says_is_refused_of_a_class_and_of
     ("setting", "said"),
     [
         ({"require": {"mjd_start": at_least(2461000)}}, "mjd_start, which are no times of the years 1900 to 2099"),
+        ({"cal_type": "Unknown"}, "has the cal_type 'unknown', which stands for none"),
         ({"time": "exposure_time"}, "measures time by exposure_time, which is in s"),
         ({"validity": ("exposure_time", None)}, "validity by exposure_time, which is in s"),
         ({"require": {"cal_type": "flat"}}, "requires flat of cal_type, which leaves no calibration"),
@@ -178,7 +180,7 @@ def test_what_no_calibration_of_the_class_can_meet_is_refused_when_the_plugin_is
 ) -> None:
     monkeypatch.setattr(DemoCalibration, "selectors", {})
     with pytest.raises(InvalidPluginError, match=said):
-        InstrumentPlugin(DemoCalibration, [CalibrationSelector(cal_type="dark", **setting)])
+        InstrumentPlugin(DemoCalibration, [CalibrationSelector(**{"cal_type": "dark", **setting})])
 
 
 def test_what_a_calibration_can_just_meet_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,3 +200,10 @@ def test_what_a_calibration_can_just_meet_is_taken(monkeypatch: pytest.MonkeyPat
 def test_a_misspelt_keyword_argument_is_told_what_was_meant() -> None:
     with pytest.raises(ConfigurationError, match="Did you mean max_age"):
         CalibrationSelector(cal_type="dark", maxage=timedelta(days=1))
+
+
+def test_what_is_no_frame_is_told_in_the_right_words(
+    open_demo: Callable[..., CalibrationStore[DemoCalibration]],
+) -> None:
+    with pytest.raises(HeaderError, match=r"^An int is not a frame\."):
+        open_demo().select(5, "dark")

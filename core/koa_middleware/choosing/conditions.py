@@ -12,6 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 from ..disk.compression import names_of_content
 from ..instrument.judged import QualityHere
 from ..instrument.orm import ORMCalibration
+from ..instrument.plain import is_wildcard
 from .criterion import Columns, Condition, Fault, Parameters, Words, has, not_names, not_text
 from .judged import SAID, in_words
 
@@ -49,7 +50,10 @@ class OfType(Condition):
         return not_text(declared, "cal_type")
 
     def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
-        if self.cal_type and orm_class.cal_types and self.cal_type not in orm_class.cal_types:
+        if self.cal_type and is_wildcard(self.cal_type):
+            said = f"has the cal_type {self.cal_type!r}, which stands for none"
+            yield Fault("cal_type", said, "Name the type.")
+        elif self.cal_type and orm_class.cal_types and self.cal_type not in orm_class.cal_types:
             said = f"has the cal_type {self.cal_type!r}, which {orm_class.__name__} does not have"
             yield Fault("cal_type", said, f"Its types are {', '.join(orm_class.cal_types)}.")
 

@@ -402,7 +402,7 @@ def admitted_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
 
 
 def admitted(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> list[Any]:
-    """All records that may be chosen for a frame, best first; those that a method of the selector's own gives."""
+    """All records that may be chosen for a frame, the chosen one first; or what a method of its own gives."""
     check_type(selector)
     if not selector._overrides("get_candidates"):
         return admitted_by(selector, input, db)

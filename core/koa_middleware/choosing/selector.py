@@ -135,7 +135,7 @@ class CalibrationSelector:
     def select_best(self, input: Mapping[str, Any], candidates: Iterable[Any]) -> Any:
         """Give the nearest candidate; of equally near ones the earlier, then the newest version, then the lowest id.
 
-        Where the rule has steps, intervals, an anchor or a bracket it is the first candidate: they come best first.
+        Where the rule has steps, intervals, an anchor or a bracket it is the first that `get_candidates` gives.
         """
         found = list(candidates)
         if self.prefer or self.validity or self.anchor or self.direction == "bracket":
