@@ -252,7 +252,7 @@ def test_what_a_shared_caches_keeper_flagged_is_told_to_its_users(open_demo: Ope
 def test_what_was_judged_is_found_by_an_index(open_demo: Open, tmp_path: Path, shares: bool) -> None:
     open_demo(tmp_path / "shared")
     store = open_demo(tmp_path / "own", **({"shared_cache_dir": tmp_path / "shared"} if shares else {}))
-    (((statement,),),) = [[plan.answers for plan in plans] for plans in ruling_of(DARK, DemoCalibration).every()]
+    (((statement,),),) = [[plan.answers for plan in plans] for _, plans in ruling_of(DARK, DemoCalibration).every()]
     compiled = statement.compile(store.known_db.engine, compile_kwargs={"render_postcompile": True})
     values = tuple(compiled.params.get(name) for name in compiled.positiontup or ())
     with store.known_db.connect() as connection:
