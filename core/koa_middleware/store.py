@@ -342,7 +342,7 @@ class CalibrationStore(Generic[R]):
         return Bracket(*(each and CalibrationResult(self._files.provide(each, use), each) for each in found))
 
     def candidates(self, input: Any, selector: Any) -> list[R]:
-        """All records that a rule admits for a frame, best first; those of an earlier step first.
+        """All records that a rule admits for a frame: the chosen one, then the others, best first by each step.
 
         Raises
         ------

@@ -118,12 +118,13 @@ def agreeing(rows: Sequence[Row], frame: Row, rule: Rule) -> Pair:
 
 
 def candidates_of(rows: Sequence[Row], frame: Row, rule: Rule) -> list[Row]:
-    """All records that the rule admits, best first: those of an earlier step before those of a later one."""
+    """All records that the rule admits: what the frame gets, then those of an earlier step before those of a later."""
+    chosen = best(rows, frame, rule)
     rule = for_frame(rule, frame)
     found: list[Row] = []
     for step in steps_of(rows, frame, rule):
         found += [row for row in step.ordered() if row not in found]
-    return found
+    return sorted(found, key=lambda row: row is not chosen)
 
 
 def weight_of(pair: Pair, frame: Row, rule: Rule) -> float | None:

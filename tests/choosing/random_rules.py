@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from random import Random
 from statistics import fmean
@@ -16,7 +16,7 @@ from koa_middleware import CalibrationSelector, InstrumentPlugin, ORMCalibration
 from sqlalchemy import Boolean, Float, Index, Integer, String
 from sqlalchemy.orm import Mapped
 
-from tests.choosing.oracle import DAY_MS, By, Range, Relative, Row, Rule, Step
+from tests.choosing.oracle import DAY_MS, By, Range, Relative, Row, Rule, Step, decided, is_of, meets
 
 
 class Sample(ORMCalibration):
@@ -246,7 +246,45 @@ def rule_of(seed: int, names: set[str], direction: str, cal_type: str = "flat") 
     if "anchor" in names:
         few = set(random.sample(["match", "require", "max_age", "never_across", "validity", "prefer", "same"], 2))
         settings["anchor"] = rule_of(seed, few, random.choice([*DIRECTIONS, "bracket"]), "wls")
-    return Rule(cal_type=cal_type, **settings)
+    return without_contradictions(Rule(cal_type=cal_type, **settings))
+
+
+def without_contradictions(rule: Rule) -> Rule:
+    """The rule without what makes it one that no calibration can meet, or that compares a column twice."""
+    if any({*one.match} & {name for step in tolerances_of(one) for name in step} for one in by_arm(rule)):
+        rule = replace(rule, match=())
+    for left_out in ("exclude", "require"):
+        if not all(map(can_be_met, by_arm(rule))):
+            rule = replace(rule, **{left_out: {}})
+    return rule
+
+
+def by_arm(rule: Rule) -> list[Rule]:
+    """The rule for each arm."""
+    asked = {"arm": "red"}, {"arm": "blue"}
+    return [Rule(**{each.name: decided(getattr(rule, each.name), frame) for each in fields(rule)}) for frame in asked]
+
+
+def tolerances_of(rule: Rule) -> list[dict[str, Any]]:
+    """The rule's tolerances, and those of each step."""
+    return [rule.within, *(step.within or {} for step in rule.prefer)]
+
+
+def can_be_met(rule: Rule) -> bool:
+    """Whether each step leaves values in every column."""
+    return all(
+        any(
+            all(
+                meets({column: value}, {column: what[column]})
+                for what in (rule.require, step.require)
+                if column in what
+            )
+            and not (value is not None and column in rule.exclude and is_of(value, rule.exclude[column]))
+            for value in values
+        )
+        for step in rule.prefer or (Step({}),)
+        for column, values in VALUES.items()
+    )
 
 
 class Case(NamedTuple):

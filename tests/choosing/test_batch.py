@@ -215,7 +215,7 @@ def test_a_value_that_no_case_lists_is_an_error_of_that_frame_alone(filled: Stor
     frames = [{"mjd_start": TIMES[8], "spectrograph": name} for name in ("RSPEC", "NEW", None)]
     red, new, none = filled.select_many(frames, RULES["by"], return_exceptions=True)
     assert isinstance(red, DemoCalibration)
-    assert "it knows BSPEC, RSPEC" in str(new)
+    assert "its cases are BSPEC and RSPEC" in str(new)
     assert "has no spectrograph" in str(none)
 
 

@@ -7,7 +7,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from koa_middleware import CalibrationSelector, CalibrationStore, ConfigurationError, InvalidPluginError
+from koa_middleware import (
+    CalibrationSelector,
+    CalibrationStore,
+    ConfigurationError,
+    HeaderError,
+    InstrumentPlugin,
+    InvalidPluginError,
+    Step,
+    at_least,
+    at_most,
+    between,
+    by,
+    relative,
+)
 
 from tests.conftest import DemoCalibration, record
 
@@ -110,3 +123,87 @@ def test_a_selector_without_a_type_is_told_of_it(open_demo: Callable[..., Calibr
         for ask in (store.select, store.explain):
             with pytest.raises(ConfigurationError, match="has no cal_type"):
                 ask(FRAME, selector)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"never_across": (2461005.5,)}, r"boundary 2461005.5 .* no time of the years 1900 to 2099\. Write it as MJD"),
+        ({"never_across": (0,)}, "boundary 0 in never_across"),
+        ({"never_across": (10**400,)}, "never_across"),
+        ({"within": {"amplifiers": 10**400}}, "tolerance"),
+        (
+            {"within": {"exposure_time": relative(30)}},
+            r"which is 3000 %\. Write the fraction: relative\(0\.3\) is 30 %",
+        ),
+        ({"match": ("amplifiers",), "within": {"amplifiers": 2}}, "tolerance of amplifiers, which is in its match too"),
+        ({"match": ("lamp", "filename")}, "filename in its match, in which no two files are equal"),
+        ({"match_if_known": ("id",)}, "id in its match_if_known"),
+        ({"require": {"amplifiers": at_most(2**64)}}, "larger than a database's whole numbers"),
+        ({"require": {"amplifiers": at_most(10**400)}}, "whose bounds are no numbers"),
+        ({"prefer": (Step,)}, r"Write a tuple of Step\(\.\.\.\)"),
+        ({"validity": ("mjd_mid", "mjd_mid")}, "mjd_mid as the end of its validity too"),
+        ({"max_age": timedelta(days=-1)}, "max_age -1 d, which is negative"),
+        ({"max_age": by("lamp", {None: timedelta(1), "lfc": None})}, "case for None of lamp.* A null cannot be a case"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_can_never_mean_what_it_says_is_refused_of_a_class_and_of_an_instance(
+    setting: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidPluginError, match=f"The selector Made .*{said}"):
+        made(**setting)
+    with pytest.raises(ConfigurationError, match=said):
+        CalibrationSelector(cal_type="dark", **setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"require": {"mjd_start": at_least(2461000)}}, "mjd_start, which are no times of the years 1900 to 2099"),
+        ({"cal_type": "Unknown"}, "has the cal_type 'unknown', which stands for none"),
+        ({"time": "exposure_time"}, "measures time by exposure_time, which is in s"),
+        ({"validity": ("exposure_time", None)}, "validity by exposure_time, which is in s"),
+        ({"require": {"cal_type": "flat"}}, "requires flat of cal_type, which leaves no calibration"),
+        ({"exclude": {"quality": ("GOOD", "UNKNOWN")}}, "excludes GOOD or UNKNOWN of quality"),
+        ({"require": {"lamp": "lfc"}, "exclude": {"lamp": "LFC "}}, "requires lfc and excludes lfc of lamp"),
+        ({"require": {"lamp": "thar"}, "prefer": (Step({"lamp": "lfc"}),)}, "requires thar and requires lfc of lamp"),
+        (
+            {"require": {"amplifiers": at_most(2)}, "prefer": (Step({"amplifiers": at_least(3)}),)},
+            "requires at most 2 and requires at least 3 of amplifiers",
+        ),
+    ],
+    ids=str,
+)
+def test_what_no_calibration_of_the_class_can_meet_is_refused_when_the_plugin_is_made(
+    setting: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {})
+    with pytest.raises(InvalidPluginError, match=said):
+        InstrumentPlugin(DemoCalibration, [CalibrationSelector(**{"cal_type": "dark", **setting})])
+
+
+def test_what_a_calibration_can_just_meet_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {})
+    step = Step({"lamp": "lfc", "amplifiers": between(2, 3)})
+    rule = CalibrationSelector(
+        cal_type="dark",
+        require={"lamp": ("lfc", None), "amplifiers": at_most(2), "cal_type": "dark", "quality": "GOOD"},
+        exclude={"lamp": "thar", "quality": "UNKNOWN"},
+        within={"exposure_time": relative(1)},
+        never_across=(15020, 88068.5),
+        prefer=(step,),
+    )
+    assert InstrumentPlugin(DemoCalibration, [rule])
+
+
+def test_a_misspelt_keyword_argument_is_told_what_was_meant() -> None:
+    with pytest.raises(ConfigurationError, match="Did you mean max_age"):
+        CalibrationSelector(cal_type="dark", maxage=timedelta(days=1))
+
+
+def test_what_is_no_frame_is_told_in_the_right_words(
+    open_demo: Callable[..., CalibrationStore[DemoCalibration]],
+) -> None:
+    with pytest.raises(HeaderError, match=r"^An int is not a frame\."):
+        open_demo().select(5, "dark")

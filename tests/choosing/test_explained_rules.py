@@ -195,10 +195,16 @@ def test_a_step_in_which_no_pair_agrees_says_what_fits_on_each_side(lamps: Store
     explained = lamps.explain(FRAME, rule)
     assert names(explained.winners) == ["thar-before.fits", "thar-after.fits"]
     assert [step.reason for step in explained.steps] == [
-        "no lamp is on both sides of the frame: 1 fit before it, 0 after it",
+        "no lamp is on both sides of the frame: 1 fit before it, 0 after it; refused after it are 3 lamp, 1 quality, "
+        "closest to fitting lfc-bad.fits: 0.250 d newer, its quality is BAD",
         "gave the answer",
         "was not asked",
     ]
+    lamps.local_db.add(wls("lfc-late", 60000.1, "lfc"))
+    lamps.flag("lfc-late.fits", "BAD", "saturated", here=True)
+    reason = lamps.explain(FRAME, rule).steps[0].reason
+    assert "refused after it are 3 lamp, 2 quality, closest to fitting lfc-late.fits: 0.100 d newer, " in reason
+    assert "saturated" in reason
 
 
 def test_a_pair_of_nothing_tells_both_sides(lamps: Store) -> None:
@@ -242,14 +248,27 @@ def test_a_frame_without_an_anchor_is_explained_and_no_error(anchored: Store) ->
     assert explained.to_dict()["failure"] == explained.failure
 
 
+def test_a_pair_of_a_frame_whose_time_is_the_anchors_has_no_weight(anchored: Store) -> None:
+    anchored.local_db.add(
+        [
+            wls("nearest", 60000.1, "thar", mjd_mid=60000.1),
+            record("before.fits", mjd_mid=60000.0),
+            record("after.fits", mjd_mid=60001.0),
+        ]
+    )
+    rule = CalibrationSelector(cal_type="dark", anchor="wls", time="mjd_mid", direction="bracket")
+    pair = anchored.select_bracket({"mjd_start": 60000.0}, rule)
+    assert (pair.before.filename, pair.after.filename, pair.weight) == ("before.fits", "after.fits", None)
+
+
 def test_of_intervals_the_interval_is_told_and_no_age(store: Store) -> None:
-    interval = ("mjd_mid", "exposure_time")
+    interval = ("mjd_mid", "amplifiers")
     store.local_db.add(
         [
-            record("first.fits", mjd_mid=None, exposure_time=58849.0),
-            record("now.fits", mjd_mid=59800.0, exposure_time=None),
-            record("second.fits", mjd_mid=58849.0, exposure_time=59580.0),
-            record("always.fits", mjd_mid=None, exposure_time=None),
+            record("first.fits", mjd_mid=None, amplifiers=58849),
+            record("now.fits", mjd_mid=59800.0, amplifiers=None),
+            record("second.fits", mjd_mid=58849, amplifiers=59580),
+            record("always.fits", mjd_mid=None, amplifiers=None),
         ]
     )
     explained = store.explain({"mjd_start": 60000.0}, CalibrationSelector(cal_type="dark", validity=interval))
@@ -301,14 +320,34 @@ def test_a_row_whose_time_is_none_is_told_and_breaks_nothing(store: Store, spoil
     json.dumps(explained.to_dict())
 
 
+def test_of_intervals_with_boundaries_the_time_that_was_compared_is_told(store: Store) -> None:
+    store.local_db.add(record("old.fits", 59990.0, mjd_mid=59000.0))
+    rule = CalibrationSelector(cal_type="dark", validity=("mjd_mid", None), never_across=(59995.0,))
+    ((_, reason),) = told(store.explain(FRAME, rule)).values()
+    assert reason == "valid from 2020-05-31 on, its mjd_start is 2023-02-15, the boundary 2023-02-20 lies between"
+
+
+def test_a_missing_value_is_said_to_be_missing_of_either_side(anchored: Store) -> None:
+    anchored.local_db.add([record("no-era.fits", 59999.0), record("of-era.fits", 59998.0, era="1")])
+    by_lamp = CalibrationSelector(cal_type="dark", require={"lamp": "thar"})
+    assert (
+        told(anchored.explain(FRAME, by_lamp))["dark.fits"][1]
+        == "0.400 d older, it has no lamp, the rule requires thar"
+    )
+    by_era = CalibrationSelector(cal_type="dark", anchor="wls", match_anchor=("era",))
+    assert told(anchored.explain(FRAME, by_era))["of-era.fits"][1].endswith("its era is 1, the anchor has none")
+
+
 @pytest.mark.parametrize("spoilt", ["'yesterday'", "9e999"])
 def test_a_row_whose_interval_or_value_is_none_is_told_and_breaks_nothing(store: Store, spoilt: str) -> None:
-    store.local_db.add([record("odd.fits", 60001.0, mjd_mid=59000.0, exposure_time=30.0)])
+    store.local_db.add([record("odd.fits", 60001.0, mjd_mid=59000.0, exposure_time=30.0, amplifiers=2)])
     with store.local_db.session_manager() as session:
-        session.execute(text(f"UPDATE demo_calibrations SET mjd_mid = {spoilt}, exposure_time = {spoilt}"))
+        session.execute(
+            text(f"UPDATE demo_calibrations SET mjd_mid = {spoilt}, amplifiers = {spoilt}, exposure_time = {spoilt}")
+        )
     shown = "inf" if spoilt == "9e999" else "yesterday"
     for rule in (
-        CalibrationSelector(cal_type="dark", validity=("mjd_mid", "exposure_time")),
+        CalibrationSelector(cal_type="dark", validity=("mjd_mid", "amplifiers")),
         CalibrationSelector(cal_type="dark", within={"exposure_time": 1.0}),
     ):
         ((_, reason),) = told(store.explain(FRAME, rule)).values()
@@ -344,9 +383,10 @@ def test_where_a_method_chooses_among_what_all_steps_admit_each_is_judged_by_the
 
     explained = lamps.explain(FRAME, Last)
     assert names(explained.winners) == ["une-after.fits"]
+    assert (explained.step, explained.is_fallback) == (3, True)
     assert explained.counts == {"chosen": 1, "lamp": 2, "farther": 4}
     assert told(explained)["lfc-before.fits"][0] == "farther"
-    assert [step.reason for step in explained.steps] == ["admits 2", "admits 4", "admits 1"]
+    assert [step.reason for step in explained.steps] == ["admits 1", "admits 3", "admits 1"]
 
 
 def test_as_plain_data_it_has_the_keys_that_the_pages_name(lamps: Store) -> None:

@@ -53,7 +53,7 @@ def test_each_record_is_told_with_the_rule_that_refused_it_first_and_the_amount(
         "farther.fits": ("farther", "2.0 d older, it fits, but another is preferred"),
         "single.fits": ("master_cal", "0.500 d older, its master_cal is False, the rule requires True"),
         "red.fits": ("spectrograph", "0.500 d older, its spectrograph is RSPEC, the frame's is BSPEC"),
-        "none.fits": ("spectrograph", "0.500 d older, its spectrograph is None, the frame's is BSPEC"),
+        "none.fits": ("spectrograph", "0.500 d older, it has no spectrograph, the frame's is BSPEC"),
         "era.fits": ("era", "0.500 d older, its era is 2, the frame's is 1"),
         "bad.fits": ("quality", "0.500 d older, its quality is BAD"),
         "late.fits": ("direction", "0.250 d newer, only earlier ones are allowed"),

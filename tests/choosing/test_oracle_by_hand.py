@@ -155,6 +155,18 @@ RANKED = [
         ["b", "a"],
         id="the nearer one of a bracket is the anchor",
     ),
+    pytest.param(
+        by_hand(row("a", -3, lamp="lfc"), row("b", -0.5, lamp="thar"), row("c", 0.4, lamp="thar"),
+                prefer=LFC_THEN_THAR, **BRACKET),
+        ["c", "a", "b"],
+        id="of a bracket the chosen one is the first, then those of each step",
+    ),
+    pytest.param(
+        by_hand(row("a", -1, lamp="lfc"), row("b", 2, lamp="thar"), row("c", -4, lamp="thar"), same=("lamp",),
+                **BRACKET),
+        ["b", "a", "c"],
+        id="of a pair that agrees the chosen one is the first",
+    ),
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from koa_middleware import (
     ConfigurationError,
     FallbackWarning,
     InvalidPluginError,
+    Step,
 )
 
 from tests.conftest import DemoCalibration, output_of, record, run_python
@@ -305,3 +306,53 @@ def test_a_programmed_selector_answers_explains_and_misses_among_260_000_candida
     found, memory_mb = json.loads(output_of(run_python(LARGE, tmp_path)))
     assert found == ["100000.fits", {"chosen": 1, "farther": 259_999}, 260_000]
     assert memory_mb < 600
+
+
+class AsDeclared(CalibrationSelector):
+    """Prefers a lamp of which there is none that is good."""
+
+    cal_type = "dark"
+    prefer = (Step({"lamp": "lfc"}), Step({"lamp": "thar"}))
+
+
+class ByBest(AsDeclared):
+    def select_best(self, input: Mapping[str, Any], candidates: Any) -> Any:
+        return super().select_best(input, candidates)
+
+
+class ByCandidates(AsDeclared):
+    def get_candidates(self, input: Mapping[str, Any], db: Any) -> list[Any]:
+        return [each for each in super().get_candidates(input, db) if not each.master_cal]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(ByBest, "master.fits"), (ByCandidates, "good.fits")])
+def test_a_method_that_takes_what_a_later_preference_admits_takes_it_as_that(
+    filled: Store, kind: type[CalibrationSelector], expected: str
+) -> None:
+    with pytest.warns(FallbackWarning, match=f"first preference of {kind.__name__}; step 2 chose {expected}"):
+        chosen = filled.select(FRAME, kind)
+    assert (chosen.filename, chosen.choice.step, chosen.is_fallback) == (expected, 2, True)
+    with pytest.warns(FallbackWarning):
+        explained = filled.explain(FRAME, kind)
+    assert (explained.winner.filename, explained.step, explained.is_fallback) == (expected, 2, True)
+    assert "is chosen by step 2" in explained.headline()
+
+
+@pytest.mark.parametrize("kind", [ByBest, ByCandidates])
+def test_a_method_that_takes_what_the_first_preference_admits_falls_back_on_nothing(
+    filled: Store, kind: type[CalibrationSelector]
+) -> None:
+    filled.local_db.add(record("comb.fits", 60009.0, lamp="lfc"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FallbackWarning)
+        chosen = filled.select(FRAME, kind)
+    assert (chosen.filename, chosen.choice.step, chosen.is_fallback) == ("comb.fits", 1, False)
+
+
+def test_a_record_that_no_preference_admits_is_of_no_step(filled: Store) -> None:
+    class Own(AsDeclared):
+        def get_candidates(self, input: Mapping[str, Any], db: Any) -> list[Any]:
+            return CalibrationSelector(cal_type="dark", require={"lamp": "une"}).get_candidates(input, db)
+
+    chosen = filled.select(FRAME, Own)
+    assert (chosen.filename, chosen.choice.step, chosen.is_fallback) == ("other.fits", None, False)

@@ -260,3 +260,8 @@ def indexes_of(store: CalibrationStore[Any]) -> list[str]:
 def test_an_argument_of_a_column_that_cannot_be_is_refused(arguments: Any, more: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidPluginError, match=said):
         fits_column(*arguments, **more)
+
+
+def test_an_info_that_is_no_mapping_is_refused_when_the_column_is_declared() -> None:
+    with pytest.raises(InvalidPluginError, match=r"The column of ARM has the info None\. Write a dict"):
+        fits_column("ARM", String, info=None)

@@ -28,6 +28,11 @@ class Range:
     low: Any = None
     high: Any = None
 
+    @property
+    def bounds(self) -> list[Any]:
+        """The bounds that are not open."""
+        return [each for each in (self.low, self.high) if each is not None]
+
     def __str__(self) -> str:
         if self.high is None:
             return f"at least {self.low}"

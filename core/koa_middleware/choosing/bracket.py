@@ -21,11 +21,14 @@ class Bracket(NamedTuple):
     def weight(self) -> float | None:
         """Weight of `after` in a linear interpolation at the frame's time, 0 to 1.
 
-        None when one side is missing, or when the time of one is inferred.
+        None when one side is missing, when the time of one is inferred, or when the frame has no time of its own and an
+        anchor's stands for it.
         """
         if self.before is None or self.after is None or any(map(_is_inferred, self)):
             return None
         before, after = map(_delta, self)
+        if before is None or after is None:
+            return None
         return min(max(-before / (after - before), 0.0), 1.0)
 
 
@@ -33,8 +36,8 @@ def _record(side: Any) -> Any:
     return getattr(side, "calibration", side)
 
 
-def _delta(side: Any) -> float:
-    delta: float = _record(side).choice.delta_days
+def _delta(side: Any) -> float | None:
+    delta: float | None = _record(side).choice.delta_days
     return delta
 
 

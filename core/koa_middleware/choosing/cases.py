@@ -94,6 +94,9 @@ def misdeclared_cases(settings: Mapping[str, Any]) -> Iterator[Fault]:
             elif not _is_listed(case):
                 hint = f'Write by("{case.column}", {{value: setting}}).'
                 yield Fault(name, f"has cases by {case.column} that are no mapping of values to settings", hint)
+            elif any(value is None for value, _ in case.cases):
+                said = f"has a case for None of {case.column}, but a frame must have the value"
+                yield Fault(name, said, "A null cannot be a case; leave it out.")
 
 
 def faulty_cases(settings: Mapping[str, Any], orm_class: type[ORMCalibration]) -> Iterator[Fault]:
@@ -112,7 +115,7 @@ def faulty_cases(settings: Mapping[str, Any], orm_class: type[ORMCalibration]) -
                     said = f"has a case for {value!r} of {case.column}, which it cannot hold ({error.__cause__})"
                     yield Fault(name, said, "Write a value that it can hold.")
                     continue
-                if form != value or form is None:
+                if form != value:
                     said = f"has a case for {value!r} of {case.column}, which holds it as {form!r}"
                     yield Fault(name, said, "Write the value as the column holds it.")
 
@@ -131,11 +134,12 @@ def compared_with(settings: Mapping[str, Any], record: ORMCalibration) -> tuple[
     return (*declared.match, *declared.given)
 
 
-def unlisted(setting: By, value: Any, frame: Frame, selector: str) -> HeaderError:
+def unlisted(setting: By, value: Any, frame: Frame, cal_type: str) -> HeaderError:
     """Give the error for a frame whose value is none of the cases."""
-    column, listed = setting.column, ", ".join(str(each) for each, _ in setting.cases)
+    column, listed = setting.column, [str(each) for each, _ in setting.cases]
+    cases = f"cases are {', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else f"only case is {listed[0]}"
     return HeaderError(
-        f"{frame.source} has the {column} {shown(value)}, of which {selector} says nothing; it knows {listed}.",
+        f"The rule of {cal_type} has no case for the {column} {shown(value)} of {frame.source}; its {cases}.",
         "Correct the header, or give the value yourself.",
         column=column,
         keywords=(),

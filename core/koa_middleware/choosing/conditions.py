@@ -12,7 +12,8 @@ from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 from ..disk.compression import names_of_content
 from ..instrument.judged import QualityHere
 from ..instrument.orm import ORMCalibration
-from .criterion import Columns, Condition, Fault, Parameters, Words, not_names, not_text
+from ..instrument.plain import is_wildcard
+from .criterion import Columns, Condition, Fault, Parameters, Words, has, not_names, not_text
 from .judged import SAID, in_words
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ class OfType(Condition):
         return not_text(declared, "cal_type")
 
     def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
-        if self.cal_type and orm_class.cal_types and self.cal_type not in orm_class.cal_types:
+        if self.cal_type and is_wildcard(self.cal_type):
+            said = f"has the cal_type {self.cal_type!r}, which stands for none"
+            yield Fault("cal_type", said, "Name the type.")
+        elif self.cal_type and orm_class.cal_types and self.cal_type not in orm_class.cal_types:
             said = f"has the cal_type {self.cal_type!r}, which {orm_class.__name__} does not have"
             yield Fault("cal_type", said, f"Its types are {', '.join(orm_class.cal_types)}.")
 
@@ -68,10 +72,12 @@ class OfType(Condition):
 
 @dataclass(frozen=True)
 class _Compared(Condition):
-    """A column in which frame and calibration are compared."""
+    """A column in which a calibration is compared with the frame, or with another one."""
 
     column: str
     setting: str
+
+    whose = "frame"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -88,7 +94,9 @@ class _Compared(Condition):
         return {self.column: parameters[self._name]}
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"its {self.column} is {record[self.column]}, the frame's is {parameters[self._name]}"
+        asked = parameters[self._name]
+        theirs = f"the {self.whose} has none" if asked is None else f"the {self.whose}'s is {asked}"
+        return f"{has(record, self.column)}, {theirs}"
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,7 @@ class Equal(_Compared):
     def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
         yield from not_names(declared, "match")
         yield from not_names(declared, "given")
+        yield from _of_one_file(declared, "match")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         return columns[self.column] == self._bound(columns)
@@ -126,7 +135,8 @@ class EqualIfKnown(_Compared):
 
     @classmethod
     def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
-        return not_names(declared, "match_if_known")
+        yield from not_names(declared, "match_if_known")
+        yield from _of_one_file(declared, "match_if_known")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         column, asked = columns[self.column], self._bound(columns)
@@ -145,6 +155,7 @@ class EqualsAnchor(_Compared):
 
     setting: str = "match_anchor"
 
+    whose = "anchor"
     probed = True
 
     @classmethod
@@ -163,9 +174,6 @@ class EqualsAnchor(_Compared):
     def parameters(self, frame: Frame) -> Parameters:
         return {self._name: frame.anchored(self.column)}
 
-    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"its {self.column} is {record[self.column]}, the anchor's is {parameters[self._name]}"
-
     def words(self, columns: Columns) -> Iterator[Words]:
         yield Words(self.column, "the anchor's")
 
@@ -175,6 +183,8 @@ class OfPair(_Compared):
     """Equal in both of a pair; the value is that of the pair."""
 
     setting: str = "same"
+
+    whose = "pair"
 
     @classmethod
     def declared(cls, rule: Rule) -> Iterable[Self]:
@@ -198,9 +208,6 @@ class OfPair(_Compared):
     def of_value(self, value: Any) -> Parameters:
         """Give the parameter for a pair's value."""
         return {self._name: value}
-
-    def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
-        return f"its {self.column} is {record[self.column]}, the pair's is {parameters[self._name]}"
 
 
 @dataclass(frozen=True)
@@ -257,6 +264,14 @@ class NotItself(Condition):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return "it is the frame itself"
+
+
+def _of_one_file(declared: Declared, setting: str) -> Iterator[Fault]:
+    """Fault of a setting that compares what no two files share."""
+    for name in ("id", "filename"):
+        if name in (getattr(declared, setting) or ()):
+            said = f"has {name} in its {setting}, in which no two files are equal"
+            yield Fault(setting, said, "Leave it out.")
 
 
 @lru_cache(maxsize=64)  # a frame is asked for each type

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .amounts import Step, Unchanged
 from .cases import every_case, faulty_cases, misdeclared_cases
-from .conditions import Equal, EqualIfKnown, EqualsAnchor, NotBad, NotItself, OfPair, OfType, names_of
+from .conditions import USABLE, Equal, EqualIfKnown, EqualsAnchor, NotBad, NotItself, OfPair, OfType, names_of
 from .criterion import Criterion, Fault, not_text
 from .frame import own_values
 from .judged import qualities_of
 from .limits import Direction, Finite, MaxAge, NeverAcross
-from .required import Excluded, Required
+from .required import Excluded, Required, contradictions
 from .rule import Declared, Rule, rules_of
 from .validity import ValidAt
 from .within import Within
@@ -67,6 +68,9 @@ def faults(settings: Mapping[str, Any], orm_class: type[ORMCalibration]) -> list
         for rule in rules_of(declared):
             criteria = *criteria_of(rule), *map(OfPair, rule.same)
             found += [fault for criterion in criteria for fault in criterion.faults(orm_class)]
+            if not found:
+                possible = {"cal_type": (rule.cal_type,), "quality": USABLE}
+                found += contradictions(criteria, columns_of(orm_class), possible)
     return list(dict.fromkeys(found))
 
 

@@ -6,7 +6,7 @@ the check of its indexes all read criteria; no rule is written anywhere else.
 
 from __future__ import annotations
 
-import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from sqlalchemy import Column, ColumnElement, Float, Integer, Numeric, bindparam, false, func, not_
 
 from ..instrument.orm import ORMCalibration
-from ..instrument.plain import is_text, shown
+from ..instrument.plain import article, is_text, shown
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -214,18 +214,20 @@ def not_a_mapping(declared: Declared, setting: str) -> Iterator[Fault]:
     found = getattr(declared, setting)
     if not isinstance(found, dict | MappingProxyType):
         hint = "Write a dict of columns to values."
-        yield Fault(setting, f"has {_article(setting)} {setting} of the type {type(found).__name__}", hint)
+        yield Fault(setting, f"has {article(setting)} {setting} of the type {type(found).__name__}", hint)
     elif not all(isinstance(name, str) for name in found):
         yield Fault(setting, f"has the {setting} {shown(found)}", "Its keys are names of columns.")
 
 
-def _article(word: str) -> str:
-    return "an" if word[0] in "aeiou" else "a"
+def has(record: ORMCalibration, column: str) -> str:
+    """Say which value a record has: "its lamp is thar", or "it has no lamp"."""
+    value = record[column]
+    return f"it has no {column}" if value is None else f"its {column} is {value}"
 
 
 def is_number(value: Any) -> bool:
     """Whether this is a finite number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def holds_numbers(column: Column[Any]) -> bool:
@@ -233,11 +235,22 @@ def holds_numbers(column: Column[Any]) -> bool:
     return isinstance(column.type, Float | Numeric | Integer)
 
 
+def not_of_days(column: Column[Any]) -> str | None:
+    """Say why a column cannot hold times in days; None where it can."""
+    if not holds_numbers(column):
+        return "which holds no numbers"
+    unit = column.info.get("unit", "d")
+    return None if unit in _DAYS else f"which is in {unit}"
+
+
 def unit_of(column: Column[Any]) -> str:
     """Give what follows a value of a column in a text: a blank and its unit, where it has one."""
     unit = column.info.get("unit", "")
     return f" {unit}" if unit else ""
 
+
+#: Units in which a column of times may be declared.
+_DAYS = ("d", "day", "days")
 
 #: Types of which equal values have the same text.
 _PLAIN = frozenset({bool, int, timedelta})
@@ -262,6 +275,6 @@ def frozen(setting: Any) -> Hashable:
         return dict, *setting, *[frozen(value) for value in setting.values()]
     if isinstance(setting, set | frozenset):
         return frozenset(map(frozen, setting))
-    if is_dataclass(setting):
+    if is_dataclass(setting) and not isinstance(setting, type):
         return kind, tuple([frozen(getattr(setting, each.name)) for each in fields(setting)])
     return (kind, str(setting), setting) if isinstance(setting, Hashable) else (kind, repr(setting))

@@ -26,7 +26,7 @@ from .criteria import is_itself, may_be_chosen, not_bad
 from .explanation import Explanation
 from .frame import Frame, frame_name, own_values
 from .judged import in_words, last_said_of
-from .judging import Programmed
+from .judging import Programmed, step_of
 from .limits import Finite
 from .misses import Part, missing, not_found
 from .order import distance
@@ -344,8 +344,11 @@ def _by_methods(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
             del candidates
             considered.record = _best_as_held(selector, values, fit, input, db)
         del fit
-    if considered.record is not None:
-        note_choice(selector, considered.record, frame, None)
+    record = considered.record
+    if record is not None:
+        considered.step = step_of(record)
+        record.is_fallback = record.is_fallback or (considered.step or 1) > 1
+        note_choice(selector, record, frame, considered.step)
     return considered
 
 
@@ -362,13 +365,20 @@ def _best_as_held(
         method = "get_candidates" if selector._overrides("get_candidates") else "select_best"
         held = as_held(selector, method, best_one, db)
         if may_be_chosen(held, db, input):
+            held._choice = _own_choice(selector, best_one)
             return held
         fit = [each for each in fit if each is not best_one and each.id != best_one.id]
     return None
 
 
+def _own_choice(selector: CalibrationSelector, record: Any) -> Choice | None:
+    """Give what a record is a candidate for, by this selector's declared rule."""
+    choice: Choice | None = record.choice
+    return choice if choice is not None and choice.rule == type(selector).__name__ else None
+
+
 def admitted_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> list[Any]:
-    """All records that a selector's declared rule admits, best first; those of an earlier step first."""
+    """All records that a selector's declared rule admits: the one that it chooses, then the best first by each step."""
 
     def admitted() -> Asking[list[Any]]:
         ruling = selector._ruling(db.orm_class)
@@ -380,14 +390,19 @@ def admitted_by(selector: CalibrationSelector, input: Mapping[str, Any], db: Dat
         for plan in plans:
             records = yield Ask(plan.candidates, plan.parameters(frame))
             for record in records:
-                found.setdefault(record.id, record)
-        return list(found.values())
+                if found.setdefault(record.id, record) is record and plan.rule.step is not None:
+                    note_choice(selector, record, frame, plan.rule.step)
+        chosen = None
+        if declared.direction == "bracket":
+            pair = yield from sides(plans, frame)
+            chosen = _nearer(selector, pair, Bracket(*[side and side.record for side in pair]))
+        return sorted(found.values(), key=lambda record: chosen is None or record.id != chosen.id)
 
     return answer(admitted(), lambda ask: run(db, ask))
 
 
 def admitted(selector: CalibrationSelector, input: Mapping[str, Any], db: Database) -> list[Any]:
-    """All records that may be chosen for a frame, best first; those that a method of the selector's own gives."""
+    """All records that may be chosen for a frame, the chosen one first; or what a method of its own gives."""
     check_type(selector)
     if not selector._overrides("get_candidates"):
         return admitted_by(selector, input, db)

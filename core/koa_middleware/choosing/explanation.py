@@ -181,6 +181,11 @@ class Explanation:
         """Number of the preference that gave the winner, from 1; None where there is none."""
         return self.winner.choice.step if self.winner is not None and self.winner.choice else None
 
+    @property
+    def is_fallback(self) -> bool:
+        """Whether a later step or a fallback gave the winner."""
+        return self.winner is not None and self.winner.is_fallback
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; docs/choosing.md tells what stands in it."""
         return {
@@ -190,7 +195,7 @@ class Explanation:
             "counts": dict(self.counts),
             "winner": None if self.winner is None else self.winner.to_dict(),
             "winners": [each.to_dict() for each in self.winners],
-            "is_fallback": self.winner is not None and self.winner.is_fallback,
+            "is_fallback": self.is_fallback,
             "step": self.step,
             "steps": [each.to_dict() for each in self.steps],
             "sides": [each.to_dict() for each in self.sides],
@@ -230,7 +235,7 @@ class Explanation:
         if self.winners:
             names = " and ".join(each.filename for each in self.winners)
             chosen = f"{names} {'is' if len(self.winners) == 1 else 'are'} chosen"
-        if self.winner is not None and self.winner.is_fallback:
+        if self.is_fallback:
             chosen += f" by step {self.step}" if self.step else " by the fallback, as nothing fits the rule"
         return f"{self.cal_type} for {asked}: {chosen}"
 

@@ -15,7 +15,7 @@ from ..instrument.forms import is_mjd
 from ..instrument.hooks import overrides
 from ..instrument.keywords import date_alone
 from ..instrument.orm import ORMCalibration
-from ..instrument.plain import is_missing, is_wildcard, shown
+from ..instrument.plain import article, is_missing, is_wildcard, shown
 from ..instrument.values import normal_form
 
 if TYPE_CHECKING:
@@ -206,11 +206,12 @@ class Frame:
         return f"; it has no mjd_start{f' (keyword {keywords})' if keywords else ''} either"
 
     def _lacks(self, name: str) -> HeaderError:
+        cal_type = self._cal_type or "calibration"
         value, keywords = self.given.get(name), self._columns[name].info.get("keywords", ())
         found = "has no" if value is None else f"has {shown(value)} as its"
         said = f" (keyword {' or '.join(keywords)})" if keywords else ""
         return HeaderError(
-            f"{self.source} {found} {name}{said}, which is needed to choose a {self._cal_type or 'calibration'}"
+            f"{self.source} {found} {name}{said}, which is needed to choose {article(cal_type)} {cal_type}"
             f"{self._without_start(name)}{date_alone(self._columns[name], self.given)}.",
             "Correct the header, or give the value yourself.",
             column=name,

@@ -76,6 +76,8 @@ class Judge:
         What this rule gave; the fallback's choice too.
     is_pair : bool
         Whether a pair was asked for.
+    is_answered : bool
+        Whether any of the rules, or a method, gave something.
     """
 
     plan: Plan
@@ -83,6 +85,7 @@ class Judge:
     programmed: Programmed
     winners: tuple[Any, ...] = ()
     is_pair: bool = False
+    is_answered: bool = False
 
     @cached_property
     def criteria(self) -> tuple[Criterion, ...]:
@@ -149,7 +152,7 @@ class Judge:
 
     def is_bad(self, number: int) -> bool:
         """Whether an outcome is that of a record of a quality that is never chosen."""
-        return 0 <= number < len(self.criteria) and isinstance(self.criteria[number], NotBad)
+        return self.refuses(number) and isinstance(self.criteria[number], NotBad)
 
     def candidate(self, record: Any, number: int, said: Mapping[str, Said]) -> Candidate:
         """Tell what became of a record whose outcome has this number; `said` is what was said of qualities, by id."""
@@ -169,6 +172,10 @@ class Judge:
     def fits(self, number: int) -> bool:
         """Whether an outcome is that of a record that was chosen or could have been."""
         return number in (CHOSEN_NUMBER, len(self.criteria))
+
+    def refuses(self, number: int) -> bool:
+        """Whether an outcome is that of a record that a criterion refused; one asked later has a higher number."""
+        return 0 <= number < len(self.criteria)
 
     def settled(self, number: int, is_admitted: bool | None) -> int:
         """Give the outcome's number after `get_candidates` had its say."""
@@ -205,7 +212,7 @@ class Judge:
         if self.plan.pair and side not in (None, *map(self._side_of, self.winners)):
             return _Outcome("same", lambda *_: "it has no value in which a pair could agree")
         deciding = self.programmed.deciding
-        if deciding is None or (self.winners and not by_fallback(self.winners)):
+        if deciding is None or self.is_answered:
             return _Outcome(FARTHER, lambda *_: "it fits, but another is preferred")
         return _Outcome(deciding, lambda *_: f"it fits, but the {deciding} of {self.programmed.selector} takes none")
 
@@ -227,11 +234,11 @@ def judges_of(
     is_pair: bool,
 ) -> list[Judge]:
     """Give a judge for each step; what no step gave was chosen beside them all."""
-    judges = []
+    judges, is_answered = [], bool(winners) and not by_fallback(winners)
     for plan in plans:
         own = tuple(each for each in winners if step_of(each) in (plan.rule.step, None))
         agree = plan.rule.same and is_pair and own and step == plan.rule.step and not by_fallback(own)
-        judges.append(Judge(plan.for_pair if agree else plan, frame, programmed, own, is_pair))
+        judges.append(Judge(plan.for_pair if agree else plan, frame, programmed, own, is_pair, is_answered))
     return judges
 
 

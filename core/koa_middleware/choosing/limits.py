@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from ..instrument.times import DAY_MS, is_observed, iso_from_mjd
-from .criterion import Columns, Fault, Limit, Parameters, Words, holds_numbers, is_number, not_text
+from .criterion import Columns, Fault, Limit, Parameters, Words, is_number, not_of_days, not_text
 
 if TYPE_CHECKING:
     from .rule import Declared, Rule
@@ -70,8 +70,9 @@ class Finite(Limit):
     def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
         unknown = list(super().faults(orm_class))
         yield from unknown
-        if not unknown and not holds_numbers(orm_class.table().c[self.time]):
-            yield Fault("time", f"measures time by {self.time}, which holds no numbers", "Name a column of days.")
+        why = None if unknown else not_of_days(orm_class.table().c[self.time])
+        if why is not None:
+            yield Fault("time", f"measures time by {self.time}, {why}", "Name a column of days.")
 
     def interval(self, asked: float) -> tuple[float, float]:
         return -MAX, MAX
@@ -137,8 +138,12 @@ class MaxAge(Limit):
     @classmethod
     def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
         age: Any = declared.max_age
-        if not (age is None or (isinstance(age, timedelta) and age >= timedelta(0))):
-            yield Fault("max_age", f"has the max_age {age!r}", "Use timedelta(days=...), or None for no limit.")
+        hint = "Use timedelta(days=...), or None for no limit."
+        if not isinstance(age, timedelta | None):
+            yield Fault("max_age", f"has the max_age {shown(age)}", hint)
+        elif age is not None and age < timedelta(0):
+            said = f"has the max_age {age / timedelta(days=1):g} d, which is negative"
+            yield Fault("max_age", said, hint)
 
     def words(self, columns: Columns) -> Iterator[Words]:
         yield Words("", f"is at most {self.limit / timedelta(days=1):g} d away")
@@ -156,10 +161,17 @@ class MaxAge(Limit):
 
 @dataclass(frozen=True)
 class NeverAcross(Limit):
-    """On the frame's side of every boundary; a boundary belongs to what begins at it."""
+    """On the frame's side of every boundary; a boundary belongs to what begins at it.
+
+    Attributes
+    ----------
+    is_beside_interval : bool
+        Whether calibrations are told with an interval, so that a reason names the time that was compared.
+    """
 
     time: str
     boundaries: tuple[float, ...]
+    is_beside_interval: bool = False
 
     setting = "never_across"
 
@@ -174,7 +186,8 @@ class NeverAcross(Limit):
 
     @classmethod
     def declared(cls, rule: Rule) -> Iterable[Self]:
-        return (cls(rule.time, tuple(map(float, rule.never_across))),) if rule.never_across else ()
+        boundaries = tuple(map(float, rule.never_across))
+        return (cls(rule.time, boundaries, bool(rule.validity)),) if boundaries else ()
 
     @classmethod
     def misdeclared(cls, declared: Declared) -> Iterator[Fault]:
@@ -183,6 +196,11 @@ class NeverAcross(Limit):
             said = f"has the never_across {shown(found)}"
             yield Fault("never_across", said, "Write a tuple of times in days, as MJD.")
             return
+        for each in found:
+            if not is_observed(each):
+                said = f"has the boundary {each!r} in never_across, which is no time of the years 1900 to 2099"
+                yield Fault("never_across", said, "Write it as MJD, which is the Julian Date less 2400000.5.")
+                return
         for earlier, later in pairwise(found):
             if not earlier < later:
                 said = f"has boundaries in never_across that do not ascend: {earlier:g}, {later:g}"
@@ -212,6 +230,11 @@ class NeverAcross(Limit):
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         first, last = sorted((record[self.time], parameters["time"]))
         crossed = [each for each in self.boundaries if self.divides(each, first, last)]
+        if self.is_beside_interval:
+            return f"its {self.time} is {date_of(record[self.time])}, {self._between(crossed)}"
+        return self._between(crossed)
+
+    def _between(self, crossed: Sequence[float]) -> str:
         if len(crossed) == 1:
             return f"the boundary {date_of(crossed[0])} lies between"
         return f"{len(crossed)} boundaries lie between, the first at {date_of(crossed[0])}"

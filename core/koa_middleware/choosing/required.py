@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Column, ColumnElement, and_, not_, or_
 
 from ..exceptions import HeaderError
+from ..instrument.forms import is_mjd
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_text, shown
+from ..instrument.times import is_observed
 from ..instrument.values import normal_form
 from .amounts import Range
 from .criterion import (
     Columns,
     Condition,
+    Criterion,
     Fault,
     Parameters,
     Words,
     frozen,
+    has,
     holds_numbers,
     is_number,
     not_a_mapping,
@@ -28,6 +32,9 @@ from .criterion import (
 
 if TYPE_CHECKING:
     from .rule import Declared, Rule
+
+#: The largest whole number that a database holds.
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,13 @@ class _Valued(Condition):
     def _unusable(cls, name: str, value: Any) -> Iterator[Fault]:
         several = _several(value)
         if isinstance(value, Range):
-            bounds = [each for each in (value.low, value.high) if each is not None]
+            bounds = value.bounds
             if not bounds or not all(map(is_number, bounds)):
                 said = f"{cls.verb} {value} of {name}, whose bounds are no numbers"
                 yield Fault(cls.setting, said, "Give at_least, at_most or between numbers.")
+            elif not all(isinstance(each, float) or abs(each) <= _LARGEST for each in bounds):
+                said = f"{cls.verb} {value} of {name}, whose bounds are larger than a database's whole numbers"
+                yield Fault(cls.setting, said, "Write a smaller number, or a float.")
             elif bounds[0] > bounds[-1]:
                 said = f"{cls.verb} {value} of {name}, which no value is"
                 yield Fault(cls.setting, said, "Write the lower bound first.")
@@ -80,6 +90,9 @@ class _Valued(Condition):
             if not holds_numbers(column):
                 said = f"{self.verb} {self.wanted} of {self.column}, which holds no numbers"
                 yield Fault(self.setting, said, "Write the values themselves; text has no ranges.")
+            elif is_mjd(column) and not all(is_observed(each) for each in self.wanted.bounds):
+                said = f"{self.verb} {self.wanted} of {self.column}, which are no times of the years 1900 to 2099"
+                yield Fault(self.setting, said, "Write them as MJD, which is the Julian Date less 2400000.5.")
             return
         for value in _several(self.wanted):
             yield from self._not_held(column, value)
@@ -119,6 +132,17 @@ class _Valued(Condition):
             return str(self.wanted)
         return between.join("null" if value is None else str(value) for value in self._forms(columns))
 
+    def admits(self, value: Any, columns: Columns) -> bool:
+        """Whether a value, in its normal form, is one of these."""
+        if not isinstance(self.wanted, Range):
+            return value in self._forms(columns)
+        low, high = self.wanted.low, self.wanted.high
+        return is_number(value) and (low is None or low <= value) and (high is None or value <= high)
+
+    def listed(self, columns: Columns) -> list[Any] | None:
+        """Values that are named one by one, in their normal forms; None of a range."""
+        return None if isinstance(self.wanted, Range) else self._forms(columns)
+
     def _forms(self, columns: Columns) -> list[Any]:
         return [normal_form(columns[self.column], value, "the selector") for value in _several(self.wanted)]
 
@@ -151,7 +175,7 @@ class Required(_Valued):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         allowed = self.in_words(dict(record.table().c.items()))
-        return f"its {self.column} is {record[self.column]}, the rule requires {allowed}"
+        return f"{has(record, self.column)}, the rule requires {allowed}"
 
     def words(self, columns: Columns) -> Iterator[Words]:
         yield Words(self.column, f"{self.in_words(columns)}{unit_of(columns[self.column])}")
@@ -180,12 +204,51 @@ class Excluded(_Valued):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         refused = self.in_words(dict(record.table().c.items()))
-        return f"its {self.column} is {record[self.column]}, the rule excludes {refused}"
+        return f"{has(record, self.column)}, the rule excludes {refused}"
 
     def words(self, columns: Columns) -> Iterator[Words]:
         refused = self.in_words(columns, " nor ")
         negation = "neither" if len(_several(self.wanted)) > 1 else "not"
         yield Words(self.column, f"{negation} {refused}{unit_of(columns[self.column])}")
+
+
+def contradictions(
+    criteria: Iterable[Criterion], columns: Columns, possible: Mapping[str, Sequence[Any]]
+) -> Iterator[Fault]:
+    """Faults of what is required and excluded together, so that no value of a column is left.
+
+    Parameters
+    ----------
+    criteria : iterable of Criterion
+        Those of one rule, without faults of their own.
+    columns : mapping
+    possible : mapping
+        Column to the only values that what is chosen has in it, whatever is required.
+    """
+    by_column: dict[str, list[_Valued]] = {}
+    for each in criteria:
+        if isinstance(each, _Valued):
+            by_column.setdefault(each.column, []).append(each)
+    for name, found in by_column.items():
+        if not _leaves_a_value(found, columns, possible.get(name)):
+            said = " and ".join(f"{each.verb} {each.in_words(columns)}" for each in found)
+            yield Fault(found[-1].setting, f"{said} of {name}, which leaves no calibration", "Correct one of them.")
+
+
+def _leaves_a_value(found: Sequence[_Valued], columns: Columns, possible: Sequence[Any] | None) -> bool:
+    required = [each for each in found if isinstance(each, Required)]
+    excluded = [each for each in found if isinstance(each, Excluded)]
+    lists = [possible, *(each.listed(columns) for each in required)]
+    values = next((each for each in lists if each is not None), None)
+    if values is not None:
+        return any(
+            all(each.admits(value, columns) for each in required)
+            and not any(each.admits(value, columns) for each in excluded)
+            for value in values
+        )
+    lows = [each.wanted.low for each in required if each.wanted.low is not None]
+    highs = [each.wanted.high for each in required if each.wanted.high is not None]
+    return not lows or not highs or max(lows) <= min(highs)
 
 
 def _several(value: Any) -> tuple[Any, ...]:

@@ -21,8 +21,6 @@ class Ruling:
     orm_class : type
     settings : mapping
         A selector's settings by name, without faults beside that class.
-    selector : str
-        Name of the selector's class, for messages.
 
     Attributes
     ----------
@@ -31,12 +29,11 @@ class Ruling:
         Columns of the frame on which settings depend.
     """
 
-    def __init__(self, orm_class: type[ORMCalibration], settings: Mapping[str, Any], selector: str) -> None:
+    def __init__(self, orm_class: type[ORMCalibration], settings: Mapping[str, Any]) -> None:
         self.orm_class = orm_class
-        self.cal_type: str = settings["cal_type"]
+        self.cal_type: str = settings["cal_type"].strip().lower()
         self.cases = columns_of_cases(settings)
         self._settings = dict(settings)
-        self._selector = selector
         self._made: dict[Hashable, tuple[Declared, tuple[Plan, ...]]] = {}
 
     def frame(self, given: Mapping[str, Any]) -> Frame:
@@ -58,7 +55,7 @@ class Ruling:
                 declared = settled(self._settings, dict(zip(self.cases, known, strict=True)))
             except LookupError as error:
                 setting, value = error.args
-                raise unlisted(setting, value, frame, self._selector) from None
+                raise unlisted(setting, value, frame, self.cal_type) from None
             made = self._made[known] = self._plans_of(declared)
         return made
 

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from difflib import get_close_matches
 from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
@@ -112,7 +113,8 @@ class CalibrationSelector:
 
     def __init__(self, **overrides: Any) -> None:
         for name in sorted(set(overrides) - set(SETTINGS)):
-            raise _error(self, Fault(name, f"has no setting {name}", f"Its settings are {', '.join(SETTINGS)}."))
+            meant = "".join(f"Did you mean {each}? " for each in get_close_matches(name.lower(), SETTINGS, n=1))
+            raise _error(self, Fault(name, f"has no setting {name}", f"{meant}Its settings are {', '.join(SETTINGS)}."))
         vars(self).update(overrides)
         declaration = _Declaration.of(self)
         if vars(type(self)).get("_sound") != declaration.settings:
@@ -127,13 +129,13 @@ class CalibrationSelector:
         return {name: value for name, value in vars(self).items() if name != "_rulings"}
 
     def get_candidates(self, input: Mapping[str, Any], db: Database) -> list[Any]:
-        """All records that the rule admits, best first; those of an earlier step first."""
+        """All records that the rule admits: the one that it chooses, then the others, best first by each step."""
         return admitted_by(self, input, db)
 
     def select_best(self, input: Mapping[str, Any], candidates: Iterable[Any]) -> Any:
         """Give the nearest candidate; of equally near ones the earlier, then the newest version, then the lowest id.
 
-        Where the rule has steps, intervals, an anchor or a bracket it is the first candidate: they come best first.
+        Where the rule has steps, intervals, an anchor or a bracket it is the first that `get_candidates` gives.
         """
         found = list(candidates)
         if self.prefer or self.validity or self.anchor or self.direction == "bracket":
@@ -277,7 +279,7 @@ def _prepare(orm_class: type[ORMCalibration], declaration: _Declaration) -> Ruli
     settings = settings_of(selector)
     for fault in faults(settings, orm_class):
         raise _error(selector, fault, orm_class.instrument_name)
-    return Ruling(orm_class, settings, declaration.kind.__name__)
+    return Ruling(orm_class, settings)
 
 
 def _error(

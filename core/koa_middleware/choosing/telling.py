@@ -92,7 +92,7 @@ class _Telling:
     def of(cls, db: Database, considered: Considered, programmed: Programmed, nearest: int) -> _Telling:
         """Read all that is told."""
         winners = tuple(filter(None, considered.bracket or (considered.record,)))
-        plans = considered.plans[: _last_asked(considered, winners)]
+        plans = considered.plans[: _last_asked(considered, winners, programmed)]
         judges = judges_of(plans, considered.frame, programmed, winners, considered.step, considered.as_pair)
         values = None
         for judge, plan in zip(judges, plans, strict=True):
@@ -180,7 +180,9 @@ class _Telling:
         if judge.is_pair and judge.plan.rule.same and (counts.get(FARTHER) or counts.get(CHOSEN)):
             fits = [self._counts(lambda *_: number, [side]).get(FARTHER, 0) for side in SIDES]
             names = " and ".join(judge.plan.rule.same)
-            return f"no {names} is on both sides of the frame: {fits[0]} fit before it, {fits[1]} after it"
+            told = f"no {names} is on both sides of the frame: {fits[0]} fit before it, {fits[1]} after it"
+            empty = [side for side, number_of in zip(SIDES, fits, strict=True) if not number_of]
+            return "".join([told, *(self._closest(number, side) for side in empty)])
         side = self._lacking() if judge.is_pair else None
         return self._nothing(number, side, f" {side} the frame" if side else "")
 
@@ -202,6 +204,17 @@ class _Telling:
             return f"none is known{where}"
         nearest = f"the nearest is {told[0].record.filename}: {told[0].reason}"
         return f"nothing fits{where} ({in_numbers(counts)}); {nearest}"
+
+    def _closest(self, number: int, side: str) -> str:
+        """Say what a step refused on a side, and which one came closest to fitting; nothing where none is known."""
+        judge = self.judges[number]
+        near = [(record, outcomes[number]) for record, outcomes in self.near]
+        refused = [each for each in near if judge.side_of(each[0][judge.plan.time]) == side and judge.refuses(each[1])]
+        if not refused:
+            return ""
+        counts = in_numbers(self._counts(lambda *_: number, [side]))
+        candidate = judge.candidate(*max(refused, key=lambda each: each[1]), self.said)
+        return f"; refused {side} it are {counts}, closest to fitting {candidate.record.filename}: {candidate.reason}"
 
     def _sides(self) -> Iterator[SideExplanation]:
         if not self.considered.as_pair:
@@ -233,10 +246,10 @@ class _Telling:
         return f"{_days(own)} between the two, other pairs: {', '.join(others[:_MOST_VALUES])}{more}"
 
 
-def _last_asked(considered: Considered, winners: Sequence[Any]) -> int:
+def _last_asked(considered: Considered, winners: Sequence[Any], programmed: Programmed) -> int:
     """Number of the last step that was asked: those after it may compare what the frame lacks."""
     every, wanted = len(considered.plans), 2 if considered.as_pair else 1
-    if len(winners) < wanted or by_fallback(winners):
+    if len(winners) < wanted or by_fallback(winners) or programmed.takes_part:
         return every
     return max(step_of(winner) or considered.step or every for winner in winners)
 

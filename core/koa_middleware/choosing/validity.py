@@ -10,7 +10,7 @@ from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, or_
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
-from .criterion import Columns, Condition, Fault, Parameters, Words, holds_numbers
+from .criterion import Columns, Condition, Fault, Parameters, Words, not_of_days
 from .limits import SAME, date_of
 
 if TYPE_CHECKING:
@@ -55,17 +55,20 @@ class ValidAt(Condition):
         found: Any = declared.validity
         if found is None:
             return
+        hint = 'Write two columns, such as ("valid_from", "valid_to"), or ("valid_from", None).'
         is_pair = isinstance(found, tuple | list) and len(found) == 2
         if not is_pair or not isinstance(found[0], str) or not isinstance(found[1], str | None):
-            hint = 'Write two columns, such as ("valid_from", "valid_to"), or ("valid_from", None).'
             yield Fault("validity", f"has the validity {shown(found)}", hint)
+        elif found[0] == found[1]:
+            yield Fault("validity", f"has the start {found[0]} as the end of its validity too", hint)
 
     def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
         unknown = list(super().faults(orm_class))
         yield from unknown
         for name in () if unknown else self.columns:
-            if not holds_numbers(orm_class.table().c[name]):
-                yield Fault("validity", f"has a validity by {name}, which holds no numbers", "Name a column of days.")
+            why = not_of_days(orm_class.table().c[name])
+            if why is not None:
+                yield Fault("validity", f"has a validity by {name}, {why}", "Name a column of days.")
 
     def clause(self, columns: Columns) -> ColumnElement[bool]:
         start = columns[self.start]

@@ -16,6 +16,7 @@ from .criterion import (
     Fault,
     Parameters,
     Words,
+    has,
     holds_numbers,
     is_number,
     not_a_mapping,
@@ -63,6 +64,12 @@ class Within(Condition):
             if not is_number(amount) or amount < 0:
                 said = f"has the tolerance {tolerance!r} of {name}"
                 yield Fault("within", said, "Write a number of its unit, or relative(0.1) for 10 % of the frame's.")
+            elif isinstance(tolerance, Relative) and amount > 1:
+                said = f"has the tolerance {tolerance!r} of {name}, which is {100 * amount:g} %"
+                yield Fault("within", said, "Write the fraction: relative(0.3) is 30 % of the frame's.")
+            elif name in (declared.match or ()):
+                said = f"has a tolerance of {name}, which is in its match too"
+                yield Fault("within", said, "Leave it out of one of them.")
 
     def faults(self, orm_class: type[ORMCalibration]) -> Iterator[Fault]:
         unknown = list(super().faults(orm_class))
@@ -94,7 +101,7 @@ class Within(Condition):
         unit = unit_of(record.table().c[self.column])
         amount = f"{_written(asked)} \u00b1 {_written(self._amount(asked))}{unit}"
         if found is None:
-            return f"it has no {self.column}, the frame's is {amount}"
+            return f"{has(record, self.column)}, the frame's is {amount}"
         return f"its {self.column} is {_written(found)}{unit}, the frame's is {amount}"
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from inspect import signature
 from typing import Any, Literal
@@ -86,7 +86,10 @@ def fits_column(
         raise _misdeclared(f"{column} has the convert {convert!r}", "Write a function of a keyword's value.")
     if words is not None and not isinstance(to_instance(type_), String):
         words = (*words, *NOTHING)
-    info = {**mapped_column_arguments.pop("info", {}), "keywords": filled}
+    given_info = mapped_column_arguments.pop("info", {})
+    if not isinstance(given_info, Mapping):
+        raise _misdeclared(f"{column} has the info {given_info!r}", 'Write a dict, such as {"unit": "s"}.')
+    info = {**given_info, "keywords": filled}
     former = (renamed_from,) if isinstance(renamed_from, str) else _texts(renamed_from)
     if former is None:
         raise _misdeclared(f"{column} has the renamed_from {renamed_from!r}", "Write a tuple of former names.")

@@ -17,7 +17,7 @@ from .headers import Held, headers_of, is_hdu_list, is_header
 from .hooks import values_by
 from .keywords import unasked, without
 from .orm import ORMCalibration
-from .plain import is_missing
+from .plain import article, is_missing
 
 #: Where a model holds its metadata, in the order in which they count.
 _METADATA = ("header", "headers", "meta")
@@ -250,4 +250,6 @@ def _no_frame(given: Any) -> HeaderError:
         hint = "Give one frame, or several to select_many."
     elif isinstance(given, bytes) or hasattr(given, "read") or hasattr(given, "open"):
         hint = "Give the path of its file."
-    return HeaderError(f"A {kind} is not a frame.", hint, column="", keywords=(), source=kind)
+    return HeaderError(
+        f"{article(kind).capitalize()} {kind} is not a frame.", hint, column="", keywords=(), source=kind
+    )

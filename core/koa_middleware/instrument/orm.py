@@ -279,7 +279,7 @@ class ORMCalibration(DeclarativeBase):
 
     @property
     def choice(self) -> Any:
-        """What this record was chosen for, see `Choice`; None when it was not chosen but queried."""
+        """What this record was chosen for, or is a candidate for by a step, see `Choice`; None when it was queried."""
         return self._choice
 
     def __getitem__(self, name: str) -> Any:

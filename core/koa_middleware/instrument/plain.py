@@ -119,3 +119,8 @@ def in_unit(quantity: Any, unit: str | None) -> float:
     if unit is None and str(quantity.unit):
         raise ValueError(f"in {quantity.unit}, and the column has no unit")
     return float(quantity.to_value(unit or quantity.unit))
+
+
+def article(word: str) -> str:
+    """Give the indefinite article of a word."""
+    return "an" if word[:1].lower() in "aeiou" else "a"

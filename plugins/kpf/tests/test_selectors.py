@@ -106,7 +106,7 @@ def test_stacks_of_the_next_generation_are_not_taken_by_the_rules_of_this_one(st
         {"READSPED": "regular", "GRNAMPS": 2, "OBJECT": "autocal-bias"}, "KP.20250122.43200.00_master_bias_L1.fits"
     )
     add_record(**values)
-    with pytest.raises(CalibrationNotFoundError, match="object is None"):
+    with pytest.raises(CalibrationNotFoundError, match="it has no object"):
         store.select({**FRAME, "level": "L1"}, "bias")
 
 
