@@ -21,7 +21,7 @@ from ..instrument.orm import ORMCalibration
 from .answering import Ask, Asking, Found, Sides, answer, best, sides
 from .bracket import Bracket
 from .choice import Choice
-from .conditions import NotBad, names_of
+from .conditions import names_of
 from .criteria import is_itself, may_be_chosen, not_bad
 from .explanation import Explanation
 from .frame import Frame, frame_name, own_values
@@ -174,14 +174,14 @@ def asking(
         if declared.validity:
             raise _no_pairs(selector, "it goes by intervals")
         found = yield from sides(plans, frame)
-        pair = Bracket(*[_taken(selector, side, frame, db) for side in found])
+        pair = Bracket(*[_taken(selector, side, frame) for side in found])
         nearer = _nearer(selector, found, pair)
         step = None if nearer is None else nearer.choice.step
         return Considered(frame, plans, nearer, pair, step, as_pair=True)
     single = yield from best(plans, frame)
     if single is None:
         return Considered(frame, plans)
-    return Considered(frame, plans, _taken(selector, single, frame, db), step=single.plan.rule.step)
+    return Considered(frame, plans, _taken(selector, single, frame), step=single.plan.rule.step)
 
 
 def _check_asked(frame: Frame, selector: CalibrationSelector, declared: Declared) -> None:
@@ -244,19 +244,11 @@ def _anchor(
     return record
 
 
-def _taken(selector: CalibrationSelector, found: Found | None, frame: Frame, db: Database) -> Any:
+def _taken(selector: CalibrationSelector, found: Found | None, frame: Frame) -> Any:
     """Give the record of what was found, with what it was chosen for."""
     if found is None:
         return None
     record = found.record
-    if not NotBad.test(record.quality) and not may_be_chosen(record, db):
-        # only in form, which an archive's statements do not see
-        raise CalibrationNotFoundError(
-            f"{record.filename} would be chosen, but the database holds its quality BAD under another spelling.",
-            "Sync and choose from the local copy.",
-            cal_type=selector.cal_type,
-            asked=frame.given,
-        )
     step = found.plan.rule.step
     if step is not None and step > 1:
         record.is_fallback = True
