@@ -268,8 +268,9 @@ class NotItself(Condition):
 
 def _of_one_file(declared: Declared, setting: str) -> Iterator[Fault]:
     """Fault of a setting that compares what no two files share."""
+    compared = getattr(declared, setting)
     for name in ("id", "filename"):
-        if name in (getattr(declared, setting) or ()):
+        if isinstance(compared, tuple | list | set | frozenset) and name in compared:
             said = f"has {name} in its {setting}, in which no two files are equal"
             yield Fault(setting, said, "Leave it out.")
 
