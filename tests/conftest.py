@@ -34,6 +34,7 @@ settings.register_profile(
     "koa",
     max_examples=repetitions(100, 5000),
     deadline=None,
+    derandomize="KOA_TEST_SOAK" not in os.environ,  # so that what fails is a change; the soak draws anew
     print_blob=True,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],  # which tells of the machine
