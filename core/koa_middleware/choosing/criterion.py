@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -18,6 +19,7 @@ from sqlalchemy import Column, ColumnElement, Float, Integer, Numeric, bindparam
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import article, is_text, shown
+from .amounts import Unchanged
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -253,11 +255,16 @@ def unit_of(column: Column[Any]) -> str:
 _DAYS = ("d", "day", "days")
 
 #: Types of which equal values have the same text.
-_PLAIN = frozenset({bool, int, timedelta})
-
+_PLAIN = frozenset({bool, int, timedelta, Unchanged})
 
 #: Values of which it pays to find out that all are of one type.
 _MANY = 8
+
+
+@lru_cache(maxsize=64)
+def _fields_of(kind: Any) -> tuple[str, ...]:
+    """Names of the fields of a dataclass, looked up once for all selections; none of another type."""
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
 
 
 def frozen(setting: Any) -> Hashable:
@@ -275,6 +282,6 @@ def frozen(setting: Any) -> Hashable:
         return dict, *setting, *[frozen(value) for value in setting.values()]
     if isinstance(setting, set | frozenset):
         return frozenset(map(frozen, setting))
-    if is_dataclass(setting) and not isinstance(setting, type):
-        return kind, tuple([frozen(getattr(setting, each.name)) for each in fields(setting)])
+    if names := _fields_of(cast(Hashable, kind)):
+        return kind, tuple([frozen(getattr(setting, name)) for name in names])
     return (kind, str(setting), setting) if isinstance(setting, Hashable) else (kind, repr(setting))
