@@ -1,17 +1,20 @@
-"""Threads that write through one store."""
+"""Threads that write through one store, and readers beside a writer."""
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from koa_middleware import CalibrationStore
+from sqlalchemy import insert
 
 from tests.conftest import DemoCalibration, record, repetitions
 
 
 def test_threads_that_write_through_one_store_wait_for_each_other(store: CalibrationStore[DemoCalibration]) -> None:
     store.local_db.add([record(f"{number}.fits") for number in range(4)])
-    times = repetitions(300, 2000)
+    times = repetitions(50, 2000)
 
     def flag(number: int) -> None:
         for _ in range(times):
@@ -22,3 +25,15 @@ def test_threads_that_write_through_one_store_wait_for_each_other(store: Calibra
     with store.local_db.connect() as connection:
         said = "SELECT count(*) FROM demo_calibrations_feed WHERE op = 'flagged'"
         assert connection.exec_driver_sql(said).scalar_one() == 4 * times
+
+
+def test_a_transaction_that_writes_much_shuts_readers_out_only_at_its_commit(
+    store: CalibrationStore[DemoCalibration],
+) -> None:
+    store.local_db.add(record("before.fits"))
+    known = store.local_db.query(filename="before.fits")[0].to_dict()
+    rows = [{**known, "id": f"{n:06}" + "x" * 200, "filename": f"{n}.fits"} for n in range(10_000)]
+    with store.local_db.begin() as connection:
+        connection.execute(insert(DemoCalibration.table()), rows)
+        with closing(sqlite3.connect(store.local_db.path, timeout=0)) as reader:
+            assert reader.execute("SELECT filename FROM demo_calibrations").fetchall() == [("before.fits",)]

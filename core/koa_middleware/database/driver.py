@@ -6,6 +6,7 @@
   thread has one itself, the child gets an error in the place of a connection.
 - A connection that came over a fork is neither used nor closed: closing it could roll back the parent's transaction.
 - Rows that are read outside of a transaction are fetched at once, so that no lock lasts longer than the statement.
+- Readers have time between two commits, and a transaction that writes much shuts them out only at its commit.
 - A lock's error tells a reader from a writer, and one's own thread from others.
 - What Python cannot decode is an error of SQLite's, as all else is.
 """
@@ -19,7 +20,8 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import get_ident
 from typing import Any, Self
 
@@ -27,6 +29,12 @@ from ..disk.names import folded
 
 #: Seconds that a fork waits for threads to leave SQLite.
 FORK_PATIENCE = 5.0
+
+#: Seconds that readers have between two commits, and how old the last one must be for no pause at all.
+READERS_TIME, JUST_NOW = 0.003, 0.1
+
+#: Pages of a transaction (4 kB each) that SQLite keeps in memory; with more it writes, and shuts readers out from then on.
+PAGES_IN_MEMORY = 50_000
 
 FORKED = "this process was forked while a transaction was open or another thread was inside SQLite"
 HELD_HERE = "this thread itself is writing to it"
@@ -174,6 +182,7 @@ class GuardedConnection(sqlite3.Connection):
         with _gate:
             super().__init__(database, *arguments, **settings)
             self.create_function("koa_folded", 1, folded, deterministic=True)
+            super().execute(f"PRAGMA cache_spill = {PAGES_IN_MEMORY}")
         _connections.add(self)
 
     def cursor(self, factory: Any = None) -> Any:
@@ -204,6 +213,13 @@ class GuardedConnection(sqlite3.Connection):
         except sqlite3.Error:
             self._writer = 0
             raise
+        self._let_readers_in()
+
+    def _let_readers_in(self) -> None:
+        """Pause before a commit that would follow upon another one: readers are shut out while one is under way."""
+        with suppress(OSError):  # a database in memory
+            if time.time() - Path(self._database).stat().st_mtime < JUST_NOW:
+                time.sleep(READERS_TIME)
 
     def commit(self) -> None:
         """Commit."""
