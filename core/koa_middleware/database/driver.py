@@ -33,7 +33,7 @@ FORK_PATIENCE = 5.0
 #: Seconds that readers have between two commits, and how old the last one must be for no pause at all.
 READERS_TIME, JUST_NOW = 0.003, 0.1
 
-#: Pages of a transaction (4 kB each) that SQLite keeps in memory; with more it writes, and shuts readers out from then on.
+#: Pages (4 kB) of a transaction that SQLite keeps in memory; with more it writes, and shuts readers out from then on.
 PAGES_IN_MEMORY = 50_000
 
 FORKED = "this process was forked while a transaction was open or another thread was inside SQLite"
