@@ -117,6 +117,28 @@ def run_python(script: str, *arguments: object, path: Path | None = None, **opti
     )
 
 
+#: Runs `work`, of which each process has the number, in processes that begin at once.
+PROCESSES = """
+import multiprocessing, sys
+from pathlib import Path
+{script}
+forks = multiprocessing.get_context("fork")
+together = forks.Barrier({number})
+
+def begin(number):
+    together.wait()
+    work(number)
+
+with forks.Pool({number}) as pool:
+    pool.map(begin, range({number}), chunksize=1)
+"""
+
+
+def run_processes(number: int, script: str, *arguments: object, path: Path | None = None) -> subprocess.Popen[str]:
+    """Start a process that runs the function `work(number)` of a script in so many processes at once."""
+    return run_python(PROCESSES.format(script=script, number=number), *arguments, path=path)
+
+
 def output_of(process: subprocess.Popen[str]) -> str:
     """Give what a script wrote; it must have ended well."""
     out, error = process.communicate(timeout=120)

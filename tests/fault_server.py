@@ -196,6 +196,10 @@ class Handler(BaseHTTPRequestHandler):
         """Never send more than so many bytes of the file, and never end."""
         self.file(content(self.name), end=int(limit), stall=True)
 
+    def do_end(self, limit: str) -> None:
+        """Never send more than so many bytes of the file, and break off."""
+        self.file(content(self.name), end=int(limit))
+
     def do_stallonce(self, limit: str) -> None:
         self.file(content(self.name), limit=None if self.times else int(limit), stall=True)
 

@@ -10,11 +10,15 @@ import argparse
 import importlib
 import importlib.util
 import inspect
+import logging
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
+import traceback
+import warnings
 from collections.abc import Iterator
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, Example, OutputChecker
 from importlib.metadata import entry_points
@@ -23,7 +27,8 @@ from typing import Any
 
 import koa_middleware
 import pytest
-from koa_middleware import exceptions, hookspecs, settings
+from koa_middleware import exceptions, hookspecs, plugins, settings
+from koa_middleware.cli import main
 from koa_middleware.cli.parser import build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +40,8 @@ DEMOSPEC = ROOT / "examples" / "koa-middleware-demospec"
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITH_EXAMPLES = [path for path in PAGES if re.search("^```(python|console)", path.read_text("utf-8"), re.MULTILINE)]
+#: A command that holds nothing which a shell would read.
+FOR_NO_SHELL = re.compile(r"koa-cal [^|<>;&$`*?~\\]+")
 #: The variable by which the pages' commands find a PostgreSQL database.
 ARCHIVE_URL = "ARCHIVE_URL"
 #: The folder in which the pages' commands are typed.
@@ -58,6 +65,43 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def koa_cal(command: str) -> tuple[int, str]:
+    """Run a command in a fork of this process, which has imported what it needs; gives its exit code and output."""
+    read, write = os.pipe()
+    sys.stdout.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        os._exit(_as_a_new_process(shlex.split(command)[1:], write))
+    os.close(write)
+    with open(read, encoding="utf-8") as stream:  # noqa: PTH123 - a pipe has no path
+        said = stream.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
+
+
+def _as_a_new_process(arguments: list[str], output: int) -> int:
+    """Run ``koa-cal`` with nothing of what pytest and earlier examples have set."""
+    code = 70
+    try:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115 - the process ends with it
+        sys.stderr = open(2, "w", buffering=1, encoding="utf-8")  # noqa: SIM115
+        logging.root.handlers.clear()
+        warnings.resetwarnings()
+        warnings.simplefilter("ignore", DeprecationWarning)
+        plugins._registry.cache_clear()
+        code = main(arguments)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    except BaseException:  # noqa: BLE001 - the process ends here
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
 class Console:
     """Runs the commands of a console block, one shell each; environment and folder go on to the next one."""
 
@@ -68,22 +112,26 @@ class Console:
 
     def __call__(self, example: Any) -> str | None:
         for command, wanted in self.commands(example.parsed):
-            done = subprocess.run(
-                ["bash", "-c", f"{command}\ncode=$?; env -0 > '{self.state}'; exit $code"],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                timeout=120,
-                check=False,
-            )
-            self.go_on()
-            got = self.normal(done.stdout.replace(str(self.folder), HOME))
+            code, said = koa_cal(command) if FOR_NO_SHELL.fullmatch(command) else self.in_shell(command)
+            got = self.normal(said.replace(str(self.folder), HOME))
             case = Example(command, self.normal(wanted))
             if wanted and not OutputChecker().check_output(case.want, got, FLAGS):
                 return f"$ {command}\n{OutputChecker().output_difference(case, got, FLAGS)}"
-            if not wanted and done.returncode:
-                return f"$ {command}\nends with exit code {done.returncode}:\n{got}"
+            if not wanted and code:
+                return f"$ {command}\nends with exit code {code}:\n{got}"
         return None
+
+    def in_shell(self, command: str) -> tuple[int, str]:
+        done = subprocess.run(
+            ["bash", "-c", f"{command}\ncode=$?; env -0 > '{self.state}'; exit $code"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+        self.go_on()
+        return done.returncode, done.stdout
 
     def commands(self, block: str) -> Iterator[tuple[str, str]]:
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:

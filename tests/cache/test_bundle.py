@@ -30,7 +30,7 @@ from koa_middleware.cache.bundle_file import MANIFEST
 from koa_middleware.exceptions import CacheError, RemoteNotConfiguredError
 from sqlalchemy import update
 
-from tests.conftest import DemoCalibration, dark, files_under, output_of, repetitions, run_python
+from tests.conftest import DemoCalibration, dark, files_under, output_of, repetitions, run_processes, run_python
 
 Store = CalibrationStore[DemoCalibration]
 OpenDemo = Callable[..., Any]
@@ -661,15 +661,14 @@ with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
 def test_many_imports_at_once_end_as_one(source: Store, bundle: Path, tmp_path: Path, open_demo: OpenDemo) -> None:
     target = tmp_path / "target"
     script = """
-import sys
 from koa_middleware import CalibrationStore
 from tests.conftest import DemoCalibration
-with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
-    print(store.import_bundle(sys.argv[2]).ok)
+
+def work(number):
+    with CalibrationStore(DemoCalibration, sys.argv[1]) as store:
+        assert store.import_bundle(sys.argv[2]).ok
 """
-    path = Path(koa_middleware.__file__).parents[1]
-    running = [run_python(script, target, bundle, path=path) for _ in range(6)]
-    assert [output_of(process).strip() for process in running] == 6 * ["True"]
+    output_of(run_processes(6, script, target, bundle, path=Path(koa_middleware.__file__).parents[1]))
     store = open_demo(target)
     assert check_sound(store) == 3
     assert rows(store, "last_updated") == rows(source, "last_updated")

@@ -26,7 +26,7 @@ from koa_middleware import (
 from koa_middleware.database.local import LocalDatabase
 from sqlalchemy import func, select, text
 
-from tests.conftest import DemoCalibration, output_of, record, repetitions, run_python
+from tests.conftest import DemoCalibration, output_of, record, repetitions, run_processes
 
 Database = LocalDatabase[DemoCalibration]
 
@@ -413,24 +413,16 @@ def test_a_column_that_the_class_does_not_know_is_left_alone(filled: Database) -
 
 def test_many_processes_make_one_database_at_once(tmp_path: Path) -> None:
     script = """
-import sys
-from pathlib import Path
 from koa_middleware.database.local import LocalDatabase
 from tests.conftest import DemoCalibration, record
-sys.stdin.readline()
-database = LocalDatabase(DemoCalibration, Path(sys.argv[1]) / "demo.db")
-for n in range(5):
-    database.add(record(f"{sys.argv[2]}-{n}.fits"))
-database.close()
-"""
-    import subprocess
 
-    started = [run_python(script, tmp_path, n, stdin=subprocess.PIPE) for n in range(6)]
-    for process in started:
-        process.stdin.write("go\n")  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
-    for process in started:
-        output_of(process)
+def work(number):
+    database = LocalDatabase(DemoCalibration, Path(sys.argv[1]) / "demo.db")
+    for n in range(5):
+        database.add(record(f"{number}-{n}.fits"))
+    database.close()
+"""
+    output_of(run_processes(6, script, tmp_path))
     database = LocalDatabase(DemoCalibration, tmp_path / "demo.db")
     assert len(database) == 30
     database.close()

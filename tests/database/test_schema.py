@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from koa_middleware.database.local import LocalDatabase
 from sqlalchemy import Float, Index, Integer, String
 from sqlalchemy.orm import Mapped
 
-from tests.conftest import output_of, run_python
+from tests.conftest import output_of, run_processes, run_python
 
 
 class Older(ORMCalibration):
@@ -182,14 +181,13 @@ def test_a_value_that_only_a_newer_class_knows_to_give_is_told_as_missing(path: 
 # -- many processes, killed ones ---------------------------------------------------------------------------------------
 
 OPENING = """
-import sys
-from pathlib import Path
 from koa_middleware.database.local import LocalDatabase
 from tests.database.test_schema import Newer, made
-sys.stdin.readline()
-database = LocalDatabase(Newer, Path(sys.argv[1]))
-database.add(made(Newer, f"{sys.argv[2]}.fits"))
-database.close()
+
+def work(number):
+    database = LocalDatabase(Newer, Path(sys.argv[1]))
+    database.add(made(Newer, f"{number}.fits"))
+    database.close()
 """
 
 
@@ -197,12 +195,7 @@ def test_sixteen_processes_open_one_old_database_at_once(path: Path) -> None:
     in_database(path, Older, "old.fits")
     asked(path, "CREATE TABLE demo_flags (calibration_id, quality, reason, flagged_by, flagged_at)")
     asked(path, "INSERT INTO demo_flags VALUES ('x', 'BAD', 'light leak', 'ann', '2026-01-01T00:00:00.000000')")
-    processes = [run_python(OPENING, path, n, stdin=subprocess.PIPE) for n in range(16)]
-    for process in processes:
-        process.stdin.write("go\n")  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
-    for process in processes:
-        output_of(process)
+    output_of(run_processes(16, OPENING, path))
     assert asked(path, "SELECT count(*), sum(stacked) FROM demo_calibrations") == [(17, 17)]
     assert asked(path, "SELECT count(*) FROM demo_calibrations_feed WHERE op = 'flagged'") == [(1,)]
 

@@ -15,7 +15,7 @@ from koa_middleware.database.backup import copies_of
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.exceptions import SchemaWarning
 
-from tests.conftest import output_of, run_python
+from tests.conftest import output_of, run_processes
 from tests.plugin_versions import ARM, FOLDED, Plugins, plugins_in
 
 
@@ -267,15 +267,12 @@ def test_sixteen_processes_that_open_an_old_database_all_succeed_and_one_upgrade
     newer = plugin("2.0", 'chip: Mapped[str | None] = fits_column("ARM", String, fold=True, renamed_from=("arm",))')
     fill(path, older, *({"arm": "Red"} for _ in range(50)))
     code = f"""
-import sys
-sys.path.insert(0, {str(plugin.folder)!r})
-from pathlib import Path
 from {newer.__module__} import Demo
 from koa_middleware.database.local import LocalDatabase
-database = LocalDatabase(Demo, Path({str(path)!r}))
-assert len(database.query(chip="red")) == 50
+
+def work(number):
+    assert len(LocalDatabase(Demo, Path(sys.argv[1])).query(chip="red")) == 50
 """
-    for process in [run_python(code) for _ in range(16)]:
-        output_of(process)
+    output_of(run_processes(16, code, path, path=plugin.folder))
     assert len(copies_of(path)) == 1
     assert len(asked(path, "SELECT 1 FROM koa_versions WHERE version = '2.0'")) == 1

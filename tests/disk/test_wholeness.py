@@ -9,6 +9,7 @@ import lzma
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from koa_middleware.disk.wholeness import check_whole
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
+    ".bz2": partial(bz2.compress, compresslevel=1),
+    ".xz": partial(lzma.compress, preset=0),
 }
 
 
@@ -33,7 +34,7 @@ def summed() -> bytes:
     made = io.BytesIO()
     table = fits.BinTableHDU.from_columns([fits.Column("x", "J", array=np.arange(1000))], name="TABLE")
     image = fits.ImageHDU(np.arange(7 * 11, dtype=np.int16).reshape(7, 11), name="IMAGE")
-    primary = fits.PrimaryHDU(np.random.default_rng(1).normal(size=(600, 700)))
+    primary = fits.PrimaryHDU(np.random.default_rng(1).normal(size=(400, 350)))
     fits.HDUList([primary, image, table]).writeto(made, checksum=True)
     return made.getvalue()
 

@@ -15,6 +15,7 @@ from koa_middleware.exceptions import (
     RemoteUnavailableError,
     SchemaMismatchError,
 )
+from koa_middleware.remote.postgres import publishing
 from koa_middleware.remote.postgres import table as remote
 from koa_middleware.remote.postgres.engine import postgresql_engine, require_version
 from koa_middleware.remote.postgres.errors import remote_errors
@@ -282,9 +283,9 @@ def test_sql_of_ones_own_only_reads(archive):
     remote.close()
 
 
-def test_a_lock_of_another_one_is_said_to_go_by(archive, client):
+def test_a_lock_of_another_one_is_said_to_go_by(archive, client, monkeypatch):
     (identifier,) = archive.insert("a.fits")
-    archive.execute(f"ALTER DATABASE {archive.engine.url.database} SET lock_timeout = '100ms'")
+    monkeypatch.setattr(publishing, "LONGEST_WAIT", 0.1)
     remote = archive.remote()
     with archive.transaction() as other:
         other.change("a.fits", nframes=2)

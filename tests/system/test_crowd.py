@@ -77,7 +77,7 @@ def test_processes_that_do_all_kinds_of_work_at_once_all_succeed_and_lose_nothin
     server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "served").mkdir()
-    running = run_python(CROWD, tmp_path, server.url, repetitions(3, 60))
+    running = run_python(CROWD, tmp_path, server.url, repetitions(1, 60))
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         filling = pool.submit(filled, server, stop)
