@@ -68,10 +68,13 @@ class Criterion(ABC):
         The selector's attribute that declares it; empty where it always holds.
     binds_all : bool
         Whether it holds also of what a plugin's own `get_candidates` admits.
+    by_time : bool
+        Whether it compares the frame's time, so that a calibration `serves` some times of frames and others not.
     """
 
     setting: str
     binds_all = False
+    by_time = False
 
     @classmethod
     @abstractmethod
@@ -115,6 +118,16 @@ class Criterion(ABC):
     def bounds(self, parameters: Parameters) -> Parameters:  # noqa: ARG002
         """Parameters of `holds` beyond those of a `Plan`, which are given."""
         return {}
+
+    def serves(self, found: Mapping[str, Any]) -> tuple[float, float]:
+        """First and last time of a frame, in days, that a calibration with some values fits, both inclusive.
+
+        Raises
+        ------
+        NotImplementedError
+            When it does not compare times.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
@@ -173,9 +186,15 @@ class Limit(Criterion):
 
     time: str
 
+    by_time = True
+
     @abstractmethod
     def interval(self, asked: float) -> tuple[float, float]:
         """First and last time that fit a frame at `asked`, in days, both inclusive."""
+
+    def serves(self, found: Mapping[str, Any]) -> tuple[float, float]:
+        """First and last time of a frame; those that the calibration's own time fits, where both sides are alike."""
+        return self.interval(found[self.time])
 
     @property
     def columns(self) -> tuple[str, ...]:  # noqa: D102
