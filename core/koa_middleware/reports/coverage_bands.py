@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from .coverage_moments import Span, cut, joined
+from .coverage_moments import Span, cut, joined, rest_of
 
 if TYPE_CHECKING:
     from .coverage import Coverage, CoverageGroup, CoverageRecord
@@ -91,9 +91,3 @@ def events_of(coverage: Coverage, bands: Sequence[Band]) -> list[tuple[int, str]
             types.setdefault(boundary, {})[band.cal_type] = None
     said = [(boundary, f"boundary of {', '.join(names)}") for boundary, names in types.items()]
     return sorted([*coverage.changes, *said])
-
-
-def rest_of(spans: Sequence[Span], whole: Span) -> list[Span]:
-    """Give what is left of a span without others, which are in order."""
-    edges = [whole.start, *(edge for span in spans for edge in span), whole.end]
-    return [Span(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end]

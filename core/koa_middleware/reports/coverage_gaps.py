@@ -16,7 +16,7 @@ from ..choosing.selector import CalibrationSelector, Database, ruling_of
 from ..choosing.statement import Plan
 from .coverage_groups import anchor_of
 from .coverage_moments import Span, uncovered
-from .coverage_rows import Row, Rows, served_by, usable
+from .coverage_rows import Row, Rows, Served
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,9 @@ class Standing:
         return [(plan, self.rows.of(plan, frame, self.also)) for plan in self.plans]
 
     @cached_property
-    def served(self) -> list[list[tuple[float, float, Row]]]:
-        """For each step, what its rows serve: first and last time of frames, in days, and the row."""
-        return [
-            [(*served, row) for row in usable(rows) if (served := served_by(plan, row)) is not None]
-            for plan, rows in self.by_step
-        ]
+    def served(self) -> list[list[Served]]:
+        """For each step, what its rows serve."""
+        return [self.rows.served(plan, rows) for plan, rows in self.by_step]
 
     def gaps_by_own_time(self, whole: Span) -> list[Span]:
         """Give when nothing serves a frame, near to its own time."""

@@ -20,8 +20,8 @@ from ..choosing.order import in_ms
 from ..choosing.validity import ValidAt
 from ..exceptions import CalibrationNotFoundError
 from .coverage_gaps import Standing, is_by_interval
-from .coverage_moments import Span, days_of, first_after, first_from, joined
-from .coverage_rows import Row, usable
+from .coverage_moments import Span, cut, days_of, first_after, first_from, joined, rest_of
+from .coverage_rows import Row, Served, usable
 
 #: Frames that are asked for at once.
 _TOGETHER = 4096
@@ -33,9 +33,11 @@ def gaps_of(standing: Standing, whole: Span) -> list[Span]:
         return [whole]
     if standing.anchor is None:
         return standing.gaps_by_own_time(whole)
-    contested, gaps = [], []
     judge = _Judge.of(standing)
-    for span in _between(_changes(standing), whole):
+    doubtful = [whole] if judge is None else judge.doubtful(whole)
+    gaps = [] if judge is None else cut(standing.anchor.gaps_by_own_time(whole), rest_of(doubtful, whole))
+    contested = []
+    for span in _pieces(_changes(standing) if doubtful else (), doubtful):
         answers = None if judge is None else judge.answers(span)
         if answers is None:
             contested.append(span)
@@ -61,9 +63,12 @@ def note_of(standing: Standing) -> str:
     return f"{name}, or what it hangs on, chooses by methods of its own; the gaps are those of what it declares."
 
 
-def _between(changes: Iterable[int], whole: Span) -> Iterator[Span]:
-    inside = sorted({whole.start, whole.end, *(each for each in changes if whole.start < each < whole.end)})
-    return (Span(*each) for each in pairwise(inside))
+def _pieces(changes: Iterable[int], spans: Sequence[Span]) -> Iterator[Span]:
+    """Give spans cut where something changes."""
+    ordered = sorted(set(changes))
+    for span in spans:
+        inside = ordered[bisect_right(ordered, span.start) : bisect_left(ordered, span.end)]
+        yield from (Span(*each) for each in pairwise((span.start, *inside, span.end)))
 
 
 def _changes(standing: Standing) -> Iterator[int]:
@@ -162,6 +167,11 @@ class _Judge:
             return None
         return cls(standing, anchor)
 
+    def doubtful(self, whole: Span) -> list[Span]:
+        """Give the times that a calibration of the anchor serves on which nothing hangs; at others any will do."""
+        served = [each for one in self._lists for each in one if self._has(each[2]) is not True]
+        return cut(joined(Span(first_from(first), first_after(last)) for first, last, _ in served), [whole])
+
     def answers(self, span: Span) -> bool | None:
         """Whether all frames of a span get something, or none of them; None where that is not known."""
         found = {self._has(row) for row in self._nearest(span)}
@@ -215,10 +225,10 @@ class _Companions:
         return place < len(times) and times[place] <= latest
 
 
-def _lists_of(anchor: Standing) -> Iterator[list[tuple[float, float, Row]]]:
+def _lists_of(anchor: Standing) -> Iterator[list[Served]]:
     """Give what the anchor's calibrations serve, in order of time, by step and by value in which a pair agrees."""
     for plan, served in zip(anchor.plans, anchor.served, strict=True):
-        by_value: dict[tuple[Any, ...], list[tuple[float, float, Row]]] = {}
+        by_value: dict[tuple[Any, ...], list[Served]] = {}
         for each in served:
             by_value.setdefault(tuple(each[2][name] for name in plan.rule.same), []).append(each)
         for one in by_value.values():

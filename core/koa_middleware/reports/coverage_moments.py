@@ -70,10 +70,24 @@ def uncovered(served: Iterable[tuple[float, float]], whole: Span) -> list[Span]:
     return found
 
 
-def cut(spans: Iterable[Span], others: Sequence[Span]) -> list[Span]:
-    """Give what some spans and others, each in order, have in common."""
-    both = (Span(max(one.start, other.start), min(one.end, other.end)) for one in spans for other in others)
-    return [each for each in both if each.start < each.end]
+def cut(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:
+    """Give what some spans and others, each in order and apart, have in common."""
+    found, one, other = [], 0, 0
+    while one < len(spans) and other < len(others):
+        both = Span(max(spans[one].start, others[other].start), min(spans[one].end, others[other].end))
+        if both.start < both.end:
+            found.append(both)
+        if spans[one].end < others[other].end:
+            one += 1
+        else:
+            other += 1
+    return found
+
+
+def rest_of(spans: Sequence[Span], whole: Span) -> list[Span]:
+    """Give what is left of a span without others inside it, which are in order."""
+    edges = [whole.start, *(edge for span in spans for edge in span), whole.end]
+    return [Span(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end]
 
 
 def joined(spans: Iterable[Span]) -> list[Span]:

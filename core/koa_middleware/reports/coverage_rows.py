@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+#: First and last time of frames, in days, that a row serves.
+Served = tuple[float, float, Row]
+
 #: What is told of each calibration.
 _TOLD = ("id", "filename", "datetime_obs", "quality")
 
@@ -39,6 +42,7 @@ class Rows:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._read: dict[tuple[Any, ...], list[Row]] = {}
+        self._served: dict[int, list[Served]] = {}
 
     def of(self, plan: Plan, frame: Frame, also: tuple[str, ...] = ()) -> list[Row]:
         """Give the rows of a plan that fit a frame but for its time, its anchor, and their quality.
@@ -67,6 +71,13 @@ class Rows:
             self._read[key] = [dict(zip(names, row, strict=True)) for row in found]
         return self._read[key]
 
+    def served(self, plan: Plan, rows: list[Row]) -> list[Served]:
+        """Give what those rows of a plan serve whose quality may be chosen; `rows` come from `of`."""
+        if id(rows) not in self._served:  # which are kept as long as this is
+            found = ((served_by(plan, row), row) for row in usable(rows))
+            self._served[id(rows)] = [(*served, row) for served, row in found if served is not None]
+        return self._served[id(rows)]
+
 
 def is_asked_later(condition: Condition) -> bool:
     """Whether a condition is about a frame's time, its anchor, or the quality, of which records are told too."""
@@ -81,9 +92,7 @@ def usable(rows: Sequence[Row]) -> Iterator[Row]:
 def served_by(plan: Plan, row: Row) -> tuple[float, float] | None:
     """First and last time of a frame, in days, that a row serves by a plan; None where there is no such time."""
     first, last = float("-inf"), float("inf")
-    for criterion in plan.criteria:
-        if not criterion.by_time:
-            continue
+    for criterion in plan.by_time:
         if isinstance(criterion, Finite) and not Finite.test(row[plan.time]):
             return None
         one, other = criterion.serves(row)
