@@ -582,7 +582,7 @@ class CalibrationStore(Generic[R]):
         HeaderError
             When a time is none.
         """
-        from .reports.coverage import coverage_of
+        from .reports.coverage_finding import coverage_of
 
         return coverage_of(self.known_db, cal_types, start, end)
 

@@ -7,18 +7,16 @@ whose shape says its quality. The colours are those of Okabe and Ito, which all 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..disk.reading import user_path
-from ..disk.writing import whole_file
 from ..display import printable
 from ..exceptions import ConfigurationError
 from ..importing import importing
 from ..instrument.times import DAY_MS
 from .coverage_bands import Band, bands_of, by_type, events_of
+from .coverage_file import check_target, write_figure
 from .coverage_moments import Span, iso_of
 
 if TYPE_CHECKING:
@@ -29,10 +27,7 @@ _WIDTH, _BAND, _SPACE = 7.5, 0.2, 0.09
 _BELOW, _TITLE, _LEVEL = 0.72, 0.42, 0.15
 
 #: Inches that a character of a label takes, and most that labels take in all.
-_CHARACTER, _MOST_LABEL = 0.058, 2.6
-
-#: First bytes of a figure, by the ending of its name.
-_FORMS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
+_CHARACTER, _MOST_LABEL = 0.053, 2.6
 
 #: How a change of an era is drawn; a boundary that a rule never crosses is a line without breaks.
 _DASHED = (0, (2, 2))
@@ -77,53 +72,13 @@ def draw(coverage: Coverage, path: str | os.PathLike[str] | None, *, dark: bool,
     """Draw a coverage, and write it to a file where one is named; see `Coverage.figure`."""
     target = None if path is None else user_path(path)
     if target is not None:
-        _check_target(target, overwrite)
+        check_target(target, overwrite)
     dates, figures, settings = _matplotlib()
     with settings(_SETTINGS):
         figure = _Drawing(coverage, _DARK if dark else _LIGHT, dates, figures).draw()
         if target is not None:
-            _write(figure, target, overwrite)
+            write_figure(figure, target, overwrite)
     return figure
-
-
-def _write(figure: Any, target: Path, overwrite: bool) -> None:
-    try:
-        with whole_file(target, replace=overwrite) as sink:
-            figure.savefig(sink, format=target.suffix[1:].lower(), dpi=200, facecolor=figure.get_facecolor())
-    except FileExistsError:
-        raise _exists(target) from None
-
-
-def _check_target(path: Path, overwrite: bool) -> None:
-    """Check that a figure may be written here: only one of its form is replaced, and that only when asked."""
-    form = _FORMS.get(path.suffix.lower())
-    if form is None:
-        said = f"The name {path.name} does not end with .png, .pdf or .svg."
-        raise ConfigurationError(said, "Name the figure so that its ending says its form.", setting="path")
-    try:
-        status = path.lstat()
-    except OSError:  # there is none, or what is wrong is told when it is written
-        return
-    if not stat.S_ISREG(status.st_mode):
-        said = f"{path} is not a plain file, so no figure is written in its place."
-        raise ConfigurationError(said, "Name a new file.", setting="path")
-    if not overwrite:
-        raise _exists(path)
-    with path.open("rb") as file:
-        begin = file.read(len(form))
-    if begin not in (b"", form):
-        said = f"{path} is no figure of that form, so none is written in its place."
-        raise ConfigurationError(
-            said, "Name a new file; only a figure or an empty file is overwritten.", setting="path"
-        )
-
-
-def _exists(path: Path) -> ConfigurationError:
-    return ConfigurationError(
-        f"There is a file {path} already.",
-        "Name another one, or say overwrite=True (koa-cal coverage --overwrite) to replace it.",
-        setting="path",
-    )
 
 
 def _matplotlib() -> tuple[Any, Any, Any]:

@@ -16,7 +16,7 @@ from ..exceptions import HeaderError
 from ..instrument.door import columns_of
 from ..instrument.hooks import overrides
 from ..instrument.orm import ORMCalibration
-from .coverage_moments import Span, days_of
+from .coverage_moments import Span, days_of, joined
 
 Said = tuple[Any, ...]
 
@@ -55,7 +55,7 @@ class Following:
             span for span, said in self._spans if all(said[place] in (None, value) for place, value in places.items())
         ]
         inside = (Span(max(each.start, whole.start), min(each.end, whole.end)) for each in fitting)
-        return [each for each in inside if each.start < each.end]
+        return joined(each for each in inside if each.start < each.end)
 
     def changes(self, whole: Span) -> list[tuple[int, str]]:
         """Give the times within a span at which something else follows, and what."""

@@ -68,7 +68,7 @@ def _pieces(changes: Iterable[int], spans: Sequence[Span]) -> Iterator[Span]:
     ordered = sorted(set(changes))
     for span in spans:
         inside = ordered[bisect_right(ordered, span.start) : bisect_left(ordered, span.end)]
-        yield from (Span(*each) for each in pairwise((span.start, *inside, span.end)))
+        yield from (Span(*each) for each in pairwise((span.start, *inside, span.end)) if each[0] < each[1])
 
 
 def _changes(standing: Standing) -> Iterator[int]:
@@ -79,7 +79,7 @@ def _changes(standing: Standing) -> Iterator[int]:
                 yield from (first_from(first), first_after(last))
                 if not is_by_interval(standing.plans):
                     passed = first_from(row[plan.time] - SAME)
-                    yield from (passed, passed + 1, passed + 2)
+                    yield from (passed, passed + 1)
         for validity in (each for each in plan.criteria if isinstance(each, ValidAt)):
             for first, last in map(validity.serves, usable(rows)):
                 yield from (first_from(first), first_after(last))
