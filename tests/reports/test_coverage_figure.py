@@ -79,6 +79,8 @@ def test_a_figure_is_replaced_when_that_is_asked_for_and_nothing_else_is(coverag
 def test_a_name_that_says_no_form_is_an_error(coverage: Coverage, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"does not end with \.png"):
         coverage.figure(tmp_path / "night.fits")
+    with pytest.raises(ConfigurationError, match="path"):
+        coverage.figure(5)  # type: ignore[arg-type]
 
 
 def test_without_matplotlib_an_error_says_how_to_install_it(

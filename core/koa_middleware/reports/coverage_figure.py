@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..disk.reading import user_path
 from ..display import printable
 from ..exceptions import ConfigurationError
+from ..given import file_path_of, truth_of
 from ..importing import importing
 from ..instrument.times import DAY_MS
 from .coverage_bands import Band, bands_of, by_type, events_of
@@ -70,14 +71,15 @@ _DARK = _Style(
 
 def draw(coverage: Coverage, path: str | os.PathLike[str] | None, *, dark: bool, overwrite: bool) -> Any:
     """Draw a coverage, and write it to a file where one is named; see `Coverage.figure`."""
-    target = None if path is None else user_path(path)
+    target = None if path is None else user_path(file_path_of("path", path))
+    replaces = truth_of("overwrite", overwrite)
     if target is not None:
-        check_target(target, overwrite)
+        check_target(target, replaces)
     dates, figures, settings = _matplotlib()
     with settings(_SETTINGS):
-        figure = _Drawing(coverage, _DARK if dark else _LIGHT, dates, figures).draw()
+        figure = _Drawing(coverage, _DARK if truth_of("dark", dark) else _LIGHT, dates, figures).draw()
         if target is not None:
-            write_figure(figure, target, overwrite)
+            write_figure(figure, target, replaces)
     return figure
 
 
