@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _WIDTH, _BAND, _SPACE = 7.5, 0.2, 0.09
 _BELOW, _TITLE, _LEVEL = 0.72, 0.42, 0.15
 
+#: Inches of all bands of a page, for which they are lower, and of the lowest one, in which its label has room.
+_PAGE, _LEAST = 9.0, 0.125
+
 #: Inches that a character of a label takes, and most that labels take in all.
 _CHARACTER, _MOST_LABEL = 0.053, 2.6
 
@@ -112,13 +115,14 @@ class _Drawing:
         self._coverage, self._style, self._dates, self._figures = coverage, style, dates, figures
         self._bands = bands_of(coverage)
         self._whole = coverage.whole or Span(0, 1)
+        self._high = min(max(_PAGE / max(len(self._bands), 1), _LEAST), _BAND)
 
     def draw(self) -> Any:
         """Draw it."""
         style, events = self._style, self._labelled()
         levels = 1 + max((level for _, _, level in events), default=-1)
         types = by_type(self._bands)
-        inside = max(_BAND * len(self._bands) + _SPACE * (len(types) + 1), 0.6)
+        inside = max(self._high * len(self._bands) + _SPACE * (len(types) + 1), 0.6)
         above = _TITLE + _LEVEL * levels
         height = inside + above + _BELOW
         figure = self._figures.Figure(figsize=(_WIDTH, height), facecolor=style.ground)
@@ -130,7 +134,7 @@ class _Drawing:
         axes.set_ylim(inside, 0)
         place = _SPACE
         for number, (cal_type, bands) in enumerate(types):
-            end = place + _BAND * len(bands)
+            end = place + self._high * len(bands)
             self._type(axes, cal_type, bands, place, end, striped=number % 2 == 0)
             place = end + _SPACE
         self._events(axes, events)
@@ -153,7 +157,7 @@ class _Drawing:
         room = self._label_room()
         axes.annotate(
             f"{printable(cal_type)}{star}",
-            (0, start + _BAND / 2),
+            (0, start + self._high / 2),
             (-72 * room, 0),
             xycoords=axes.get_yaxis_transform(),
             textcoords="offset points",
@@ -162,12 +166,12 @@ class _Drawing:
             color=style.ink,
         )
         for number, band in enumerate(bands):
-            self._band(axes, band, start + _BAND * (number + 0.5))
+            self._band(axes, band, start + self._high * (number + 0.5))
         for boundary in sorted({each for band in bands for each in band.boundaries}):
             axes.plot([_days(boundary)] * 2, [start, end], color=style.ink, lw=1.1, zorder=2.6)
 
     def _band(self, axes: Any, band: Band, middle: float) -> None:
-        style, high = self._style, 0.8 * _BAND
+        style, high = self._style, 0.8 * self._high
         top = middle - high / 2
         axes.broken_barh([_bar(self._whole)], (middle, high / 2), facecolors=style.bar, lw=0, zorder=1)
         gaps = [_bar(gap) for gap in band.gaps]
@@ -180,10 +184,10 @@ class _Drawing:
             times = [_days(record.moment) for record in band.records if record.quality == quality]
             axes.plot(
                 times,
-                [middle - 0.2 * _BAND] * len(times),
+                [middle - 0.2 * self._high] * len(times),
                 ls="",
                 marker=marker,
-                ms=size,
+                ms=size * self._high / _BAND,
                 mew=width,
                 mec=colour,
                 mfc=colour if filled else style.ground,
@@ -263,7 +267,7 @@ class _Drawing:
             said = f"{coverage.instrument}: there are no calibrations"
         else:
             first, last = (iso_of(each)[:10] for each in (self._whole.start, self._whole.end - 1))
-            said = f"{coverage.instrument}: calibrations, {first} to {last}"
+            said = f"{coverage.instrument}: calibrations, {first}{'' if first == last else f' to {last}'}"
         figure.text(0.12 / _WIDTH, 1 - 0.2 / height, said, size=10, weight="bold", color=style.ink, va="center")
         handles = list(self._handles(axes))
         legend = figure.legend(

@@ -12,12 +12,16 @@ from ..exceptions import ConfigurationError
 #: First bytes of a figure, by the ending of its name.
 _FORMS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
 
+#: Dots of an inch, and most of a side of a picture that matplotlib draws.
+_DOTS, _MOST_DOTS = 200, 60_000
+
 
 def write_figure(figure: Any, target: Path, overwrite: bool) -> None:
     """Write a figure in the form that the name says; one of that name is replaced only when that is asked for."""
+    dots = min(_DOTS, _MOST_DOTS / max(figure.get_size_inches()))
     try:
         with whole_file(target, replace=overwrite) as sink:
-            figure.savefig(sink, format=target.suffix[1:].lower(), dpi=200, facecolor=figure.get_facecolor())
+            figure.savefig(sink, format=target.suffix[1:].lower(), dpi=dots, facecolor=figure.get_facecolor())
     except FileExistsError:
         raise _exists(target) from None
 
