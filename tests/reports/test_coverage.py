@@ -168,6 +168,24 @@ def test_what_hangs_on_another_type_has_the_gaps_of_that_type_and_its_own(open_d
     assert gaps(found) == [[("02-20T00:00:00.000", "02-24T00:00:00.000"), ("03-01T00:00:00.001", "03-11T00:00:00.000")]]
 
 
+def test_what_hangs_on_what_hangs_on_another_type_has_the_gaps_of_all(open_demo: Open) -> None:
+    """Midway between two wls the choice becomes the later one, on which no flat hangs, and so no dark."""
+    store = open_demo()
+    store.local_db.add(
+        [
+            *(record(f"wls-{day}.fits", day, cal_type="wls") for day in (60000.0, 60010.0)),
+            record("flat.fits", 60000.5, cal_type="flat"),
+            record("dark.fits", 60001.0),
+        ]
+    )
+    wls = CalibrationSelector(cal_type="wls")
+    flat = CalibrationSelector(cal_type="flat", anchor="wls", max_age=timedelta(days=1))
+    dark = CalibrationSelector(cal_type="dark", anchor="flat", max_age=timedelta(days=1))
+    InstrumentPlugin(DemoCalibration, [wls, flat, dark])
+    found = store.coverage(["flat", "dark"], "2023-02-20", "2023-03-10")
+    assert gaps(found) == [[("03-02T00:00:00.001", "03-11T00:00:00.000")]] * 2
+
+
 class Valid(ORMCalibration):
     """References of an instrument whose era follows from the time."""
 
