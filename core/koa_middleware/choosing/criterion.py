@@ -6,6 +6,7 @@ the check of its indexes all read criteria; no rule is written anywhere else.
 
 from __future__ import annotations
 
+import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -119,15 +120,9 @@ class Criterion(ABC):
         """Parameters of `holds` beyond those of a `Plan`, which are given."""
         return {}
 
-    def serves(self, found: Mapping[str, Any]) -> tuple[float, float]:
-        """First and last time of a frame, in days, that a calibration with some values fits, both inclusive.
-
-        Raises
-        ------
-        NotImplementedError
-            When it does not compare times.
-        """
-        raise NotImplementedError
+    def serves(self, found: Mapping[str, Any]) -> tuple[float, float]:  # noqa: ARG002
+        """First and last time of a frame, in days, that a calibration with some values fits, both inclusive."""
+        return -math.inf, math.inf
 
     @abstractmethod
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:

@@ -56,7 +56,7 @@ def groups_of(
     ruling = ruling_of(selector, db.orm_class)
     found: list[FrameValues] = []
     for known, _ in ruling.every():
-        if any(fixed.get(name, value) != value for name, value in known.items()):
+        if any(fixed.get(name) not in (None, value) for name, value in known.items()):
             continue
         declared, plans = ruling.settled(ruling.frame(known))
         for own in _of_case(plans, db, {**fixed, **known}):

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..choosing.batch import asked_together
 from ..choosing.criterion import Limit
-from ..choosing.deciding import Considered, Prepared, asking, is_programmed
+from ..choosing.deciding import Considered, Prepared, asking, is_declared
 from ..choosing.limits import MAX, SAME, Finite
 from ..choosing.order import in_ms
 from ..choosing.validity import ValidAt
@@ -50,9 +50,9 @@ def gaps_of(standing: Standing, whole: Span) -> list[Span]:
 
 def is_by_method(standing: Standing) -> bool:
     """Whether a method of a plugin's own takes part in the choice, or in that of what it hangs on."""
-    selector = standing.selector
-    own = is_programmed(selector) or selector._overrides("select") or selector._overrides("select_fallback")
-    return own or (standing.anchor is not None and is_by_method(standing.anchor))
+    if not is_declared(standing.selector):
+        return True
+    return standing.is_whole and standing.anchor is not None and is_by_method(standing.anchor)
 
 
 def note_of(standing: Standing) -> str:
