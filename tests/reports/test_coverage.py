@@ -265,7 +265,9 @@ def test_of_a_rule_that_is_programmed_it_says_that_the_gaps_are_not_exact(open_d
     store = open_demo()
     store.local_db.add(darks(60000.0))
     InstrumentPlugin(DemoCalibration, [ByMethod(cal_type="dark", max_age=timedelta(days=1))])
-    (group,) = store.coverage(None, "2023-02-25", "2023-03-06").to_dict()["groups"]
+    found = store.coverage(None, "2023-02-25", "2023-03-06")
+    (group,) = found.to_dict()["groups"]
+    assert max(map(len, str(found).splitlines())) <= 80
     assert not group["exact"]
     assert "ByMethod" in group["note"]
     assert len(group["gaps"]) == 1

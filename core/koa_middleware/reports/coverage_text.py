@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from ..display import printable
@@ -45,8 +46,10 @@ def as_text(coverage: Coverage, width: int | None = None) -> str:
         lines += [f"  {line}" for line in _gaps(band, coverage.whole)]
     said = f"{CALIBRATION} calibrations   {ANSWER} an answer   {PARTLY} partly none   {NOTHING} none"
     lines += ["", said]
-    lines += [f"{_minute(moment)}  {what}" for moment, what in events_of(coverage, bands)]
-    lines += sorted({band.note for band in bands if band.note})
+    below = [f"{_minute(moment)}  {what}" for moment, what in events_of(coverage, bands)]
+    below += sorted({band.note for band in bands if band.note})
+    for line in map(printable, below):
+        lines += textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False)
     return "\n".join(lines)
 
 
