@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .importing import importing
 
@@ -136,3 +136,19 @@ def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibrat
             )
         )
     return Table(columns)
+
+
+def table_of_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Give rows as an `astropy.table.Table`: one column each, nulls masked."""
+    with importing:
+        import numpy as np
+        from astropy.table import MaskedColumn, Table
+
+    made = []
+    for place, name in enumerate(columns):
+        values = [row[place] for row in rows]
+        known = [value for value in values if value is not None]
+        kind: type = type(known[0]) if known else str
+        filled: Any = np.array([kind() if value is None else value for value in values], dtype=kind)
+        made.append(MaskedColumn(filled, name=name, mask=[value is None for value in values]))
+    return Table(made)

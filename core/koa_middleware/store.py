@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from .remote.archive import Archive
     from .remote.publish import PublishResult
     from .remote.sync import SyncResult
+    from .reports.coverage import Coverage
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -558,6 +559,32 @@ class CalibrationStore(Generic[R]):
         from .display import astropy_table
 
         return astropy_table(self.orm_class, records_of(records))
+
+    def coverage(
+        self,
+        cal_types: str | Iterable[str] | None = None,
+        start: str | datetime | None = None,
+        end: str | datetime | None = None,
+    ) -> Coverage:
+        """Tell what calibrations there are over time, and when the rules give none.
+
+        Parameters
+        ----------
+        cal_types : str or iterable of str, optional
+            All that the plugin has a selector for by default.
+        start, end : str or datetime, optional
+            UTC; a date alone as the end means all of that day. By default from the first calibration to the last.
+
+        Raises
+        ------
+        ConfigurationError
+            When there is no selector of a type, or the end is not after the start.
+        HeaderError
+            When a time is none.
+        """
+        from .reports.coverage_finding import coverage_of
+
+        return coverage_of(self.known_db, cal_types, start, end)
 
     # -- files ---------------------------------------------------------------------------------------------------------
 

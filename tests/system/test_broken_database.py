@@ -38,6 +38,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "candidates": lambda store, _: store.candidates(FRAME, DARK),
     "close": lambda store, _: store.close(),
     "conflicts": lambda store, _: store.conflicts(),
+    "coverage": lambda store, _: store.coverage(),
     "download_calibration": lambda store, _: store.download_calibration(THEIRS),
     "explain": lambda store, _: store.explain(FRAME, DARK),
     "export_bundle": lambda store, folder: store.export_bundle(folder / "bundle.tar", [MINE]),

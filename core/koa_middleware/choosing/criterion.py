@@ -6,6 +6,7 @@ the check of its indexes all read criteria; no rule is written anywhere else.
 
 from __future__ import annotations
 
+import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -68,10 +69,13 @@ class Criterion(ABC):
         The selector's attribute that declares it; empty where it always holds.
     binds_all : bool
         Whether it holds also of what a plugin's own `get_candidates` admits.
+    by_time : bool
+        Whether it compares the frame's time, so that a calibration `serves` some times of frames and others not.
     """
 
     setting: str
     binds_all = False
+    by_time = False
 
     @classmethod
     @abstractmethod
@@ -115,6 +119,10 @@ class Criterion(ABC):
     def bounds(self, parameters: Parameters) -> Parameters:  # noqa: ARG002
         """Parameters of `holds` beyond those of a `Plan`, which are given."""
         return {}
+
+    def serves(self, found: Mapping[str, Any]) -> tuple[float, float]:  # noqa: ARG002
+        """First and last time of a frame, in days, that a calibration with some values fits, both inclusive."""
+        return -math.inf, math.inf
 
     @abstractmethod
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
@@ -173,9 +181,15 @@ class Limit(Criterion):
 
     time: str
 
+    by_time = True
+
     @abstractmethod
     def interval(self, asked: float) -> tuple[float, float]:
         """First and last time that fit a frame at `asked`, in days, both inclusive."""
+
+    def serves(self, found: Mapping[str, Any]) -> tuple[float, float]:
+        """First and last time of a frame; those that the calibration's own time fits, where both sides are alike."""
+        return self.interval(found[self.time])
 
     @property
     def columns(self) -> tuple[str, ...]:  # noqa: D102

@@ -116,6 +116,13 @@ def is_programmed(selector: CalibrationSelector) -> bool:
     return selector._overrides("get_candidates") or selector._overrides("select_best")
 
 
+def is_declared(selector: CalibrationSelector) -> bool:
+    """Whether no method of one's own takes part in any choice."""
+    return (
+        not is_programmed(selector) and not selector._overrides("select") and not selector._overrides("select_fallback")
+    )
+
+
 def check_type(selector: CalibrationSelector) -> None:
     """Check that a selector has a type.
 
@@ -222,7 +229,7 @@ def _anchor(
     try:
         if name in prepared.own:
             record = prepared.own[name]
-        elif is_programmed(anchor) or anchor._overrides("select") or anchor._overrides("select_fallback"):
+        elif not is_declared(anchor):
             record = choose(anchor, frame.given, db)
         else:
             considered = yield from asking(anchor, frame.given, db, prepared, hanging=chain)

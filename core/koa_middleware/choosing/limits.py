@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -110,6 +110,10 @@ class Direction(Limit):
 
     def interval(self, asked: float) -> tuple[float, float]:
         return (asked - SAME, MAX) if self.direction == "after" else (-MAX, asked + SAME)
+
+    def serves(self, found: Mapping[str, Any]) -> tuple[float, float]:
+        time = found[self.time]
+        return (-MAX, time + SAME) if self.direction == "after" else (time - SAME, MAX)
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"only {'later' if self.direction == 'after' else 'earlier'} ones are allowed"

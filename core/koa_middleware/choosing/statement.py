@@ -20,7 +20,7 @@ from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
 from .conditions import OfPair, OfType
 from .criteria import criteria_of
-from .criterion import Condition, Limit
+from .criterion import Condition, Criterion, Limit
 from .frame import Frame
 from .limits import MAX, SAME
 from .order import LATEST_START, NEAREST, TieBreaker, order_by
@@ -74,6 +74,11 @@ class Plan:
     def order(self) -> tuple[tuple[TieBreaker, ...], str]:
         """The tie-breakers, and the column of the time that they go by."""
         return (NEAREST, self.time) if self.rule.validity is None else (LATEST_START, self.rule.validity[0])
+
+    @cached_property
+    def by_time(self) -> tuple[Criterion, ...]:
+        """The criteria that compare the frame's time."""
+        return tuple(each for each in self.criteria if each.by_time)
 
     @property
     def probed(self) -> tuple[str, ...]:

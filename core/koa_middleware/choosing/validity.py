@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, Float, and_, bindparam, or_
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .criterion import Columns, Condition, Fault, Parameters, Words, not_of_days
-from .limits import SAME, date_of
+from .limits import MAX, SAME, date_of
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -37,6 +38,7 @@ class ValidAt(Condition):
     time: str
 
     setting = "validity"
+    by_time = True
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -80,6 +82,11 @@ class ValidAt(Condition):
 
     def parameters(self, frame: Frame) -> Parameters:
         return {"valid_at": frame.own_time(self.time) + SAME}
+
+    def serves(self, found: Mapping[str, Any]) -> tuple[float, float]:
+        start, end = found[self.start], None if self.end is None else found[self.end]
+        first = -MAX if start is None else start - SAME
+        return first, MAX if end is None else math.nextafter(end - SAME, -MAX)
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         return f"not at the frame's time, {date_of(parameters['valid_at'])}"

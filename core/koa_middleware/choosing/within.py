@@ -82,9 +82,13 @@ class Within(Condition):
 
     def parameters(self, frame: Frame) -> Parameters:
         asked = [float(value) for value in frame.each(self.column)]
-        bounds = [_bounds(each, self._amount(each)) for each in asked]
+        bounds = [self.reach(each) for each in asked]
         low, high = max(first for first, _ in bounds), min(last for _, last in bounds)
         return {self._name: sum(asked) / len(asked), f"{self._name}_low": low, f"{self._name}_high": high}
+
+    def reach(self, asked: float) -> tuple[float, float]:
+        """Lowest and highest value that are within the tolerance of a frame's."""
+        return _bounds(asked, self._amount(asked))
 
     def words(self, columns: Columns) -> Iterator[Words]:
         if isinstance(self.tolerance, Relative):

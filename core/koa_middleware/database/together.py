@@ -25,6 +25,7 @@ _AT_ONCE = 250
 Row = tuple[Any, ...]
 
 
+@lru_cache(maxsize=512)
 def gives_one_row(statement: Select[Any]) -> bool:
     """Whether a statement gives one row of one table, and thus can be asked for many."""
     most, froms = statement._limit_clause, statement.get_final_froms()

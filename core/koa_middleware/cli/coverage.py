@@ -1,0 +1,38 @@
+"""``koa-cal coverage``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from .arguments import add_instrument, add_json, add_types, time
+from .context import open_for
+from .output import print_exactly, print_json, terminal_width
+
+ABOUT = "tell what there is over time, and when a rule has no answer"
+
+
+def add_arguments(command: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_types(command)
+    command.add_argument(
+        "--start", metavar="TIME", type=time, help="from this UTC time on, such as 2026-02-12 (the first calibration)"
+    )
+    command.add_argument("--end", metavar="TIME", type=time, help="until this UTC time or day (the last calibration)")
+    command.add_argument("-o", "--output", metavar="FILE", help="draw it into a new .png, .pdf or .svg")
+    command.add_argument("--dark", action="store_true", help="draw it for a dark background")
+    command.add_argument("--overwrite", action="store_true", help="replace a figure of this name")
+    add_instrument(command)
+    add_json(command)
+
+
+def run(options: Namespace) -> int:
+    """Print what there is of each type, and the gaps; draw it where a file is named."""
+    with open_for(options) as store:
+        found = store.coverage(options.types, options.start, options.end)
+    if options.output:
+        found.figure(options.output, dark=options.dark, overwrite=options.overwrite)
+    if options.json:
+        print_json(found.to_dict())
+    else:
+        print_exactly(found.to_text(terminal_width()))
+    return 0 if any(group.records for group in found.groups) else 1
