@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .instrument.orm import ORMCalibration
     from .opening import open_store
     from .plugins import InstrumentPlugin, available_instruments, get_plugin
+    from .reports.lock_file import LockFile
     from .store import CalibrationResult, CalibrationStore
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ _HOME_OF = {
     "available_instruments": "plugins",
     "CalibrationResult": "store",
     "Explanation": "choosing.explanation",
+    "LockFile": "reports.lock_file",
     "ORMCalibration": "instrument.orm",
     "fits_column": "instrument.columns",
     "CalibrationSelector": "choosing.selector",
@@ -54,6 +56,7 @@ __all__ = [  # noqa: RUF022 - what a reader needs first, first
     "available_instruments",
     "CalibrationResult",
     "Explanation",
+    "LockFile",
     "ORMCalibration",
     "fits_column",
     "CalibrationSelector",

@@ -41,6 +41,18 @@ def without_password(url: str) -> str:
     raise unusable_url()
 
 
+def address_of(url: str) -> str:
+    """Give where a server is: a URL without user, password and options.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if _is_of(SCHEMES, url):
+        return shown_url(postgresql_url(url).set(username=None, password=None))
+    raise unusable_url()
+
+
 def remote_at(url: str, orm_class: type[R], judged_here: Callable[[], Mapping[str, Said]] = dict) -> Remote[R]:
     """Give an instrument's rows at a server; opens no connection.
 

@@ -1,0 +1,1 @@
+"""What is written down of choices: lock files, and what they are checked against."""
