@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, func, literal_column, select
-
+from .database.listed import records_by
 from .database.local import LocalDatabase
 from .disk.checksums import Checksum
 from .exceptions import KoaMiddlewareError
@@ -113,28 +110,18 @@ def record_for(one: LockedCalibration, database: LocalDatabase[Any]) -> ORMCalib
 
 def _known(wanted: Sequence[LockedCalibration], database: LocalDatabase[Any]) -> dict[str, Any]:
     """Find records that a database has, by id, else by content."""
-    by_id = {each.id: each for each in _fetched(database, "id", [one.id for one in wanted if one.id])}
-    found = {one.filename: by_id[one.id] for one in wanted if one.id in by_id and one.is_content_of(by_id[one.id])}
+    by_id = records_by(database, "id", [one.id for one in wanted if one.id])
+    found = {one.filename: each for one in wanted for each in by_id.get(one.id, ()) if one.is_content_of(each)}
     others = [one for one in wanted if one.filename not in found and one.checksum]
     by_content: dict[tuple[str, str], list[Any]] = {}
-    for record in _fetched(database, "checksum", [each for one in others for each in _spellings(one.checksum)]):
-        by_content.setdefault((record.cal_type, str(Checksum.parse(record.checksum))), []).append(record)
+    spelt = records_by(database, "checksum", [each for one in others for each in _spellings(one.checksum)])
+    for checksum, records in spelt.items():
+        for record in records:
+            by_content.setdefault((record.cal_type, str(Checksum.parse(checksum))), []).append(record)
     for one in others:
         if same := by_content.get((one.cal_type, one.checksum)):
             found[one.filename] = min(same, key=lambda each: (each.filename != one.filename, each.id))
     return found
-
-
-def _fetched(database: LocalDatabase[Any], column: str, values: Iterable[str]) -> list[Any]:
-    asked, orm_class = list(dict.fromkeys(values)), cast("type[ORMCalibration]", database.orm_class)
-    return database.fetch(_select_by(orm_class, column), {"asked": json.dumps(asked)}) if asked else []
-
-
-@lru_cache(maxsize=64)
-def _select_by(orm_class: type[ORMCalibration], column: str) -> Select[Any]:
-    """Statement that gives the rows of which a column has one of the values in a JSON list."""
-    asked: Select[Any] = select(literal_column("value")).select_from(func.json_each(bindparam("asked", None)))
-    return select(orm_class.table()).where(orm_class.table().c[column].in_(asked))
 
 
 def _spellings(checksum: str) -> tuple[str, str]:
@@ -146,7 +133,7 @@ def _others(wanted: Sequence[LockedCalibration], found: Mapping[str, Any]) -> li
 
 
 def _with_other_content(one: LockedCalibration, database: LocalDatabase[Any]) -> ORMCalibration | None:
-    found = [*_fetched(database, "id", [one.id]), *_fetched(database, "filename", [one.filename])]
+    found = database.query(id=one.id) + database.query(filename=one.filename)
     return found[0] if found else None
 
 

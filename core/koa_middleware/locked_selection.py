@@ -169,7 +169,7 @@ class LockedSelection(Selection):
         records = {each.id: each for each in located.records.values()}
         good = {each.id for each in not_bad(list(records.values()), database)}
         bad = [each for each in records.values() if each.id not in good]
-        said = last_said_of(database, [each.id for each in bad])
+        said = last_said_of(database, [each.id for each in bad]) if bad else {}
         for each in bad:
             quality = in_words(said.get(each.id), each.quality)
             warn(f"{each.filename} is given as {self._lock.name} says, and its quality is {quality}.", QualityWarning)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -12,6 +12,7 @@ from ..choosing.explanation import CHOSEN, FARTHER, Explanation
 from ..choosing.judged import in_words, last_said_of, qualities_of
 from ..choosing.selector import CalibrationSelector, anchors_of
 from ..database.feed import feed_table
+from ..database.listed import given, listed, records_by
 from ..database.local import LocalDatabase
 from ..exceptions import HeaderError
 from ..instrument.orm import ORMCalibration
@@ -66,8 +67,27 @@ class Causes:
     def __init__(self, lock: LockFile, local: LocalDatabase[Any], known: LocalDatabase[Any], explain: Explain) -> None:
         self._lock, self._local, self._known, self._explain = lock, local, known, explain
         self._histories: dict[str, list[Happened]] = {}
+        self._standing: dict[str, list[Any]] = {}
+        self._bad: dict[str, str] = {}
         self._of_rules: dict[tuple[str, bool], Why] = {}
         self._of_locked: dict[str, Why | None] = {}
+
+    def read(self, locked: Iterable[LockedCalibration], records: Iterable[ORMCalibration]) -> None:
+        """Read, in bulk, what is known of locked calibrations, and of records that would be chosen now."""
+        asked = {each.filename: each for each in locked}
+        by_id = records_by(self._known, "id", [each.id for each in asked.values() if each.id])
+        by_name = records_by(self._known, "filename", list(asked))
+        for one in asked.values():
+            found = [*by_id.get(one.id, []), *by_name.get(one.filename, [])]
+            self._standing[one.filename] = found
+        standing = {each.id: each for found in self._standing.values() for each in found}
+        qualities = qualities_of(standing.values(), self._known)
+        bad = [each for each, quality in zip(standing.values(), qualities, strict=True) if quality == "BAD"]
+        said = last_said_of(self._known, [each.id for each in bad]) if bad else {}
+        self._bad = {each.id: in_words(said.get(each.id), each.quality) for each in bad}
+        locals_ = [each.id for each in self._lock.calibrations if each.origin == "LOCAL"]
+        ids = {*(each.id for each in asked.values()), *(each.id for each in records), *locals_}
+        self._histories = happened(self._local, ids)
 
     def why(self, one: Differing, others: Collection[str]) -> list[Why]:
         """Give the causes of a difference; `others` are all the types in which the frame's choices differ."""
@@ -97,9 +117,7 @@ class Causes:
         return self._of_locked[locked.filename]
 
     def _fallen(self, locked: LockedCalibration) -> Why | None:
-        name = locked.filename
-        found = self._known.query(id=locked.id) if locked.id else []
-        found += self._known.query(filename=name)
+        name, found = locked.filename, self._standing[locked.filename]
         same = [each for each in found if locked.is_content_of(each)]
         if not same and locked.checksum:
             same = self._known.query(checksum=locked.checksum)
@@ -108,10 +126,7 @@ class Causes:
         if not same:
             gone = [each for each in self._history(locked.id) if each.op == "withdrawn"]
             return "withdrawn", f"{name} was withdrawn {gone[-1]}" if gone else f"{name} is not known here"
-        if qualities_of(same[:1], self._known)[0] == "BAD":
-            said = last_said_of(self._known, [same[0].id]).get(same[0].id)
-            return "quality", f"{name} is {in_words(said, same[0].quality)}"
-        return None
+        return ("quality", f"{name} is {self._bad[same[0].id]}") if same[0].id in self._bad else None
 
     def _of_now(self, record: ORMCalibration) -> Why | None:
         """Tell what happened to what would be chosen, since the lock was made; None where nothing is known to have."""
@@ -180,9 +195,15 @@ class Causes:
         return f"it takes {now} in place of {one.then.filename} for {one.frame}"
 
     def _history(self, id: str) -> Sequence[Happened]:
-        if id not in self._histories:
-            feed = feed_table(cast("type[ORMCalibration]", self._local.orm_class)).c
-            columns = feed.n, feed.op, feed.at, feed.who, feed.why, feed.archive_n
-            rows = self._local.execute(select(*columns).where(feed.id == id).order_by(feed.n))
-            self._histories[id] = [Happened(*row) for row in rows]
-        return self._histories[id]
+        return self._histories.get(id, ())
+
+
+def happened(database: LocalDatabase[Any], ids: Iterable[str]) -> dict[str, list[Happened]]:
+    """Give what happened to calibrations here, by id, oldest first."""
+    feed = feed_table(cast("type[ORMCalibration]", database.orm_class)).c
+    columns = feed.n, feed.op, feed.at, feed.who, feed.why, feed.archive_n
+    found: dict[str, list[Happened]] = {}
+    rows = database.rows(select(feed.id, *columns).where(feed.id.in_(listed())).order_by(feed.n), given(ids))
+    for id_, *values in rows:
+        found.setdefault(id_, []).append(Happened(*values))
+    return found

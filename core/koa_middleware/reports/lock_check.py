@@ -12,10 +12,10 @@ from ..choosing.night import FrameSets
 from ..display import printable, render
 from ..exceptions import FallbackWarning
 from ..instrument.orm import ORMCalibration
-from .lock_causes import Causes
+from .lock_causes import Causes, Why
 from .lock_differences import Differing, differences, values_of
 from .lock_file import LockFile
-from .locked import LockedFrame
+from .locked import LockedCalibration, LockedFrame
 from .locking import ChosenIn, lock_of
 
 #: Chooses for frames' values, of some types; of others the user gave what the lock names.
@@ -112,30 +112,46 @@ def check_lock(
     lock: LockFile, orm_class: type[ORMCalibration], choose: Choose, causes: Causes, chosen_in: ChosenIn
 ) -> LockCheck:
     """Choose again for the frames of a lock, by their values in it, and tell what differs and why."""
-    found: list[Differing] = []
-    told: dict[tuple[str, str, str], list[str]] = {}
     names, values, sets = [], [], []
-
-    def tell(kind: str, message: str, cal_type: str, frame: str) -> None:
-        told.setdefault((kind, cal_type, message), []).append(frame)
-
+    found: list[list[Differing]] = []
+    frames: list[LockedFrame] = []
     for frame, asked, one in _chosen(lock, orm_class, choose):
+        frames.append(frame)
         names.append(frame.filename)
         values.append(asked)
         sets.append(one)
-        differing = list(differences(lock, frame, asked, one))
-        found += differing
-        types = {each.cal_type for each in differing}
-        for each in differing:
-            for cause in causes.why(each, types):
-                tell(*cause, each.cal_type, each.frame)
-        for given in (each for each in frame.choices if each.given_by_user):
-            locked = lock.by_filename[given.calibration]
-            if locked.id and (fallen := causes.of_locked(locked)) is not None:
-                tell(*fallen, given.cal_type, frame.filename)
+        found.append(list(differences(lock, frame, asked, one)))
     now = lock_of(FrameSets(names, sets, {}, orm_class, values, {}, lambda _: lock), chosen_in)
-    reasons = tuple(Cause(*cause, tuple(dict.fromkeys(frames))) for cause, frames in told.items())
-    return LockCheck(lock, now, tuple(found), reasons, tuple(_notes(lock, now)))
+    differing = tuple(each for of_frame in found for each in of_frame)
+    given = [each for frame in frames for _, each in _given(lock, frame)]
+    locked = [each.then for each in differing if each.then is not None]
+    causes.read([*locked, *given], [each.now for each in differing if each.now is not None])
+    told: dict[tuple[str, str, str], list[str]] = {}
+    for frame, of_frame in zip(frames, found, strict=True):
+        for cal_type, name, cause in _causes(lock, frame, of_frame, causes):
+            told.setdefault((cause[0], cal_type, cause[1]), []).append(name)
+    reasons = tuple(Cause(*cause, tuple(dict.fromkeys(concerned))) for cause, concerned in told.items())
+    return LockCheck(lock, now, differing, reasons, tuple(_notes(lock, now)))
+
+
+def _causes(
+    lock: LockFile, frame: LockedFrame, differing: Sequence[Differing], causes: Causes
+) -> Iterator[tuple[str, str, Why]]:
+    """Give the type, the frame's name and the cause of each difference; and what became of what the user gave."""
+    types = {each.cal_type for each in differing}
+    for each in differing:
+        for cause in causes.why(each, types):
+            yield each.cal_type, each.frame, cause
+    for cal_type, locked in _given(lock, frame):
+        if (fallen := causes.of_locked(locked)) is not None:
+            yield cal_type, frame.filename, fallen
+
+
+def _given(lock: LockFile, frame: LockedFrame) -> Iterator[tuple[str, LockedCalibration]]:
+    """Give the registered calibrations that the user gave for a frame, by type."""
+    for each in frame.choices:
+        if each.given_by_user and (locked := lock.by_filename[each.calibration]).id:
+            yield each.cal_type, locked
 
 
 def _chosen(
