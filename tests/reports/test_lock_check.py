@@ -268,3 +268,27 @@ class TestOfAnArchive:
         check = synced.check_lock(locked)
         assert told(check) == [("changed", "dark", 2)]
         assert message(check, "changed") == "the values of dark1.fits were changed on 2026-02-13 by jane"
+
+
+def test_what_another_machine_had_before_is_not_told_as_a_changed_rule(
+    open_demo: Callable[..., Store], filled: Store, lock: LockFile, tmp_path: Path
+) -> None:
+    other = open_demo(tmp_path / "other")
+    other.local_db.add(record("own.fits", 60002.5, cal_version="002"))
+    other.local_db.add(filled.query())
+    check = other.check_lock(lock)
+    assert told(check) == [("new", "dark", 2)]
+    assert message(check, "new") == "own.fits was not known where the lock was made, or the rule prefers it now"
+
+
+def test_of_a_former_state_what_came_after_it_is_new(filled: Store, lock: LockFile) -> None:
+    feed = feed_table(DemoCalibration)
+    filled.local_db.add(record("later.fits", 60002.5, cal_version="002"))
+    with filled.local_db.begin() as connection:
+        connection.execute(update(feed).values(at="2026-02-12T00:00:00.000000"))
+        later = filled.query(filename="later.fits")[0].id
+        connection.execute(update(feed).where(feed.c.id == later).values(at="2026-02-14T00:00:00.000000"))
+    former = replace(lock, as_of="2026-02-13T00:00:00.000000")
+    assert message(filled.check_lock(former), "new") == "later.fits is new"
+    former = replace(lock, as_of="2026-02-14T00:00:00.000000")
+    assert [each.kind for each in filled.check_lock(former).causes] == ["rule"]

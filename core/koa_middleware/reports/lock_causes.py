@@ -68,7 +68,7 @@ class Causes:
         self._lock, self._local, self._known, self._explain = lock, local, known, explain
         self._histories: dict[str, list[Happened]] = {}
         self._standing: dict[str, list[Any]] = {}
-        self._bad: dict[str, str] = {}
+        self._bad: dict[str, str | None] = {}
         self._of_rules: dict[tuple[str, bool], Why] = {}
         self._of_locked: dict[str, Why | None] = {}
 
@@ -80,14 +80,18 @@ class Causes:
         for one in asked.values():
             found = [*by_id.get(one.id, []), *by_name.get(one.filename, [])]
             self._standing[one.filename] = found
-        standing = {each.id: each for found in self._standing.values() for each in found}
-        qualities = qualities_of(standing.values(), self._known)
-        bad = [each for each, quality in zip(standing.values(), qualities, strict=True) if quality == "BAD"]
-        said = last_said_of(self._known, [each.id for each in bad]) if bad else {}
-        self._bad = {each.id: in_words(said.get(each.id), each.quality) for each in bad}
+        self._read_qualities([each for found in self._standing.values() for each in found])
         locals_ = [each.id for each in self._lock.calibrations if each.origin == "LOCAL"]
         ids = {*(each.id for each in asked.values()), *(each.id for each in records), *locals_}
         self._histories = happened(self._local, ids)
+
+    def _read_qualities(self, records: Sequence[ORMCalibration]) -> None:
+        """Find out which records are BAD, and in whose words."""
+        qualities = qualities_of(records, self._known)
+        bad = {each.id: each.quality for each, quality in zip(records, qualities, strict=True) if quality == "BAD"}
+        said = last_said_of(self._known, bad) if bad else {}
+        words = {id_: in_words(said.get(id_), quality) for id_, quality in bad.items()}
+        self._bad |= {each.id: words.get(each.id) for each in records}
 
     def why(self, one: Differing, others: Collection[str]) -> list[Why]:
         """Give the causes of a difference; `others` are all the types in which the frame's choices differ."""
@@ -121,12 +125,14 @@ class Causes:
         same = [each for each in found if locked.is_content_of(each)]
         if not same and locked.checksum:
             same = self._known.query(checksum=locked.checksum)
+            self._read_qualities(same)
         if not same and found:
             return "content", f"{name} has other content now: {found[0].checksum}, the lock's is {locked.checksum}"
         if not same:
             gone = [each for each in self._history(locked.id) if each.op == "withdrawn"]
             return "withdrawn", f"{name} was withdrawn {gone[-1]}" if gone else f"{name} is not known here"
-        return ("quality", f"{name} is {self._bad[same[0].id]}") if same[0].id in self._bad else None
+        bad = [self._bad[each.id] for each in same]
+        return None if None in bad else ("quality", f"{name} is {bad[0]}")
 
     def _of_now(self, record: ORMCalibration) -> Why | None:
         """Tell what happened to what would be chosen, since the lock was made; None where nothing is known to have."""
@@ -139,15 +145,20 @@ class Causes:
         if record.filename in self._lock.by_filename and self._lock.by_filename[record.filename].is_content_of(record):
             return True
         added = [each for each in self._history(record.id) if each.op == "added"]
-        if record.origin == "LOCAL":
-            return bool(added) and added[-1].n <= self._bound
+        if added and (is_since := self._is_since(added[-1], record.origin)) is not None:
+            return not is_since
         archive = self._lock.archive
-        if archive is None or archive.entry is None:
-            return False
-        numbers = [each.archive_n for each in added if each.archive_n is not None]
-        if numbers:
-            return numbers[-1] <= archive.entry
-        return record.last_updated is not None and archive.at is not None and record.last_updated <= archive.at
+        until = None if archive is None or record.origin == "LOCAL" else archive.at
+        return until is not None and record.last_updated is not None and record.last_updated <= until
+
+    def _is_since(self, one: Happened, origin: str) -> bool | None:
+        """Whether something happened after the lock was made, or after the state that was locked; None: unknown."""
+        if self._lock.as_of is not None:
+            return one.at > self._lock.as_of
+        if origin == "LOCAL":
+            return one.n > self._bound if self._bound else None
+        entry = None if self._lock.archive is None else self._lock.archive.entry
+        return None if entry is None or one.archive_n is None else one.archive_n > entry
 
     @cached_property
     def _bound(self) -> int:
@@ -158,13 +169,10 @@ class Causes:
 
     def _since(self, id: str, filename: str, origin: str) -> Why | None:
         """Tell what was done to a calibration since the lock was made, where it is known to be since then."""
-        archive = self._lock.archive
-        after = archive.entry if origin != "LOCAL" and archive is not None else None
         for each in reversed(self._history(id)):
-            is_since = each.n > self._bound > 0 if origin == "LOCAL" else (each.archive_n or 0) > (after or 2**63)
-            if is_since and each.op == "flagged":
+            if each.op == "flagged" and self._is_since(each, origin):
                 return "quality", f"{filename} was flagged {each}"
-            if is_since and each.op == "changed":
+            if each.op == "changed" and self._is_since(each, origin):
                 return "changed", f"the values of {filename} were changed {each}"
         return None
 
@@ -172,27 +180,30 @@ class Causes:
         """Ask the rule; what it says of one frame stands for all frames of the type of which nothing else is known."""
         key = one.cal_type, one.then is None
         if key not in self._of_rules:
-            said = f"the rule {type(selector).__name__} changed: {self._changed(one)}"
+            kind, said = self._changed(one)
             unlocked = [each for each in anchors_of(selector) if each not in self._locked_types]
             also = f"; or the {unlocked[0]} on which it hangs, which is not locked" if unlocked else ""
-            self._of_rules[key] = "rule", said + also
+            rule = f"the rule {type(selector).__name__} changed: " if kind == "rule" else ""
+            self._of_rules[key] = kind, f"{rule}{said}{also}"
         return self._of_rules[key]
 
     @cached_property
     def _locked_types(self) -> frozenset[str]:
         return frozenset(name for each in self._lock.frames for name in each.cal_types)
 
-    def _changed(self, one: Differing) -> str:
+    def _changed(self, one: Differing) -> Why:
         if isinstance(one.error, HeaderError):
-            return f"it asks for {one.error.column or 'more'}, of which the lock says nothing"
+            return "rule", f"it asks for {one.error.column or 'more'}, of which the lock says nothing"
+        if one.then is not None:
+            candidates = self._explain(one.values, one.cal_type).candidates
+            told = [each for each in candidates if one.then.is_content_of(each.record)]
+            if told and told[0].rule not in (CHOSEN, FARTHER):
+                return "rule", f"it refuses {one.then.filename} for {one.frame}: {told[0].why}"
+        if one.now is not None and one.now.origin == "LOCAL" and self._lock.as_of is None:
+            return "new", f"{one.now.filename} was not known where the lock was made, or the rule prefers it now"
         now = "none" if one.now is None else one.now.filename
-        if one.then is None:
-            return f"it takes {now} for {one.frame}"
-        candidates = self._explain(one.values, one.cal_type).candidates
-        told = [each for each in candidates if one.then.is_content_of(each.record)]
-        if told and told[0].rule not in (CHOSEN, FARTHER):
-            return f"it refuses {one.then.filename} for {one.frame}: {told[0].why}"
-        return f"it takes {now} in place of {one.then.filename} for {one.frame}"
+        instead = "" if one.then is None else f" in place of {one.then.filename}"
+        return "rule", f"it takes {now}{instead} for {one.frame}"
 
     def _history(self, id: str) -> Sequence[Happened]:
         return self._histories.get(id, ())
