@@ -38,8 +38,11 @@ MAY_IMPORT = {
     "refresh": "cache database instrument",
     "selection": "cache choosing given instrument",
     "own_choice": "choosing database given instrument disk",
-    "store": "reports own_choice selection refresh register cache remote database choosing given instrument disk "
-    "settings display",
+    "locked_records": "reports database instrument disk",
+    "locked_selection": "locked_records selection reports choosing instrument",
+    "lock_checking": "locked_records reports selection choosing database",
+    "store": "own_choice lock_checking locked_selection locked_records reports selection refresh register cache remote "
+    "database choosing given instrument disk settings display",
     "hookspecs": "",
     "plugins": "hookspecs choosing instrument",
     "opening": "store plugins",

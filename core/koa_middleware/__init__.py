@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .opening import open_store
     from .plugins import InstrumentPlugin, available_instruments, get_plugin
     from .reports.coverage import Coverage
+    from .reports.lock_file import LockFile
     from .store import CalibrationResult, CalibrationStore
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _HOME_OF = {
     "CalibrationResult": "store",
     "Explanation": "choosing.explanation",
     "Coverage": "reports.coverage",
+    "LockFile": "reports.lock_file",
     "ORMCalibration": "instrument.orm",
     "fits_column": "instrument.columns",
     "CalibrationSelector": "choosing.selector",
@@ -57,6 +59,7 @@ __all__ = [  # noqa: RUF022 - what a reader needs first, first
     "CalibrationResult",
     "Explanation",
     "Coverage",
+    "LockFile",
     "ORMCalibration",
     "fits_column",
     "CalibrationSelector",

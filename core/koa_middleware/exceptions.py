@@ -273,7 +273,7 @@ class QuarantineWarning(UserWarning):
 
 
 class QualityWarning(UserWarning):
-    """A calibration is used that is flagged as bad, because the user gave it."""
+    """A calibration is used that is flagged as bad, because the user gave it, or a lock file says so."""
 
 
 class SharedCacheWarning(UserWarning):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,18 +52,18 @@ class OwnChoices(Generic[R]):
 
 def own_choices(
     use: Mapping[str, Any] | None,
-    frame: Mapping[str, Any],
+    frames: Sequence[Mapping[str, Any]],
     database: LocalDatabase[R],
     path_in_cache: Callable[[R], Path],
 ) -> OwnChoices[R]:
-    """Find the calibrations that a user gives; warn of what is bad, or differs from the frame.
+    """Find the calibrations that a user gives; warn of what is bad, or differs from a frame.
 
     Parameters
     ----------
     use : mapping or None
         Cal type to a path, an id, a file name or a record.
-    frame : mapping
-        Column values of the frame for which they are given.
+    frames : sequence of mapping
+        Column values of the frames for which they are given.
     database : LocalDatabase
     path_in_cache : callable
         Gives the path of a record's file.
@@ -71,7 +71,7 @@ def own_choices(
     Raises
     ------
     ConfigurationError
-        When there is no selector of a type, or what is given is of another type, is the frame itself, or is one of two
+        When there is no selector of a type, or what is given is of another type, is a frame itself, or is one of two
         of a type.
     CalibrationNotFoundError
         When it is neither a file nor known here.
@@ -93,14 +93,15 @@ def own_choices(
         if record.cal_type != name:
             said = f"{record.filename}, which is to be used as the {name}, is of the type {record.cal_type}."
             raise _unusable(said, f"Give a file of the type {name}.")
-        if is_itself(record, frame):
+        if any(is_itself(record, frame) for frame in frames):
             said = f"{record.filename}, which is to be used as the {name}, is the frame itself."
             raise _unusable(said, "Give another file.")
         if not not_bad([record], database):
             warn(f"{record.filename}, which is used as the {name}, is flagged as bad.", QualityWarning)
-        if differing := "; ".join(_differing(selector, record, frame)):
-            said = f"{record.filename}, which is used as the {name}, differs from {frame_name(frame, selector.time)}"
-            warn(f"{said}: {differing}.", HeaderWarning)
+        for frame in frames:
+            if differing := "; ".join(_differing(selector, record, frame)):
+                of_it = f"{record.filename}, which is used as the {name}, differs from"
+                warn(f"{of_it} {frame_name(frame, selector.time)}: {differing}.", HeaderWarning)
         found.records[name] = record
     return found
 

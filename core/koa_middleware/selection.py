@@ -16,7 +16,7 @@ from .choosing.common import choose_common
 from .choosing.deciding import admitted, choose, log_choice
 from .choosing.explanation import Explanation
 from .choosing.frame import frame_name
-from .choosing.frame_sets import choose_sets
+from .choosing.frame_sets import choose_sets, left_out_of
 from .choosing.selector import CalibrationSelector, Database, selector_for
 from .exceptions import CalibrationNotFoundError, KoaMiddlewareError, logger
 from .given import frames_of
@@ -116,6 +116,10 @@ class Selection:
             for cal_type, answer in one.items():
                 self._told(self._orm_class.selectors[cal_type], values, answer, is_local=True)
         return found
+
+    def left_out(self, values: Sequence[Any], cal_types: Any) -> dict[str, tuple[str, ...]]:
+        """Give types that were not asked for; see `left_out_of`."""
+        return left_out_of(self._orm_class, values, cal_types)
 
     def candidates(self, input: Any, selector: Any, database: Database) -> list[Any]:
         """Give all records that a rule admits for a frame."""

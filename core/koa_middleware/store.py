@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, NoReturn, Self, TypeVar, overload
 
 from sqlalchemy import select
 
@@ -24,7 +24,7 @@ from .cache.shared import with_shared
 from .choosing.batch import records_in
 from .choosing.bracket import Bracket
 from .choosing.explanation import Explanation
-from .choosing.frame_sets import left_out_of, raise_failures, wanted_of
+from .choosing.frame_sets import raise_failures, wanted_of
 from .choosing.night import FrameSets
 from .database.feed import write_flag
 from .database.flags import check_judgement, check_own_judgement, this_user
@@ -70,14 +70,21 @@ if TYPE_CHECKING:
     from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict
     from .fetch.progress import Progress
+    from .locked_selection import LockedSelection
     from .refresh import RefreshReport
     from .remote.archive import Archive
     from .remote.publish import PublishResult
     from .remote.sync import SyncResult
     from .reports.coverage import Coverage
+    from .reports.lock_check import LockCheck
+    from .reports.lock_file import LockFile
+    from .reports.locking import ChosenIn
 
 R = TypeVar("R", bound=ORMCalibration)
 
+
+#: Address of an archive, and number and time of the newest entry of its feed that is here.
+_State = tuple[str, int | None, str | None] | None
 
 #: Attributes of a store that hold connections; a copy opens its own.
 _OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "_selection", "known_db", "local_db"})
@@ -131,6 +138,8 @@ class CalibrationStore(Generic[R]):
     sync_if_older_than : datetime.timedelta, or seconds as number or text, optional
         Sync before a selection when the last sync is older than this; where the archive does not answer, a
         `StaleWarning` says so once and the selection goes on.
+    lock : path or LockFile, optional
+        Frames get what this lock file says, by content, and nothing else is chosen.
 
     Attributes
     ----------
@@ -162,6 +171,7 @@ class CalibrationStore(Generic[R]):
         offline: bool | None = None,
         shared_cache_dir: str | os.PathLike[str] | None = None,
         sync_if_older_than: timedelta | float | str | None = None,
+        lock: str | os.PathLike[str] | LockFile | None = None,
     ) -> None:
         _check_class(orm_class)
         settings = resolve(
@@ -174,6 +184,7 @@ class CalibrationStore(Generic[R]):
             offline=offline,
             shared_cache_dir=shared_cache_dir,
         )
+        self._lock = None if lock is None else _locked(orm_class, lock)
         self._open(orm_class, settings, as_age(sync_if_older_than))
 
     def _open(self, orm_class: type[R], settings: Settings, sync_if_older_than: timedelta | None) -> None:
@@ -193,7 +204,8 @@ class CalibrationStore(Generic[R]):
             self.local_db.close()
             raise
         self._files = Provider(settings, self._holdings, self.known_db)
-        self._selection = Selection(orm_class, self._advice)
+        lock = self._lock
+        self._selection = Selection(orm_class, self._advice) if lock is None else self._locked_selection(lock)
         self._is_swept = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -203,6 +215,16 @@ class CalibrationStore(Generic[R]):
         """Open a store of its own, with the settings of the one that was pickled, in whatever process."""
         vars(self).update(state)
         self._open(self.orm_class, self.settings, self._sync_if_older_than)
+
+    def _locked_selection(self, lock: LockFile) -> LockedSelection:
+        from .locked_records import Sources
+        from .locked_selection import LockedSelection
+
+        settings = self.settings
+        may_sync = settings.remote_database_url is not None and not settings.offline
+        downloads = settings.calibration_url is not None and not settings.offline
+        sources = Sources(self.sync_from_remote if may_sync else None, self._files.is_here, downloads)
+        return LockedSelection(self.orm_class, lock, sources)
 
     def _sweep(self) -> None:
         """Remove, once, what killed processes left a day ago."""
@@ -256,7 +278,8 @@ class CalibrationStore(Generic[R]):
         remote = "local only" if url is None else f"remote={without_password(url)!r}"
         return (
             f"CalibrationStore({self.orm_class.instrument_name}, cache_dir={str(self.cache_dir)!r}, "
-            f"database={self.settings.local_database_filename!r}, {remote})"
+            f"database={self.settings.local_database_filename!r}, {remote}"
+            f"{'' if self._lock is None else f', lock={self._lock.name!r}'})"
         )
 
     @property
@@ -405,10 +428,82 @@ class CalibrationStore(Generic[R]):
         """
         frames = self._selection.frames(inputs, keep=True)
         sets = self._selection.sets(frames, cal_types, self._database("local"))
+        state = self._archive.state()
         chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
         not_here = {record.filename: record for record in self._files.not_here(list(chosen.values()))}
-        left_out = left_out_of(self.orm_class, frames.values, cal_types)
-        return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values, left_out)
+        left_out = self._selection.left_out(frames.values, cal_types)
+        making = partial(_lock_of, state) if self._lock is None else partial(_refuse_lock, self._lock.name)
+        return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values, left_out, making)
+
+    def lock(
+        self, inputs: Iterable[Any], cal_types: Iterable[str] | None = None, *, use: Mapping[str, Any] | None = None
+    ) -> LockFile:
+        """Give a lock file: what is chosen for frames, so that ``CalibrationStore(lock=...)`` gives the same anywhere.
+
+        Parameters
+        ----------
+        inputs, cal_types
+            As in `select_sets`. A type that nothing fits is kept with the reason.
+        use : mapping, optional
+            As in `get_calibrations`, for all of the frames.
+
+        Raises
+        ------
+        SourceFileError, HeaderError
+            When a frame cannot be read.
+        ConfigurationError
+            When two frames have one file name and differ in what is compared, or the store is a locked one.
+        """
+        if self._lock is not None:
+            _refuse_lock(self._lock.name)
+        frames = self._selection.frames(inputs, keep=False)
+        database, state = self._database("local"), self._archive.state()
+        own = own_choices(use, frames.values, self.known_db, self._files.path)
+        sets = self._selection.sets(frames, cal_types, database, own.records)
+        making = partial(_lock_of, state, unregistered=frozenset(own.paths))
+        return FrameSets(frames.names, sets, {}, self.orm_class, frames.values, {}, making).lock()
+
+    def check_lock(self, lock: str | os.PathLike[str] | LockFile, inputs: Iterable[Any] | None = None) -> LockCheck:
+        """Tell what would be chosen differently now than a lock file says, and why.
+
+        Parameters
+        ----------
+        lock : path or LockFile
+        inputs : iterable of frames, optional
+            Only these frames of it. By default all, of which no file is needed, since their values stand in the lock.
+
+        Returns
+        -------
+        LockCheck
+            `ok`, the `causes`, and `now`: what would be locked.
+
+        Raises
+        ------
+        SourceFileError, ConfigurationError
+            When it is no lock file of this instrument, or the store is a locked one.
+        CalibrationNotFoundError
+            When it does not have one of the `inputs`.
+        """
+        from .lock_checking import check
+
+        if self._lock is not None:
+            _refuse_lock(self._lock.name)
+        given, _ = _locked(self.orm_class, lock), self._database("local")
+        return check(given, inputs, self._selection, self.known_db, self.local_db, _chosen_in(self._archive.state()))
+
+    def locked_records(self) -> list[R]:
+        """Give the records of all calibrations that the store's lock file names.
+
+        Raises
+        ------
+        ConfigurationError
+            When the store has no lock file.
+        CalibrationNotFoundError
+            Lists those that are not to be had any more.
+        """
+        if self._lock is None:
+            raise ConfigurationError("The store has no lock file.", "Open it with lock=PATH.", setting="lock")
+        return self._locked_selection(self._lock).records(self.known_db)
 
     def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.
@@ -501,7 +596,7 @@ class CalibrationStore(Generic[R]):
         """
         frames = self._selection.frames([input], keep=False)
         database = self._database("local")
-        own = own_choices(use, frames.values[0], self.known_db, self._files.path)
+        own = own_choices(use, frames.values, self.known_db, self._files.path)
         (chosen,) = self._selection.sets(frames, cal_types, database, own.records)
         files: dict[str, Any] = {id_: Provided(path) for id_, path in own.paths.items()}
         records = {each.id: each for answer in chosen.values() for each in records_in(answer) if each.id not in files}
@@ -531,6 +626,9 @@ class CalibrationStore(Generic[R]):
 
     def _database(self, source: str) -> CalibrationDatabase[R]:
         check_kind("source", source, str, "'local' or 'remote'")
+        if self._lock is not None and source != "local":
+            said = f"The store is locked by {self._lock.name}, which alone says what a frame gets."
+            raise ConfigurationError(said, "Leave out the source.", setting="source", variable=None)
         if source == "local":
             if self._sync_if_older_than is not None and self.local_db.refusal is None:
                 self._archive.freshen()
@@ -692,7 +790,7 @@ class CalibrationStore(Generic[R]):
         wanted = wanted_of(frames.names, frames.values, sets)
         report = self._files.prefetch([*besides, *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
-        report.left_out.update(left_out_of(self.orm_class, frames.values, cal_types))
+        report.left_out.update(self._selection.left_out(frames.values, cal_types))
         return report
 
     def verify(self, repair: bool = False, *, dry_run: bool = False) -> VerificationReport:
@@ -1094,6 +1192,34 @@ class CalibrationStore(Generic[R]):
 
     def _use_cached(self, said: bool | None) -> bool:
         return self.use_cached if said is None else truth_of("use_cached", said)
+
+
+def _locked(orm_class: type[ORMCalibration], given: str | os.PathLike[str] | LockFile) -> LockFile:
+    from .reports.lock_file import LockFile
+
+    lock = given if isinstance(given, LockFile) else LockFile.read(given)
+    if lock.instrument != orm_class.instrument_name:
+        said = f"{lock.name} is a lock file of {lock.instrument}, and the store is one of {orm_class.instrument_name}."
+        raise ConfigurationError(said, "Give one of the same instrument.", setting="lock")
+    return lock
+
+
+def _lock_of(state: _State, sets: FrameSets, *, unregistered: frozenset[str] = frozenset()) -> LockFile:
+    from .reports.locking import lock_of
+
+    return lock_of(sets, _chosen_in(state, unregistered))
+
+
+def _chosen_in(state: _State, unregistered: frozenset[str] = frozenset()) -> ChosenIn:
+    from .reports.locked import ArchiveState
+    from .reports.locking import ChosenIn
+
+    return ChosenIn(None if state is None else ArchiveState(*state), unregistered=unregistered)
+
+
+def _refuse_lock(name: str, sets: FrameSets | None = None) -> NoReturn:  # noqa: ARG001
+    said = f"The store is locked by {name}, so that what it gives is not locked again."
+    raise ConfigurationError(said, "Open a store without the lock.", setting="lock", variable=None)
 
 
 def _check_class(orm_class: Any) -> None:

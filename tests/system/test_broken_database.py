@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import CacheError, CalibrationStore, KoaMiddlewareError
+from koa_middleware import CacheError, CalibrationStore, KoaMiddlewareError, LockFile
 from koa_middleware.choosing.selector import CalibrationSelector
 from koa_middleware.remote.servers import require_remote
+from koa_middleware.reports.locked import LockedCalibration, LockedChoice, LockedFrame
 from sqlalchemy import select
 
 from tests.conftest import DemoCalibration, dark, record
@@ -32,10 +33,23 @@ def entered(manager: Any, use: Callable[[Any], object] = lambda given: None) -> 
         use(given)
 
 
+def lock_of(folder: Path) -> Path:
+    """The lock file of a frame that gets the store's own calibration."""
+    mine = LockedCalibration("mine.fits", "dark", "001", "LOCAL", "2023-02-25T00:00:00.000", "mine")
+    frame = LockedFrame("frame.fits", FRAME, (LockedChoice("dark", "mine.fits", rule="DarkSelector"),))
+    made = LockFile("demo", "0.1.0", "", ("mjd_start", "spectrograph"), (mine,), (frame,))
+    return made.write(folder / "night.lock")
+
+
+def locked(store: Store, folder: Path) -> Store:
+    return CalibrationStore(DemoCalibration, store.cache_dir, lock=lock_of(folder))
+
+
 #: A use of each public method of a store; the folder is the test's own.
 STORE: dict[str, Callable[[Store, Path], object]] = {
     "calibration_in_cache": lambda store, _: store.calibration_in_cache(MINE),
     "candidates": lambda store, _: store.candidates(FRAME, DARK),
+    "check_lock": lambda store, folder: store.check_lock(lock_of(folder)),
     "close": lambda store, _: store.close(),
     "conflicts": lambda store, _: store.conflicts(),
     "coverage": lambda store, _: store.coverage(),
@@ -49,6 +63,8 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "get_calibrations": lambda store, _: store.get_calibrations(FRAME),
     "get_local_filepath": lambda store, _: store.get_local_filepath(MINE),
     "import_bundle": lambda store, folder: store.import_bundle(folder / "made.tar"),
+    "lock": lambda store, _: store.lock([FRAME], use={"dark": "mine"}),
+    "locked_records": lambda store, folder: entered(locked(store, folder), lambda same: same.locked_records()),
     "prefetch": lambda store, _: store.prefetch([FRAME], records=[THEIRS]),
     "prune": lambda store, _: store.prune(max_size=0),
     "publish": lambda store, folder: store.publish(upload_to=folder),

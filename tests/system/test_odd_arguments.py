@@ -16,7 +16,7 @@ import pytest
 from koa_middleware import CalibrationSelector, CalibrationStore, ConfigurationError, InstrumentPlugin
 
 from tests.conftest import DemoCalibration, dark, record
-from tests.system.test_broken_database import bare_error, entered, public
+from tests.system.test_broken_database import bare_error, entered, lock_of, public
 
 Store = CalibrationStore[DemoCalibration]
 
@@ -89,6 +89,7 @@ def good(folder: Path) -> dict[str, Any]:
         "id": "mine",
         "id_or_filename": "mine",
         "filename": "mine.fits",
+        "lock": lock_of(folder) if not (folder / "night.lock").exists() else folder / "night.lock",
         "record": mine,
         "records": [mine],
         "source": str(folder / "night" / "mine.fits"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from ..display import render
 from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
@@ -16,6 +16,9 @@ from .batch import records_in
 from .bracket import Bracket
 from .conditions import NotItself
 from .deciding import Prepared
+
+if TYPE_CHECKING:
+    from ..reports.lock_file import LockFile
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         Each frame's column values, or the error of one that cannot be read.
     left_out : mapping
         Types that were not asked for, since a frame says nothing of the columns that their selector compares.
+    making_lock : callable
+        Makes the lock file of such a choice.
     """
 
     frames: Sequence[str]
@@ -42,7 +47,8 @@ class FrameSets(Sequence[Mapping[str, Any]]):
     not_here: Mapping[str, ORMCalibration]
     orm_class: type[ORMCalibration] = field(repr=False)
     values: Sequence[Mapping[str, Any] | KoaMiddlewareError] = field(repr=False)
-    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    left_out: Mapping[str, Sequence[str]]
+    making_lock: Callable[[FrameSets], LockFile] = field(repr=False)
 
     @overload
     def __getitem__(self, number: int) -> Mapping[str, Any]: ...
@@ -86,6 +92,10 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         """For each frame, by type: its values in the columns that are compared."""
         return configurations_of(self.orm_class, self.values, self.sets)
 
+    def lock(self) -> LockFile:
+        """Give the lock file of what was chosen; see `CalibrationStore.lock`."""
+        return self.making_lock(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {
@@ -113,7 +123,7 @@ class FrameSets(Sequence[Mapping[str, Any]]):
         for name, one, of_types in zip(self.frames, self.sets, self.configurations, strict=True):
             for cal_type, answer in one.items():
                 values = ", ".join(str(value) for value in of_types[cal_type].values() if value is not None)
-                groups.setdefault((cal_type, values, _in_words(answer, self.not_here)), []).append(name)
+                groups.setdefault((cal_type, values, _in_words(answer, name, self.not_here)), []).append(name)
         rows = [
             (*group, _frames_in_words(names)) for group, names in sorted(groups.items(), key=lambda each: each[0][:2])
         ]
@@ -146,9 +156,9 @@ def plain(answer: Any) -> dict[str, Any]:
     }
 
 
-def _in_words(answer: Any, not_here: Mapping[str, Any]) -> str:
+def _in_words(answer: Any, frame: str, not_here: Mapping[str, Any]) -> str:
     if isinstance(answer, KoaMiddlewareError):
-        return f"missing: {_why(answer)}"
+        return f"missing: {reason_of(answer).replace(PurePath(frame).name, 'the frame')}"
     names = [_named(each, not_here) for each in records_in(answer)]
     if isinstance(answer, Bracket) and len(names) == 1:
         names.append(f"nothing {'before' if answer.before is None else 'after'}")
@@ -165,14 +175,14 @@ def _named(record: Any, not_here: Mapping[str, Any]) -> str:
     return f"{record.filename} ({', '.join(notes)})" if notes else str(record.filename)
 
 
-def _why(error: KoaMiddlewareError) -> str:
+def reason_of(error: KoaMiddlewareError) -> str:
     """Say why there is none in the words that frames have in common, without their files and times."""
     if isinstance(error, HeaderError) and error.column:
         return f"no {error.column} in the header"
     if not isinstance(error, CalibrationNotFoundError) or (error.total and not error.nearest):
         return error.message
     if not error.total:
-        return "none is known"
+        return "none is known" if error.asked else error.message
     rules = sorted({each.rule for each in error.nearest} - {NotItself.rule})  # whichever was the nearest
     return (
         f"{error.total} known, the nearest refused for {', '.join(rules)}"
@@ -190,7 +200,7 @@ def configurations_of(
     prepared = Prepared(orm_class)
 
     def values_of(given: Mapping[str, Any] | KoaMiddlewareError, cal_type: str) -> dict[str, Any]:
-        if isinstance(given, KoaMiddlewareError):
+        if isinstance(given, KoaMiddlewareError) or cal_type not in orm_class.selectors:
             return {}
         with suppress(HeaderError):
             ruling = prepared.ruling(orm_class.selectors[cal_type])

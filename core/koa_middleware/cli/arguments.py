@@ -59,6 +59,11 @@ def add_use(command: ArgumentParser) -> None:
     )
 
 
+def add_lock(command: ArgumentParser, what: str) -> None:
+    """Add ``--lock``, a lock file that says what is chosen."""
+    command.add_argument("--lock", metavar="FILE", help=what)
+
+
 class _Once(Action):
     """Collect pairs of a name and a value; refuse a name that was given before."""
 

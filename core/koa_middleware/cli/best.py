@@ -12,6 +12,7 @@ from .arguments import (
     add_force_instrument,
     add_instrument,
     add_json,
+    add_lock,
     add_types,
     add_use,
     instruments_as,
@@ -34,6 +35,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("frames", nargs="*", metavar="FRAME", help="none where --set gives all that is compared")
     add_types(command)
     add_use(command)
+    add_lock(command, "give what this lock file says")
     command.add_argument("--no-download", action="store_true", help="only choose; download nothing")
     add_column_values(command)
     add_instrument(command)
@@ -49,7 +51,7 @@ def run(options: Namespace) -> int:
     names = options.frames or [_GIVEN]
     answers: dict[str, Choices | KoaMiddlewareError] = {}
     known: list[dict[str, Any]] = []
-    with instruments_as(options), open_for(options, options.frames) as store:
+    with instruments_as(options), open_for(options, options.frames, lock=options.lock) as store:
         instrument = store.orm_class.instrument_name
         for name in names:
             try:
@@ -62,7 +64,7 @@ def run(options: Namespace) -> int:
                 if len(names) == 1 or isinstance(error, ConfigurationError):
                     raise
                 answers[name] = error
-        left_out = left_out_of(store.orm_class, known, options.types)
+        left_out = {} if options.lock else left_out_of(store.orm_class, known, options.types)
     if options.json:
         each = [_plain(name, answer) for name, answer in answers.items()]
         one = {"frame": names[0], "instrument": instrument, **each[0]}

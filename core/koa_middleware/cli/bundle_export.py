@@ -11,6 +11,7 @@ from .arguments import (
     add_force_instrument,
     add_instrument,
     add_json,
+    add_lock,
     add_times,
     instruments_as,
 )
@@ -31,6 +32,7 @@ def add_arguments(command: ArgumentParser) -> None:
         "--for", metavar="FRAME", nargs="+", default=[], dest="frames", help="the best calibrations for these frames"
     )
     add_column_values(command)
+    add_lock(command, "all calibrations of this lock file")
     command.add_argument("--overwrite", action="store_true", help="replace a bundle of this name")
     add_instrument(command)
     add_force_instrument(command)
@@ -44,10 +46,10 @@ def run(options: Namespace) -> int:
 
     bounds = (options.since, options.until)
     asks_for_all = bounds != (None, None) or (options.type is not None and not options.frames)
-    if not options.names and not options.frames and not asks_for_all:
+    if not options.names and not options.frames and not options.lock and not asks_for_all:
         raise ConfigurationError(
             "No calibrations are named.",
-            "Give ids or file names, or --type, --since or --until, or frames with --for.",
+            "Give ids or file names, or --type, --since or --until, or frames with --for, or a lock file with --lock.",
             setting="names",
             variable=None,
         )
@@ -61,7 +63,7 @@ def run(options: Namespace) -> int:
             setting="file",
             variable=None,
         )
-    with instruments_as(options), open_for(options, options.frames) as store:
+    with instruments_as(options), open_for(options, options.frames, lock=options.lock) as store:
         records = [store.known_db.find(name) for name in options.names]
         sets = store.select_sets(frames_with(store, options.frames, options.overrides), options.type)
         records += [each for one in sets for answer in one.values() for each in records_in(answer)]
@@ -69,6 +71,8 @@ def run(options: Namespace) -> int:
             for told in told_once(errors):
                 say_of(name, f"{', '.join(told.cal_types)}: {told.message}")
         say_left_out(sets.left_out)
+        if options.lock:
+            records += store.locked_records()
         if asks_for_all:
             records += store.query(options.type, *bounds)
         if not records:

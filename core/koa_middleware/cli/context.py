@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     from ..store import CalibrationStore
 
 
-def open_for(options: Namespace, files: Sequence[str] = ()) -> CalibrationStore[Any]:
-    """Open the store of the command's instrument."""
+def open_for(
+    options: Namespace, files: Sequence[str] = (), *, instrument: str | None = None, lock: str | None = None
+) -> CalibrationStore[Any]:
+    """Open the store of the command's instrument, else of the one that is given; locked where a lock file is named."""
     from ..store import CalibrationStore
 
-    return CalibrationStore(choose_instrument(options.instrument, files).ORM)
+    if lock is None:
+        return CalibrationStore(choose_instrument(options.instrument or instrument, files).ORM)
+    from ..reports.lock_file import LockFile
+
+    locked = LockFile.read(lock)
+    return CalibrationStore(choose_instrument(options.instrument or locked.instrument).ORM, lock=locked)
 
 
 def what_plugins_print_on_stderr() -> redirect_stdout[TextIO]:

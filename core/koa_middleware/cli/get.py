@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from ..exceptions import KoaMiddlewareError
-from .arguments import add_instrument, add_json
+from ..exceptions import ConfigurationError, KoaMiddlewareError
+from .arguments import add_instrument, add_json, add_lock
 from .context import open_for
 from .messages import report
 from .output import print_exactly, print_json
@@ -16,18 +16,26 @@ ABOUT = "download calibrations, verify them and print their paths"
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("names", nargs="+", metavar="ID_OR_FILENAME")
+    command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
+    add_lock(command, "all calibrations of this lock file")
     add_instrument(command)
     add_json(command)
 
 
 def run(options: Namespace) -> int:
     """Print the paths of verified files; what is not in the cache is downloaded."""
+    if bool(options.names) == bool(options.lock):
+        said = "Calibrations are named beside a lock file." if options.lock else "No calibrations are named."
+        hint = "Give ids or file names, or a lock file with --lock."
+        raise ConfigurationError(said, hint, setting="names", variable=None)
     names = dict.fromkeys(options.names)
     records: dict[str, Any] = {}
     errors: dict[str, KoaMiddlewareError] = {}
-    with open_for(options) as store:
-        for name in names:
+    with open_for(options, lock=options.lock) as store:
+        if options.lock:
+            records = {each.filename: each for each in store.locked_records()}
+            names = dict.fromkeys(records)
+        for name in options.names:
             try:
                 records[name] = store.known_db.find(name)
             except KoaMiddlewareError as error:

@@ -7,6 +7,9 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Generic, TypeVar
 
+from sqlalchemy import select
+
+from ..database.feed import feed_table
 from ..database.flags import this_user
 from ..database.local import LocalDatabase
 from ..exceptions import RemoteError, StaleWarning, warn
@@ -15,7 +18,7 @@ from ..settings import Settings
 from .bookmark import is_partial
 from .protocol import Holds, Remote, Upload
 from .publish import Place, PublishResult, flag, held, publish, settle
-from .servers import remote_at, required
+from .servers import address_of, remote_at, required
 from .staleness import PARTIAL, advice, freshen
 from .sync import SyncResult, synchronise
 
@@ -80,6 +83,17 @@ class Archive(Generic[R]):
     def advice(self) -> str:
         """Say what a sync could bring where nothing fits; empty where there is no remote."""
         return "" if self._settings.remote_database_url is None else advice(self._local)
+
+    def state(self) -> tuple[str, int | None, str | None] | None:
+        """Give the archive's address and number and time (UTC) of its newest entry that is here; None without one."""
+        url = self._settings.remote_database_url
+        if url is None:
+            return None
+        feed = feed_table(self._local.orm_class).c
+        newest = select(feed.archive_n, feed.at).where(feed.archive_n.is_not(None)).order_by(feed.archive_n.desc())
+        found = self._local.execute(newest.limit(1))
+        entry, at = found[0] if found else (None, None)
+        return address_of(url), entry, at
 
     def publish(self, records: Iterable[R] | None, upload: Upload | None, place: Place) -> PublishResult:
         """Send records to the remote; see `koa_middleware.remote.publish.publish`."""

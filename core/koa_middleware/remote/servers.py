@@ -10,7 +10,7 @@ from ..importing import importing
 from ..instrument.judged import Said
 from ..instrument.orm import ORMCalibration
 from ..settings import OFFLINE, REMOTE_DATABASE_URL, Settings
-from .postgres.url import SCHEMES, postgresql_url, shown_url, unusable_url
+from .postgres.url import SCHEMES, postgresql_url, shown_url, unusable_url, without_user
 
 if TYPE_CHECKING:
     from .protocol import Remote
@@ -38,6 +38,18 @@ def without_password(url: str) -> str:
     """
     if _is_of(SCHEMES, url):
         return shown_url(postgresql_url(url))
+    raise unusable_url()
+
+
+def address_of(url: str) -> str:
+    """Give where a server is: a URL without user, password and options.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if _is_of(SCHEMES, url):
+        return shown_url(without_user(postgresql_url(url)))
     raise unusable_url()
 
 

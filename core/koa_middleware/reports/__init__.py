@@ -1,1 +1,1 @@
-"""What is told of answers: what there is over time, and when a rule has none."""
+"""What is told of choices: lock files, provenance, what was made of a calibration, what there is over time."""

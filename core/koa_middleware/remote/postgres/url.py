@@ -134,6 +134,11 @@ def unusable_url() -> ConfigurationError:
     )
 
 
+def without_user(url: URL) -> URL:
+    """Give a URL without user and password."""
+    return URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=url.query)
+
+
 def shown_url(url: URL) -> str:
     """Give a URL as messages may show it, without password and options."""
     bare = url.set(query={})

@@ -1,0 +1,59 @@
+"""Asking a store's rules again for what stands in a lock file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from .choosing.explanation import Explanation
+from .database.local import LocalDatabase
+from .locked_records import record_for
+from .reports.compared import locked_frame
+from .reports.lock_causes import Causes
+from .reports.lock_check import LockCheck, check_lock
+from .reports.lock_file import LockFile
+from .reports.locked import frame_key
+from .reports.locking import ChosenIn
+from .selection import Frames, Selection
+
+#: Candidates that an explanation tells one by one, among which the locked one should be.
+_NEAREST = 200
+
+
+def check(
+    lock: LockFile,
+    inputs: Iterable[Any] | None,
+    selection: Selection,
+    known: LocalDatabase[Any],
+    local: LocalDatabase[Any],
+    chosen_in: ChosenIn,
+) -> LockCheck:
+    """Compare a lock file with what would be chosen now; see `CalibrationStore.check_lock`.
+
+    Parameters
+    ----------
+    lock : LockFile
+    inputs : iterable of frames, or None
+        Of which frames; None: of all.
+    selection : Selection
+    known, local : LocalDatabase
+        Where calibrations are chosen, and the store's own database.
+    chosen_in : ChosenIn
+    """
+    orm_class = known.orm_class
+
+    def choose(values: list[Any], cal_types: list[str], given: Mapping[str, str]) -> list[dict[str, Any]]:
+        own = {name: record_for(lock.by_filename[file], known) for name, file in given.items()}
+        return selection.sets(Frames([""] * len(values), values), cal_types, known, own)
+
+    def explain(values: Mapping[str, Any], cal_type: str) -> Explanation:
+        return selection.explain(values, cal_type, known, _NEAREST)
+
+    if inputs is not None:
+        frames = selection.frames(inputs, keep=False).values
+        found = [locked_frame(lock, orm_class, each) for each in frames]
+        lock = replace(lock, frames=tuple({frame_key(each.filename, each.values): each for each in found}.values()))
+    of_users = frozenset(each.checksum for each in lock.calibrations if not each.id)
+    chosen_in = chosen_in._replace(unregistered=of_users)
+    return check_lock(lock, orm_class, choose, Causes(lock, local, known, explain), chosen_in)

@@ -1,0 +1,192 @@
+"""Lock files: what was chosen for which frame, so that it is chosen again."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any, Self
+
+from ..disk.reading import user_path
+from ..disk.writing import whole_file
+from ..display import printable, render
+from ..exceptions import ConfigurationError, SourceFileError
+from ..given import file_path_of, path_of, truth_of
+from .lock_source import read_lock
+from .lock_text import FORMAT, as_text, said_of
+from .locked import ArchiveState, LockedCalibration, LockedFrame, frame_key
+
+
+@dataclass(frozen=True)
+class LockFile:
+    """What was chosen for which frame, and what it was chosen with.
+
+    A frame is known by its file name, without a folder, and its values of the compared columns.
+
+    Attributes
+    ----------
+    instrument : str
+    core, plugin : str
+        Versions of this package and of the plugin.
+    compared : tuple of str
+        Columns of frames that the rules ask for.
+    calibrations : tuple of LockedCalibration
+        Each once, by type and file name.
+    frames : tuple of LockedFrame
+        By file name.
+    archive : ArchiveState or None
+        None where there was none.
+    as_of : str or None
+        The state that was asked, UTC; None: the present one.
+    path : pathlib.Path or None
+        Where it was read.
+    """
+
+    instrument: str
+    core: str
+    plugin: str
+    compared: tuple[str, ...]
+    calibrations: tuple[LockedCalibration, ...]
+    frames: tuple[LockedFrame, ...]
+    archive: ArchiveState | None = None
+    as_of: str | None = None
+    path: Path | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a lock file.
+
+        Raises
+        ------
+        SourceFileError
+            When it is missing, or no lock file.
+        ConfigurationError
+            When it is of another format.
+        """
+        source = user_path(path_of("lock", path))
+        return cls(**read_lock(source), path=source)
+
+    def write(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write it as TOML; the same choices give the same bytes.
+
+        Parameters
+        ----------
+        path : path
+        overwrite : bool
+            Whether a lock file of that name, or an empty file, is replaced; anything else never is.
+
+        Raises
+        ------
+        ConfigurationError
+            When there is something of that name that is not to be replaced.
+        CacheError
+            When it cannot be written.
+        """
+        target = user_path(file_path_of("path", path))
+        replaces = truth_of("overwrite", overwrite)
+        _check_target(target, replaces)
+        try:
+            with whole_file(target, replace=replaces) as sink:
+                sink.write(self.to_text().encode())
+        except FileExistsError:
+            raise _exists(target) from None
+        return target
+
+    def to_text(self) -> str:
+        """Give it as TOML."""
+        return as_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON: what stands in the file."""
+        return {
+            "format": FORMAT,
+            "instrument": self.instrument,
+            "as_of": self.as_of,
+            "compared": list(self.compared),
+            "versions": {"core": self.core, "plugin": self.plugin},
+            "archive": None if self.archive is None else self.archive._asdict(),
+            "calibrations": [each._asdict() for each in self.calibrations],
+            "frames": [
+                {**each._asdict(), "values": dict(each.values), "choices": [said_of(one) for one in each.choices]}
+                for each in self.frames
+            ],
+        }
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "the lock" if self.path is None else str(self.path)
+
+    @cached_property
+    def by_filename(self) -> Mapping[str, LockedCalibration]:
+        """The calibrations."""
+        return {each.filename: each for each in self.calibrations}
+
+    def frame(self, filename: str, values: Mapping[str, Any]) -> LockedFrame | None:
+        """Give a frame of a file name, which compression does not change; or, without one, of these values."""
+        return self._frames.get(frame_key(filename, values))
+
+    @cached_property
+    def _frames(self) -> Mapping[Any, LockedFrame]:
+        return {frame_key(each.filename, each.values): each for each in self.frames}
+
+    def __str__(self) -> str:
+        counts = Counter(each.cal_type for each in self.calibrations)
+        rows = [(name, str(number), str(self._missing[name] or "")) for name, number in sorted(counts.items())]
+        rows += [(name, "0", str(number)) for name, number in sorted(self._missing.items()) if name not in counts]
+        return render(("type", "calibrations", "frames without"), rows, title=self._title())
+
+    def _title(self) -> str:
+        number = len(self.frames)
+        said = f"{self.instrument}: {number} {'frame' if number == 1 else 'frames'}, koa-middleware {self.core}"
+        said += f", plugin {self.plugin}" if self.plugin else ""
+        if self.archive is not None:
+            until = "" if self.archive.entry is None else f" up to entry {self.archive.entry} of {self.archive.at}"
+            said += f", archive {self.archive.name}{until}"
+        return f"{said}, as of {self.as_of}" if self.as_of else said
+
+    @cached_property
+    def _missing(self) -> Counter[str]:
+        return Counter(one.cal_type for each in self.frames for one in each.choices if one.missing)
+
+    def _repr_html_(self) -> str:
+        """Give the calibrations as HTML, for notebooks."""
+        rows = [
+            f"<tr><td>{'</td><td>'.join(escape(printable(cell)) for cell in cells)}</td></tr>"
+            for cells in ((each.cal_type, each.filename, each.checksum) for each in self.calibrations)
+        ]
+        head = "<tr><th>type</th><th>calibration</th><th>checksum</th></tr>"
+        return f"<p>{escape(printable(self._title()))}</p><table>{head}{''.join(rows)}</table>"
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    """Check that a lock file may be written here: only one, or an empty file, is replaced, and that only when asked."""
+    try:
+        status = path.lstat()
+    except OSError:  # there is none, or what is wrong is told when it is written
+        return
+    if not stat.S_ISREG(status.st_mode):
+        said = f"{path} is not a plain file, so no lock file is written in its place."
+        raise ConfigurationError(said, "Name a new file.", setting="path")
+    if not overwrite:
+        raise _exists(path)
+    if status.st_size:
+        try:
+            read_lock(path)
+        except SourceFileError as error:
+            said = f"{path} is no lock file, so none is written in its place."
+            hint = "Name a new file; only a lock file or an empty file is overwritten."
+            raise ConfigurationError(said, hint, setting="path") from error
+
+
+def _exists(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"There is a file {path} already.",
+        "Name another one, or say overwrite=True (koa-cal lock --overwrite) to replace it.",
+        setting="path",
+    )
