@@ -37,8 +37,9 @@ MAY_IMPORT = {
     "refresh": "cache database instrument",
     "selection": "cache choosing given instrument",
     "own_choice": "choosing database given instrument disk",
-    "store": "own_choice selection refresh register cache remote database choosing given instrument disk settings "
-    "display",
+    "reports": "cache choosing database given instrument disk display",
+    "store": "reports own_choice selection refresh register cache remote database choosing given instrument disk "
+    "settings display",
     "hookspecs": "",
     "plugins": "hookspecs choosing instrument",
     "opening": "store plugins",

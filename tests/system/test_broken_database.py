@@ -34,6 +34,7 @@ def entered(manager: Any, use: Callable[[Any], object] = lambda given: None) -> 
 
 #: A use of each public method of a store; the folder is the test's own.
 STORE: dict[str, Callable[[Store, Path], object]] = {
+    "affected": lambda store, folder: store.affected("mine.fits", products=[folder]),
     "calibration_in_cache": lambda store, _: store.calibration_in_cache(MINE),
     "candidates": lambda store, _: store.candidates(FRAME, DARK),
     "close": lambda store, _: store.close(),
@@ -49,6 +50,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "get_local_filepath": lambda store, _: store.get_local_filepath(MINE),
     "import_bundle": lambda store, folder: store.import_bundle(folder / "made.tar"),
     "prefetch": lambda store, _: store.prefetch([FRAME], records=[THEIRS]),
+    "provenance": lambda store, _: store.provenance([MINE]),
     "prune": lambda store, _: store.prune(max_size=0),
     "publish": lambda store, folder: store.publish(upload_to=folder),
     "query": lambda store, _: store.query("dark"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from . import (
+    affected,
     best,
     bundle_export,
     bundle_import,
@@ -63,6 +64,7 @@ COMMANDS: dict[str, Command] = {
     "explain": explain,
     "get": get,
     "flag": flag,
+    "affected": affected,
     "remove": remove,
     "verify": verify,
     "refresh": refresh,

@@ -1,0 +1,1 @@
+"""What is told of answers: where a product's calibrations come from, and what was made from a calibration."""
