@@ -121,10 +121,9 @@ def write_cards(path: Path, cards: Header, is_replaced: Callable[[str], bool]) -
             place = stream.tell()
             new = _spliced(old, cards, is_replaced)
             has_sum = any(keyword == "CHECKSUM" for keyword, _ in cards_in(new))
-            data_sum = sum_of(stream, length_of_data(old)) if has_sum else 0
+            if has_sum:
+                new = _summed(new, sum_of(stream, length_of_data(old)))
             stream.seek(place)
-        if has_sum:
-            new = _summed(path, new, data_sum)
         with whole_file(path, replace=True) as sink:
             with _as_compressed(path, sink) as target:
                 target.write(new)
@@ -180,13 +179,17 @@ def _spliced(header: bytes, cards: Header, is_replaced: Callable[[str], bool]) -
     return header_of(b"".join([*before, *new, *after]))
 
 
-def _summed(path: Path, header: bytes, data_sum: int) -> bytes:
-    """Give a header whose CHECKSUM is right."""
-    found = _header(b"".join(card for keyword, card in cards_in(header) if keyword in {"CHECKSUM", "DATASUM"}))
-    if "DATASUM" in found and int(found["DATASUM"]) % (2**32 - 1) != data_sum:
-        raise SourceFileError(
-            f"{path} is damaged: its data are not what its DATASUM says.", "Write or download it again.", path=path
-        )
+def _summed(header: bytes, data_sum: int) -> bytes:
+    """Give a header whose CHECKSUM is right.
+
+    Raises
+    ------
+    ValueError
+        When its DATASUM is not.
+    """
+    said = dict(_values(b"".join(card for keyword, card in cards_in(header) if keyword == "DATASUM")))
+    if said and int(said["DATASUM"]) % (2**32 - 1) != data_sum:
+        raise ValueError("its data are not what its DATASUM says")
 
     def with_sum(text: str) -> bytes:
         card = f"CHECKSUM= '{text}'   / HDU checksum".ljust(80).encode("ascii")
