@@ -577,12 +577,11 @@ class CalibrationStore(Generic[R]):
         ConfigurationError
             When it is something else.
         """
-        from .reports.product import not_of_the_cache
         from .reports.provenance import provenance_of
 
         judged = self.known_db.judged_here()
         own = {id_: said.quality for id_, said in judged.items()}
-        return provenance_of(results, self.orm_class, own, not_of_the_cache(self._calibration_folders()))
+        return provenance_of(results, self.orm_class, own, self._calibration_folders())
 
     def affected(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,16 @@ def test_a_product_that_is_missing_or_no_fits_file_is_an_error(store: Store, tmp
     (tmp_path / "product.fits").write_text("order,position\n")
     with pytest.raises(SourceFileError):
         provenance.write(tmp_path / "product.fits")
+
+
+def test_another_process_can_write_it(store: Store, frame: Path, product: Path) -> None:
+    provenance = store.provenance(store.select_set(frame, ["dark"]))
+    copy = pickle.loads(pickle.dumps(provenance))
+    assert copy.cards() == provenance.cards()
+    copy.write(product)
+    assert fits.getheader(product)["KC01FILE"] == "dark.fits"
+    with pytest.raises(ConfigurationError):
+        copy.write(store.cache_dir / "calibrations" / "dark.fits")
 
 
 def test_it_is_shown_in_a_notebook_with_all_text_escaped(store: Store, frame: Path) -> None:

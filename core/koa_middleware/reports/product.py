@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..exceptions import ConfigurationError
 
 
-def not_of_the_cache(folders: Sequence[Path]) -> Callable[[Path], None]:
-    """Give what checks that a path is not that of a calibration, under whatever name or link.
+def check_no_calibration(path: Path, folders: Sequence[Path]) -> None:
+    """Check that a path is not that of a calibration, under whatever name or link.
 
     Parameters
     ----------
+    path : pathlib.Path
     folders : sequence of pathlib.Path
         Where the calibrations stand.
+
+    Raises
+    ------
+    ConfigurationError
     """
-
-    def check(path: Path) -> None:
-        for folder in folders:
-            if _is_in(path, folder):
-                said = f"{path} is a calibration of the cache {folder.parent}, which no cards are written into."
-                raise ConfigurationError(said, "Name a product.", setting="path")
-
-    return check
+    for folder in folders:
+        if _is_in(path, folder):
+            said = f"{path} is a calibration of the cache {folder.parent}, which no cards are written into."
+            raise ConfigurationError(said, "Name a product.", setting="path")
 
 
 def _is_in(path: Path, folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ..given import listed, path_of, record_of
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .cards import COMMENTS, as_cards, card_of, is_ours
+from .product import check_no_calibration
 from .prov_json import as_prov
 from .uses import name_key
 
@@ -86,7 +87,7 @@ class Provenance:
     calibrations: Sequence[Calibration]
     missing: Sequence[str]
     orm_class: type[ORMCalibration] = field(repr=False)
-    _check_product: Callable[[Path], None] = field(repr=False, compare=False)
+    _folders: Sequence[Path] = field(repr=False, compare=False)
 
     def cards(self) -> Header:
         """Give the cards of a product's header: ours, and those that the plugin says its pipeline has.
@@ -140,7 +141,7 @@ class Provenance:
         from ..disk.reading import user_path
 
         product, cards = user_path(path_of("path", path)), self.cards()
-        self._check_product(product)
+        check_no_calibration(product, self._folders)
         before, *_ = cards_of_all_units(product, self._is_replaced)
         write_cards(product, cards, self._is_replaced)
         self._tell_of_others(product, dict(reversed(before)), cards)
@@ -231,7 +232,7 @@ def provenance_of(
     results: Any,
     orm_class: type[ORMCalibration],
     judged: Mapping[str, str | None],
-    check_product: Callable[[Path], None],
+    folders: Sequence[Path],
 ) -> Provenance:
     """Give the provenance of what a product was made with.
 
@@ -242,8 +243,8 @@ def provenance_of(
     orm_class : type
     judged : mapping
         By id, the quality that was judged here, which counts.
-    check_product : callable
-        Raises an error for a file that no cards may be written into.
+    folders : sequence of pathlib.Path
+        Where the calibrations stand, which no cards are written into.
 
     Raises
     ------
@@ -265,7 +266,7 @@ def provenance_of(
             named = cal_type or (record.choice and record.choice.cal_type) or record.cal_type
             quality = judged.get(record.id) or record.quality
             calibrations.append(Calibration(str(named), record, quality, role, weight))
-    return Provenance(tuple(calibrations), tuple(missing), orm_class, check_product)
+    return Provenance(tuple(calibrations), tuple(missing), orm_class, tuple(folders))
 
 
 def _is_one(given: Any) -> bool:
