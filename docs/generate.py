@@ -50,6 +50,7 @@ def page(plugin: InstrumentPlugin) -> str:
         *rules(plugin),
         *boundaries(plugin),
         *needs(plugin),
+        *cards(plugin),
         "## Columns",
         *columns(plugin.ORM),
         "## Where this comes from",
@@ -139,6 +140,23 @@ def needs(plugin: InstrumentPlugin) -> Iterator[str]:
             for kind, names in plugin.needs.items()
         ]
         yield table(("frame", "asks for"), rows)
+
+
+def cards(plugin: InstrumentPlugin) -> Iterator[str]:
+    """Give the cards by which the pipeline itself says what its files were made with."""
+    if plugin.product_cards or plugin.inputs:
+        yield "## The pipeline's own cards"
+    if plugin.product_cards:
+        yield "In a product, beside [those of all instruments](../citing.md#the-cards); of a pair, in order of time:"
+        rows = [
+            (f"`{cal_type}`", f"`{field}`", ", ".join(f"`{keyword}`" for keyword in keywords))
+            for cal_type, fields in plugin.product_cards.items()
+            for field, keywords in fields.items()
+        ]
+        yield table(("type", "tells", "keyword"), rows)
+    if plugin.inputs:
+        keywords = ", ".join(f"`{keyword}`" for keyword in plugin.inputs)
+        yield f"In a master's headers, the files that it was made from: {keywords}."
 
 
 def columns(orm_class: type[ORMCalibration]) -> Iterator[str]:

@@ -17,14 +17,16 @@ from koa_middleware import KoaMiddlewareError, open_store
 def reduce_frame(instrument: str, frame: Path) -> Path:
     """Subtract the dark that fits a frame; give the path of the result."""
     with open_store(instrument) as store:
-        dark_path, dark = store.get_calibration(frame, "dark")
-        # What the pipeline used belongs into its product, so that anyone can ask again.
-        print(f"{frame.name}: {dark.filename}, {dark.datetime_obs}, quality {dark.quality}")
+        dark = store.get_calibration(frame, "dark")
+        provenance = store.provenance({"dark": dark})
+        print(provenance)
 
-    with fits.open(frame) as science, fits.open(dark_path) as master:
+    with fits.open(frame) as science, fits.open(dark.path) as master:
         science[0].data = science[0].data - master[0].data
-        science[0].header["DARKFILE"] = dark.filename
-        science[0].header["DARKID"] = dark.id
+        # What was used belongs into the product, so that anyone can ask again.
+        provenance.put_into(science[0].header)
+        for line in provenance.history():
+            science[0].header.add_history(line)
         result = frame.with_name(f"{frame.stem}_reduced.fits")
         science.writeto(result, overwrite=True)
     return result

@@ -159,10 +159,12 @@ def interrupts() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def as_without_a_plugin() -> Iterator[None]:
-    """What a test makes of the class's selectors and needs ends with it."""
-    before = DemoCalibration.selectors, DemoCalibration.needs
+    """What a plugin of a test gives to the class ends with it."""
+    names = ("selectors", "needs", "product_cards", "inputs")
+    before = {name: getattr(DemoCalibration, name) for name in names}
     yield
-    DemoCalibration.selectors, DemoCalibration.needs = before
+    for name, value in before.items():
+        setattr(DemoCalibration, name, value)
 
 
 @pytest.fixture

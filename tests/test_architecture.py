@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "remote": "database instrument disk settings importing",
     "cache": "database fetch instrument disk settings importing",
     "models": "instrument",
-    "reports": "choosing database given instrument disk display importing",
+    "reports": "cache choosing database given instrument disk display importing",
     "register": "models cache database choosing instrument disk",
     "refresh": "cache database instrument",
     "selection": "cache choosing given instrument",

@@ -140,6 +140,7 @@ def test_no_module_raises_a_bare_built_in_to_a_user_or_asserts() -> None:
     places = (
         "fetch/addresses.py",
         "disk/checksums.py",
+        "disk/fits_cards.py",
         "disk/fits_units.py",
         "instrument/plain.py",
         "instrument/scales.py",

@@ -437,6 +437,48 @@ def test_needs_that_do_not_fit_the_selectors_are_refused(orm: type[ORMCalibratio
 
 
 @pytest.mark.parametrize(
+    ("cards", "said"),
+    [
+        ([("dark", "DARKFILE")], "not a mapping"),
+        ({"bark": {"file": "DARKFILE"}}, "Did you mean dark?"),
+        ({"dark": "DARKFILE"}, "of dark are 'DARKFILE', not a mapping"),
+        ({"dark": {"flie": "DARKFILE"}}, "Did you mean file?"),
+        ({"dark": {"file": ()}}, "have () as the file"),
+        ({"dark": {"file": ("A", "B", "C")}}, "have ('A', 'B', 'C') as the file"),
+        ({"dark": {"file": 1}}, "have 1 as the file"),
+        ({"dark": {"file": "DARK_FILE"}}, "'DARK_FILE', which is no keyword"),
+        ({"dark": {"file": "darkfile"}}, "'darkfile', which is no keyword"),
+        ({"dark": {"file": ("DARK1", None)}}, "None, which is no keyword"),
+        ({"dark": {"file": "NAXIS1"}}, "'NAXIS1', which is no keyword"),
+        ({"dark": {"file": "KC01FILE"}}, "'KC01FILE', which is no keyword"),
+        ({"dark": {"file": "DARKFILE", "id": "DARKFILE"}}, "DARKFILE, which stands there twice"),
+        ({"dark": {"file": "CALFILE"}, "flat": {"file": "CALFILE"}}, "CALFILE, which stands there twice"),
+    ],
+)
+def test_product_cards_that_are_none_are_refused(orm: type[ORMCalibration], cards: Any, said: str) -> None:
+    with pytest.raises(InvalidPluginError, match=re.escape(said)):
+        InstrumentPlugin(orm, product_cards=cards)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [("INPBIAS", "not a list of keywords"), (["INPBIAS", "INPBIAS"], "twice"), ([b"INPBIAS"], "no keyword")],
+)
+def test_inputs_that_are_no_keywords_are_refused(orm: type[ORMCalibration], inputs: Any, said: str) -> None:
+    with pytest.raises(InvalidPluginError, match=re.escape(said)):
+        InstrumentPlugin(orm, inputs=inputs)
+
+
+def test_product_cards_and_inputs_are_the_plugins_and_its_classs(orm: type[ORMCalibration]) -> None:
+    cards: dict[str, dict[str, str | tuple[str, str]]] = {"dark": {"file": ("DARK1", "DARK2"), "delta_days": "AGEDARK"}}
+    plugin = InstrumentPlugin(orm, product_cards=cards, inputs=(each for each in ["INPDARK"]))
+    assert (
+        plugin.product_cards == orm.product_cards == {"dark": {"file": ("DARK1", "DARK2"), "delta_days": ("AGEDARK",)}}
+    )
+    assert plugin.inputs == orm.inputs == ("INPDARK",)
+
+
+@pytest.mark.parametrize(
     "given", [None, "demo", pytest.param(DemoCalibration(), id="a record"), ORMCalibration, dict], ids=repr
 )
 def test_a_plugin_needs_a_class_of_calibrations(given: Any) -> None:

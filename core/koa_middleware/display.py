@@ -54,6 +54,19 @@ def render(
     return "\n".join([*above, head, "─" * _breadth(widths), *body])
 
 
+def html_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> str:
+    """Give a table as a fragment of HTML, for notebooks; all text is escaped."""
+    from html import escape
+
+    def line(cells: Sequence[object], tag: str) -> str:
+        inside = "".join(f"<{tag}>{escape(printable(str(cell)))}</{tag}>" for cell in cells)
+        return f"<tr>{inside}</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    above = "".join(f"<p><strong>{escape(printable(each))}</strong></p>" for each in title.splitlines())
+    return f"{above}<table><thead>{line(columns, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
 def _by_column(rows: Sequence[Sequence[Sequence[str]]]) -> Iterator[list[str]]:
     """Give all lines that stand in each column."""
     for cells in zip(*rows, strict=True):

@@ -252,7 +252,8 @@ class ChecksumMismatchError(RemoteError):
 class HeaderWarning(UserWarning):
     """A calibration was registered without a value that its selector compares, so that it is never chosen.
 
-    Also: one that the user gave names no type, or is not as the frame in what its selector compares.
+    Also: one that the user gave names no type, or is not as the frame in what its selector compares; a product's header
+    had named another file as the one that it was made with.
     """
 
 

@@ -39,8 +39,12 @@ def records_of(given: Iterable[R] | R) -> list[R]:
     ConfigurationError
         When something else is given, such as ids or file names.
     """
-    records: list[Any] = [given] if _is_single(given, str, os.PathLike, ORMCalibration) else list(given)
-    return [record_of(record) for record in records]
+    return [record_of(record) for record in listed(given, str, os.PathLike, ORMCalibration)]
+
+
+def listed(given: Any, *kinds: type) -> list[Any]:
+    """Give things as a list; what is of one of these kinds, or cannot be iterated over, is a single one."""
+    return [given] if _is_single(given, *kinds) else list(given)
 
 
 def record_of(given: R) -> R:
@@ -82,6 +86,17 @@ def path_of(name: str, given: Any) -> str:
     if not text.strip():
         raise ConfigurationError(f"{name} is empty.", "Give a path.", setting=name)
     return text
+
+
+def paths_of(name: str, given: Any) -> list[str]:
+    """Give the paths of an argument as text; a single one may be given as it is.
+
+    Raises
+    ------
+    ConfigurationError
+        As in `path_of`.
+    """
+    return [path_of(name, each) for each in listed(given, str, bytes, os.PathLike)]
 
 
 def file_path_of(name: str, given: Any) -> str:

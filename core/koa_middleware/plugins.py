@@ -20,6 +20,7 @@ from .choosing.criteria import faults
 from .choosing.selector import CalibrationSelector, anchors_of, settings_of
 from .exceptions import InvalidPluginError, KoaMiddlewareError, UnknownInstrumentError, described, did_you_mean
 from .instrument.orm import ORMCalibration
+from .instrument.product_cards import ProductCards, faults_of_cards, faults_of_inputs, settled_cards
 
 #: Writes a small night into a folder; gives the paths of its calibrations and of its frames.
 Demo = Callable[[Path], tuple[list[Path], list[Path]]]
@@ -41,12 +42,23 @@ class InstrumentPlugin:
     needs : mapping, optional
         The types that a frame asks for, by its own `cal_type`: ``{"flat": ("bias", "dark")}``; None as the key: a
         frame that is no calibration. Others ask for all that have a selector.
+    product_cards : mapping, optional
+        By cal type, the cards by which the pipeline itself says what a product was made with:
+        ``{"bias": {"file": "BIASFILE", "delta_days": "AGEBIAS"}}``. What they tell is one of ``file``, ``id``,
+        ``checksum``, ``version``, ``quality`` and ``delta_days``; the calibrations of a pair have two keywords, in the
+        order of their times. They are written with the provenance of a product, and read to find what used a
+        calibration.
+    inputs : iterable of str, optional
+        The keywords in a master's headers that name the files it was made from: ``("INPBIAS", "INPDARK")``.
 
     Attributes
     ----------
     name : str
     selectors : mapping
         By cal type.
+    product_cards : mapping
+        By cal type and what is told, a tuple of keywords.
+    inputs : tuple of str
     database_filename : str
         Default name of the local database.
 
@@ -62,6 +74,8 @@ class InstrumentPlugin:
         selectors: Iterable[CalibrationSelector] = (),
         demo: Demo | None = None,
         needs: Mapping[str | None, Iterable[str]] | None = None,
+        product_cards: Mapping[str, Mapping[str, str | tuple[str, str]]] | None = None,
+        inputs: Iterable[str] = (),
     ) -> None:
         if not (isinstance(ORM, type) and issubclass(ORM, ORMCalibration) and ORM is not ORMCalibration):
             raise _invalid(
@@ -85,7 +99,10 @@ class InstrumentPlugin:
         for selector in by_type.values():
             self._check_anchors(selector)
         self.needs = self._checked_needs(needs)
+        self.product_cards = self._checked_cards({} if product_cards is None else product_cards)
+        self.inputs = self._checked_inputs(inputs)
         ORM.selectors, ORM.needs = self.selectors, self.needs
+        ORM.product_cards, ORM.inputs = self.product_cards, self.inputs
 
     def _listed(self, selectors: Any) -> list[Any]:
         try:
@@ -146,6 +163,21 @@ class InstrumentPlugin:
                     hint = f"{did_you_mean(str(name), self.selectors)}It has those of {', '.join(self.selectors)}."
                     raise _invalid(self.name, "", said, hint)
         return MappingProxyType(checked)
+
+    def _checked_cards(self, given: Any) -> ProductCards:
+        cal_types = dict.fromkeys((*self.ORM.cal_types, *self.selectors)) if self.ORM.cal_types else {}
+        for said, hint in faults_of_cards(given, cal_types):
+            raise _invalid(self.name, "", said, hint)
+        return settled_cards(given)
+
+    def _checked_inputs(self, given: Any) -> tuple[str, ...]:
+        try:
+            keywords = given if isinstance(given, str) else tuple(given)
+        except TypeError:
+            keywords = given
+        for said, hint in faults_of_inputs(keywords):
+            raise _invalid(self.name, "", said, hint)
+        return tuple(keywords)
 
     def __repr__(self) -> str:
         return f"InstrumentPlugin({self.name!r}, cal types: {', '.join(self.selectors)})"

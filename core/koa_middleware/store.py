@@ -46,6 +46,7 @@ from .given import (
     count_of,
     file_path_of,
     path_of,
+    paths_of,
     record_of,
     records_of,
     stream_of,
@@ -75,10 +76,12 @@ if TYPE_CHECKING:
     from .remote.archive import Archive
     from .remote.publish import PublishResult
     from .remote.sync import SyncResult
+    from .reports.affected import Affected
     from .reports.coverage import Coverage
     from .reports.lock_check import LockCheck
     from .reports.lock_file import LockFile
     from .reports.locking import ChosenIn
+    from .reports.provenance import Provenance
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -683,6 +686,70 @@ class CalibrationStore(Generic[R]):
         from .reports.coverage_finding import coverage_of
 
         return coverage_of(self.known_db, cal_types, start, end)
+
+    # -- where products come from --------------------------------------------------------------------------------------
+
+    def provenance(self, results: Any) -> Provenance:
+        """Tell which calibrations a product was made with: as FITS cards, as lines of a history, in terms of PROV.
+
+        Parameters
+        ----------
+        results : mapping or iterable
+            What `get_calibrations` or `select_set` gave; or a list of results, records and pairs.
+
+        Raises
+        ------
+        ConfigurationError
+            When it is something else.
+        """
+        from .reports.provenance import provenance_of
+
+        judged = self.known_db.judged_here()
+        own = {id_: said.quality for id_, said in judged.items()}
+        return provenance_of(results, self.orm_class, own, self._calibration_folders())
+
+    def affected(
+        self,
+        id_or_filename: str | R,
+        *,
+        products: Iterable[str | os.PathLike[str]] = (),
+        locks: Iterable[str | os.PathLike[str]] = (),
+    ) -> Affected:
+        """Find what was made from a calibration: masters, what was made from these, products and lock files.
+
+        Masters are those whose files are in the cache, or in a shared one. A header names what was used by our cards,
+        or by those that the plugin declares; it is known there by its checksum or id, else by its file's name.
+
+        Parameters
+        ----------
+        id_or_filename : str or record
+        products : iterable of path
+            FITS files, and folders with all that is in them.
+        locks : iterable of path
+            Lock files.
+
+        Returns
+        -------
+        Affected
+            A file that cannot be read is told there.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            When there is no such record.
+        SourceFileError
+            When a product, a folder or a lock file is not there.
+        """
+        from .reports.affected import affected_by
+
+        record = self.known_db.find(asked_name(id_or_filename))
+        given = paths_of("products", products), paths_of("locks", locks)
+        return affected_by(record, self.known_db, self._calibration_folders(), *given)
+
+    def _calibration_folders(self) -> list[Path]:
+        """Give the folders in which calibrations are found: the cache's, and a shared one's."""
+        shared = self.settings.shared_cache_dir
+        return [self._cache.calibrations, *([] if shared is None else [shared / "calibrations"])]
 
     # -- files ---------------------------------------------------------------------------------------------------------
 

@@ -204,3 +204,36 @@ def test_a_pair_has_two_lines_with_their_weights(
 def test_a_type_for_which_two_calibrations_are_given_is_wrong_usage(koa_cal: Run, frame: Path) -> None:
     found = koa_cal("best", frame, "--use", "dark=dark-next.fits", "--use", "Dark=dark-near.fits").ended(2)
     assert "dark is given twice" in found.err
+
+
+# -- into a product's header -------------------------------------------------------------------------------------------
+
+
+def test_what_was_chosen_is_written_into_a_products_header(koa_cal: Run, frame: Path, write: Run) -> None:
+    from astropy.io import fits
+
+    product = write("product.fits", 61083.6, "science")
+    asked = ("best", frame, "--type", "dark", "--type", "arc", "--write-header", product)
+    found = koa_cal(*asked).ended(1)
+    assert f"{product}: its header names 1 calibration now" in found.err
+    header = fits.getheader(product)
+    assert (header["KCNUM"], header["KC01FILE"], header["KCMISS"]) == (1, "dark-near.fits", "arc")
+    assert koa_cal(*asked, "--json").ended(1).json["product"] == str(product)
+
+
+def test_a_product_of_which_nothing_was_found_stays(koa_cal: Run, frame: Path, write: Run) -> None:
+    product = Path(write("product.fits", 61083.6, "science"))
+    before = product.read_bytes()
+    found = koa_cal("best", frame, "--type", "arc", "--write-header", product).ended(1)
+    assert "stays as it is" in found.err
+    assert product.read_bytes() == before
+
+
+def test_a_calibration_is_no_product(koa_cal: Run, frame: Path, cache: Path) -> None:
+    product = cache / "calibrations" / "flat-before.fits"
+    found = koa_cal("best", frame, "--type", "dark", "--write-header", product).ended(2)
+    assert f"{product} is a calibration of the cache" in found.said
+
+
+def test_a_product_is_one_frames(koa_cal: Run, frame: Path, tmp_path: Path) -> None:
+    assert "several frames" in koa_cal("best", frame, frame, "--write-header", tmp_path / "x.fits").ended(2).said

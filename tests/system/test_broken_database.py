@@ -47,6 +47,7 @@ def locked(store: Store, folder: Path) -> Store:
 
 #: A use of each public method of a store; the folder is the test's own.
 STORE: dict[str, Callable[[Store, Path], object]] = {
+    "affected": lambda store, folder: store.affected("mine.fits", products=[folder]),
     "calibration_in_cache": lambda store, _: store.calibration_in_cache(MINE),
     "candidates": lambda store, _: store.candidates(FRAME, DARK),
     "check_lock": lambda store, folder: store.check_lock(lock_of(folder)),
@@ -66,6 +67,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "lock": lambda store, _: store.lock([FRAME], use={"dark": "mine"}),
     "locked_records": lambda store, folder: entered(locked(store, folder), lambda same: same.locked_records()),
     "prefetch": lambda store, _: store.prefetch([FRAME], records=[THEIRS]),
+    "provenance": lambda store, _: store.provenance([MINE]),
     "prune": lambda store, _: store.prune(max_size=0),
     "publish": lambda store, folder: store.publish(upload_to=folder),
     "query": lambda store, _: store.query("dark"),

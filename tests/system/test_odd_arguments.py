@@ -98,6 +98,7 @@ def good(folder: Path) -> dict[str, Any]:
         "reason": "why",
         "statement": DemoCalibration.table().select(),
         "parameters": {},
+        "results": [mine],
     }
 
 
@@ -177,6 +178,8 @@ def test_an_odd_argument_of_what_makes_things_is_an_error_of_ours_too(label: str
         "plugin": lambda: InstrumentPlugin(odd),
         "plugin's demo": lambda: InstrumentPlugin(DemoCalibration, (), odd),
         "plugin's selectors": lambda: InstrumentPlugin(DemoCalibration, odd),
+        "plugin's product_cards": lambda: InstrumentPlugin(DemoCalibration, (), product_cards=odd),
+        "plugin's inputs": lambda: InstrumentPlugin(DemoCalibration, (), inputs=odd),
         "record": lambda: DemoCalibration(filename="x.fits", lamp=odd),
         "record's name": lambda: DemoCalibration(filename=odd),
     }

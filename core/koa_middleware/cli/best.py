@@ -19,7 +19,7 @@ from .arguments import (
 )
 from .context import advise_set, frame_values, open_for
 from .messages import report, say, say_left_out
-from .output import print_json, print_table, print_text
+from .output import counted, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from ..store import CalibrationStore
@@ -37,6 +37,9 @@ def add_arguments(command: ArgumentParser) -> None:
     add_use(command)
     add_lock(command, "give what this lock file says")
     command.add_argument("--no-download", action="store_true", help="only choose; download nothing")
+    command.add_argument(
+        "--write-header", metavar="PRODUCT", help="write what was chosen into the header of this FITS file"
+    )
     add_column_values(command)
     add_instrument(command)
     add_force_instrument(command)
@@ -65,12 +68,17 @@ def run(options: Namespace) -> int:
                     raise
                 answers[name] = error
         left_out = {} if options.lock else left_out_of(store.orm_class, known, options.types)
+        written = _written(store, answers[names[0]], options.write_header) if options.write_header else ""
     if options.json:
         each = [_plain(name, answer) for name, answer in answers.items()]
         one = {"frame": names[0], "instrument": instrument, **each[0]}
+        if options.write_header:
+            one["product"] = options.write_header
         print_json(one if len(names) == 1 else {"instrument": instrument, "frames": each})
     else:
         _print(answers, debug=options.debug)
+    if written:
+        say(written)
     found = [name for answer in answers.values() if isinstance(answer, Choices) for name in answer.found]
     say_left_out({name: columns for name, columns in left_out.items() if name not in found})
     return 1 if any(isinstance(each, KoaMiddlewareError) or each.errors for each in answers.values()) else 0
@@ -82,8 +90,19 @@ def _check(options: Namespace) -> None:
         said, hint = "No frame is given.", "Give frames, or the values that are compared with --set COLUMN=VALUE."
     elif options.use and options.no_download:
         said, hint = "--use and --no-download are both given.", "What is used is verified; leave one of them out."
+    elif options.write_header and len(options.frames) > 1:
+        said, hint = "--write-header is given for several frames.", "Ask for one frame, whose product it is."
     if said:
         raise ConfigurationError(said, hint, setting="frames", variable=None)
+
+
+def _written(store: CalibrationStore[Any], choices: Any, product: str) -> str:
+    """Write what was chosen into a product's header, nothing where all is missing; give what is to be said of it."""
+    provenance = store.provenance(choices.answers)
+    if not provenance.calibrations:
+        return f"{product}: its header stays as it is, since nothing was found"
+    number = counted(len(provenance.calibrations), "calibration")
+    return f"{provenance.write(product)}: its header names {number} now"
 
 
 class Choices(NamedTuple):
@@ -95,10 +114,13 @@ class Choices(NamedTuple):
         By type, the calibration, both of a pair, or the error, as plain data.
     errors : dict
         By type, the errors among them.
+    answers : mapping
+        By type, what the store gave.
     """
 
     found: dict[str, dict[str, Any]]
     errors: dict[str, KoaMiddlewareError]
+    answers: Mapping[str, Any]
 
 
 def choose(
@@ -127,7 +149,7 @@ def choose(
             found[cal_type] = {**sides, "weight": answer.weight}
         else:
             found[cal_type] = _chosen(store, answer)
-    return Choices(found, errors)
+    return Choices(found, errors, answers)
 
 
 def _chosen(store: CalibrationStore[Any], answer: Any) -> dict[str, Any]:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
 
+from ..exceptions import KoaMiddlewareError
 from .arguments import add_instrument, add_json
 from .context import open_for
-from .output import print_json, print_text
+from .messages import say
+from .output import counted, print_json, print_text
+
+if TYPE_CHECKING:
+    from ..reports.affected import Affected
+    from ..store import CalibrationStore
 
 ABOUT = "flag a calibration as good, bad or unknown, at the archive or for this cache alone"
+
+#: Masters, and files that could not be read, that are named; `koa-cal affected` names all.
+_NAMED = 5
 
 
 def add_arguments(command: ArgumentParser) -> None:
@@ -29,9 +39,12 @@ def run(options: Namespace) -> int:
     with open_for(options) as store:
         record = store.flag(options.name, quality, options.reason, here=options.here)
         judged = store.known_db.judged_here().get(record.id)
+        affected = _affected(store, record) if options.quality == "bad" else None
+        instrument = store.orm_class.instrument_name
     own = None if judged is None else judged.quality
     if options.json:
-        print_json({**record.to_dict(), "judged_here": own})
+        made = {} if affected is None else {"masters": [each.to_dict() for each in affected.masters]}
+        print_json({**record.to_dict(), "judged_here": own, **made})
     elif quality is None:
         print_text(f"{record.filename} is {record.quality}, as its row says: {options.reason}")
     elif options.here:
@@ -39,4 +52,29 @@ def run(options: Namespace) -> int:
     else:
         still = "" if own is None else f" (but {own} here, until koa-cal flag --here clears that)"
         print_text(f"{record.filename} is {record.quality}{still}: {options.reason}")
+    if affected is not None:
+        _say_affected(affected, instrument)
     return 0
+
+
+def _affected(store: CalibrationStore[Any], record: Any) -> Affected | None:
+    """Find what was made from a calibration; where that fails, it is said, and the flag stands."""
+    try:
+        return store.affected(record)
+    except KoaMiddlewareError as error:
+        say(f"what was made from {record.filename} is not known: {error}")
+        return None
+
+
+def _say_affected(affected: Affected, instrument: str) -> None:
+    """Say what was made from a calibration that is bad, and how to find the rest."""
+    name, masters = affected.calibration.filename, [each.calibration.filename for each in affected.masters]
+    if masters:
+        say(
+            f"{counted(len(masters), 'master')} here {'was' if len(masters) == 1 else 'were'} made from it: "
+            f"{', '.join(masters[:_NAMED])}{', ...' if len(masters) > _NAMED else ''}"
+        )
+    for note in affected.notes()[:_NAMED]:
+        say(note)
+    used = "it or them" if masters else "it"
+    say(f"koa-cal affected -i {instrument} {name} --products DIR lists the products that used {used}")

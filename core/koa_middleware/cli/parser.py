@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from . import (
+    affected,
     best,
     bundle_export,
     bundle_import,
@@ -67,6 +68,7 @@ COMMANDS: dict[str, Command] = {
     "lock": lock,
     "get": get,
     "flag": flag,
+    "affected": affected,
     "remove": remove,
     "verify": verify,
     "refresh": refresh,

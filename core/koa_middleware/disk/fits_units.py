@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Iterator, Mapping
 from typing import IO, TYPE_CHECKING
 
 from .compression import beginning_of
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _BLOCK = 2880
+_CARD = 80
 _AT_ONCE = 360 * _BLOCK
 _LONGEST_HEADER = 100_000 * _BLOCK
 _ONES = 0xFFFFFFFF
 _MOST_BYTES = 2**63
 """As many as a file's position can tell."""
 _END = b"END".ljust(8)
+_SUMS = ("DATASUM", "CHECKSUM")
 _SAYING = re.compile(rb"(NAXIS\d*|BITPIX|[PG]COUNT|GROUPS|DATASUM|CHECKSUM)", re.IGNORECASE)
 """Keywords of lengths and sums."""
 
@@ -48,7 +51,7 @@ def fault_of_fits(stream: IO[bytes], size: int | None) -> str:
         cards = _header_from(block, stream)
         header = read_header(io.BytesIO(_saying(cards)))
         length = -(-_data_bytes(header) // _BLOCK) * _BLOCK
-        said = {name: str(header.get(name, "")).strip() for name in ("DATASUM", "CHECKSUM")}
+        said = {name: str(header.get(name, "")).strip() for name in _SUMS}
         end += len(cards) + length
         if size is None or any(said.values()):
             came, data_sum = _sum(stream, length)
@@ -64,6 +67,105 @@ def fault_of_fits(stream: IO[bytes], size: int | None) -> str:
         raise ValueError(f"it {beginning_of(block)}")
     extra = len(block) + _sum(stream, None)[0]
     return f"{extra} extra bytes follow its last complete extension, which ends at byte {end}" if extra else ""
+
+
+def headers_of_units(stream: IO[bytes]) -> Iterator[bytes]:
+    """Give the header of each unit, whole blocks as they are in the file; the data are passed over.
+
+    Parameters
+    ----------
+    stream : binary file
+        At its beginning. When a header is given, it stands at the beginning of the data.
+
+    Raises
+    ------
+    ValueError
+        When it is no FITS file.
+    """
+    number = 0
+    while (block := stream.read(_BLOCK))[:8] == (b"XTENSION" if number else b"SIMPLE  "):
+        header = _header_from(block, stream)
+        yield header
+        stream.seek(length_of_data(header), io.SEEK_CUR)
+        number += 1
+    if not number:
+        raise ValueError(f"it {beginning_of(block)}")
+
+
+def cards_in(header: bytes) -> Iterator[tuple[str, bytes]]:
+    """Give the cards of a header before its END, each by its keyword, a continued one with what continues it."""
+    keyword, card = "", b""
+    for start in range(0, len(header), _CARD):
+        piece = header[start : start + _CARD]
+        if piece[:8] == _END:
+            break
+        if piece[:8] == b"CONTINUE" and card:
+            card += piece
+            continue
+        if card:
+            yield keyword, card
+        keyword, card = piece[:8].decode("latin-1").rstrip(), piece
+    if card:
+        yield keyword, card
+
+
+def header_of(cards: bytes) -> bytes:
+    """Give cards as a header: with its END, in whole blocks."""
+    ended = cards + _END.ljust(_CARD)
+    return ended.ljust(-(-len(ended) // _BLOCK) * _BLOCK)
+
+
+def length_of_data(header: bytes) -> int:
+    """Give the bytes of a unit's data, with what fills the last block.
+
+    Raises
+    ------
+    ValueError, KeyError
+        When the header does not say it.
+    """
+    said = {keyword: _number(card) for keyword, card in cards_in(_saying(header)) if keyword not in _SUMS}
+    return -(-_data_bytes(said) // _BLOCK) * _BLOCK
+
+
+def _number(card: bytes) -> int:
+    """Give the whole number of a card, or 1 for what is true; astropy would take ten times as long."""
+    text = card.partition(b"=")[2].partition(b"/")[0].strip()
+    return int(text == b"T") if text in {b"T", b"F"} else int(text)
+
+
+def sum_of(stream: IO[bytes], length: int) -> int:
+    """Read so many bytes of data; give their sum, a DATASUM.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer.
+    """
+    came, total = _sum(stream, length)
+    if came < length:
+        raise ValueError(f"it is cut short: {came} bytes of the {length} of its data are there")
+    return total
+
+
+def checksum_of(header: bytes, data_sum: int) -> str:
+    """Give the CHECKSUM of a unit whose header has sixteen zeros in its place; see appendix J."""
+    rest = _ONES - _added(data_sum, header)
+    encoded = [""] * 16
+    for byte in range(4):
+        value = rest >> 8 * (3 - byte) & 0xFF
+        quarters = [value // 4 + 48 + (value % 4 if n == 0 else 0) for n in range(4)]
+        while any(_is_mark(each) for each in quarters):
+            for n in (0, 2):
+                if _is_mark(quarters[n]) or _is_mark(quarters[n + 1]):
+                    quarters[n], quarters[n + 1] = quarters[n] + 1, quarters[n + 1] - 1
+        for n in range(4):
+            encoded[4 * n + byte] = chr(quarters[n])
+    text = "".join(encoded)
+    return text[-1] + text[:-1]
+
+
+def _is_mark(code: int) -> bool:
+    return 0x3A <= code <= 0x40 or 0x5B <= code <= 0x60
 
 
 def _header_from(block: bytes, stream: IO[bytes]) -> bytes:
@@ -92,7 +194,7 @@ def _saying(cards: bytes) -> bytes:
     return cards
 
 
-def _data_bytes(header: Header) -> int:
+def _data_bytes(header: Header | Mapping[str, int]) -> int:
     """Give the length of a unit's data, without what fills its last block."""
     axes = int(header["NAXIS"])
     if not 0 <= axes <= 999:

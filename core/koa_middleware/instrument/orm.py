@@ -65,6 +65,10 @@ class ORMCalibration(DeclarativeBase):
         The plugin's selectors by cal type; `InstrumentPlugin` sets it.
     needs : mapping
         The types that a frame asks for by its own `cal_type`; `InstrumentPlugin` sets it.
+    product_cards : mapping
+        By cal type and what is told, the keywords of the pipeline's own cards; `InstrumentPlugin` sets it.
+    inputs : tuple of str
+        The keywords in a master's headers that name what it was made from; `InstrumentPlugin` sets it.
     is_fallback : bool
         Whether a selector chose this record by its fallback, or by another preference than its first.
     choice : Choice or None
@@ -78,6 +82,8 @@ class ORMCalibration(DeclarativeBase):
     filename_pattern: ClassVar[str] = ""
     selectors: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     needs: ClassVar[Mapping[str | None, tuple[str, ...]]] = MappingProxyType({})
+    product_cards: ClassVar[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType({})
+    inputs: ClassVar[tuple[str, ...]] = ()
     is_fallback: bool = False
     _choice: Any = None
 

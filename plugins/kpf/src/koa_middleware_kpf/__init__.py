@@ -52,6 +52,17 @@ NEEDS: dict[str | None, tuple[str, ...]] = {
     None: (*_IMAGES, "wls", "ordertrace", "etalonmask"),
 }
 
+#: The pipeline's cards in the primary header of a product, 2D and L1; ages are in days, negative for an older master.
+PRODUCT_CARDS: dict[str, dict[str, str | tuple[str, str]]] = {
+    "bias": {"file": "BIASFILE", "delta_days": "AGEBIAS"},
+    "dark": {"file": "DARKFILE", "delta_days": "AGEDARK"},
+    "flat": {"file": "FLATFILE", "delta_days": "AGEFLAT"},
+    "wls": {"file": ("WLSFILE", "WLSFILE2"), "delta_days": ("AGEWLS", "AGEWLS2")},
+}
+
+#: What a master was made from; the keywords stand in the headers of both chips.
+INPUTS = ("INPBIAS", "INPDARK", "INPFLAT", "ORDRMASK", "LAMPPATT", "ORDTRACE")
+
 plugin = InstrumentPlugin(
     ORM=KPFCalibration,
     selectors=[
@@ -67,6 +78,8 @@ plugin = InstrumentPlugin(
     ],
     demo=_demo,
     needs=NEEDS,
+    product_cards=PRODUCT_CARDS,
+    inputs=INPUTS,
 )
 
 

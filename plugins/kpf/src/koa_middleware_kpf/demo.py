@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 NIGHT = 60677  # MJD of 2025-01-02, of era 2.6; era 2.5 ended on the first of January
+_BIAS = "kpf_20250102_master_bias_autocal-bias.fits"  # which turned out to be bad
 IMAGE_TYPES = {"bias": "Bias", "dark": "Dark", "flat": "Flat", "arclamp": "Arclamp"}
 
 
@@ -31,8 +32,24 @@ def write_night(folder: Path) -> tuple[list[Path], list[Path]]:
         _master(folder, "kpf_20250104_master_bias_autocal-bias", "Bias", NIGHT + 2.04, NIGHT + 2.71),
         _master(folder, "kpf_20241231_master_bias_autocal-bias", "Bias", NIGHT - 1.96, NIGHT - 1.29, era="2.5"),
         _master(folder, "kpf_20250109_master_bias_autocal-bias", "Bias", NIGHT + 7.04, NIGHT + 7.71),
-        _master(folder, "kpf_20250102_master_dark_autocal-dark", "Dark", NIGHT + 0.05, NIGHT + 0.80, MINEXPTM=300.0),
-        _master(folder, "kpf_20250102_master_flat", "Flat", NIGHT + 0.0003, NIGHT + 0.9996),
+        _master(
+            folder,
+            "kpf_20250102_master_dark_autocal-dark",
+            "Dark",
+            NIGHT + 0.05,
+            NIGHT + 0.80,
+            MINEXPTM=300.0,
+            INPBIAS=_BIAS,
+        ),
+        _master(
+            folder,
+            "kpf_20250102_master_flat",
+            "Flat",
+            NIGHT + 0.0003,
+            NIGHT + 0.9996,
+            INPBIAS=_BIAS,
+            INPDARK="kpf_20250102_master_dark_autocal-dark.fits",
+        ),
         _master(folder, "kpf_20250102_smooth_lamp", "Flat", NIGHT + 0.0003, NIGHT + 0.9996),
         _master(folder, "kpf_20250102_order_mask", "Flat", NIGHT + 0.0003, NIGHT + 0.9996),
         _master(
