@@ -168,7 +168,7 @@ def test_an_added_column_has_its_default_and_asks_nobody_to_read_anything(plugin
     archive.fill("arm", "red")
     assert archive.upgrade(plugin("1.1", f"{ARM}\n{LAMP}")) == []
     assert archive.values("lamp") == ["off"]
-    assert archive.entries() == ["resweep", "added"]
+    assert archive.entries() == ["begun", "added"]
 
 
 def test_a_value_that_becomes_needed_has_its_default_or_is_told(plugin: Plugins, archive: Archive) -> None:
