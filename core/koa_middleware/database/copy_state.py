@@ -23,5 +23,6 @@ def copy_table(orm_class: type[ORMCalibration]) -> Table:
         Column("synced_at", REAL),
         Column("settled", Integer),
         Column("noticed", String),
+        Column("known_until", String),
         keep_existing=True,
     )

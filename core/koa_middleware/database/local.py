@@ -40,6 +40,7 @@ from .backup import copies_kept
 from .driver import GuardedConnection
 from .file_names import has_name, stored_names
 from .hints import hint
+from .history import one_moment
 from .judgements import all_said_of, holding, last_said_of, select_judged, write_judgement
 from .kept_apart import Conflict, select_conflict, select_conflicts
 from .soundness import strangers
@@ -174,14 +175,18 @@ class LocalDatabase(CalibrationDatabase[R]):
     def begin(self) -> Iterator[Connection]:
         """Give a connection in a writing transaction, committed at the end, rolled back on an error.
 
+        All that it changes happens at one time, also for whom asks for a state of the past.
+
         Raises
         ------
         SchemaMismatchError
             When a newer class has changed the database since it was opened, so that this one cannot write to it.
         """
         with super().begin() as connection:
-            self.check_unchanged(driver_of(connection))
-            yield connection
+            driver = driver_of(connection)
+            self.check_unchanged(driver)
+            with one_moment(driver, self.orm_class):
+                yield connection
 
     def check_unchanged(self, connection: sqlite3.Connection) -> None:
         """Check, in a writing transaction, that no newer class has changed what this one knows.

@@ -10,8 +10,8 @@ from typing import Any
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
 
-_COLUMNS = ("revision", "bookmark", "seen", "sweep_after", "synced_at", "settled", "noticed")
-_TEXTS = ("bookmark", "seen", "sweep_after", "noticed")
+_COLUMNS = ("revision", "bookmark", "seen", "sweep_after", "synced_at", "settled", "noticed", "known_until")
+_TEXTS = ("bookmark", "seen", "sweep_after", "noticed", "known_until")
 
 #: SQL that is true of a row that a sync can go on from.
 _USABLE = f"""typeof(revision) = 'integer' AND revision BETWEEN 0 AND 1 << 62
@@ -46,6 +46,8 @@ class CopyState:
         Number of the local feed's entry up to which changes here were tried on the rows that are kept apart.
     noticed : str or None
         What the last complete sync noticed: a JSON list of sentences.
+    known_until : str or None
+        Up to when the copy knows what happened at the archive: UTC, microseconds, by the archive's clock.
     """
 
     revision: int = 0
@@ -55,6 +57,7 @@ class CopyState:
     synced_at: float | None = None
     settled: int | None = None
     noticed: str | None = None
+    known_until: str | None = None
 
 
 class StateTable:
