@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from sqlalchemy import Column, Index, Integer, String, Table, text
@@ -16,6 +17,7 @@ from sqlalchemy import Column, Index, Integer, String, Table, text
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
 from .feed import feed_table, trigger_names
+from .file_names import HAS_OTHERS
 from .flags import this_user
 from .sqlite import quote
 
@@ -57,15 +59,20 @@ def history_table(orm_class: type[ORMCalibration]) -> Table:
         Column("koa_archive_n", Integer, unique=True),
         *(Column(column.name, column.type) for column in table.c),
     )
-    for columns in [["id"], ["filename"], *([column.name for column in index.columns] for index in _main(table))]:
-        Index(None, *(made.c[column] for column in columns))
+    span = made.c.koa_until, made.c.koa_since  # by which versions are passed over without being read
+    Index(None, made.c.id)
+    Index(None, *span)
+    for columns in main_indexes(orm_class):
+        Index(f"ix_{name}_{'_'.join(columns)}", *(made.c[column] for column in columns), *span)
+    Index(f"ix_{name}_filename_any_case", made.c.filename.collate("NOCASE"))
+    Index(f"ix_{name}_filename_not_ascii", made.c.filename, sqlite_where=text(HAS_OTHERS))
     return made
 
 
-def _main(table: Table) -> list[Index]:
-    """Give the indexes by which rules look for calibrations."""
-    ordered = sorted(table.indexes, key=lambda index: str(index.name))
-    return [index for index in ordered if index.columns.keys()[0] == "cal_type"]
+def main_indexes(orm_class: type[ORMCalibration]) -> list[list[str]]:
+    """Give the columns of the indexes by which rules look for calibrations."""
+    found = [[column.name for column in index.columns] for index in orm_class.table().indexes]
+    return sorted(columns for columns in found if columns[0] == "cal_type")
 
 
 def triggers(orm_class: type[ORMCalibration], columns: Iterable[str]) -> dict[str, str]:
@@ -138,7 +145,7 @@ def begin_history(connection: sqlite3.Connection, orm_class: type[ORMCalibration
     last = connection.execute(f"SELECT max(n), max(CASE WHEN archive_n IS NULL THEN at END) FROM {feed}").fetchone()  # noqa: S608
     number = 0 if last[0] is None else last[0] + 1
     entry = f"INSERT INTO {feed} (n, op, at, why) VALUES (?, 'begun', ?, ?)"  # noqa: S608
-    connection.execute(entry, (number, _at_or_after(connection, last[1]), why))
+    connection.execute(entry, (number, after_or_now(last[1]), why))
 
 
 @contextmanager
@@ -153,7 +160,7 @@ def one_moment(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) 
     is_new = "n > ifnull(?, -1) AND archive_n IS NULL"
     if not connection.execute(f"SELECT 1 FROM {feed} WHERE {is_new} AND id IS NOT NULL", (before,)).fetchone():  # noqa: S608
         return
-    at = _at_or_after(connection, last)
+    at = after_or_now(last)
     connection.execute(
         f"UPDATE {feed} SET at = ?, who = ifnull(who, ?) WHERE {is_new} AND id IS NOT NULL",  # noqa: S608
         (at, this_user(), before),
@@ -165,13 +172,14 @@ def one_moment(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) 
     )
 
 
-def _at_or_after(connection: sqlite3.Connection, last: str | None) -> str:
+def after_or_now(last: str | None) -> str:
     """Give the time now; where the clock was set back, the time after the last one."""
     now = now_iso()
     if last is None or last < now:
         return now
-    following: str | None = connection.execute(f"SELECT {_NEXT} FROM (SELECT ? AS at)", (last,)).fetchone()[0]  # noqa: S608
-    return following or now
+    with suppress(ValueError, OverflowError):  # what is no time counts for nothing
+        return (datetime.fromisoformat(last) + timedelta(microseconds=1)).isoformat(timespec="microseconds")
+    return now
 
 
 def _name(orm_class: type[ORMCalibration]) -> str:

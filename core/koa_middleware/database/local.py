@@ -91,6 +91,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         super().__init__(orm_class, sqlite_engine(path if self.has_file else NO_FILE), str(path))
         self._readers = ReadConnections(self.engine)
         self._newer_core: Version | None = None
+        self._is_up_to_date = False
         self._unwritable: CacheError | None = None
         self._leading: tuple[str, str] | None = None
         self.path = path
@@ -123,6 +124,7 @@ class LocalDatabase(CalibrationDatabase[R]):
                     raise
                 self._unwritable = error
                 self._only_read()
+        self._is_up_to_date = self._newer_core is None and self._unwritable is None
 
     def _only_read(self) -> None:
         """Read what is there in the place of an upgrade."""
@@ -130,6 +132,8 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def readable(self) -> Readable:
         """Give what the database has of the class's tables; see `Readable.of`."""
+        if self._is_up_to_date:
+            return Readable.whole(self.orm_class)
         with self.driver_connection() as connection:
             return Readable.of(connection, self.orm_class, str(self.path))
 
@@ -199,6 +203,18 @@ class LocalDatabase(CalibrationDatabase[R]):
         if leading != self._leading:
             Standing.of(connection, self.orm_class).check(str(self.path))
             self._leading = leading
+
+    def as_of(self, moment: str) -> LocalDatabase[R]:
+        """Give its state at a time, for reading; it is closed by itself.
+
+        Raises
+        ------
+        ConfigurationError
+            When the history begins later, or the time is still to come.
+        """
+        from .past import PastDatabase  # which is such a database itself
+
+        return PastDatabase(self, moment, has_archive=False)
 
     def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:
         """Records of a statement that selects the table's columns.
