@@ -270,7 +270,8 @@ def test_another_role_than_the_owner_upgrades_nothing(plugin: Plugins, archive: 
 def reader_of(archive: Archive) -> Callable[[], None]:
     """Let a new role read table and feed, as the grants say; the archive's clients come as it. Gives its end."""
     role = make_url(archive.url).database + "_reader"
-    archive.ask(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON {TABLE}, {TABLE}_feed TO {role}")
+    readable = f"{TABLE}, {TABLE}_feed, {TABLE}_history"
+    archive.ask(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON {readable} TO {role}")
     owner, archive.url = archive.url, make_url(archive.url).set(username=role, password="x").render_as_string(False)
 
     def end() -> None:

@@ -335,7 +335,12 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def judged_here(self) -> dict[str, Said]:
         """Give the store's own judgements that hold, by id."""
-        return holding(self.rows(select_judged(self.orm_class), {}))
+        return self.judged_at(None)
+
+    def judged_at(self, moment: str | None) -> dict[str, Said]:
+        """Give the store's own judgements that hold, or held at a time, by id."""
+        found = self.rows(select_judged(self.orm_class), {})
+        return holding(row for row in found if moment is None or row[-1] <= moment)
 
     def all_said_of(self, id: str) -> list[Said]:
         """All that was said of a calibration's quality, at the archive and here, oldest first."""

@@ -29,6 +29,16 @@ _HIDDEN = "has a feed with row-level security, which may hide entries"
 AS_TEXT = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US')"""
 
 
+def shown_until(feed: str | None) -> str:
+    """SQL of the time up to which what happened is shown.
+
+    A statement's time comes before its view, which has all that was committed by then.
+    """
+    shown = "CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() ELSE statement_timestamp() END"
+    newest = "" if feed is None else f"(SELECT at FROM {feed} ORDER BY n DESC LIMIT 1), "
+    return AS_TEXT.format(f"greatest({newest}{shown})")
+
+
 def question(table: Table, has_feed: bool) -> str:
     """SQL with the parameters ``table``, ``triggers`` and ``asked``, which gives one JSON text.
 
@@ -42,12 +52,9 @@ def question(table: Table, has_feed: bool) -> str:
         'is_hidden', (SELECT relrowsecurity FROM pg_class WHERE oid = '{feed}'::regclass),"""
     columns = "pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped"
     former = f"pg_attribute WHERE attrelid = to_regclass('{quote(history_name(table))}') AND attnum > 0"
-    # A statement's time comes before its view: what was committed by then is in it.
-    shown = "CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() ELSE statement_timestamp() END"
-    newest = f"(SELECT at FROM {feed} ORDER BY n DESC LIMIT 1), " if has_feed else ""
     return f"""SELECT json_build_object({of_feed if has_feed else ""}
         'standby', pg_is_in_recovery(),
-        'clock', {AS_TEXT.format(f"greatest({newest}{shown})")},
+        'clock', {shown_until(feed if has_feed else None)},
         'former', (SELECT json_object_agg(attname, format_type(atttypid, atttypmod)) FROM {former}
             AND NOT attisdropped),
         'cluster', (SELECT system_identifier FROM pg_control_system())::text,
