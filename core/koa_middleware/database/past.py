@@ -9,9 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, ScalarSelect, Select, bindparam, select
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from ..exceptions import CacheError, CalibrationNotFoundError
 from ..instrument.orm import ORMCalibration
@@ -28,6 +30,8 @@ R = TypeVar("R", bound=ORMCalibration)
 
 #: Former versions that ended later, which are looked at, and of those the ones that are copied.
 _LOOKED_AT, _COPIED = 20_000, 2000
+
+_BOUND = "koa_bound_"
 
 
 class PastDatabase(LocalDatabase[R]):
@@ -86,15 +90,18 @@ class PastDatabase(LocalDatabase[R]):
         if len(later) == _LOOKED_AT or held > _COPIED:
             return Then(self._moment, found.follows, [(f"{schema}.{history}", "")]), []
         last = connection.execute(f"SELECT ifnull(max(koa_n), 0) FROM {history}").fetchone()[0]  # noqa: S608
-        few, table = quote(f"koa_few_{schema}"), f"{schema}.{history}"
-        is_few = f"koa_until > '{self._moment}' AND koa_since <= '{self._moment}' AND koa_n <= {last}"
-        copying = [f"CREATE TEMP TABLE {few} AS SELECT * FROM {table} WHERE {is_few}"]  # noqa: S608
+        alias = "own" if schema == "main" else "shared"
+        table, few = f"{schema}.{history}", f"temp.koa_few_{schema}"
+        is_new = f"{alias}.koa_n > {last}"
+        if not held:
+            return Then(self._moment, found.follows, [(table, is_new)]), []
+        copied = f"koa_until > '{self._moment}' AND koa_since <= '{self._moment}' AND koa_n <= {last}"
+        copying = [f"CREATE TABLE {few} AS SELECT * FROM {table} WHERE {copied}"]  # noqa: S608
         keys = [["id"], ["filename COLLATE NOCASE"], *(map(quote, each) for each in main_indexes(self.orm_class))]
         for number, columns in enumerate(keys):
-            copying.append(f"CREATE INDEX temp.koa_few_{schema}_{number} ON {few} ({', '.join(columns)})")
-        alias = "own" if schema == "main" else "shared"
-        is_new = f"{alias}.koa_n > {last} AND NOT EXISTS (SELECT 1 FROM temp.{few} AS few WHERE few.id = {alias}.id)"  # noqa: S608
-        return Then(self._moment, found.follows, [(f"temp.{few}", ""), (f"{table}", is_new)]), copying
+            copying.append(f"CREATE INDEX {few}_{number} ON koa_few_{schema} ({', '.join(columns)})")
+        is_new += f" AND NOT EXISTS (SELECT 1 FROM {few} AS few WHERE few.id = {alias}.id)"  # noqa: S608
+        return Then(self._moment, found.follows, [(few, ""), (table, is_new)]), copying
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -124,17 +131,46 @@ class PastDatabase(LocalDatabase[R]):
 
     def rows(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Rows of a statement as the driver gives them."""
-        return super().rows(ordered_last(statement), parameters)
+        probing, asking = _apart(statement)
+        if probing is not None:
+            parameters = {**parameters, **_bounds(super().rows(probing, parameters)[0])}
+        return super().rows(asking, parameters)
 
     def fetch_many(self, statement: Select[Any], parameters: Sequence[Mapping[str, Any]], *, rows: bool) -> list[Any]:
         """Records of a statement, or its rows, for each of many parameters."""
-        return super().fetch_many(ordered_last(statement), parameters, rows=rows)
+        probing, asking = _apart(statement)
+        if probing is not None:
+            found = super().fetch_many(probing, parameters, rows=True)
+            parameters = [{**each, **_bounds(one[0])} for each, one in zip(parameters, found, strict=True)]
+        return super().fetch_many(asking, parameters, rows=rows)
+
+
+@lru_cache(maxsize=512)
+def _apart(statement: Select[Any]) -> tuple[Select[Any] | None, Select[Any]]:
+    """Give what asks for the single values in a statement's clauses, and the statement that takes them as parameters.
+
+    Else SQLite looks each up again for each part of the view.
+    """
+    single: list[ScalarSelect[Any]] = []
+
+    def as_parameter(element: Any, **_: Any) -> Any:
+        if not isinstance(element, ScalarSelect):
+            return None
+        single.append(element)
+        return bindparam(f"{_BOUND}{len(single) - 1}", None, type_=element.type)
+
+    asking = cast("Select[Any]", replacement_traverse(statement, {}, as_parameter))
+    return (select(*single) if single else None), ordered_last(asking if single else statement)
+
+
+def _bounds(values: Sequence[Any]) -> dict[str, Any]:
+    return {f"{_BOUND}{number}": value for number, value in enumerate(values)}
 
 
 class Pasts(Generic[R]):
     """The states that were asked last, kept open."""
 
-    _MOST = 2
+    _MOST = 4
 
     def __init__(self) -> None:
         self._open: dict[str, PastDatabase[R]] = {}
