@@ -40,7 +40,7 @@ from .backup import copies_kept
 from .driver import GuardedConnection
 from .file_names import has_name, stored_names
 from .hints import hint
-from .history import one_moment
+from .history import one_moment, one_moment_in_sessions
 from .judgements import all_said_of, holding, last_said_of, select_judged, write_judgement
 from .kept_apart import Conflict, select_conflict, select_conflicts
 from .soundness import strangers
@@ -89,6 +89,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         _make(path)
         self.has_file = not may_be_missing or os.path.lexists(path)
         super().__init__(orm_class, sqlite_engine(path if self.has_file else NO_FILE), str(path))
+        one_moment_in_sessions(self.engine, orm_class)
         self._readers = ReadConnections(self.engine)
         self._newer_core: Version | None = None
         self._is_up_to_date = False

@@ -154,7 +154,7 @@ def _apart(statement: Select[Any]) -> tuple[Select[Any] | None, Select[Any]]:
     single: list[ScalarSelect[Any]] = []
 
     def as_parameter(element: Any, **_: Any) -> Any:
-        if not isinstance(element, ScalarSelect):
+        if not isinstance(element, ScalarSelect) or not isinstance(element.element, Select):
             return None
         single.append(element)
         return bindparam(f"{_BOUND}{len(single) - 1}", None, type_=element.type)
