@@ -16,6 +16,7 @@ from koa_middleware.choosing.batch import Task, choose_each
 from koa_middleware.choosing.deciding import choose
 from koa_middleware.database.feed import write_flag
 from koa_middleware.database.local import LocalDatabase
+from koa_middleware.database.past import PastDatabase
 from koa_middleware.instrument.times import now_iso
 from sqlalchemy import text
 
@@ -33,6 +34,10 @@ def database(tmp_path: Path) -> Iterator[Database]:
     made = LocalDatabase(DemoCalibration, tmp_path / "demo.db")
     yield made
     made.close()
+
+
+def as_of(database: Database, moment: str) -> Database:
+    return PastDatabase(database, moment, has_archive=False)
 
 
 def run(database: Database, *statements: str) -> None:
@@ -145,7 +150,7 @@ def test_each_time_gives_the_rows_the_selections_and_the_judgements_of_then(
         play.change(*change)
     for moment in play.states.moments():
         rows, judged = play.states.at(moment)
-        with closing(play.database.as_of(moment)) as past:
+        with closing(as_of(play.database, moment)) as past:
             assert same(past.query(), rows)
             assert len(past) == len(rows)
             assert {id_: said.quality for id_, said in past.judged_here().items()} == judged
@@ -179,7 +184,7 @@ def test_no_time_shows_half_of_a_transaction(database: Database) -> None:
     times = {at for (at,) in database.execute(text("SELECT at FROM demo_calibrations_feed WHERE op <> 'begun'"))}
     assert len(times) == 3
     for moment in [before, *times, *(shifted(at, -1) for at in times if shifted(at, -1) >= before)]:
-        with closing(database.as_of(moment)) as past:
+        with closing(as_of(database, moment)) as past:
             assert len({each.lamp for each in past.query()}) == 1
 
 
@@ -187,7 +192,7 @@ def test_a_change_after_a_state_was_opened_does_not_change_it(database: Database
     database.add([record(f"{number}.fits", id=str(number)) for number in range(4)])
     run(database, "UPDATE demo_calibrations SET lamp = 'thar' WHERE id = '0'")
     moment = newest(database)
-    with closing(database.as_of(moment)) as past:
+    with closing(as_of(database, moment)) as past:
         assert [each.lamp for each in past.query()] == ["thar", None, None, None]
         run(database, "UPDATE demo_calibrations SET lamp = 'etalon'", "DELETE FROM demo_calibrations WHERE id = '3'")
         run(database, "UPDATE demo_calibrations SET lamp = 'lfc'")
@@ -198,14 +203,14 @@ def test_a_change_after_a_state_was_opened_does_not_change_it(database: Database
 def test_times_of_which_nothing_is_known_are_refused(database: Database) -> None:
     database.add(record("a.fits"))
     with pytest.raises(ConfigurationError, match=r"2020-01-01T00:00:00.000000 .* begins at 20"):
-        database.as_of("2020-01-01T00:00:00.000000")
+        as_of(database, "2020-01-01T00:00:00.000000")
     with pytest.raises(ConfigurationError, match="still to come") as caught:
-        database.as_of("2999-01-01T00:00:00.000000")
+        as_of(database, "2999-01-01T00:00:00.000000")
     assert caught.value.setting == "as_of"
 
 
 def test_nothing_is_written_into_the_past(database: Database) -> None:
-    with closing(database.as_of(now_iso())) as past:
+    with closing(as_of(database, now_iso())) as past:
         with pytest.raises(OSError, match="is past"):
             past.add(record("a.fits"))
         with pytest.raises(OSError, match="readonly"), past.session_manager() as session:

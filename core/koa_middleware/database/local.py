@@ -205,18 +205,6 @@ class LocalDatabase(CalibrationDatabase[R]):
             Standing.of(connection, self.orm_class).check(str(self.path))
             self._leading = leading
 
-    def as_of(self, moment: str) -> LocalDatabase[R]:
-        """Give its state at a time, for reading; it is closed by itself.
-
-        Raises
-        ------
-        ConfigurationError
-            When the history begins later, or the time is still to come.
-        """
-        from .past import PastDatabase  # which is such a database itself
-
-        return PastDatabase(self, moment, has_archive=False)
-
     def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:
         """Records of a statement that selects the table's columns.
 
@@ -231,7 +219,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         The statement is compiled once and then goes to the driver as text, which takes half the time of an
         execution by SQLAlchemy.
         """
-        sql, constants = _compiled(statement)
+        sql, constants = compiled(statement)
         try:
             return self._readers.read(sql, {**constants, **parameters})
         except _ERRORS as error:
@@ -247,7 +235,7 @@ class LocalDatabase(CalibrationDatabase[R]):
             if gives_one_row(statement):
                 found = read_together(statement, parameters, self._readers.read)
             else:
-                sql, constants = _compiled(statement)
+                sql, constants = compiled(statement)
                 found = self._readers.read_many(sql, [{**constants, **each} for each in parameters])
         except _ERRORS as error:
             raise self._translated(error) from error
@@ -480,7 +468,7 @@ know_judgements(_DIALECT)
 
 
 @lru_cache(maxsize=512)
-def _compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
+def compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
     """SQL text of a statement, with named parameters, and the values that stand in the statement itself."""
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     return str(compiled), dict(compiled.params)

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import Connection, ScalarSelect, Select, bindparam, select
+from sqlalchemy import Connection, ScalarSelect, Select, Table, bindparam, select
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from ..exceptions import CacheError, CalibrationNotFoundError
@@ -20,7 +20,7 @@ from ..instrument.orm import ORMCalibration
 from .driver import GuardedConnection
 from .history import history_table, main_indexes
 from .layered import LayeredDatabase, attached_as_shared, ordered_last
-from .local import LocalDatabase
+from .local import LocalDatabase, compiled
 from .moments import Known
 from .sqlite import BUSY_TIMEOUT, make_read_only, quote, read_only_uri
 from .table import asked_name
@@ -32,6 +32,9 @@ R = TypeVar("R", bound=ORMCalibration)
 _LOOKED_AT, _COPIED = 20_000, 2000
 
 _BOUND = "koa_bound_"
+
+#: Forms of a statement that are tried for one that SQLite does not sort.
+_TRIED = 5
 
 
 class PastDatabase(LocalDatabase[R]):
@@ -60,6 +63,7 @@ class PastDatabase(LocalDatabase[R]):
     def __init__(self, known: LocalDatabase[R], moment: str, *, has_archive: bool) -> None:
         self._known, self._has_archive = known, has_archive
         self.moment = self._moment = moment
+        self._ordered: dict[Select[Any], Select[Any]] = {}
         super().__init__(known.orm_class, known.path, may_be_missing=not known.has_file)
         self.unnoted = known.unnoted
 
@@ -95,7 +99,7 @@ class PastDatabase(LocalDatabase[R]):
         is_new = f"{alias}.koa_n > {last}"
         if not held:
             return Then(self._moment, found.follows, [(table, is_new)]), []
-        copied = f"koa_until > '{self._moment}' AND koa_since <= '{self._moment}' AND koa_n <= {last}"
+        copied = f"koa_until > '{self._moment}' AND koa_since <= '{self._moment}' AND +koa_n <= {last}"
         copying = [f"CREATE TABLE {few} AS SELECT * FROM {table} WHERE {copied}"]  # noqa: S608
         keys = [["id"], ["filename COLLATE NOCASE"], *(map(quote, each) for each in main_indexes(self.orm_class))]
         for number, columns in enumerate(keys):
@@ -133,16 +137,54 @@ class PastDatabase(LocalDatabase[R]):
         """Rows of a statement as the driver gives them."""
         probing, asking = _apart(statement)
         if probing is not None:
-            parameters = {**parameters, **_bounds(super().rows(probing, parameters)[0])}
-        return super().rows(asking, parameters)
+            found = super().rows(self._in_order(probing, parameters), parameters)
+            parameters = {**parameters, **_bounds(found[0])}
+        return super().rows(self._in_order(asking, parameters), parameters)
 
     def fetch_many(self, statement: Select[Any], parameters: Sequence[Mapping[str, Any]], *, rows: bool) -> list[Any]:
         """Records of a statement, or its rows, for each of many parameters."""
         probing, asking = _apart(statement)
         if probing is not None:
-            found = super().fetch_many(probing, parameters, rows=True)
+            found = super().fetch_many(self._in_order(probing, parameters[0]), parameters, rows=True)
             parameters = [{**each, **_bounds(one[0])} for each, one in zip(parameters, found, strict=True)]
-        return super().fetch_many(asking, parameters, rows=rows)
+        return super().fetch_many(self._in_order(asking, parameters[0]), parameters, rows=rows)
+
+    def _in_order(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Select[Any]:
+        """Give a statement that SQLite answers in the order of an index, where it can be made to.
+
+        SQLite before 3.43 sorts where its estimate of the rows is a certain number, which one more term changes.
+        """
+        if statement not in self._ordered:
+            terms = (_with_terms(statement, number) for number in range(_TRIED))
+            self._ordered[statement] = next((each for each in terms if not self._sorts(each, parameters)), statement)
+        return self._ordered[statement]
+
+    def _sorts(self, statement: Select[Any], parameters: Mapping[str, Any]) -> bool:
+        sql, constants = compiled(statement)
+        plan = self._readers.read(f"EXPLAIN QUERY PLAN {sql}", {**constants, **parameters})
+        by_index = {
+            parent for _, parent, _, detail in plan if " USING INDEX " in detail or " COVERING INDEX " in detail
+        }
+        return any(parent in by_index and detail.endswith("FOR ORDER BY") for _, parent, _, detail in plan)
+
+
+def _with_terms(statement: Select[Any], number: int) -> Select[Any]:
+    """Give a statement with so many more terms, which each row meets, in each of its parts that are ordered."""
+    if not number:
+        return statement
+
+    def with_more(asking: Any) -> Any:
+        table = next((each for each in asking.get_final_froms() if isinstance(each, Table)), None)
+        if table is None or not asking._order_by_clauses:
+            return asking
+        return asking.where(*(table.c.id.is_distinct_from(f"{_BOUND}{each}") for each in range(number)))
+
+    columns = [
+        with_more(column.element).scalar_subquery() if isinstance(column, ScalarSelect) else column
+        for column in statement._raw_columns
+    ]
+    are_parts = any(isinstance(column, ScalarSelect) for column in columns)
+    return select(*columns) if are_parts else with_more(statement)
 
 
 @lru_cache(maxsize=512)

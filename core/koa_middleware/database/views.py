@@ -63,7 +63,8 @@ class Then(NamedTuple):
     def of_former(self, alias: str) -> str:
         """Clause of a version that was the row's."""
         whose = f" AND ({alias}.koa_archive_n IS NULL) = ({alias}.origin = 'LOCAL')" if self.follows else ""
-        return f"{alias}.koa_until > '{self.moment}' AND {alias}.koa_since <= '{self.moment}'{whose}"
+        begun = f"{alias}.koa_since <= '{self.moment}'{whose}"
+        return f"CASE WHEN {alias}.koa_until > '{self.moment}' THEN {begun} END"
 
     def of_said(self, alias: str) -> str:
         """Clause of an entry, or a judgement, that was there."""
