@@ -464,7 +464,7 @@ class CalibrationStore(Generic[R]):
         nearest : int
             How many records, nearest in time first, are told one by one; the others are counted.
         """
-        return self._selection.explain(input, selector, self._known(as_of), count_of("nearest", nearest))
+        return self._selection.explain(input, selector, self.known_at(as_of), count_of("nearest", nearest))
 
     def get_calibration(
         self,
@@ -592,7 +592,7 @@ class CalibrationStore(Generic[R]):
             As in `get_calibration`.
         """
         if as_of is not None:
-            return self._result(self._known(as_of).query_by_id(asked_name(id)), self._use_cached(use_cached), as_of)
+            return self._result(self.known_at(as_of).query_by_id(asked_name(id)), self._use_cached(use_cached), as_of)
         return CalibrationResult(*self._files.provide_by_id(asked_name(id), self._use_cached(use_cached)))
 
     def _advice(self, error: CalibrationNotFoundError) -> list[str]:
@@ -601,8 +601,14 @@ class CalibrationStore(Generic[R]):
 
         return [self._archive.advice(), "" if error.total else of_older_table(self.local_db)]
 
-    def _known(self, as_of: str | datetime | None) -> LocalDatabase[R]:
-        """Give what is known here, or was known of a time."""
+    def known_at(self, as_of: str | datetime | None) -> LocalDatabase[R]:
+        """Give `known_db` as it stood at a time, for reading; it is the store's, which closes it.
+
+        Raises
+        ------
+        ConfigurationError
+            When `as_of` is no time, or the state of that time is not known; see `select`.
+        """
         if as_of is None:
             return self.known_db
         has_archive = self.settings.remote_database_url is not None
@@ -614,7 +620,7 @@ class CalibrationStore(Generic[R]):
             if self._sync_if_older_than is not None and self.local_db.refusal is None:
                 self._archive.freshen()
             self._archive.tell_of_a_partial_copy()
-            return self._known(as_of)
+            return self.known_at(as_of)
         if source == "remote":
             there = self._archive.require("A selection from the archive").database
             return there if as_of is None else there.as_of(moment_of(as_of))
@@ -634,7 +640,7 @@ class CalibrationStore(Generic[R]):
         **columns: Any,
     ) -> list[R]:
         """Records that match, ordered by time, then id; see `LocalDatabase.query`, and `select` for `as_of`."""
-        return self._known(as_of).query(cal_type, date_time_start, date_time_end, **columns)
+        return self.known_at(as_of).query(cal_type, date_time_start, date_time_end, **columns)
 
     def history(self, id_or_filename: str | R) -> History:
         """Tell what happened to a record, oldest first, also to one that is gone.

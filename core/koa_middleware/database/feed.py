@@ -63,6 +63,7 @@ def feed_table(orm_class: type[ORMCalibration]) -> Table:
         Column("archive_n", Integer, unique=True),
         Column("archive_token", String),
         Index(f"ix_{name}_id_at", "id", "at", "archive_n"),
+        Index(f"ix_{name}_begun", "at", sqlite_where=text("op = 'begun'")),
         keep_existing=True,
     )
 

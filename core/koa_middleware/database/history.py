@@ -11,15 +11,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, Index, Integer, String, Table, text
+from sqlalchemy import Column, Connection, Engine, Index, Integer, String, Table, event, text
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
 from .feed import feed_table, trigger_names
 from .file_names import HAS_OTHERS
 from .flags import this_user
-from .sqlite import quote
+from .sqlite import driver_of, quote
 
 #: Why a history begins: with an empty database, or with the rows that are there.
 MADE_NEW, UPGRADED = "made new", "upgraded"
@@ -148,27 +150,66 @@ def begin_history(connection: sqlite3.Connection, orm_class: type[ORMCalibration
     connection.execute(entry, (number, after_or_now(last[1]), why))
 
 
+class _Begun(NamedTuple):
+    """What was there when a transaction began: the last entry of one's own, the last version, and that entry's time."""
+
+    n: int | None
+    version: int | None
+    at: str | None
+
+
 @contextmanager
 def one_moment(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> Iterator[None]:
     """Give all entries of a transaction one time, not before that of the one before, and this user as who did it."""
+    begun = _begun(connection, orm_class)
+    yield
+    _settle(connection, orm_class, begun)
+
+
+def one_moment_in_sessions(engine: Engine, orm_class: type[ORMCalibration]) -> None:
+    """Let an engine's sessions do the same with each of their transactions."""
+    all_begun: WeakKeyDictionary[sqlite3.Connection, _Begun] = WeakKeyDictionary()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def before_writing(
+        connection: Connection, cursor: sqlite3.Cursor, _statement: str, _parameters: Any, _context: Any, _many: bool
+    ) -> None:
+        is_session = connection.get_execution_options().get("sqlite_begin") == "DEFERRED"
+        if is_session and cursor.connection.in_transaction and cursor.connection not in all_begun:
+            all_begun[cursor.connection] = _begun(cursor.connection, orm_class)
+
+    @event.listens_for(engine, "commit")
+    def before_commit(connection: Connection) -> None:
+        begun = all_begun.pop(driver_of(connection), None)
+        if begun is not None:
+            _settle(driver_of(connection), orm_class, begun)
+
+    @event.listens_for(engine, "rollback")
+    def before_rollback(connection: Connection) -> None:
+        all_begun.pop(driver_of(connection), None)
+
+
+def _begun(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> _Begun:
     feed, history = quote(feed_table(orm_class).name), quote(_name(orm_class))
     newest = f"SELECT max(n) FROM {feed} WHERE archive_n IS NULL"  # noqa: S608
-    before, version, last = connection.execute(
-        f"SELECT ({newest}), (SELECT max(koa_n) FROM {history}), (SELECT at FROM {feed} WHERE n = ({newest}))"  # noqa: S608
-    ).fetchone()
-    yield
-    is_new = "n > ifnull(?, -1) AND archive_n IS NULL"
-    if not connection.execute(f"SELECT 1 FROM {feed} WHERE {is_new} AND id IS NOT NULL", (before,)).fetchone():  # noqa: S608
+    asked = f"SELECT ({newest}), (SELECT max(koa_n) FROM {history}), (SELECT at FROM {feed} WHERE n = ({newest}))"  # noqa: S608
+    return _Begun(*connection.execute(asked).fetchone())
+
+
+def _settle(connection: sqlite3.Connection, orm_class: type[ORMCalibration], begun: _Begun) -> None:
+    feed, history = quote(feed_table(orm_class).name), quote(_name(orm_class))
+    is_new = "n > ifnull(?, -1) AND archive_n IS NULL AND id IS NOT NULL"
+    if not connection.execute(f"SELECT 1 FROM {feed} WHERE {is_new}", (begun.n,)).fetchone():  # noqa: S608
         return
-    at = after_or_now(last)
+    at = after_or_now(begun.at)
     connection.execute(
-        f"UPDATE {feed} SET at = ?, who = ifnull(who, ?) WHERE {is_new} AND id IS NOT NULL",  # noqa: S608
-        (at, this_user(), before),
+        f"UPDATE {feed} SET at = ?, who = ifnull(who, ?) WHERE {is_new}",  # noqa: S608
+        (at, this_user(), begun.n),
     )
     connection.execute(
         f"UPDATE {history} SET koa_until = ?1, koa_since = CASE WHEN koa_since > ?2 THEN ?1 ELSE koa_since END"  # noqa: S608
         " WHERE koa_n > ifnull(?3, -1) AND koa_archive_n IS NULL",
-        (at, last or "", version),
+        (at, begun.at or "", begun.version),
     )
 
 

@@ -40,7 +40,7 @@ from .backup import copies_kept
 from .driver import GuardedConnection
 from .file_names import has_name, stored_names
 from .hints import hint
-from .history import one_moment
+from .history import one_moment, one_moment_in_sessions
 from .judgements import all_said_of, holding, last_said_of, select_judged, write_judgement
 from .kept_apart import Conflict, select_conflict, select_conflicts
 from .soundness import strangers
@@ -89,6 +89,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         _make(path)
         self.has_file = not may_be_missing or os.path.lexists(path)
         super().__init__(orm_class, sqlite_engine(path if self.has_file else NO_FILE), str(path))
+        one_moment_in_sessions(self.engine, orm_class)
         self._readers = ReadConnections(self.engine)
         self._newer_core: Version | None = None
         self._is_up_to_date = False
@@ -204,18 +205,6 @@ class LocalDatabase(CalibrationDatabase[R]):
             Standing.of(connection, self.orm_class).check(str(self.path))
             self._leading = leading
 
-    def as_of(self, moment: str) -> LocalDatabase[R]:
-        """Give its state at a time, for reading; it is closed by itself.
-
-        Raises
-        ------
-        ConfigurationError
-            When the history begins later, or the time is still to come.
-        """
-        from .past import PastDatabase  # which is such a database itself
-
-        return PastDatabase(self, moment, has_archive=False)
-
     def fetch(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[R]:
         """Records of a statement that selects the table's columns.
 
@@ -230,7 +219,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         The statement is compiled once and then goes to the driver as text, which takes half the time of an
         execution by SQLAlchemy.
         """
-        sql, constants = _compiled(statement)
+        sql, constants = compiled(statement)
         try:
             return self._readers.read(sql, {**constants, **parameters})
         except _ERRORS as error:
@@ -246,7 +235,7 @@ class LocalDatabase(CalibrationDatabase[R]):
             if gives_one_row(statement):
                 found = read_together(statement, parameters, self._readers.read)
             else:
-                sql, constants = _compiled(statement)
+                sql, constants = compiled(statement)
                 found = self._readers.read_many(sql, [{**constants, **each} for each in parameters])
         except _ERRORS as error:
             raise self._translated(error) from error
@@ -484,7 +473,7 @@ know_judgements(_DIALECT)
 
 
 @lru_cache(maxsize=512)
-def _compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
+def compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
     """SQL text of a statement, with named parameters, and the values that stand in the statement itself."""
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     return str(compiled), dict(compiled.params)

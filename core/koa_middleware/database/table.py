@@ -74,8 +74,8 @@ class CalibrationDatabase(Generic[R]):
         ConfigurationError
             When the state of that time cannot be told.
         """
-        said = f"The state of {moment} was asked, and {self.name} keeps no history."
-        raise ConfigurationError(said, "Ask for the present state.", setting="as_of", variable=None)
+        said = f"The state of {moment} was asked of {self.name} itself, which tells the present one alone."
+        raise ConfigurationError(said, "Ask the store, by known_at.", setting="as_of", variable=None)
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:

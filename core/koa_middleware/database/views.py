@@ -47,7 +47,7 @@ class Then(NamedTuple):
     follows : bool
         Whether it has entries of an archive, which count for all records but LOCAL ones.
     former : list of tuple
-        SQL of the tables that have former versions, and of what is asked of these besides.
+        SQL of the tables that have former versions, and of the numbers that are asked for, where not all are.
     """
 
     moment: str
@@ -63,7 +63,8 @@ class Then(NamedTuple):
     def of_former(self, alias: str) -> str:
         """Clause of a version that was the row's."""
         whose = f" AND ({alias}.koa_archive_n IS NULL) = ({alias}.origin = 'LOCAL')" if self.follows else ""
-        return f"{alias}.koa_until > '{self.moment}' AND {alias}.koa_since <= '{self.moment}'{whose}"
+        begun = f"{alias}.koa_since <= '{self.moment}'{whose}"
+        return f"CASE WHEN {alias}.koa_until > '{self.moment}' THEN {begun} END"
 
     def of_said(self, alias: str) -> str:
         """Clause of an entry, or a judgement, that was there."""
@@ -173,7 +174,13 @@ def _arms(readable: Readable, name: str, schema: str, then: Then | None, *clause
     return [
         _select(readable.tables[name], source, then.of_row(alias, feed), *clauses),
         *(
-            _select(columns, f"{former} AS {alias}", then.of_former(alias), *filter(None, [besides]), *clauses)
+            _select(
+                columns,
+                f"{former} AS {alias}{' NOT INDEXED' if besides else ''}",
+                then.of_former(alias),
+                *filter(None, [besides]),
+                *clauses,
+            )
             for former, besides in then.former
         ),
     ]
