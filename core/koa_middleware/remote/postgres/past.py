@@ -31,13 +31,13 @@ def state_of(table: Table, moment: str) -> str:
     """SQL that gives the table's name to its rows as they were at a time, UTC with microseconds, for one statement."""
     then = f"timestamptz {text_literal(f'{moment}+00')}"
     name, columns = quote(table.name), ", ".join(quote(column.name) for column in table.c)
-    # The parts have no conditions of their own, so that the server merges their indexes. The entry is looked up for each
-    # row, since a join might read the whole feed.
-    last = f"SELECT max(at) FROM {quote(feed_name(table))} AS later WHERE later.id = version.id::text"  # noqa: S608
-    present = f"SELECT {columns}, NULL::timestamptz AS koa_since, NULL::timestamptz AS koa_until FROM {name}"  # noqa: S608
-    former = f"SELECT {columns}, koa_since, koa_until FROM {quote(history_name(table))}"  # noqa: S608
+    # The parts have no conditions of their own, so that the server merges their indexes. The last entry is looked up for
+    # each row, since a join might read the whole feed.
+    last = f"SELECT max(at) FROM {quote(feed_name(table))} AS later WHERE later.id = version.id::text"
+    present = f"SELECT {columns}, NULL::timestamptz AS koa_since, NULL::timestamptz AS koa_until FROM {name}"
+    former = f"SELECT {columns}, koa_since, koa_until FROM {quote(history_name(table))}"
     return (
-        f"{_BY_INDEX}WITH {name} AS NOT MATERIALIZED ("  # noqa: S608
+        f"{_BY_INDEX}WITH {name} AS NOT MATERIALIZED ("
         f"SELECT {columns} FROM ({present} UNION ALL {former}) AS version"
         f" WHERE CASE WHEN koa_until IS NULL THEN coalesce(({last}) <= {then}, true)"
         f" ELSE koa_until > {then} AND coalesce(koa_since <= {then}, true) END) "
