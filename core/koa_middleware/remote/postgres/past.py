@@ -31,8 +31,8 @@ def state_of(table: Table, moment: str) -> str:
     """SQL that gives the table's name to its rows as they were at a time, UTC with microseconds, for one statement."""
     then = f"timestamptz {text_literal(f'{moment}+00')}"
     name, columns = quote(table.name), ", ".join(quote(column.name) for column in table.c)
-    # The parts have no conditions of their own, so that the server merges their indexes. The last entry is looked up for
-    # each row, since a join might read the whole feed.
+    # The parts have no conditions of their own, so that the server merges their indexes. The last entry is looked up
+    # for each row, since a join might read the whole feed.
     last = f"SELECT max(at) FROM {quote(feed_name(table))} AS later WHERE later.id = version.id::text"
     present = f"SELECT {columns}, NULL::timestamptz AS koa_since, NULL::timestamptz AS koa_until FROM {name}"
     former = f"SELECT {columns}, koa_since, koa_until FROM {quote(history_name(table))}"
@@ -52,8 +52,9 @@ def of_that_state(
     reads = _READS.match(statement) if state else None
     if reads is None:
         return statement, parameters
-    is_plain = reads[1].upper() == "SELECT"
-    return f"{state}{statement}" if is_plain else f"{state}({statement.rstrip().rstrip(';')})", parameters
+    if reads[1].upper() == "WITH":  # which may be recursive, as ours must not be
+        statement = f"SELECT * FROM ({statement.rstrip().rstrip(';')}) AS koa_asked"
+    return f"{state}{statement}", parameters
 
 
 def check_known(connection: Connection, table: Table, moment: str, name: str) -> None:
