@@ -8,7 +8,15 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from koa_middleware.database.local import LocalDatabase
+from koa_middleware.database.past import PastDatabase
+
 Rows = Mapping[str, Mapping[str, Any]]
+
+
+def as_of(database: LocalDatabase[Any], moment: str) -> PastDatabase[Any]:
+    """Open a database's state at a time, without an archive."""
+    return PastDatabase(database, moment, has_archive=False)
 
 
 def shifted(moment: str, microseconds: int) -> str:

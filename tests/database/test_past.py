@@ -16,12 +16,11 @@ from koa_middleware.choosing.batch import Task, choose_each
 from koa_middleware.choosing.deciding import choose
 from koa_middleware.database.feed import write_flag
 from koa_middleware.database.local import LocalDatabase
-from koa_middleware.database.past import PastDatabase
 from koa_middleware.instrument.times import now_iso
 from sqlalchemy import text
 
 from tests.conftest import DemoCalibration, record, repetitions
-from tests.history_oracle import States, best, same, shifted
+from tests.history_oracle import States, as_of, best, same, shifted
 
 Database = LocalDatabase[DemoCalibration]
 
@@ -34,10 +33,6 @@ def database(tmp_path: Path) -> Iterator[Database]:
     made = LocalDatabase(DemoCalibration, tmp_path / "demo.db")
     yield made
     made.close()
-
-
-def as_of(database: Database, moment: str) -> Database:
-    return PastDatabase(database, moment, has_archive=False)
 
 
 def run(database: Database, *statements: str) -> None:

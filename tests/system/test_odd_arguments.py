@@ -97,6 +97,8 @@ def good(folder: Path) -> dict[str, Any]:
         "reason": "why",
         "statement": DemoCalibration.table().select(),
         "parameters": {},
+        "as_of": None,
+        "moment": "2026-01-01T00:00:00.000000",
     }
 
 

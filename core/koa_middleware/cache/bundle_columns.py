@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ..database.declared import Declaration
-from ..database.history import add_other_columns, renew_triggers
+from ..database.history import add_columns_to_history, renew_triggers
 from ..database.local import LocalDatabase
 from ..database.sqlite import driver_of, quote
 from ..instrument.declaration import fault_of_name
@@ -108,7 +108,7 @@ def keep_others(
         type_ = types.get(name, "").upper().partition("(")[0].strip()
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {quote(name)} {type_ if type_ in _TYPES else ''}")
     if missing:
-        add_other_columns(driver_of(connection), orm_class)
+        add_columns_to_history(driver_of(connection), orm_class)
         renew_triggers(driver_of(connection), orm_class)
     if given:
         setting = ", ".join(f"{quote(name)} = ?" for name in given)

@@ -35,7 +35,7 @@ _NEXT = (
     " ELSE strftime('%Y-%m-%dT%H:%M:%S.000000', substr(at, 1, 19), '+1 second') END"
 )
 
-_COLUMNS = "SELECT name, type FROM pragma_table_xinfo(?)"
+_COLUMNS = "SELECT name, type, dflt_value FROM pragma_table_xinfo(?)"
 
 #: Columns of the history's own.
 _OWN = ("koa_n", "koa_since", "koa_until", "koa_archive_n")
@@ -123,17 +123,18 @@ def is_recorded(orm_class: type[ORMCalibration], found: dict[str, str]) -> bool:
     return found.keys() >= set(names.values()) and all(writes in found[names[each]] for each in ("update", "delete"))
 
 
-def add_other_columns(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> None:
-    """Give the former versions the columns that the rows have and the class does not know."""
-    there = {name.lower() for name, _ in connection.execute(_COLUMNS, (_name(orm_class),))}
-    for name, type_ in connection.execute(_COLUMNS, (orm_class.table().name,)).fetchall():
+def add_columns_to_history(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> None:
+    """Give the former versions the columns that the rows have and they lack, with the value that old rows have."""
+    there = {name.lower() for name, *_ in connection.execute(_COLUMNS, (_name(orm_class),))}
+    for name, type_, default in connection.execute(_COLUMNS, (orm_class.table().name,)).fetchall():
         if name.lower() not in there:
-            connection.execute(f"ALTER TABLE {quote(_name(orm_class))} ADD COLUMN {quote(name)} {type_}")
+            as_old_rows = "" if default is None else f" DEFAULT ({default})"
+            connection.execute(f"ALTER TABLE {quote(_name(orm_class))} ADD COLUMN {quote(name)} {type_}{as_old_rows}")
 
 
 def renew_triggers(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> None:
     """Make the triggers for the columns that the table has, where they are made for others, in a transaction."""
-    columns = [name.lower() for name, _ in connection.execute(_COLUMNS, (orm_class.table().name,))]
+    columns = [name.lower() for name, *_ in connection.execute(_COLUMNS, (orm_class.table().name,))]
     there = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall())
     for name, sql in triggers(orm_class, columns).items():
         if there.get(name) != sql:

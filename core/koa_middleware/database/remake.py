@@ -114,14 +114,13 @@ def bring_into_form(
             connection.execute(f"UPDATE {quote(name)} SET {new} WHERE {other}")  # noqa: S608
 
 
-def history_in_form(
-    connection: sqlite3.Connection, orm_class: type[ORMCalibration], restated: Sequence[str]
-) -> Iterator[str]:
+def history_in_form(connection: sqlite3.Connection, orm_class: type[ORMCalibration], changes: Changes) -> Iterator[str]:
     """Bring former versions into a class's form, in the caller's transaction; what cannot be gets null, and is told."""
     name = history_table(orm_class).name
     there = {row[0].lower() for row in connection.execute("SELECT name FROM pragma_table_info(?)", (name,))}
-    if not there or not restated:
+    if not there or not (changes.restated or changes.is_remade):
         return
+    restated, defaults = changes.restated, built_for(orm_class).columns
     lost: dict[str, int] = dict.fromkeys(restated, 0)
     for number, column in enumerate(restated):
         function = _form_or_null(orm_class.table().c[column], lost)
@@ -131,6 +130,10 @@ def history_in_form(
         table.append_column(unknown)
     kept = [column.name for column in table.c if column.name.lower() in there]
     values = [f"koa_former_{restated.index(each)}({quote(each)})" if each in restated else quote(each) for each in kept]
+    for place, each in enumerate(kept):
+        _, is_needed, default = defaults.get(each.lower(), ("", False, None))
+        if is_needed and default is not None:
+            values[place] = f"CASE WHEN {quote(each)} IS NULL THEN {default} ELSE {values[place]} END"
     new, old = quote(name), quote(f"{name}_before")
     connection.execute("PRAGMA legacy_alter_table = ON")
     try:

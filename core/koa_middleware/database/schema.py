@@ -20,7 +20,7 @@ from ..instrument.orm import ORMCalibration
 from .copy_state import copy_table
 from .feed import feed_table, flags_name, take_over_flags
 from .file_names import name_indexes
-from .history import add_other_columns, history_table, renew_triggers, triggers
+from .history import add_columns_to_history, history_table, renew_triggers, triggers
 from .judgements import judgements_table
 from .kept_apart import conflicts_table
 from .sqlite import driver_of, quote
@@ -128,14 +128,15 @@ def complete(connection: Connection, orm_class: type[ORMCalibration], database: 
     """
     found = read_schema(driver_of(connection))
     wanted = wanted_schema(orm_class)
-    tables = tables_to_make(orm_class.metadata)
+    tables, history = tables_to_make(orm_class.metadata), history_table(orm_class).name
     for table in tables:
-        if table.name in found.columns:
+        if table.name in found.columns and table.name != history:
             _add_missing(connection, table, found.columns[table.name], orm_class, database)
-        else:
+        elif table.name not in found.columns:
             connection.execute(CreateTable(table))
+    add_columns_to_history(driver_of(connection), orm_class)
     copy = copy_table(orm_class)
-    beside = {judgements_table(orm_class).name, history_table(orm_class).name}  # which no sync has to do with
+    beside = {judgements_table(orm_class).name, history}  # which no sync has to do with
     if copy.name in found.columns and not wanted.columns.keys() - beside <= found.columns.keys():
         forget_bookmark(driver_of(connection), orm_class)
     names = name_indexes(orm_class.table().name)
@@ -149,7 +150,6 @@ def complete(connection: Connection, orm_class: type[ORMCalibration], database: 
         connection.exec_driver_sql(sql)
     if flags_name(orm_class) in found.columns:
         take_over_flags(connection, orm_class)
-    add_other_columns(driver_of(connection), orm_class)
     renew_triggers(driver_of(connection), orm_class)
 
 

@@ -159,7 +159,7 @@ def upgrade(
             keep_copy()
             add_columns(connection, orm_class, database)
         bring_into_form(driver, orm_class, changes, database)
-        told += history_in_form(driver, orm_class, changes.restated)
+        told += history_in_form(driver, orm_class, changes)
         complete(connection, orm_class, database, leads=True)
         told += derive_missing(driver, orm_class)
         if renamed or changes.restated:

@@ -135,12 +135,14 @@ def views(
     name = own.orm_class.table().name
     feed, log = feed_table(own.orm_class).name, judgements_table(own.orm_class).name
     below = {name: _unknown(own, then), feed: _unsaid(own, then, name, feed), log: _unsaid(own, then, name, feed, log)}
+    history = history_table(own.orm_class).name
+    former = {} if then is not None else {history: below[feed]}  # which are told of what is there now
     tables = own.orm_class.metadata.tables
     made = []
     if then is not None:
         made += [_view(f"{_OWN}{each}", tables[each], _arms(own, each, "main", then)) for each in below]
     for table in own.orm_class.metadata.sorted_tables:
-        is_below = shared is not None and table.name in below and table.name in shared.tables
+        is_below = shared is not None and table.name in (below | former) and table.name in shared.tables
         if then is not None and table.name == conflicts_table(own.orm_class).name:
             arms = []  # what was kept apart is not told of the past
         elif is_below or not own.is_whole or (then is not None and table.name in below):
@@ -148,7 +150,7 @@ def views(
         else:
             continue
         if shared is not None and is_below:
-            arms += _arms(shared, table.name, SHARED, shared_then, below[table.name])
+            arms += _arms(shared, table.name, SHARED, shared_then, (below | former)[table.name])
         made.append(_view(table.name, table, arms))
     return made
 
