@@ -162,11 +162,15 @@ class LocalCopy:
         with self.transaction(**state, settled=None, known_until=None):
             self.sweeps_begun += 1
 
-    def forget_history(self) -> None:
-        """Forget what the copy has of the remote's history."""
-        with self.transaction(told=None, settled=None, known_until=None):  # the feed's numbers may be given again
-            self._database.execute(f"DELETE FROM {self._feed} WHERE archive_n IS NOT NULL")
-            self._database.execute(f"DELETE FROM {self._history} WHERE koa_archive_n IS NOT NULL")
+    def forget_history(self, after: int) -> None:
+        """Forget what the copy has of the remote's history after an entry, by its number there; 0: all.
+
+        What was published or judged from here may stand there, and be lost at the remote.
+        """
+        told = self.state.has_history_to if after else None
+        with self.transaction(told=told, settled=None, known_until=None):  # the feed's numbers may be given again
+            self._database.execute(f"DELETE FROM {self._feed} WHERE archive_n > ?", (after,))
+            self._database.execute(f"DELETE FROM {self._history} WHERE koa_archive_n > ?", (after,))
 
     def learn(self, past: Past) -> None:
         """Keep entries of the remote's feed, the next ones after those that are here, and the versions they ended."""

@@ -188,12 +188,12 @@ class Reading(Protocol):
         """Rows of some ids."""
         ...
 
-    def tells_on(self, since: str) -> bool:
-        """Whether who knows the history up to a bookmark can go on from there."""
+    def goes_on_after(self, since: str | None) -> int:
+        """Give the number of the entry after which who knows the history up to a bookmark can go on; 0: none."""
         ...
 
-    def history(self, since: str | None) -> Generator[Past]:
-        """Give all entries, or those after a bookmark, and the versions that they ended."""
+    def history(self, after: int) -> Generator[Past]:
+        """Give all entries after a number, and the versions that they ended."""
         ...
 
     def past_of(self, ids: Iterable[str]) -> Past:

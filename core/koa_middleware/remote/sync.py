@@ -161,11 +161,9 @@ def _begin_sweep(copy: LocalCopy, there: State, *, afresh: bool) -> None:
 
 def _learn_history(copy: LocalCopy, reading: Reading, *, anew: bool) -> None:
     """Read the history, before the rows, or what the copy lacks of it."""
-    since = None if anew else copy.state.has_history_to
-    if since is None or not reading.tells_on(since):
-        copy.forget_history()
-        since = None
-    with closing(reading.history(since)) as parts:
+    after = 0 if anew else reading.goes_on_after(copy.state.has_history_to)
+    copy.forget_history(after)
+    with closing(reading.history(after)) as parts:
         for past in parts:
             copy.learn(past)
 

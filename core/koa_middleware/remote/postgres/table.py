@@ -151,22 +151,20 @@ class PostgresReading:
             after = ids[-1]
             yield batch_of(rows, self._table.c.keys())
 
-    def tells_on(self, since: str) -> bool:
-        """Whether who knows the history up to a bookmark can go on from there."""
+    def goes_on_after(self, since: str | None) -> int:
+        """Give the number of the entry after which who knows the history up to a bookmark can go on; 0: none."""
         known, here = Position.read(since), self._there.here
         if known is None or known.columns != here.columns or self._there.newest is None:
-            return False
-        return self._source.fetch(f"SELECT token::text FROM {self._source.feed} WHERE n = %s", (known.n,)) == [
-            (known.token,)
-        ]
+            return 0
+        found = self._source.fetch(f"SELECT token::text FROM {self._source.feed} WHERE n = %s", (known.n,))
+        return known.n if found == [(known.token,)] else 0
 
-    def history(self, since: str | None) -> Generator[Past]:
-        """Give all entries, or those after a bookmark, and the versions that they ended."""
+    def history(self, after: int) -> Generator[Past]:
+        """Give all entries after a number, and the versions that they ended."""
         if self._there.newest is None:
             return
-        known = Position.read(since)
         with ThreadPoolExecutor(max_workers=1) as ahead:
-            coming = ahead.submit(self._past, known.n if known else 0)
+            coming = ahead.submit(self._past, after)
             while (past := coming.result()).entries:
                 is_last = len(past.entries) < BATCH
                 if not is_last:
