@@ -133,7 +133,10 @@ class Selection:
     def explain(self, input: Any, selector: Any, database: Database, nearest: int) -> Explanation:
         """Tell why each record of the type was refused or chosen."""
         values, chosen = self._asked(input, selector)
-        return chosen.explain(values, database, nearest)
+        told = chosen.explain(values, database, nearest)
+        for record in told.winners:
+            _tell_state(record, database)
+        return told
 
     def frames(self, inputs: Any, *, keep: bool) -> Frames:
         """Read frames; the error of one that cannot be read stands in its place where errors are kept."""
