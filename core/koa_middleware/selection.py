@@ -66,6 +66,7 @@ class Selection:
         except CalibrationNotFoundError as error:
             self._advise(error, is_local)
             raise
+        _tell_state(record, database)
         log_choice(chosen, values, record)
         return record
 
@@ -77,6 +78,7 @@ class Selection:
         except CalibrationNotFoundError as error:
             self._advise(error, is_local)
             raise
+        _tell_state(found, database)
         for record in records_in(found):
             log_choice(chosen, values, record)
         return found
@@ -87,6 +89,7 @@ class Selection:
         frames = self.frames(inputs, keep=True)
         found = in_places(frames.values, lambda usable: choose_each([Task(chosen, each) for each in usable], database))
         for values, answer in zip(frames.values, found, strict=True):
+            _tell_state(answer, database)
             self._told(chosen, values, answer, is_local)
             if isinstance(answer, KoaMiddlewareError) and not keep:
                 raise answer
@@ -100,6 +103,7 @@ class Selection:
         except CalibrationNotFoundError as error:
             self._advise(error, is_local=True)
             raise
+        _tell_state(record, database)
         log_choice(chosen, {"filename": record.choice.frame}, record)
         return record
 
@@ -114,6 +118,7 @@ class Selection:
         found = choose_sets(self._orm_class, frames.values, cal_types, database, own)
         for values, one in zip(frames.values, found, strict=True):
             for cal_type, answer in one.items():
+                _tell_state(answer, database)
                 self._told(self._orm_class.selectors[cal_type], values, answer, is_local=True)
         return found
 
@@ -124,12 +129,18 @@ class Selection:
     def candidates(self, input: Any, selector: Any, database: Database) -> list[Any]:
         """Give all records that a rule admits for a frame."""
         values, chosen = self._asked(input, selector)
-        return admitted(chosen, values, database)
+        found = admitted(chosen, values, database)
+        for record in found:
+            _tell_state(record, database)
+        return found
 
     def explain(self, input: Any, selector: Any, database: Database, nearest: int) -> Explanation:
         """Tell why each record of the type was refused or chosen."""
         values, chosen = self._asked(input, selector)
-        return chosen.explain(values, database, nearest)
+        told = chosen.explain(values, database, nearest)
+        for record in told.winners:
+            _tell_state(record, database)
+        return told
 
     def frames(self, inputs: Any, *, keep: bool) -> Frames:
         """Read frames; the error of one that cannot be read stands in its place where errors are kept."""
@@ -169,6 +180,15 @@ class Selection:
         """Let a miss in the local copy say what else may be done."""
         if is_local:
             error.hint = " ".join(filter(None, [error.hint, *self._advice(error)]))
+
+
+def _tell_state(answer: Any, database: Database) -> None:
+    """Write into what a rule chose which state of the database was asked, where that is not the present one."""
+    moment = getattr(database, "moment", None)
+    if moment is not None:
+        for record in records_in(answer):
+            if record.choice is not None and not record.choice.given_by_user:
+                record._choice = record.choice._replace(as_of=moment)
 
 
 def _values_or_error(orm_class: type[ORMCalibration], given: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, N
 from sqlalchemy import select
 
 from .cache.folder import Cache
+from .cache.former import as_served, provided_then
 from .cache.own_files import check_not_emptied, tell_of_no_records
 from .cache.placing import Holdings
 from .cache.prefetch import Provided
@@ -29,6 +30,8 @@ from .choosing.night import FrameSets
 from .database.feed import write_flag
 from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
+from .database.moments import moment_of
+from .database.past import Pasts
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
 from .exceptions import (
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from .cache.remove import Removal
     from .cache.verify import VerificationReport
     from .database.kept_apart import Conflict
+    from .database.told import History
     from .fetch.progress import Progress
     from .locked_selection import LockedSelection
     from .refresh import RefreshReport
@@ -90,7 +94,7 @@ R = TypeVar("R", bound=ORMCalibration)
 _State = tuple[str, int | None, str | None] | None
 
 #: Attributes of a store that hold connections; a copy opens its own.
-_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "_selection", "known_db", "local_db"})
+_OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "_selection", "known_db", "local_db", "_pasts"})
 
 
 class CalibrationResult(NamedTuple):
@@ -210,6 +214,7 @@ class CalibrationStore(Generic[R]):
         lock = self._lock
         self._selection = Selection(orm_class, self._advice) if lock is None else self._locked_selection(lock)
         self._is_swept = False
+        self._pasts: Pasts[R] = Pasts()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OPENED}
@@ -263,6 +268,7 @@ class CalibrationStore(Generic[R]):
     def close(self) -> None:
         """Close all connections; records stay usable."""
         self._files.close()
+        self._pasts.close()
         if "_archive" in vars(self):
             self._archive.close()
         self.known_db.close()
@@ -292,7 +298,14 @@ class CalibrationStore(Generic[R]):
 
     # -- choosing ------------------------------------------------------------------------------------------------------
 
-    def select(self, input: Any, selector: Any, *, source: Literal["local", "remote"] = "local") -> R:
+    def select(
+        self,
+        input: Any,
+        selector: Any,
+        *,
+        source: Literal["local", "remote"] = "local",
+        as_of: str | datetime | None = None,
+    ) -> R:
         """Give the record that fits a frame best; no file is touched.
 
         Parameters
@@ -303,15 +316,21 @@ class CalibrationStore(Generic[R]):
             A selector, its class, or the name of a cal type that the plugin has one for.
         source : str
             Which database answers: ``"local"``, or ``"remote"`` by the same rule for those who have no copy of it.
+        as_of : str or datetime.datetime, optional
+            The answer of the records as they stood at this time, UTC; a date alone is the end of that day. The
+            record's `choice` says so.
 
         Raises
         ------
         CalibrationNotFoundError
             When nothing fits; says what was asked and why the nearest candidates were refused.
+        ConfigurationError
+            When the state of `as_of` is not known.
         HeaderError, SourceFileError
             When the frame lacks a needed value or cannot be read.
         """
-        record: R = self._selection.select(input, selector, self._database(source), is_local=source == "local")
+        database = self._database(source, as_of)
+        record: R = self._selection.select(input, selector, database, is_local=source == "local")
         return record
 
     def select_many(
@@ -321,20 +340,28 @@ class CalibrationStore(Generic[R]):
         *,
         return_exceptions: bool = False,
         source: Literal["local", "remote"] = "local",
+        as_of: str | datetime | None = None,
     ) -> list[R | KoaMiddlewareError]:
         """Records for many frames, aligned with them; a single path or mapping is one frame.
 
         With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
         """
         keep, is_local = truth_of("return_exceptions", return_exceptions), source == "local"
-        return self._selection.many(inputs, selector, self._database(source), is_local=is_local, keep=keep)
+        return self._selection.many(inputs, selector, self._database(source, as_of), is_local=is_local, keep=keep)
 
-    def select_bracket(self, input: Any, selector: Any, *, source: Literal["local", "remote"] = "local") -> Bracket:
+    def select_bracket(
+        self,
+        input: Any,
+        selector: Any,
+        *,
+        source: Literal["local", "remote"] = "local",
+        as_of: str | datetime | None = None,
+    ) -> Bracket:
         """Give the nearest records before and after a frame; no file is touched.
 
         Parameters
         ----------
-        input, selector, source
+        input, selector, source, as_of
             As in `select`; the selector's direction does not matter.
 
         Returns
@@ -352,10 +379,22 @@ class CalibrationStore(Generic[R]):
         HeaderError, SourceFileError
             As in `select`.
         """
-        return self._selection.bracket(input, selector, self._database(source), is_local=source == "local")
+        return self._selection.bracket(input, selector, self._database(source, as_of), is_local=source == "local")
 
-    def get_bracket(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> Bracket:
+    def get_bracket(
+        self,
+        input: Any,
+        selector: Any,
+        *,
+        use_cached: bool | None = None,
+        as_of: str | datetime | None = None,
+    ) -> Bracket:
         """Give the calibrations before and after a frame, as verified files on disk and their records.
+
+        Parameters
+        ----------
+        input, selector, use_cached, as_of
+            As in `get_calibration`.
 
         Raises
         ------
@@ -365,10 +404,10 @@ class CalibrationStore(Generic[R]):
             As in `get_calibration`.
         """
         use = self._use_cached(use_cached)
-        found = self.select_bracket(input, selector)
-        return Bracket(*(each and CalibrationResult(self._files.provide(each, use), each) for each in found))
+        found = self.select_bracket(input, selector, as_of=as_of)
+        return Bracket(*(each and self._result(each, use, as_of) for each in found))
 
-    def candidates(self, input: Any, selector: Any) -> list[R]:
+    def candidates(self, input: Any, selector: Any, *, as_of: str | datetime | None = None) -> list[R]:
         """All records that a rule admits for a frame: the chosen one, then the others, best first by each step.
 
         Raises
@@ -376,9 +415,9 @@ class CalibrationStore(Generic[R]):
         HeaderError, SourceFileError
             As in `select`.
         """
-        return self._selection.candidates(input, selector, self._database("local"))
+        return self._selection.candidates(input, selector, self._database("local", as_of))
 
-    def select_common(self, inputs: Iterable[Any], selector: Any) -> R:
+    def select_common(self, inputs: Iterable[Any], selector: Any, *, as_of: str | datetime | None = None) -> R:
         """Give the one record for a stack of frames, the nearest to the middle of the first and the last time.
 
         It fits each of the frames: in tolerances, limits and intervals. A value of `match_if_known` that some frames
@@ -386,7 +425,7 @@ class CalibrationStore(Generic[R]):
 
         Parameters
         ----------
-        inputs, selector
+        inputs, selector, as_of
             As in `select_many`.
 
         Raises
@@ -399,15 +438,17 @@ class CalibrationStore(Generic[R]):
         ConfigurationError
             When there are no frames, or a method of the selector's own chooses.
         """
-        record: R = self._selection.common(inputs, selector, self._database("local"))
+        record: R = self._selection.common(inputs, selector, self._database("local", as_of))
         return record
 
-    def select_set(self, input: Any, cal_types: Iterable[str] | None = None) -> dict[str, Any]:
+    def select_set(
+        self, input: Any, cal_types: Iterable[str] | None = None, *, as_of: str | datetime | None = None
+    ) -> dict[str, Any]:
         """Give the records of all types that a frame needs; no file is touched.
 
         Parameters
         ----------
-        input
+        input, as_of
             As in `select`.
         cal_types : iterable of str, optional
             As in `get_calibrations`.
@@ -418,28 +459,36 @@ class CalibrationStore(Generic[R]):
             By type: the record, a `Bracket` where the selector's direction is one, or the error.
         """
         frames = self._selection.frames([input], keep=True)
-        (found,) = self._selection.sets(frames, cal_types, self._database("local"))
+        (found,) = self._selection.sets(frames, cal_types, self._database("local", as_of))
         return found
 
-    def select_sets(self, inputs: Iterable[Any], cal_types: Iterable[str] | None = None) -> FrameSets:
+    def select_sets(
+        self, inputs: Iterable[Any], cal_types: Iterable[str] | None = None, *, as_of: str | datetime | None = None
+    ) -> FrameSets:
         """Give the records of all types that many frames need, as one batch; no file is touched.
 
         Parameters
         ----------
-        inputs, cal_types
+        inputs, cal_types, as_of
             As in `select_many` and `select_set`.
         """
         frames = self._selection.frames(inputs, keep=True)
-        sets = self._selection.sets(frames, cal_types, self._database("local"))
+        sets = self._selection.sets(frames, cal_types, self._database("local", as_of))
         state = self._archive.state()
         chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
         not_here = {record.filename: record for record in self._files.not_here(list(chosen.values()))}
         left_out = self._selection.left_out(frames.values, cal_types)
-        making = partial(_lock_of, state) if self._lock is None else partial(_refuse_lock, self._lock.name)
+        then = None if as_of is None else moment_of(as_of)
+        making = partial(_lock_of, state, then) if self._lock is None else partial(_refuse_lock, self._lock.name)
         return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values, left_out, making)
 
     def lock(
-        self, inputs: Iterable[Any], cal_types: Iterable[str] | None = None, *, use: Mapping[str, Any] | None = None
+        self,
+        inputs: Iterable[Any],
+        cal_types: Iterable[str] | None = None,
+        *,
+        use: Mapping[str, Any] | None = None,
+        as_of: str | datetime | None = None,
     ) -> LockFile:
         """Give a lock file: what is chosen for frames, so that ``CalibrationStore(lock=...)`` gives the same anywhere.
 
@@ -449,6 +498,8 @@ class CalibrationStore(Generic[R]):
             As in `select_sets`. A type that nothing fits is kept with the reason.
         use : mapping, optional
             As in `get_calibrations`, for all of the frames.
+        as_of : str or datetime, optional
+            As in `select`.
 
         Raises
         ------
@@ -460,10 +511,11 @@ class CalibrationStore(Generic[R]):
         if self._lock is not None:
             _refuse_lock(self._lock.name)
         frames = self._selection.frames(inputs, keep=False)
-        database, state = self._database("local"), self._archive.state()
+        database, state = self._database("local", as_of), self._archive.state()
         own = own_choices(use, frames.values, self.known_db, self._files.path)
         sets = self._selection.sets(frames, cal_types, database, own.records)
-        making = partial(_lock_of, state, unregistered=frozenset(own.paths))
+        then = None if as_of is None else moment_of(as_of)
+        making = partial(_lock_of, state, then, unregistered=frozenset(own.paths))
         return FrameSets(frames.names, sets, {}, self.orm_class, frames.values, {}, making).lock()
 
     def check_lock(self, lock: str | os.PathLike[str] | LockFile, inputs: Iterable[Any] | None = None) -> LockCheck:
@@ -508,25 +560,35 @@ class CalibrationStore(Generic[R]):
             raise ConfigurationError("The store has no lock file.", "Open it with lock=PATH.", setting="lock")
         return self._locked_selection(self._lock).records(self.known_db)
 
-    def explain(self, input: Any, selector: Any, nearest: int = 20) -> Explanation:
+    def explain(
+        self, input: Any, selector: Any, nearest: int = 20, *, as_of: str | datetime | None = None
+    ) -> Explanation:
         """Tell why each record of the type was refused or chosen; prints as a table.
 
         Parameters
         ----------
-        input, selector
+        input, selector, as_of
             As in `select`.
         nearest : int
             How many records, nearest in time first, are told one by one; the others are counted.
         """
-        return self._selection.explain(input, selector, self.known_db, count_of("nearest", nearest))
+        return self._selection.explain(input, selector, self.known_at(as_of), count_of("nearest", nearest))
 
-    def get_calibration(self, input: Any, selector: Any, *, use_cached: bool | None = None) -> CalibrationResult:
+    def get_calibration(
+        self,
+        input: Any,
+        selector: Any,
+        *,
+        use_cached: bool | None = None,
+        as_of: str | datetime | None = None,
+    ) -> CalibrationResult:
         """Give the calibration that fits a frame best, as a verified file on disk and its record.
 
         Parameters
         ----------
-        input, selector
-            As in `select`.
+        input, selector, as_of
+            As in `select`. The file is that of then, also under the name that it has now; there is none where its
+            content is another one now.
         use_cached : bool, optional
             In place of the store's setting for this call.
 
@@ -537,8 +599,12 @@ class CalibrationStore(Generic[R]):
         RemoteError, IntegrityError
             When the file is not here and does not come, or is not what its record says.
         """
-        record = self.select(input, selector)
-        return CalibrationResult(self._files.provide(record, self._use_cached(use_cached)), record)
+        record = self.select(input, selector, as_of=as_of)
+        return self._result(record, self._use_cached(use_cached), as_of)
+
+    def _result(self, record: R, use_cached: bool, as_of: str | datetime | None) -> CalibrationResult:
+        served = record if as_of is None else as_served(record, self.known_db)
+        return CalibrationResult(self._files.provide(served, use_cached), record)
 
     @overload
     def get_calibrations(
@@ -548,6 +614,7 @@ class CalibrationStore(Generic[R]):
         *,
         use: Mapping[str, Any] | None = None,
         return_exceptions: Literal[False] = False,
+        as_of: str | datetime | None = None,
     ) -> dict[str, CalibrationResult | Bracket]: ...
 
     @overload
@@ -558,6 +625,7 @@ class CalibrationStore(Generic[R]):
         *,
         use: Mapping[str, Any] | None = None,
         return_exceptions: Literal[True],
+        as_of: str | datetime | None = None,
     ) -> dict[str, CalibrationResult | Bracket | KoaMiddlewareError]: ...
 
     def get_calibrations(
@@ -567,6 +635,7 @@ class CalibrationStore(Generic[R]):
         *,
         use: Mapping[str, Any] | None = None,
         return_exceptions: bool = False,
+        as_of: str | datetime | None = None,
     ) -> Mapping[str, CalibrationResult | Bracket | KoaMiddlewareError]:
         """Give the best calibration of each type for a frame, in the plugin's order or that of `cal_types`.
 
@@ -576,8 +645,8 @@ class CalibrationStore(Generic[R]):
 
         Parameters
         ----------
-        input
-            As in `select`.
+        input, as_of
+            As in `get_calibration`.
         cal_types : iterable of str, optional
         use : mapping, optional
             By cal type, the user's own choice in the place of the rule's: an id, a file name, a record, or the path of
@@ -598,19 +667,30 @@ class CalibrationStore(Generic[R]):
             calibrations of a type, or a file that is damaged or not described.
         """
         frames = self._selection.frames([input], keep=False)
-        database = self._database("local")
+        database = self._database("local", as_of)
         own = own_choices(use, frames.values, self.known_db, self._files.path)
         (chosen,) = self._selection.sets(frames, cal_types, database, own.records)
         files: dict[str, Any] = {id_: Provided(path) for id_, path in own.paths.items()}
         records = {each.id: each for answer in chosen.values() for each in records_in(answer) if each.id not in files}
-        files |= zip(records, self._files.provide_many(list(records.values()), self.use_cached), strict=True)
+        if as_of is None:
+            files |= zip(records, self._files.provide_many(list(records.values()), self.use_cached), strict=True)
+        else:
+            files |= provided_then(records, self.known_db, lambda each: self._files.provide_many(each, self.use_cached))
         found = {name: _with_files(answer, files) for name, answer in chosen.items()}
         if not truth_of("return_exceptions", return_exceptions):
             raise_failures(found)
         return found
 
-    def get_calibration_by_id(self, id: str | R, *, use_cached: bool | None = None) -> CalibrationResult:
+    def get_calibration_by_id(
+        self, id: str | R, *, use_cached: bool | None = None, as_of: str | datetime | None = None
+    ) -> CalibrationResult:
         """Give the calibration of an id, or of a record, as a verified file on disk and its record.
+
+        Parameters
+        ----------
+        id : str or record
+        use_cached, as_of
+            As in `get_calibration`.
 
         Raises
         ------
@@ -619,6 +699,8 @@ class CalibrationStore(Generic[R]):
         RemoteError, IntegrityError
             As in `get_calibration`.
         """
+        if as_of is not None:
+            return self._result(self.known_at(as_of).query_by_id(asked_name(id)), self._use_cached(use_cached), as_of)
         return CalibrationResult(*self._files.provide_by_id(asked_name(id), self._use_cached(use_cached)))
 
     def _advice(self, error: CalibrationNotFoundError) -> list[str]:
@@ -627,18 +709,33 @@ class CalibrationStore(Generic[R]):
 
         return [self._archive.advice(), "" if error.total else of_older_table(self.local_db)]
 
-    def _database(self, source: str) -> CalibrationDatabase[R]:
+    def known_at(self, as_of: str | datetime | None) -> LocalDatabase[R]:
+        """Give `known_db` as it stood at a time, for reading; it is the store's, which closes it.
+
+        Raises
+        ------
+        ConfigurationError
+            When `as_of` is no time, or the state of that time is not known; see `select`.
+        """
+        if as_of is None:
+            return self.known_db
+        if self._lock is not None:
+            raise _locked_out(self._lock.name, "as_of")
+        has_archive = self.settings.remote_database_url is not None
+        return self._pasts.at(self.known_db, moment_of(as_of), has_archive=has_archive)
+
+    def _database(self, source: str, as_of: str | datetime | None = None) -> CalibrationDatabase[R]:
         check_kind("source", source, str, "'local' or 'remote'")
         if self._lock is not None and source != "local":
-            said = f"The store is locked by {self._lock.name}, which alone says what a frame gets."
-            raise ConfigurationError(said, "Leave out the source.", setting="source", variable=None)
+            raise _locked_out(self._lock.name, "source")
         if source == "local":
             if self._sync_if_older_than is not None and self.local_db.refusal is None:
                 self._archive.freshen()
             self._archive.tell_of_a_partial_copy()
-            return self.known_db
+            return self.known_at(as_of)
         if source == "remote":
-            return self._archive.require("A selection from the archive").database
+            there = self._archive.require("A selection from the archive").database
+            return there if as_of is None else there.as_of(moment_of(as_of))
         raise ConfigurationError(
             f"There is no source {shown(source)}.", "Use 'local' or 'remote'.", setting="source", variable=None
         )
@@ -650,10 +747,35 @@ class CalibrationStore(Generic[R]):
         cal_type: str | None = None,
         date_time_start: str | datetime | None = None,
         date_time_end: str | datetime | None = None,
+        *,
+        as_of: str | datetime | None = None,
         **columns: Any,
     ) -> list[R]:
-        """Records that match, ordered by time, then id; see `LocalDatabase.query`."""
-        return self.known_db.query(cal_type, date_time_start, date_time_end, **columns)
+        """Records that match, ordered by time, then id; see `LocalDatabase.query`, and `select` for `as_of`."""
+        return self.known_at(as_of).query(cal_type, date_time_start, date_time_end, **columns)
+
+    def history(self, id_or_filename: str | R) -> History:
+        """Tell what happened to a record, oldest first, also to one that is gone.
+
+        Parameters
+        ----------
+        id_or_filename : str or record
+            A file name may be a former one.
+
+        Returns
+        -------
+        History
+            A list of dicts with `time` (UTC), `who`, `what` (``"added"``, ``"changed"``, ``"flagged"``,
+            ``"withdrawn"``, ``"judged here"``), `why`, `before` and `after`: the columns in which the versions differ.
+
+        Raises
+        ------
+        CalibrationNotFoundError
+            When there never was such a record, as far as it is known.
+        """
+        from .database.told import history_of
+
+        return history_of(self.known_db, asked_name(id_or_filename))
 
     def to_table(self, records: Iterable[R] | R) -> Any:
         """Give records as an `astropy.table.Table` with units on its columns."""
@@ -1137,6 +1259,7 @@ class CalibrationStore(Generic[R]):
             When the remote table, or a needed column of it, is missing.
         """
         self._sweep()
+        self._pasts.close()
         return self._archive.sync(full=truth_of("full", full))
 
     @property
@@ -1271,17 +1394,24 @@ def _locked(orm_class: type[ORMCalibration], given: str | os.PathLike[str] | Loc
     return lock
 
 
-def _lock_of(state: _State, sets: FrameSets, *, unregistered: frozenset[str] = frozenset()) -> LockFile:
+def _lock_of(
+    state: _State, as_of: str | None, sets: FrameSets, *, unregistered: frozenset[str] = frozenset()
+) -> LockFile:
     from .reports.locking import lock_of
 
-    return lock_of(sets, _chosen_in(state, unregistered))
+    return lock_of(sets, _chosen_in(state)._replace(as_of=as_of, unregistered=unregistered))
 
 
-def _chosen_in(state: _State, unregistered: frozenset[str] = frozenset()) -> ChosenIn:
+def _chosen_in(state: _State) -> ChosenIn:
     from .reports.locked import ArchiveState
     from .reports.locking import ChosenIn
 
-    return ChosenIn(None if state is None else ArchiveState(*state), unregistered=unregistered)
+    return ChosenIn(None if state is None else ArchiveState(*state))
+
+
+def _locked_out(name: str, setting: str) -> ConfigurationError:
+    said = f"The store is locked by {name}, which alone says what a frame gets."
+    return ConfigurationError(said, f"Leave out the {setting}, or open a store without the lock.", setting=setting)
 
 
 def _refuse_lock(name: str, sets: FrameSets | None = None) -> NoReturn:  # noqa: ARG001

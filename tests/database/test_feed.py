@@ -29,7 +29,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 def entries(database: Database, columns: str = "n, id, op, quality") -> list[Any]:
     with closing(sqlite3.connect(database.path)) as connection:
-        return connection.execute(f"SELECT {columns} FROM demo_calibrations_feed ORDER BY n").fetchall()
+        return connection.execute(
+            f"SELECT {columns} FROM demo_calibrations_feed WHERE op <> 'begun' ORDER BY n"
+        ).fetchall()
 
 
 def run(database: Database, *statements: str) -> None:

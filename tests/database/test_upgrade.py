@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import ORMCalibration, SchemaMismatchError
+from koa_middleware import ConfigurationError, ORMCalibration, SchemaMismatchError
 from koa_middleware.database.backup import copies_of
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.exceptions import SchemaWarning
+from koa_middleware.instrument.times import now_iso
 
 from tests.conftest import output_of, run_processes
+from tests.history_oracle import as_of
 from tests.plugin_versions import ARM, FOLDED, Plugins, plugins_in
 
 
@@ -116,6 +118,68 @@ def test_a_newer_class_finds_every_row_in_its_form(kind: str, plugin: Plugins, p
     content = path.read_bytes()
     assert opened(path, newer) == found
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_former_version_comes_into_the_newer_classs_form_too(kind: str, plugin: Plugins, path: Path) -> None:
+    before, after, column, given, expected = CHANGES[kind]
+    older, newer = plugin("1.0", before), plugin("1.1", after)
+    fill(path, older, *({"arm": value} for value in given))
+    moment = now_iso()
+    asked(path, "UPDATE demo_calibrations SET quality = 'BAD'")
+    asked(path, "ALTER TABLE demo_calibrations ADD COLUMN of_a_colleague TEXT DEFAULT 'theirs'")
+    begun = asked(path, "SELECT n FROM demo_calibrations_feed WHERE op = 'begun'")
+    with closing(LocalDatabase(newer, path)) as database, closing(as_of(database, moment)) as past:
+        assert [record[column] for record in past.query()] == expected
+        assert {record.quality for record in past.query()} == {"UNKNOWN"}
+    assert asked(path, "SELECT n FROM demo_calibrations_feed WHERE op = 'begun'") == begun
+    assert asked(path, "SELECT DISTINCT of_a_colleague FROM demo_calibrations_history") == [("theirs",)]
+
+
+def test_a_former_value_that_has_no_form_any_more_becomes_null_and_is_told(plugin: Plugins, path: Path) -> None:
+    older, newer = plugin("1.0", ARM), plugin("1.1", 'arm: Mapped[int | None] = fits_column("ARM", Integer)')
+    fill(path, older, {"arm": "seven"}, {"arm": "8"})
+    moment = now_iso()
+    asked(path, "UPDATE demo_calibrations SET arm = '7' WHERE arm = 'seven'")
+    with pytest.warns(SchemaWarning, match="arm has no value now in 1 row of the history"):
+        database: Any = LocalDatabase(newer, path)
+    with closing(database), closing(as_of(database, moment)) as past:
+        assert [record["arm"] for record in past.query()] == [None, 8]
+
+
+def test_versions_in_turn_keep_each_others_columns_of_former_versions(plugin: Plugins, path: Path) -> None:
+    newer = plugin("1.1", ARM + '\nlamp: Mapped[str | None] = fits_column("LAMP", String)')
+    fill(path, newer, {"arm": "red", "lamp": "thar"})
+    moment = now_iso()
+    older = plugin("1.0", ARM)
+    with closing(LocalDatabase(older, path)) as database, database.begin() as connection:
+        connection.exec_driver_sql("UPDATE demo_calibrations SET arm = 'blue'")
+    content = path.read_bytes()
+    with closing(
+        LocalDatabase(plugin("1.1", ARM + '\nlamp: Mapped[str | None] = fits_column("LAMP", String)'), path)
+    ) as database:
+        assert path.read_bytes() == content
+        with closing(as_of(database, moment)) as past:
+            assert [(each["arm"], each["lamp"]) for each in past.query()] == [("red", "thar")]
+
+
+def test_an_older_database_begins_its_history_with_what_is_there(plugin: Plugins, path: Path) -> None:
+    demo = plugin("1.0", ARM)
+    fill(path, demo, {"arm": "red"})
+    for event in ("insert", "update", "delete"):  # as an older core left it
+        asked(path, f"DROP TRIGGER demo_calibrations_feed_{event}")
+    asked(path, "DROP TABLE demo_calibrations_history")
+    asked(path, "DELETE FROM demo_calibrations_feed WHERE op = 'begun'")
+    before = now_iso()
+    with closing(LocalDatabase(demo, path)) as database:
+        why = "SELECT why FROM demo_calibrations_feed WHERE op = 'begun'"
+        assert asked(path, why) == [("upgraded",)]
+        with pytest.raises(ConfigurationError, match=r"history of .* begins at"):
+            as_of(database, before)
+        moment = now_iso()
+        asked(path, "UPDATE demo_calibrations SET arm = 'blue'")
+        with closing(as_of(database, moment)) as past:
+            assert [each["arm"] for each in past.query()] == ["red"]
 
 
 @pytest.mark.parametrize("kind", CHANGES)

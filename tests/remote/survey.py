@@ -130,7 +130,7 @@ class Archive:
         table = Survey.table().name
         self.execute(
             f"CREATE TABLE old AS SELECT * FROM {table} WHERE filename IN ({', '.join(map(repr, filenames))})",
-            f"DROP TABLE {table}, {table}_feed, {table}_feed_lock",
+            f"DROP TABLE {table}, {table}_feed, {table}_feed_lock, {table}_history",
         )
         initialise(self.engine, Survey)
         self.execute(f"INSERT INTO {table} SELECT * FROM old")
@@ -150,6 +150,12 @@ class Archive:
         with self.engine.connect() as connection:
             return list(connection.execute(text(f"SELECT * FROM {Survey.table().name}_feed ORDER BY n")))
 
+    def former(self) -> list[dict[str, Any]]:
+        """All former versions, in order."""
+        with self.engine.connect() as connection:
+            found = connection.execute(text(f"SELECT * FROM {Survey.table().name}_history ORDER BY koa_n"))
+            return [dict(row) for row in found.mappings()]
+
     def remote(self) -> Remote[Survey]:
         """The archive as its owner, who may do all, reaches it."""
         return remote_at(self.url, Survey)
@@ -157,7 +163,7 @@ class Archive:
     def for_reader(self) -> Remote[Survey]:
         """The archive as someone reaches it who may only read."""
         name = Survey.table().name
-        return remote_at(self.role(f"GRANT SELECT ON {name}, {name}_feed TO {{}}"), Survey)
+        return remote_at(self.role(f"GRANT SELECT ON {name}, {name}_feed, {name}_history TO {{}}"), Survey)
 
     def out_of_reach(self) -> Remote[Survey]:
         """The archive under an address where nothing answers."""

@@ -166,10 +166,10 @@ def test_a_client_that_was_killed_in_a_sync_before_a_backup_is_put_back(
 ):
     chance = random.Random(killed_in)
     archive.fill(100)
-    clients = {at: new_client() for at in range(2, 13, repetitions(2, 1))}
+    clients = {at: new_client() for at in range(2, 40, repetitions(6, 1))}
     for client in clients.values():
         if killed_in == "a sweep":
-            kill_in_sync(starter, client, at=5)
+            kill_in_sync(starter, client, at=11)
         else:
             client.sync()
     archive.execute(f"UPDATE {TABLE} SET nframes = 1")
@@ -196,7 +196,7 @@ def test_what_a_client_published_and_judged_itself_is_lost_with_the_archives(ser
     archive.fill(100)
     (judged,) = archive.insert("a.fits", quality="GOOD")
     if begun:
-        kill_in_sync(starter, client, at=5)
+        kill_in_sync(starter, client, at=11)
     else:
         client.sync()
     archive.insert("b.fits")
@@ -348,7 +348,7 @@ def test_a_sweep_that_was_interrupted_does_not_go_on_at_a_standby_that_is_behind
     standby.catch_up()
     standby.sql("SELECT pg_wal_replay_pause()")
     archive.execute(f"UPDATE {TABLE} SET nframes = 99")
-    kill_in_sync(starter, client, at=5)
+    kill_in_sync(starter, client, at=22)
     before = client.rows()
     assert 0 < len(before) < 100
     with pytest.raises(RemoteUnavailableError, match="behind"):

@@ -25,7 +25,7 @@ from sqlalchemy import make_url, text
 from survey import Survey
 
 TABLE = "survey_calibrations"
-SELECT = (f"GRANT SELECT ON {TABLE}, {TABLE}_feed TO {{}}",)
+SELECT = (f"GRANT SELECT ON {TABLE}, {TABLE}_feed, {TABLE}_history TO {{}}",)
 
 
 class Relay:

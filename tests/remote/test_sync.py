@@ -292,7 +292,7 @@ def test_the_owner_can_ask_everybody_to_read_everything_once(archive, client):
 
 def test_rows_that_a_policy_reveals_come_with_a_full_sync(archive, client):
     archive.insert("a.fits", "b.fits")
-    url = archive.role(f"GRANT SELECT ON {TABLE}, {TABLE}_feed TO {{}}")
+    url = archive.role(f"GRANT SELECT ON {TABLE}, {TABLE}_feed, {TABLE}_history TO {{}}")
     archive.execute(
         f"ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY",
         f"CREATE POLICY first ON {TABLE} FOR SELECT USING (filename = 'a.fits')",

@@ -163,12 +163,33 @@ def test_the_owner_brings_the_rows_into_a_newer_classs_form_by_one_entry_of_the_
     assert fresh.values(column) == expected
 
 
+def test_former_values_come_into_the_newer_form_too_and_one_without_is_empty_and_told(
+    plugin: Plugins, archive: Archive
+) -> None:
+    archive.upgrade(plugin("1.0", ARM))
+    archive.fill("arm", "seven", " 8")
+    for value in ("9", "10"):
+        archive.ask(f"UPDATE {TABLE} SET arm = '{value}'")
+    number = 'chip: Mapped[int | None] = fits_column("ARM", Integer, renamed_from=("arm",))'
+    newer = plugin("1.1", f"{number}\n{LAMP}")
+    (told,) = archive.upgrade(newer)
+    assert "chip" in told
+    assert "1 row of the history" in told
+    former = f"SELECT id, chip, lamp FROM {TABLE}_history ORDER BY koa_n"
+    was = [("id0", None, "off"), ("id1", 8, "off"), ("id0", 9, "off"), ("id1", 9, "off")]
+    assert archive.ask(former) == was
+    assert planned(archive.engine, newer).statements == []
+    archive.ask(f"UPDATE {TABLE} SET chip = 11, lamp = 'on'")
+    assert archive.ask(former)[4:] == [("id0", 10, "off"), ("id1", 10, "off")]
+    assert archive.entries().count("begun") == 1
+
+
 def test_an_added_column_has_its_default_and_asks_nobody_to_read_anything(plugin: Plugins, archive: Archive) -> None:
     archive.upgrade(plugin("1.0", ARM))
     archive.fill("arm", "red")
     assert archive.upgrade(plugin("1.1", f"{ARM}\n{LAMP}")) == []
     assert archive.values("lamp") == ["off"]
-    assert archive.entries() == ["resweep", "added"]
+    assert archive.entries() == ["begun", "added"]
 
 
 def test_a_value_that_becomes_needed_has_its_default_or_is_told(plugin: Plugins, archive: Archive) -> None:
@@ -270,7 +291,8 @@ def test_another_role_than_the_owner_upgrades_nothing(plugin: Plugins, archive: 
 def reader_of(archive: Archive) -> Callable[[], None]:
     """Let a new role read table and feed, as the grants say; the archive's clients come as it. Gives its end."""
     role = make_url(archive.url).database + "_reader"
-    archive.ask(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON {TABLE}, {TABLE}_feed TO {role}")
+    readable = f"{TABLE}, {TABLE}_feed, {TABLE}_history"
+    archive.ask(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON {readable} TO {role}")
     owner, archive.url = archive.url, make_url(archive.url).set(username=role, password="x").render_as_string(False)
 
     def end() -> None:

@@ -63,6 +63,8 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "get_calibration_by_id": lambda store, _: store.get_calibration_by_id("mine"),
     "get_calibrations": lambda store, _: store.get_calibrations(FRAME),
     "get_local_filepath": lambda store, _: store.get_local_filepath(MINE),
+    "history": lambda store, _: store.history("mine.fits"),
+    "known_at": lambda store, _: store.known_at(None).query("dark"),
     "import_bundle": lambda store, folder: store.import_bundle(folder / "made.tar"),
     "lock": lambda store, _: store.lock([FRAME], use={"dark": "mine"}),
     "locked_records": lambda store, folder: entered(locked(store, folder), lambda same: same.locked_records()),
@@ -91,6 +93,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
 DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "add": lambda database, _: database.add(record("new.fits")),
     "all_said_of": lambda database, _: database.all_said_of("mine"),
+    "as_of": lambda database, _: database.as_of("2026-01-01T00:00:00.000000"),
     "begin": lambda database, _: entered(database.begin(), lambda given: database.insert(given, [MINE.to_dict()])),
     "check_unchanged": lambda database, _: entered(database.driver_connection(), database.check_unchanged),
     "check_writable": lambda database, _: database.check_writable(),

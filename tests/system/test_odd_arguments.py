@@ -99,6 +99,8 @@ def good(folder: Path) -> dict[str, Any]:
         "statement": DemoCalibration.table().select(),
         "parameters": {},
         "results": [mine],
+        "as_of": None,
+        "moment": "2026-01-01T00:00:00.000000",
     }
 
 

@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ..database.declared import Declaration
+from ..database.history import add_columns_to_history, renew_triggers
 from ..database.local import LocalDatabase
-from ..database.sqlite import quote
+from ..database.sqlite import driver_of, quote
 from ..instrument.declaration import fault_of_name
 from ..instrument.orm import ORMCalibration
 
@@ -102,9 +103,13 @@ def keep_others(
     table = quote(orm_class.table().name)
     there = {name.lower(): name for name in _columns(connection, orm_class)}
     given = {name: _from_json(value) for name, value in values.items() if value is not None}
-    for name in (name for name in given if name.lower() not in there):
+    missing = [name for name in given if name.lower() not in there]
+    for name in missing:
         type_ = types.get(name, "").upper().partition("(")[0].strip()
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {quote(name)} {type_ if type_ in _TYPES else ''}")
+    if missing:
+        add_columns_to_history(driver_of(connection), orm_class)
+        renew_triggers(driver_of(connection), orm_class)
     if given:
         setting = ", ".join(f"{quote(name)} = ?" for name in given)
         connection.exec_driver_sql(f"UPDATE {table} SET {setting} WHERE id = ?", (*given.values(), id))  # noqa: S608

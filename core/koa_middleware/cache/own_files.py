@@ -159,7 +159,8 @@ def tell_of_no_records(holdings: Holdings[Any], known: LocalDatabase[Any]) -> No
 def _is_new(orm_class: type[ORMCalibration], database: LocalDatabase[Any]) -> bool:
     """Whether nothing was ever recorded in a database."""
     with database.connect() as connection:
-        return connection.execute(select(feed_table(orm_class).c.n).limit(1)).first() is None
+        feed = feed_table(orm_class).c
+        return connection.execute(select(feed.n).where(feed.op != "begun").limit(1)).first() is None
 
 
 def _came_after(database: LocalDatabase[Any], path: Path) -> bool:

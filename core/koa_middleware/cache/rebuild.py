@@ -140,7 +140,9 @@ class Rebuilder(Generic[R]):
         self._ids_by_name = {name: id_ for id_, name in self._names.items()}
         with closing(LocalDatabase(self._orm_class, new)) as local:
             feed = feed_table(self._orm_class)
-            has_history = feed.name in whole and bool(local.execute(select(feed.c.n).limit(1)))
+            has_history = feed.name in whole and bool(
+                local.execute(select(feed.c.n).where(feed.c.op != "begun").limit(1))
+            )
             self._is_history_known = has_history and not self._unnamed
             for told in (correct_by_indexes(local, self._path), mend_all(local, self._cache)):
                 self._report.noticed += told.noticed

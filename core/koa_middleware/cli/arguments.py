@@ -98,6 +98,13 @@ def add_times(command: ArgumentParser) -> None:
     command.add_argument("--until", metavar="TIME", type=time, help="observed at this UTC time or day, or earlier")
 
 
+def add_as_of(command: ArgumentParser) -> None:
+    """Add ``--as-of``, the time of the state that is asked."""
+    command.add_argument(
+        "--as-of", metavar="TIME", type=time, help="of the records as they stood at this UTC time, or at this day's end"
+    )
+
+
 def add_column_values(command: ArgumentParser) -> None:
     """Add ``--set``, a column's value in place of the header's."""
     command.add_argument(

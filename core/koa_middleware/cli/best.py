@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import ConfigurationError, KoaMiddlewareError
 from .arguments import (
+    add_as_of,
     add_column_values,
     add_force_instrument,
     add_instrument,
@@ -40,6 +41,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--write-header", metavar="PRODUCT", help="write what was chosen into the header of this FITS file"
     )
+    add_as_of(command)
     add_column_values(command)
     add_instrument(command)
     add_force_instrument(command)
@@ -61,7 +63,12 @@ def run(options: Namespace) -> int:
                 values = frame_values(store, name if options.frames else None, options.overrides)
                 known.append(values)
                 answers[name] = choose(
-                    store, values, options.types, download=not options.no_download, use=dict(options.use)
+                    store,
+                    values,
+                    options.types,
+                    download=not options.no_download,
+                    use=dict(options.use),
+                    as_of=options.as_of,
                 )
             except KoaMiddlewareError as error:
                 if len(names) == 1 or isinstance(error, ConfigurationError):
@@ -130,14 +137,15 @@ def choose(
     *,
     download: bool,
     use: Mapping[str, str] | None = None,
+    as_of: str | None = None,
 ) -> Choices:
     """Choose the calibrations of a frame, and bring their files."""
     from ..choosing.bracket import Bracket
 
     if download:
-        answers: Mapping[str, Any] = store.get_calibrations(values, types, use=use, return_exceptions=True)
+        answers: Mapping[str, Any] = store.get_calibrations(values, types, use=use, return_exceptions=True, as_of=as_of)
     else:
-        answers = store.select_set(values, types)
+        answers = store.select_set(values, types, as_of=as_of)
     found: dict[str, dict[str, Any]] = {}
     errors: dict[str, KoaMiddlewareError] = {}
     for cal_type, answer in answers.items():

@@ -7,7 +7,15 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 
 from ..exceptions import FallbackWarning
-from .arguments import add_column_values, add_force_instrument, add_instrument, add_json, add_types, instruments_as
+from .arguments import (
+    add_as_of,
+    add_column_values,
+    add_force_instrument,
+    add_instrument,
+    add_json,
+    add_types,
+    instruments_as,
+)
 from .context import files_in, frames_with, open_for
 from .messages import say, say_left_out
 from .output import counted, print_exactly, print_json, terminal_width
@@ -19,6 +27,7 @@ def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument("frames", nargs="+", metavar="FRAME_OR_DIR", help="a folder stands for the FITS files in it")
     add_types(command)
+    add_as_of(command)
     add_column_values(command)
     add_instrument(command)
     add_force_instrument(command)
@@ -30,7 +39,8 @@ def run(options: Namespace) -> int:
     frames: Sequence[str] = files_in(options.frames)
     with instruments_as(options), open_for(options, frames) as store, warnings.catch_warnings():
         warnings.simplefilter("ignore", FallbackWarning)  # of each frame, which are told together
-        found = store.select_sets(frames_with(store, frames, options.overrides), options.types)
+        frames_as_set = frames_with(store, frames, options.overrides)
+        found = store.select_sets(frames_as_set, options.types, as_of=options.as_of)
     if options.json:
         print_json({"instrument": store.orm_class.instrument_name, **found.to_dict()})
     else:

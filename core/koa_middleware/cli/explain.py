@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..exceptions import HeaderError
 from .arguments import (
+    add_as_of,
     add_column_values,
     add_force_instrument,
     add_instrument,
@@ -26,6 +27,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--nearest", metavar="N", type=positive, default=20, help="show this many, the nearest in time (20)"
     )
+    add_as_of(command)
     add_column_values(command)
     add_instrument(command)
     add_force_instrument(command)
@@ -37,7 +39,7 @@ def run(options: Namespace) -> int:
     with instruments_as(options), open_for(options, [options.frame]) as store:
         values = frame_values(store, options.frame, options.overrides)
         try:
-            explanation = store.explain(values, options.type, nearest=options.nearest)
+            explanation = store.explain(values, options.type, nearest=options.nearest, as_of=options.as_of)
         except HeaderError as error:
             advise_set(error)
             raise

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConfigurationError, KoaMiddlewareError
-from .arguments import add_instrument, add_json, add_lock
+from .arguments import add_as_of, add_instrument, add_json, add_lock
 from .context import open_for
 from .messages import report
 from .output import print_exactly, print_json
+
+if TYPE_CHECKING:
+    from ..store import CalibrationStore
 
 ABOUT = "download calibrations, verify them and print their paths"
 
@@ -18,6 +22,7 @@ def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
     add_lock(command, "all calibrations of this lock file")
+    add_as_of(command)
     add_instrument(command)
     add_json(command)
 
@@ -37,12 +42,15 @@ def run(options: Namespace) -> int:
             names = dict.fromkeys(records)
         for name in options.names:
             try:
-                records[name] = store.known_db.find(name)
+                records[name] = store.known_at(options.as_of).find(name)
             except KoaMiddlewareError as error:
                 errors[name] = error
-        failed = store.prefetch(records=records.values()).failed
-        errors |= {name: failed[record.filename] for name, record in records.items() if record.filename in failed}
-        paths = {name: str(store.get_local_filepath(records[name])) for name in names if name not in errors}
+        if options.as_of is None:
+            failed = store.prefetch(records=records.values()).failed
+            errors |= {name: failed[record.filename] for name, record in records.items() if record.filename in failed}
+            paths = {name: str(store.get_local_filepath(records[name])) for name in names if name not in errors}
+        else:
+            paths = _paths_then(store, records, options.as_of, errors)
     for name in names:
         if name in errors:
             report(errors[name], name, debug=options.debug)
@@ -52,3 +60,16 @@ def run(options: Namespace) -> int:
         for path in paths.values():
             print_exactly(path)
     return 1 if errors else 0
+
+
+def _paths_then(
+    store: CalibrationStore[Any], records: Mapping[str, Any], as_of: str, errors: dict[str, KoaMiddlewareError]
+) -> dict[str, str]:
+    """Give the paths of files as they were at a time; adds the errors of those that are not to be had."""
+    paths: dict[str, str] = {}
+    for name, record in records.items():
+        try:
+            paths[name] = str(store.get_calibration_by_id(record.id, as_of=as_of).path)
+        except KoaMiddlewareError as error:
+            errors[name] = error
+    return paths

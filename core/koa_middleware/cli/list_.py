@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from .arguments import add_instrument, add_json, add_times, positive
+from .arguments import add_as_of, add_instrument, add_json, add_times, positive
 from .context import open_for
 from .output import counted, print_json, print_table, print_text, quality_in_words
 
@@ -21,6 +21,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--limit", metavar="N", type=positive, help=f"list at most this many ({_ON_A_TERMINAL}; with --json all)"
     )
+    add_as_of(command)
     add_instrument(command)
     add_json(command)
 
@@ -30,9 +31,10 @@ def run(options: Namespace) -> int:
     with open_for(options) as store:
         bounds = (options.type, options.since, options.until)
         limit = options.limit or (None if options.json else _ON_A_TERMINAL)
-        records = store.known_db.query(*bounds, newest=limit)
-        total = store.known_db.count(*bounds)
-        judged = store.known_db.judged_here()
+        known = store.known_at(options.as_of)
+        records = known.query(*bounds, newest=limit)
+        total = known.count(*bounds)
+        judged = known.judged_here()
     if options.json:
         own = {id_: said.quality for id_, said in judged.items()}
         listed = [{**record.to_dict(), "judged_here": own.get(record.id)} for record in records]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConfigurationError, FallbackWarning
 from .arguments import (
+    add_as_of,
     add_column_values,
     add_force_instrument,
     add_instrument,
@@ -37,6 +38,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace a lock file of this name")
     add_types(command)
     add_use(command)
+    add_as_of(command)
     add_column_values(command)
     add_instrument(command)
     add_force_instrument(command)
@@ -53,7 +55,7 @@ def run(options: Namespace) -> int:
 
 def _check(options: Namespace) -> None:
     said = hint = ""
-    given = [f"--{name}" for name in ("type", "use", "overwrite") if getattr(options, _DEST.get(name, name))]
+    given = [f"--{name}" for name in ("type", "use", "overwrite", "as-of") if getattr(options, _DEST.get(name, name))]
     if not (options.output or options.check or options.update):
         said, hint = "No lock file is named.", "Name a new one with -o, or one that is there with --check or --update."
     elif options.output and not options.frames:
@@ -69,13 +71,14 @@ def _check(options: Namespace) -> None:
 
 
 #: Where an option's value stands, if not under its own name.
-_DEST = {"type": "types"}
+_DEST = {"type": "types", "as-of": "as_of"}
 
 
 def _make(options: Namespace) -> int:
     frames = files_in(options.frames)
     with open_for(options, frames) as store:
-        lock = store.lock(frames_with(store, frames, options.overrides), options.types, use=dict(options.use))
+        given = frames_with(store, frames, options.overrides)
+        lock = store.lock(given, options.types, use=dict(options.use), as_of=options.as_of)
     missing = _missing(lock)
     if options.output == "-":
         print_exactly(lock.to_text().rstrip("\n"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from .arguments import add_instrument, add_json
+from .arguments import add_as_of, add_instrument, add_json
 from .context import open_for
-from .output import print_json, print_table, print_text, quality_in_words
+from .output import print_exactly, print_json, print_table, print_text, quality_in_words
 
 ABOUT = "show one calibration's record"
 
@@ -14,16 +14,21 @@ ABOUT = "show one calibration's record"
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument("name", metavar="ID_OR_FILENAME")
+    command.add_argument("--history", action="store_true", help="tell who changed what, when and why, oldest first")
+    add_as_of(command)
     add_instrument(command)
     add_json(command)
 
 
 def run(options: Namespace) -> int:
-    """Print one record and what was said of its quality."""
+    """Print one record and what was said of its quality, or what happened to it."""
+    if options.history:
+        return _print_history(options)
     with open_for(options) as store:
-        record = store.known_db.find(options.name)
-        said = store.known_db.all_said_of(record.id)
-        judged = store.known_db.judged_here().get(record.id)
+        known = store.known_at(options.as_of)
+        record = known.find(options.name)
+        said = known.all_said_of(record.id)
+        judged = known.judged_here().get(record.id)
         place = str(store.get_local_filepath(record)) if store.calibration_in_cache(record) else None
     if options.json:
         flags = [
@@ -46,4 +51,14 @@ def run(options: Namespace) -> int:
         for quality, who, why, at, is_here in said:
             what = "taken back here" if quality is None else f"{quality} here" if is_here else quality
             print_text(f"{what} by {who} at {at}: {why or 'no reason given'}")
+    return 0
+
+
+def _print_history(options: Namespace) -> int:
+    with open_for(options) as store:
+        history = store.history(options.name)
+    if options.json:
+        print_json(history)
+    else:
+        print_exactly(str(history))
     return 0

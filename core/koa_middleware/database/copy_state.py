@@ -23,5 +23,8 @@ def copy_table(orm_class: type[ORMCalibration]) -> Table:
         Column("synced_at", REAL),
         Column("settled", Integer),
         Column("noticed", String),
+        Column("known_until", String),
+        Column("told", String),
+        Column("told_revision", Integer),
         keep_existing=True,
     )

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     Column,
     Connection,
+    Index,
     Integer,
     Select,
     String,
@@ -35,10 +36,6 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
 from .sqlite import quote
 
-#: The present time as `now_iso` writes it; SQLite's clock knows milliseconds.
-_NOW = "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
-
-
 #: Why a row was added that is made of a file's header and name, where its record was lost.
 MADE_OF_FILE = "made of the file alone"
 
@@ -47,14 +44,16 @@ MADE_OF_FILE = "made of the file alone"
 def feed_table(orm_class: type[ORMCalibration]) -> Table:
     """Table of the entries.
 
-    `op` is ``added``, ``changed``, ``flagged``, ``withdrawn``, or ``resweep``, which has no id. `quality` is the row's
-    after the change, `at` is UTC. An entry of the archive has its number and token there in the last two columns.
+    `op` is ``added``, ``changed``, ``flagged``, ``withdrawn``; or, without an id, ``resweep``, or ``begun`` where the
+    history begins. `quality` is the row's after the change, `at` is UTC and grows. An entry of the archive has its
+    number and token there in the last two columns.
     """
+    name = f"{orm_class.table().name}_feed"
     return Table(
-        f"{orm_class.table().name}_feed",
+        name,
         orm_class.metadata,
         Column("n", Integer, primary_key=True),
-        Column("id", String, index=True),
+        Column("id", String),
         Column("op", String, nullable=False),
         Column("at", String, nullable=False),
         Column("quality", String),
@@ -63,25 +62,15 @@ def feed_table(orm_class: type[ORMCalibration]) -> Table:
         Column("token", String, nullable=False, server_default=text("(lower(hex(randomblob(16))))")),
         Column("archive_n", Integer, unique=True),
         Column("archive_token", String),
+        Index(f"ix_{name}_id_at", "id", "at", "archive_n"),
+        Index(f"ix_{name}_begun", "at", sqlite_where=text("op = 'begun'")),
         keep_existing=True,
     )
 
 
-def feed_triggers(orm_class: type[ORMCalibration]) -> dict[str, str]:
-    """SQL of the triggers that write the entries, by their names."""
-    name = orm_class.table().name
-    entry = f"INSERT INTO {quote(feed_table(orm_class).name)} (id, op, at, quality)"
-    bodies = {
-        "insert": f"{entry} VALUES (NEW.id, 'added', {_NOW}, NEW.quality);",
-        "update": f"{entry} SELECT OLD.id, 'withdrawn', {_NOW}, NULL WHERE OLD.id <> NEW.id;"
-        f" {entry} VALUES (NEW.id, CASE WHEN OLD.id = NEW.id THEN 'changed' ELSE 'added' END, {_NOW}, NEW.quality);",
-        "delete": f"{entry} VALUES (OLD.id, 'withdrawn', {_NOW}, NULL);",
-    }
-    return {
-        f"{name}_feed_{event}": f"CREATE TRIGGER {quote(f'{name}_feed_{event}')} AFTER {event.upper()} ON {quote(name)}"
-        f" FOR EACH ROW BEGIN {body} END"
-        for event, body in bodies.items()
-    }
+def trigger_names(orm_class: type[ORMCalibration]) -> dict[str, str]:
+    """Names of the triggers that write the entries, by their events."""
+    return {event: f"{orm_class.table().name}_feed_{event}" for event in ("insert", "update", "delete")}
 
 
 @contextmanager
@@ -91,11 +80,12 @@ def feed_paused(connection: sqlite3.Connection, orm_class: type[ORMCalibration])
     The triggers go and come back. To leave them there with a condition that is false takes twice the time of a bulk
     insert, because SQLite keeps a journal of each statement that may fire one.
     """
-    triggers = feed_triggers(orm_class)
-    for name in triggers:
+    asked = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name IN (?, ?, ?)"
+    found = connection.execute(asked, tuple(trigger_names(orm_class).values())).fetchall()
+    for name, _ in found:
         connection.execute(f"DROP TRIGGER {quote(name)}")
     yield
-    for sql in triggers.values():
+    for _, sql in found:
         connection.execute(sql)
 
 

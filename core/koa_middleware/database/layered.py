@@ -36,6 +36,13 @@ class LayeredDatabase(LocalDatabase[R]):
     own : LocalDatabase
     shared : pathlib.Path
 
+    Attributes
+    ----------
+    own, shared
+        As given.
+    below : Readable
+        What the shared one gives.
+
     Raises
     ------
     CacheError
@@ -45,35 +52,34 @@ class LayeredDatabase(LocalDatabase[R]):
     """
 
     def __init__(self, own: LocalDatabase[R], shared: Path) -> None:
-        self._own, self._shared = own, shared
+        self.own, self.shared = own, shared
         super().__init__(own.orm_class, own.path, may_be_missing=not own.has_file)
         self.unnoted = own.unnoted
 
     def _prepare(self) -> None:
-        below = shared_rows(self.orm_class, self._shared)
-        attached = f"ATTACH DATABASE {_quoted(read_only_uri(self._shared))} AS {SHARED}"
-        make_read_only(self.engine, [attached, *views(self._own.readable(), below)])
+        below = self.below = shared_rows(self.orm_class, self.shared)
+        make_read_only(self.engine, [attached_as_shared(self.shared), *views(self.own.readable(), below)])
         with self.driver_connection() as connection:
             connection.execute("SELECT 1")
 
     @property
     def refusal(self) -> CacheError | SchemaMismatchError | None:
         """What each write to the user's own database says where it is known that none can be."""
-        return self._own.refusal
+        return self.own.refusal
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """Give a connection in a writing transaction of the user's own database."""
-        with self._own.begin() as connection:
+        with self.own.begin() as connection:
             yield connection
 
     def rows(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Rows of a statement as the driver gives them."""
-        return super().rows(_ordered_last(statement), parameters)
+        return super().rows(ordered_last(statement), parameters)
 
     def fetch_many(self, statement: Select[Any], parameters: Sequence[Mapping[str, Any]], *, rows: bool) -> list[Any]:
         """Records of a statement, or its rows, for each of many parameters."""
-        return super().fetch_many(_ordered_last(statement), parameters, rows=rows)
+        return super().fetch_many(ordered_last(statement), parameters, rows=rows)
 
 
 def shared_rows(orm_class: type[ORMCalibration], path: Path) -> Readable:
@@ -92,8 +98,14 @@ def shared_rows(orm_class: type[ORMCalibration], path: Path) -> Readable:
         raise CacheError(f"The database {path} cannot be read: {error}.", said, path=path) from error
 
 
+def attached_as_shared(path: Path) -> str:
+    """SQL that lets a connection read a shared database."""
+    quoted = read_only_uri(path).replace("'", "''")
+    return f"ATTACH DATABASE '{quoted}' AS {SHARED}"
+
+
 @lru_cache(maxsize=512)
-def _ordered_last(statement: Select[Any]) -> Select[Any]:
+def ordered_last(statement: Select[Any]) -> Select[Any]:
     """Give a statement that brings a table's rows into order when it has found them; another one is left as it is.
 
     Where a computed value decides on the order, SQLite else reads both tables whole, in place of their indexes.
@@ -106,7 +118,3 @@ def _ordered_last(statement: Select[Any]) -> Select[Any]:
     unordered = statement.order_by(None).limit(-1).offset(0).subquery(cast("Table", table).name)
     ordered = select(unordered).order_by(*order)
     return ordered if most is None else ordered.limit(most)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -40,6 +40,7 @@ from .backup import copies_kept
 from .driver import GuardedConnection
 from .file_names import has_name, stored_names
 from .hints import hint
+from .history import one_moment, one_moment_in_sessions
 from .judgements import all_said_of, holding, last_said_of, select_judged, write_judgement
 from .kept_apart import Conflict, select_conflict, select_conflicts
 from .soundness import strangers
@@ -88,8 +89,10 @@ class LocalDatabase(CalibrationDatabase[R]):
         _make(path)
         self.has_file = not may_be_missing or os.path.lexists(path)
         super().__init__(orm_class, sqlite_engine(path if self.has_file else NO_FILE), str(path))
+        one_moment_in_sessions(self.engine, orm_class)
         self._readers = ReadConnections(self.engine)
         self._newer_core: Version | None = None
+        self._is_up_to_date = False
         self._unwritable: CacheError | None = None
         self._leading: tuple[str, str] | None = None
         self.path = path
@@ -122,6 +125,7 @@ class LocalDatabase(CalibrationDatabase[R]):
                     raise
                 self._unwritable = error
                 self._only_read()
+        self._is_up_to_date = self._newer_core is None and self._unwritable is None
 
     def _only_read(self) -> None:
         """Read what is there in the place of an upgrade."""
@@ -129,6 +133,8 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def readable(self) -> Readable:
         """Give what the database has of the class's tables; see `Readable.of`."""
+        if self._is_up_to_date:
+            return Readable.whole(self.orm_class)
         with self.driver_connection() as connection:
             return Readable.of(connection, self.orm_class, str(self.path))
 
@@ -174,14 +180,18 @@ class LocalDatabase(CalibrationDatabase[R]):
     def begin(self) -> Iterator[Connection]:
         """Give a connection in a writing transaction, committed at the end, rolled back on an error.
 
+        All that it changes happens at one time, also for whom asks for a state of the past.
+
         Raises
         ------
         SchemaMismatchError
             When a newer class has changed the database since it was opened, so that this one cannot write to it.
         """
         with super().begin() as connection:
-            self.check_unchanged(driver_of(connection))
-            yield connection
+            driver = driver_of(connection)
+            self.check_unchanged(driver)
+            with one_moment(driver, self.orm_class):
+                yield connection
 
     def check_unchanged(self, connection: sqlite3.Connection) -> None:
         """Check, in a writing transaction, that no newer class has changed what this one knows.
@@ -209,7 +219,7 @@ class LocalDatabase(CalibrationDatabase[R]):
         The statement is compiled once and then goes to the driver as text, which takes half the time of an
         execution by SQLAlchemy.
         """
-        sql, constants = _compiled(statement)
+        sql, constants = compiled(statement)
         try:
             return self._readers.read(sql, {**constants, **parameters})
         except _ERRORS as error:
@@ -225,7 +235,7 @@ class LocalDatabase(CalibrationDatabase[R]):
             if gives_one_row(statement):
                 found = read_together(statement, parameters, self._readers.read)
             else:
-                sql, constants = _compiled(statement)
+                sql, constants = compiled(statement)
                 found = self._readers.read_many(sql, [{**constants, **each} for each in parameters])
         except _ERRORS as error:
             raise self._translated(error) from error
@@ -314,7 +324,12 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     def judged_here(self) -> dict[str, Said]:
         """Give the store's own judgements that hold, by id."""
-        return holding(self.rows(select_judged(self.orm_class), {}))
+        return self.judged_at(None)
+
+    def judged_at(self, moment: str | None) -> dict[str, Said]:
+        """Give the store's own judgements that hold, or held at a time, by id."""
+        found = self.rows(select_judged(self.orm_class), {})
+        return holding(row for row in found if moment is None or row[-1] <= moment)
 
     def all_said_of(self, id: str) -> list[Said]:
         """All that was said of a calibration's quality, at the archive and here, oldest first."""
@@ -458,7 +473,7 @@ know_judgements(_DIALECT)
 
 
 @lru_cache(maxsize=512)
-def _compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
+def compiled(statement: Select[Any]) -> tuple[str, dict[str, Any]]:
     """SQL text of a statement, with named parameters, and the values that stand in the statement itself."""
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     return str(compiled), dict(compiled.params)

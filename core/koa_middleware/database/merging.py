@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..instrument.orm import ORMCalibration
 from .feed import feed_paused, feed_table
+from .history import history_table
 from .judgements import judgements_table
 from .kept_apart import conflicts_table
 from .rescue import withdrawn
@@ -58,6 +59,9 @@ def add_missing(connection: sqlite3.Connection, orm_class: type[ORMCalibration],
         added = _insert(connection, table, _columns(connection, table), wanted)
         for name in (conflicts_table(orm_class).name, signatures_table(orm_class).name):
             _insert(connection, name, _columns(connection, name), "TRUE")
+        history = history_table(orm_class).name
+        is_new = f"(id, koa_until) NOT IN (SELECT id, koa_until FROM main.{quote(history)})"  # noqa: S608
+        _insert(connection, history, [name for name in _columns(connection, history) if name != "koa_n"], is_new)
     return added
 
 

@@ -1,4 +1,4 @@
-"""Old rows in the form that a class declares now: values restated, a table made anew."""
+"""Old rows in the form that a class declares now, and their former versions: values restated, a table made anew."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from sqlalchemy.types import UserDefinedType
 from ..exceptions import SchemaMismatchError
 from ..instrument.orm import ORMCalibration
 from ..instrument.values import form_of
-from .changes import Changes, built, built_for
+from .changes import Changes, built, built_for, n_rows
 from .declared import unique_columns
-from .feed import feed_triggers
+from .feed import trigger_names
 from .file_names import name_indexes
-from .schema import table_to_make
+from .history import history_table
+from .schema import table_to_make, tables_to_make
 from .sqlite import quote
 
 _DIALECT = dialect()
@@ -99,7 +100,7 @@ def bring_into_form(
         connection.execute(f"DROP INDEX IF EXISTS {quote(index)}")
     if not (changes.restated or changes.is_remade):
         return
-    for trigger in feed_triggers(orm_class):
+    for trigger in trigger_names(orm_class).values():
         connection.execute(f"DROP TRIGGER IF EXISTS {quote(trigger)}")
     restating = _Restating(connection, orm_class, changes.restated)
     with _told(orm_class, restating, database):
@@ -111,6 +112,55 @@ def bring_into_form(
             new = ", ".join(f"{quote(column)} = {restating.sql(column)}" for column in changes.restated)
             other = " OR ".join(f"{quote(column)} IS NOT {restating.sql(column)}" for column in changes.restated)
             connection.execute(f"UPDATE {quote(name)} SET {new} WHERE {other}")  # noqa: S608
+
+
+def history_in_form(connection: sqlite3.Connection, orm_class: type[ORMCalibration], changes: Changes) -> Iterator[str]:
+    """Bring former versions into a class's form, in the caller's transaction; what cannot be gets null, and is told."""
+    name = history_table(orm_class).name
+    there = {row[0].lower() for row in connection.execute("SELECT name FROM pragma_table_info(?)", (name,))}
+    if not there or not (changes.restated or changes.is_remade):
+        return
+    restated, defaults = changes.restated, built_for(orm_class).columns
+    lost: dict[str, int] = dict.fromkeys(restated, 0)
+    for number, column in enumerate(restated):
+        function = _form_or_null(orm_class.table().c[column], lost)
+        connection.create_function(f"koa_former_{number}", 1, function, deterministic=True)
+    table = next(table for table in tables_to_make(orm_class.metadata) if table.name == name)
+    for unknown in _unknown_columns(connection, table):
+        table.append_column(unknown)
+    kept = [column.name for column in table.c if column.name.lower() in there]
+    values = [f"koa_former_{restated.index(each)}({quote(each)})" if each in restated else quote(each) for each in kept]
+    for place, each in enumerate(kept):
+        _, is_needed, default = defaults.get(each.lower(), ("", False, None))
+        if is_needed and default is not None:
+            values[place] = f"CASE WHEN {quote(each)} IS NULL THEN {default} ELSE {values[place]} END"
+    new, old = quote(name), quote(f"{name}_before")
+    connection.execute("PRAGMA legacy_alter_table = ON")
+    try:
+        for kind, each in connection.execute(_NAMED, (name,)).fetchall():
+            connection.execute(f"DROP {kind} {quote(each)}")
+        connection.execute(f"ALTER TABLE {new} RENAME TO {old}")
+        connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+        into = f"INSERT INTO {new} ({', '.join(map(quote, kept))})"
+        connection.execute(f"{into} SELECT {', '.join(values)} FROM {old} ORDER BY koa_n")  # noqa: S608
+        connection.execute(f"DROP TABLE {old}")
+    finally:
+        connection.execute("PRAGMA legacy_alter_table = OFF")
+    for column, number in [each for each in lost.items() if each[1]]:
+        yield f"The column {column} has no value now in {n_rows(number)} of the history: what was there cannot be kept."
+
+
+def _form_or_null(column: Column[Any], lost: dict[str, int]) -> Callable[[Any], Any]:
+    form = form_of(column)
+
+    def restated(value: Any) -> Any:
+        try:
+            return None if value is None else form.of(value)
+        except (ValueError, TypeError, ArithmeticError):
+            lost[column.name] += 1
+            return None
+
+    return restated
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from .sqlite import BUSY_TIMEOUT, quote
 from .verified_files import signatures_table
 from .versions import VERSIONS
 
-_OPERATIONS = {"added", "changed", "flagged", "withdrawn", "resweep"}
+_OPERATIONS = {"added", "changed", "flagged", "withdrawn", "resweep", "begun"}
 _VERSION = re.compile(r"\d{3}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
 

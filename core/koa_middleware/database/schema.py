@@ -18,8 +18,9 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropIndex
 from ..exceptions import SchemaMismatchError
 from ..instrument.orm import ORMCalibration
 from .copy_state import copy_table
-from .feed import feed_table, feed_triggers, flags_name, take_over_flags
+from .feed import feed_table, flags_name, take_over_flags
 from .file_names import name_indexes
+from .history import add_columns_to_history, history_table, renew_triggers, triggers
 from .judgements import judgements_table
 from .kept_apart import conflicts_table
 from .sqlite import driver_of, quote
@@ -27,25 +28,34 @@ from .verified_files import signatures_table
 
 _DIALECT = dialect()
 
-_EVERYTHING = """SELECT main.type, main.name, columns.name
+_EVERYTHING = """SELECT main.type, main.name, ifnull(columns.name, main.sql)
     FROM sqlite_master AS main LEFT JOIN pragma_table_xinfo(main.name) AS columns
     ORDER BY main.rowid"""
 
 
 class Found(NamedTuple):
-    """What a database holds: its tables' columns, in lower case; its indexes in the order of their making; triggers."""
+    """What a database holds.
+
+    Attributes
+    ----------
+    columns : dict
+        Names of a table's columns, in lower case, by its name.
+    indexes : list of str
+        In the order of their making.
+    triggers : dict
+        SQL by name.
+    """
 
     columns: dict[str, set[str]]
     indexes: list[str]
-    triggers: set[str]
+    triggers: dict[str, str]
 
 
 class Wanted(NamedTuple):
-    """What a class's database must hold: columns and indexes by table, and triggers."""
+    """What a class's database must hold: columns and indexes by table."""
 
     columns: dict[str, set[str]]
     indexes: dict[str, list[str]]
-    triggers: dict[str, str]
 
 
 def ordered_indexes(table: Table) -> list[Index]:
@@ -60,24 +70,24 @@ def ordered_indexes(table: Table) -> list[Index]:
 def read_schema(connection: sqlite3.Connection) -> Found:
     """Read what a database holds."""
     columns: dict[str, set[str]] = {}
-    names: dict[str, list[str]] = {"index": [], "trigger": []}
-    for kind, name, column in connection.execute(_EVERYTHING):
+    others: dict[str, dict[str, str]] = {"index": {}, "trigger": {}}
+    for kind, name, said in connection.execute(_EVERYTHING):
         if kind == "table":
-            columns.setdefault(name, set()).add(column.lower())
+            columns.setdefault(name, set()).add(said.lower())
         else:
-            names.setdefault(kind, []).append(name)
-    return Found(columns, names["index"], set(names["trigger"]))
+            others.setdefault(kind, {})[name] = said
+    return Found(columns, list(others["index"]), others["trigger"])
 
 
 @lru_cache(maxsize=64)
 def wanted_schema(orm_class: type[ORMCalibration]) -> Wanted:
     """Give what the database of a class must hold."""
-    for declare in (signatures_table, conflicts_table, copy_table, feed_table, judgements_table):
+    for declare in (signatures_table, conflicts_table, copy_table, feed_table, judgements_table, history_table):
         declare(orm_class)
     tables = orm_class.metadata.sorted_tables
     columns = {table.name: {column.name.lower() for column in table.c} for table in tables}
     indexes = {table.name: [str(index.name) for index in ordered_indexes(table)] for table in tables}
-    return Wanted(columns, indexes, feed_triggers(orm_class))
+    return Wanted(columns, indexes)
 
 
 def has_all(found: Found, orm_class: type[ORMCalibration], *, leads: bool) -> bool:
@@ -86,9 +96,17 @@ def has_all(found: Found, orm_class: type[ORMCalibration], *, leads: bool) -> bo
     return (
         all(columns <= found.columns.get(name, set()) for name, columns in wanted.columns.items())
         and (not leads or all(_among(names, found.indexes) == names for names in wanted.indexes.values()))
-        and wanted.triggers.keys() <= found.triggers
+        and _keeps_history(found, orm_class)
         and name_indexes(orm_class.table().name).keys() <= set(found.indexes)
     )
+
+
+def _keeps_history(found: Found, orm_class: type[ORMCalibration]) -> bool:
+    """Whether former versions of whole rows are kept."""
+    columns = found.columns[orm_class.table().name]
+    wanted = triggers(orm_class, columns)
+    there = found.columns[history_table(orm_class).name]
+    return columns <= there and wanted.items() <= found.triggers.items()
 
 
 def complete(connection: Connection, orm_class: type[ORMCalibration], database: str, *, leads: bool) -> None:
@@ -110,13 +128,15 @@ def complete(connection: Connection, orm_class: type[ORMCalibration], database: 
     """
     found = read_schema(driver_of(connection))
     wanted = wanted_schema(orm_class)
-    tables = tables_to_make(orm_class.metadata)
+    tables, history = tables_to_make(orm_class.metadata), history_table(orm_class).name
     for table in tables:
-        if table.name in found.columns:
+        if table.name in found.columns and table.name != history:
             _add_missing(connection, table, found.columns[table.name], orm_class, database)
-        else:
+        elif table.name not in found.columns:
             connection.execute(CreateTable(table))
-    copy, beside = copy_table(orm_class), {judgements_table(orm_class).name}  # which no sync has to do with
+    add_columns_to_history(driver_of(connection), orm_class)
+    copy = copy_table(orm_class)
+    beside = {judgements_table(orm_class).name, history}  # which no sync has to do with
     if copy.name in found.columns and not wanted.columns.keys() - beside <= found.columns.keys():
         forget_bookmark(driver_of(connection), orm_class)
     names = name_indexes(orm_class.table().name)
@@ -130,9 +150,7 @@ def complete(connection: Connection, orm_class: type[ORMCalibration], database: 
         connection.exec_driver_sql(sql)
     if flags_name(orm_class) in found.columns:
         take_over_flags(connection, orm_class)
-    for name, sql in wanted.triggers.items():
-        if name not in found.triggers:
-            connection.exec_driver_sql(sql)
+    renew_triggers(driver_of(connection), orm_class)
 
 
 def forget_bookmark(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> None:

@@ -50,12 +50,32 @@ class CalibrationDatabase(Generic[R]):
     orm_class : type
     name : str
         The database as messages call it; holds no password.
+    moment : str or None
+        The time of its state, UTC; None: the present one.
     """
+
+    moment: str | None = None
 
     def __init__(self, orm_class: type[R], engine: Engine, name: str) -> None:
         self.orm_class = orm_class
         self.name = name
         self.engine = engine
+
+    def as_of(self, moment: str) -> CalibrationDatabase[R]:
+        """Give its state at a time, for reading.
+
+        Parameters
+        ----------
+        moment : str
+            UTC, with microseconds, as `moment_of` gives it.
+
+        Raises
+        ------
+        ConfigurationError
+            When the state of that time cannot be told.
+        """
+        said = f"The state of {moment} was asked of {self.name} itself, which tells the present one alone."
+        raise ConfigurationError(said, "Ask the store, by known_at.", setting="as_of", variable=None)
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:

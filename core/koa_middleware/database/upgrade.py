@@ -19,7 +19,8 @@ from .changes import changes_in, not_applied, renamed_columns
 from .declared import Declaration, check_older, declaration_text
 from .derived import derive_missing
 from .feed import feed_table, flags_name, has_older_flags
-from .remake import bring_into_form
+from .history import MADE_NEW, UPGRADED, begin_history, history_table, is_recorded
+from .remake import bring_into_form, history_in_form
 from .schema import Found, add_columns, complete, forget_bookmark, has_all, read_schema
 from .sqlite import driver_of, quote
 from .versions import CORE, SCHEMA, Version, core_version, leads, plugin_version, read_versions, write_version
@@ -88,6 +89,12 @@ class Standing:
         return leads(_me(self.orm_class), self._known)
 
     @property
+    def keeps_history(self) -> bool:
+        """Whether all changes of rows were kept so far."""
+        tables = {feed_table(self.orm_class).name, history_table(self.orm_class).name}
+        return tables <= self.found.columns.keys() and is_recorded(self.orm_class, self.found.triggers)
+
+    @property
     def _known(self) -> list[tuple[str, str]]:
         return [(each.version, each.schema) for each in self.plugins]
 
@@ -152,12 +159,15 @@ def upgrade(
             keep_copy()
             add_columns(connection, orm_class, database)
         bring_into_form(driver, orm_class, changes, database)
+        told += history_in_form(driver, orm_class, changes)
         complete(connection, orm_class, database, leads=True)
         told += derive_missing(driver, orm_class)
         if renamed or changes.restated:
             forget_bookmark(driver, orm_class)
     else:
         complete(connection, orm_class, database, leads=now.leads)
+    if not now.keeps_history:
+        begin_history(driver, orm_class, MADE_NEW if is_new else UPGRADED)
     if not now.is_core_known:
         write_version(driver, CORE, *core_version())
     if not now.is_class_known:
@@ -167,10 +177,12 @@ def upgrade(
 
 
 def _rename(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> dict[str, str]:
-    """Give columns their new names; returns them by the old ones."""
+    """Give columns their new names, in former versions too; returns them by the old ones."""
     renamed = renamed_columns(connection, orm_class)
-    for old, name in renamed.items():
-        connection.execute(f"ALTER TABLE {quote(orm_class.table().name)} RENAME COLUMN {quote(old)} TO {quote(name)}")
+    for table in (orm_class.table().name, history_table(orm_class).name):
+        there = {row[0].lower() for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        for old, name in ((old, name) for old, name in renamed.items() if old.lower() in there):
+            connection.execute(f"ALTER TABLE {quote(table)} RENAME COLUMN {quote(old)} TO {quote(name)}")
     return renamed
 
 

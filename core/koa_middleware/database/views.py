@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Table
@@ -20,7 +21,9 @@ from .changes import changes_in, renamed_columns
 from .declared import Declaration
 from .feed import feed_table
 from .file_names import HAS_OTHERS
+from .history import history_table
 from .judgements import judgements_table
+from .kept_apart import conflicts_table
 from .schema import read_schema, table_to_make, tables_to_make, wanted_schema
 from .sqlite import quote
 from .upgrade import Standing
@@ -28,7 +31,44 @@ from .upgrade import Standing
 #: The name under which connections know the shared cache's database.
 SHARED = "koa_shared"
 
+#: Before the name of a table: what the user's own database had of it.
+_OWN = "koa_own_"
+
 _DIALECT = dialect()
+
+
+class Then(NamedTuple):
+    """How a database tells its state at a time.
+
+    Attributes
+    ----------
+    moment : str
+        UTC, with microseconds.
+    follows : bool
+        Whether it has entries of an archive, which count for all records but LOCAL ones.
+    former : list of tuple
+        SQL of the tables that have former versions, and of the numbers that are asked for, where not all are.
+    """
+
+    moment: str
+    follows: bool
+    former: list[tuple[str, str]]
+
+    def of_row(self, alias: str, feed: str) -> str:
+        """Clause of a row that has not changed since."""
+        whose = f" AND (later.archive_n IS NULL) = ({alias}.origin = 'LOCAL')" if self.follows else ""
+        later = f"SELECT 1 FROM {feed} AS later WHERE later.id = {alias}.id AND later.at > '{self.moment}'{whose}"  # noqa: S608
+        return f"NOT EXISTS ({later})"
+
+    def of_former(self, alias: str) -> str:
+        """Clause of a version that was the row's."""
+        whose = f" AND ({alias}.koa_archive_n IS NULL) = ({alias}.origin = 'LOCAL')" if self.follows else ""
+        begun = f"{alias}.koa_since <= '{self.moment}'{whose}"
+        return f"CASE WHEN {alias}.koa_until > '{self.moment}' THEN {begun} END"
+
+    def of_said(self, alias: str) -> str:
+        """Clause of an entry, or a judgement, that was there."""
+        return f"{alias}.at <= '{self.moment}'"
 
 
 class Readable(NamedTuple):
@@ -46,6 +86,14 @@ class Readable(NamedTuple):
     orm_class: type[ORMCalibration]
     tables: dict[str, list[str]]
     is_whole: bool
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def whole(cls, orm_class: type[ORMCalibration]) -> Readable:
+        """Give what a database gives that is up to date."""
+        wanted_schema(orm_class)  # which declares all tables
+        tables = orm_class.metadata.sorted_tables
+        return cls(orm_class, {table.name: [quote(column.name) for column in table.c] for table in tables}, True)
 
     @classmethod
     def of(cls, connection: sqlite3.Connection, orm_class: type[ORMCalibration], database: str) -> Readable:
@@ -76,27 +124,68 @@ class Readable(NamedTuple):
         )
 
 
-def views(own: Readable, shared: Readable | None = None) -> list[str]:
+def views(
+    own: Readable, shared: Readable | None = None, then: Then | None = None, shared_then: Then | None = None
+) -> list[str]:
     """Give the statements that let a connection find what a class wants, the shared database under its own one.
 
     Of a shared row the user's own word counts: a row of the same id or file name, or what his feed tells of that id,
-    which was withdrawn here. So it does of what was said of its quality.
+    which was withdrawn here. So it does of what was said of its quality. With `then`, each is as it was at that time.
     """
     name = own.orm_class.table().name
     feed, log = feed_table(own.orm_class).name, judgements_table(own.orm_class).name
-    below = {name: _unknown(own), feed: _unsaid(own, name, feed), log: _unsaid(own, name, feed, log)}
+    below = {name: _unknown(own, then), feed: _unsaid(own, then, name, feed), log: _unsaid(own, then, name, feed, log)}
+    history = history_table(own.orm_class).name
+    former = {} if then is not None else {history: below[feed]}  # which are told of what is there now
+    tables = own.orm_class.metadata.tables
     made = []
+    if then is not None:
+        made += [_view(f"{_OWN}{each}", tables[each], _arms(own, each, "main", then)) for each in below]
     for table in own.orm_class.metadata.sorted_tables:
-        arms = [] if table.name not in own.tables else [_select(own.tables[table.name], f"main.{quote(table.name)}")]
-        if shared is not None and table.name in below and table.name in shared.tables:
-            source = f"{SHARED}.{quote(table.name)} AS shared"
-            arms.append(_select(shared.tables[table.name], source, below[table.name]))
-        elif own.is_whole:
+        is_below = shared is not None and table.name in (below | former) and table.name in shared.tables
+        if then is not None and table.name == conflicts_table(own.orm_class).name:
+            arms = []  # what was kept apart is not told of the past
+        elif is_below or not own.is_whole or (then is not None and table.name in below):
+            arms = _arms(own, table.name, "main", then)
+        else:
             continue
-        select = " UNION ALL ".join(arms or [_nothing(table)])
-        columns = ", ".join(map(quote, table.c.keys()))
-        made.append(f"CREATE TEMP VIEW {quote(table.name)} ({columns}) AS {select}")
+        if shared is not None and is_below:
+            arms += _arms(shared, table.name, SHARED, shared_then, (below | former)[table.name])
+        made.append(_view(table.name, table, arms))
     return made
+
+
+def _view(name: str, table: Table, arms: list[str]) -> str:
+    columns = ", ".join(map(quote, table.c.keys()))
+    return f"CREATE TEMP VIEW {quote(name)} ({columns}) AS {' UNION ALL '.join(arms or [_nothing(table)])}"
+
+
+def _arms(readable: Readable, name: str, schema: str, then: Then | None, *clauses: str) -> list[str]:
+    """Give what selects a table's rows: those that are there, and with `then` those that were."""
+    if name not in readable.tables:
+        return []
+    alias = "own" if schema == "main" else "shared"
+    source = f"{schema}.{quote(name)} AS {alias}"
+    if then is None:
+        return [_select(readable.tables[name], source, *clauses)]
+    orm_class = readable.orm_class
+    if name != orm_class.table().name:
+        return [_select(readable.tables[name], source, then.of_said(alias), *clauses)]
+    feed = f"{schema}.{quote(feed_table(orm_class).name)}"
+    columns = readable.tables[history_table(orm_class).name][-len(orm_class.table().c) :]
+    return [
+        _select(readable.tables[name], source, then.of_row(alias, feed), *clauses),
+        *(
+            _select(
+                columns,
+                f"{former} AS {alias}{' NOT INDEXED' if besides else ''}",
+                then.of_former(alias),
+                *filter(None, [besides]),
+                *clauses,
+            )
+            for former, besides in then.former
+        ),
+    ]
 
 
 def _faults(connection: sqlite3.Connection, standing: Standing) -> Iterator[str]:
@@ -157,7 +246,8 @@ def _value(column: Column[Any], there: set[str]) -> str:
     return str(default.arg.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
 
 
-def _select(columns: list[str], source: str, where: str = "") -> str:
+def _select(columns: list[str], source: str, *clauses: str) -> str:
+    where = f" WHERE {' AND '.join(clauses)}" if any(clauses) else ""
     return f"SELECT {', '.join(columns)} FROM {source}{where}"  # noqa: S608 - the class's own names
 
 
@@ -165,25 +255,29 @@ def _nothing(table: Table) -> str:
     return f"SELECT {', '.join(['NULL'] * len(table.c))} WHERE 0"
 
 
-def _unsaid(own: Readable, *tables: str) -> str:
+def _mine(name: str, then: Then | None) -> str:
+    """SQL of what the user's own database has of a table."""
+    return f"main.{quote(name)}" if then is None else f"temp.{quote(f'{_OWN}{name}')}"
+
+
+def _unsaid(own: Readable, then: Then | None, *tables: str) -> str:
     """Clause of what the shared database says of records of which none of some tables of the user's own says a word."""
-    said = "NOT EXISTS (SELECT 1 FROM main.{} AS own WHERE own.id = shared.id)".format
-    clauses = [said(quote(name)) for name in tables if name in own.tables]
-    return f" WHERE {' AND '.join(clauses)}" if clauses else ""
+    said = "NOT EXISTS (SELECT 1 FROM {} AS mine WHERE mine.id = shared.id)".format
+    return " AND ".join(said(_mine(name, then)) for name in tables if name in own.tables)
 
 
-def _unknown(own: Readable) -> str:
+def _unknown(own: Readable, then: Then | None) -> str:
     """Clause of shared rows of which the user's own database knows nothing."""
     table, feed = own.orm_class.table().name, feed_table(own.orm_class).name
     clauses = []
     if table in own.tables:
-        mine = f"FROM main.{quote(table)} AS own WHERE"
+        mine = f"FROM {_mine(table, then)} AS mine WHERE"
         folded = "koa_folded(shared.filename)"
         clauses += [
-            f"NOT EXISTS (SELECT 1 {mine} own.id = shared.id)",
-            f"NOT EXISTS (SELECT 1 {mine} own.filename COLLATE NOCASE = {folded})",
+            f"NOT EXISTS (SELECT 1 {mine} mine.id = shared.id)",
+            f"NOT EXISTS (SELECT 1 {mine} mine.filename COLLATE NOCASE = {folded})",
             f"{folded} NOT IN (SELECT koa_folded(filename) {mine} {HAS_OTHERS})",
         ]
     if feed in own.tables:
-        clauses.append(f"NOT EXISTS (SELECT 1 FROM main.{quote(feed)} AS said WHERE said.id = shared.id)")  # noqa: S608
-    return f" WHERE {' AND '.join(clauses)}" if clauses else ""
+        clauses.append(f"NOT EXISTS (SELECT 1 FROM {_mine(feed, then)} AS said WHERE said.id = shared.id)")  # noqa: S608
+    return " AND ".join(clauses)

@@ -55,6 +55,9 @@ _NEVER_OF_FAMILIES = ("id", "filename", "cal_version", "quality", "checksum", "f
 #: A column of such a name hides SQLite's own; so does ``_rowid_``.
 _NUMBERS_OF_ROWS = frozenset({"rowid", "oid"})
 
+#: Columns that the history has beside those of a class.
+_OF_HISTORY = frozenset({"koa_archive_n", "koa_n", "koa_since", "koa_until"})
+
 #: Arguments of `query` beside the columns.
 _ARGUMENTS = frozenset({"as_of", "date_time_end", "date_time_start", "newest", "self"})
 
@@ -308,6 +311,8 @@ def fault_of_name(base: type[Any], name: str) -> str:
         return ", as an attribute of its base is"
     if name in _ARGUMENTS:
         return ", as an argument of query() is"
+    if name.lower() in _OF_HISTORY:
+        return ", as one of the history's own is"
     return ", as SQLite names the number of a row" if name.lower() in _NUMBERS_OF_ROWS else ""
 
 

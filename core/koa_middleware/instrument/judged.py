@@ -6,6 +6,7 @@ has a table of them, whose last line on an id holds; the archive's is told by a 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, String, Table, bindparam
@@ -36,6 +37,15 @@ class Said(NamedTuple):
     why: str | None
     at: str
     is_here: bool
+
+
+#: Gives what a store has judged itself by id: what holds now, or held at a time (UTC, microseconds).
+Judged = Callable[[str | None], Mapping[str, Said]]
+
+
+def judged_nothing(moment: str | None) -> Mapping[str, Said]:  # noqa: ARG001 - it is a `Judged`
+    """Say of an asker without judgements that there are none."""
+    return {}
 
 
 class QualityHere(FunctionElement[str]):

@@ -51,7 +51,7 @@ class Archive(Generic[R]):
     def remote(self) -> Remote[R] | None:
         """The remote; None where none is configured."""
         url = self._settings.remote_database_url
-        return None if url is None else remote_at(url, self._local.orm_class, self._local.judged_here)
+        return None if url is None else remote_at(url, self._local.orm_class, self._local.judged_at)
 
     def close(self) -> None:
         """Close all connections."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Any
 
 from ..database.local import LocalDatabase
 from ..database.sqlite import quote
 
-_COLUMNS = ("revision", "bookmark", "seen", "sweep_after", "synced_at", "settled", "noticed")
-_TEXTS = ("bookmark", "seen", "sweep_after", "noticed")
+_TEXTS = ("bookmark", "seen", "sweep_after", "noticed", "known_until", "told")
 
 #: SQL that is true of a row that a sync can go on from.
 _USABLE = f"""typeof(revision) = 'integer' AND revision BETWEEN 0 AND 1 << 62
@@ -19,7 +18,8 @@ _USABLE = f"""typeof(revision) = 'integer' AND revision BETWEEN 0 AND 1 << 62
     AND instr(ifnull(sweep_after, ''), char(0)) = 0
     AND CASE WHEN json_valid(ifnull(noticed, '[]')) THEN json_type(ifnull(noticed, '[]')) = 'array'
         AND NOT EXISTS (SELECT 1 FROM json_each(noticed) WHERE type <> 'text') END
-    AND typeof(settled) IN ('null', 'integer') AND ifnull(synced_at, 0) BETWEEN 0 AND 253402300799"""
+    AND typeof(settled) IN ('null', 'integer') AND typeof(told_revision) IN ('null', 'integer')
+    AND ifnull(synced_at, 0) BETWEEN 0 AND 253402300799"""
 
 
 class Superseded(Exception):  # noqa: N818 - a signal, not an error
@@ -46,6 +46,14 @@ class CopyState:
         Number of the local feed's entry up to which changes here were tried on the rows that are kept apart.
     noticed : str or None
         What the last complete sync noticed: a JSON list of sentences.
+    known_until : str or None
+        Up to when the copy knows what happened at the archive: UTC, microseconds, by the archive's clock. None until a
+        sync comes to its end after a reading anew was begun.
+    told : str or None
+        The remote's word for the entry up to which the copy has the remote's history without a gap.
+    told_revision : int or None
+        The revision of which that was said last: an older version of this package, which does not know of it, leaves
+        another one.
     """
 
     revision: int = 0
@@ -55,6 +63,23 @@ class CopyState:
     synced_at: float | None = None
     settled: int | None = None
     noticed: str | None = None
+    known_until: str | None = None
+    told: str | None = None
+    told_revision: int | None = None
+
+    def followed_by(self, **changes: Any) -> CopyState:
+        """Give the next state."""
+        revision = self.revision + 1
+        says_so = "told" in changes or self.has_history_to is not None
+        return replace(self, **changes, revision=revision, told_revision=revision if says_so else None)
+
+    @property
+    def has_history_to(self) -> str | None:
+        """The remote's word for the entry up to which the history is here; None where that is not known."""
+        return self.told if self.told_revision == self.revision else None
+
+
+_COLUMNS = tuple(field.name for field in fields(CopyState))
 
 
 class StateTable:

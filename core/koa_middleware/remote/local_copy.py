@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ..database.feed import Judgement, feed_paused, feed_table, unsent
 from ..database.file_names import stored_names
+from ..database.history import history_table
 from ..database.judgements import move_judgements
 from ..database.kept_apart import conflicts_table, row_of
 from ..database.local import LocalDatabase
@@ -25,7 +26,7 @@ from ..instrument.times import now_iso
 from ..instrument.values import normal_form
 from .bookmark import CopyState, StateTable
 from .others import insertion_of, other_columns, with_others
-from .protocol import Batch, Entry, Holds, Mark, Page, Row
+from .protocol import VERSION, Batch, Holds, Mark, Page, Past, Row
 from .rows import in_form, is_same_content, source_of
 
 _ANOTHER_ROW = "another row of the archive has this file name"
@@ -93,7 +94,12 @@ class LocalCopy:
         self._name, self._conflicts = quote(table.name), quote(conflicts_table(orm_class).name)
         self._stored_names = stored_names(table.name, "SELECT value FROM json_each(?1)")
         self._feed = quote(feed_table(orm_class).name)
+        self._history = quote(history_table(orm_class).name)
         names = self._names = ", ".join(map(quote, self._columns))
+        self._keep = (
+            f"INSERT INTO {self._history} (koa_archive_n, koa_since, koa_until, {names}) VALUES "
+            f"({', '.join('?' * (len(VERSION) + len(self._columns)))}) ON CONFLICT (koa_archive_n) DO NOTHING"
+        )
         self._insert = f"INTO {self._name} {insertion_of(connection, table, self.others)}"
         self._upsert = (
             f"INSERT {self._insert} ON CONFLICT (id) DO UPDATE SET ({names}) = "
@@ -124,7 +130,7 @@ class LocalCopy:
         Superseded
             When another process has written since; nothing is written then.
         """
-        new = replace(self.state, **changes, revision=self.state.revision + 1)
+        new = self.state.followed_by(**changes)
         counts = replace(self.counts)
         self._database.execute("BEGIN IMMEDIATE")
         try:
@@ -151,11 +157,25 @@ class LocalCopy:
             pass
 
     def begin_sweep(self, bookmark: str, noticed: Sequence[str]) -> None:
-        """Forget how far the copy is, and what it has of the remote's feed."""
+        """Forget how far the copy is."""
         state = {"bookmark": bookmark, "seen": bookmark, "sweep_after": "", "noticed": json.dumps(noticed)}
-        with self.transaction(**state, settled=None):  # since the feed's numbers may be given again
-            self._database.execute(f"DELETE FROM {self._feed} WHERE archive_n IS NOT NULL")
-        self.sweeps_begun += 1
+        with self.transaction(**state, settled=None, known_until=None):
+            self.sweeps_begun += 1
+
+    def forget_history(self, after: int) -> None:
+        """Forget what the copy has of the remote's history after an entry, by its number there; 0: all.
+
+        What was published or judged from here may stand there, and be lost at the remote.
+        """
+        told = self.state.has_history_to if after else None
+        with self.transaction(told=told, settled=None, known_until=None):  # the feed's numbers may be given again
+            self._database.execute(f"DELETE FROM {self._feed} WHERE archive_n > ?", (after,))
+            self._database.execute(f"DELETE FROM {self._history} WHERE koa_archive_n > ?", (after,))
+
+    def learn(self, past: Past) -> None:
+        """Keep entries of the remote's feed, the next ones after those that are here, and the versions they ended."""
+        with self.transaction(told=past.bookmark):
+            self.record(past)
 
     def end_sweep(self) -> None:
         """Withdraw what comes after the last row; those who follow this copy read everything anew."""
@@ -167,17 +187,25 @@ class LocalCopy:
     def follow(self, page: Page) -> None:
         """Do what a page of the remote's feed tells."""
         there = self.names_of(page.batch)
-        self.record(page.entries)
+        self.record(page)
         self.withdraw([entry.id for entry in page.entries if entry.id is not None and entry.id not in there])
         self.take(page.batch)
 
-    def record(self, entries: Sequence[Entry]) -> None:
-        """Keep entries of the remote's feed that are not here yet."""
+    def record(self, told: Page | Past) -> None:
+        """Keep entries of the remote's feed, and versions that they ended, which are not here yet."""
         self._database.executemany(
             f"INSERT INTO {self._feed} (id, op, at, quality, who, why, archive_n, archive_token) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (archive_n) DO NOTHING",
-            [(e.id, e.op, e.at, e.quality, e.who, e.why, e.n, e.token) for e in entries],
+            [(e.id, e.op, e.at, e.quality, e.who, e.why, e.n, e.token) for e in told.entries],
         )
+        self._database.executemany(self._keep, [*told.former.rows, *self._former_in_form(told.former.odd)])
+
+    def _former_in_form(self, odd: Sequence[dict[str, Any]]) -> Iterator[Row]:
+        """Bring former versions into form; one that refuses was chosen by nobody and is left out."""
+        for values in odd:
+            with suppress(HeaderError, UnsafeFilenameError):
+                row = self._in_form({name: values[name] for name in self._columns})
+                yield (*(values[name] for name in VERSION), *row)
 
     def contradicts(self, mark: Mark) -> bool:
         """Whether the copy knows another entry of this number."""
@@ -229,6 +257,7 @@ class LocalCopy:
         the same content and name, which was published from here. What cannot be brought into form is kept apart too.
         """
         rows, odd = [], list(batch.odd)
+        published: list[str] = []
         for row in batch.rows:
             if any(row[position] is None for position in self._required):
                 odd.append(dict(zip(self._columns, row, strict=True)))
@@ -248,12 +277,14 @@ class LocalCopy:
                     said = f"it is {row[self._quality]} there, and was judged {own.quality} here; publish sends that"
                     self._keep_row_apart(row, said, identifier)
                 else:
-                    self._database.execute(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", (identifier,))
+                    published.append(identifier)
                     clean.append(row)
             elif rival is not None:
                 self._keep_row_apart(row, f"a LOCAL record has this file name{_as(rival, filename)}", rival.id)
             else:
                 clean.append(row if own is None or row[self._checksum] else self._with_recorded(row, own))
+        self._end_as_local((identifier, identifier) for identifier in published)
+        self._make_remote(published)
         clean = self._with_names_of_their_own(clean, holders)
         written = self._database.executemany(self._upsert, clean).rowcount if clean else 0
         added = sum(1 for row in clean if row[self._id] not in known and row[self._id] not in self._evicted)
@@ -264,25 +295,72 @@ class LocalCopy:
             (json.dumps([row[self._id] for row in clean]),),
         )
 
-    def replace(self, ids: Sequence[str], batch: Batch) -> None:
-        """Put remote rows in the place of the records, also LOCAL ones, whose ids here stand in the rows' order."""
+    def replace(self, ids: Sequence[str], batch: Batch, *, is_told: bool) -> None:
+        """Put remote rows in the place of the records, also LOCAL ones, whose ids here stand in the rows' order.
+
+        Parameters
+        ----------
+        ids : sequence of str
+        batch : Batch
+        is_told : bool
+            Whether the remote's feed tells of the rows, and the feed here is paused.
+        """
         there = self.names_of(batch)
+        if is_told:
+            self._end_as_local(zip(ids, there, strict=True))
         gone = [(here,) for here in ids if here not in there]
         self._database.executemany(f"DELETE FROM {self._name} WHERE id = ?", gone)
         move_judgements(self._database, self._local.orm_class, zip(ids, there, strict=True))
-        ours = [(here,) for here in ids if here in there]
-        self._database.executemany(f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?", ours)
+        self._make_remote(here for here in ids if here in there)
+        if is_told:
+            self._note_here("withdrawn", [here for (here,) in gone])
         self.take(batch)
+
+    def _end_as_local(self, ids: Iterable[tuple[str, str]]) -> None:
+        """Keep what LOCAL records are until now: they were so until the archive's entry that added them.
+
+        Parameters
+        ----------
+        ids : iterable of tuple
+            Of each record's id here and there.
+        """
+        since = f"SELECT max(at) FROM {self._feed} WHERE id = here.id AND archive_n IS NULL"
+        added = f"SELECT max(at) FROM {self._feed} WHERE id = ? AND archive_n IS NOT NULL AND op = 'added'"
+        for here, there in ids:
+            until = self._database.execute(added, (there,)).fetchone()[0] or now_iso()
+            self._database.execute(
+                f"UPDATE {self._history} SET koa_until = :until"
+                " WHERE id = :id AND koa_archive_n IS NULL AND koa_until > :until",
+                {"id": here, "until": until},
+            )
+            self._database.execute(
+                f"INSERT INTO {self._history} (koa_since, koa_until, {self._names})"
+                f" SELECT ifnull(({since}), ''), ?, {self._names} FROM {self._name} AS here"
+                " WHERE id = ? AND origin = 'LOCAL'",
+                (until, here),
+            )
+
+    def _make_remote(self, ids: Iterable[str]) -> None:
+        changing = f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?"
+        self._database.executemany(changing, [(identifier,) for identifier in ids])
+
+    def _note_here(self, op: str, ids: Iterable[str]) -> None:
+        """Write entries of the feed here on rows of the remote that go or come without one there."""
+        entry = f"INSERT INTO {self._feed} (id, op, at) VALUES (?, ?, ?)"
+        self._database.executemany(entry, [(identifier, op, now_iso()) for identifier in ids])
 
     def _mended(self, odd: Sequence[dict[str, Any]]) -> Iterator[Row]:
         """Bring odd rows into form; those that refuse are kept apart with the reason."""
         for values in odd:
             identifier, filename = str(values["id"]), str(values["filename"] or "")
             try:
-                row = in_form(self._local.orm_class, values) | self._others_of(values)
-                yield tuple(row[name] for name in self._columns)
+                yield self._in_form(values)
             except (HeaderError, UnsafeFilenameError) as error:
                 self._keep_apart(identifier, filename, error.message, None, values)
+
+    def _in_form(self, values: Mapping[str, Any]) -> Row:
+        row = in_form(self._local.orm_class, values) | self._others_of(values)
+        return tuple(row[name] for name in self._columns)
 
     def _others_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
         columns = {name: self._whole.c[name] for name, _ in self.others}
@@ -401,9 +479,17 @@ class LocalCopy:
         if settled != newest:
             found = self._database.execute(apart, {"settled": settled}).fetchall()
             if found:
-                with self.transaction():
+                with self.following():
+                    evicted = set(self._evicted)
                     self.take(Batch([], list(_rows_of(found))))
+                    self._note_here("withdrawn", self._evicted - evicted)
+                    self._note_here("added", self._taken([identifier for identifier, _ in found]))
         return newest
+
+    def _taken(self, ids: Sequence[str]) -> list[str]:
+        """Give those ids under which a row of the remote is here."""
+        taken = f"SELECT id FROM {self._name} WHERE origin <> 'LOCAL' AND id IN (SELECT value FROM json_each(?))"
+        return [identifier for (identifier,) in self._database.execute(taken, (json.dumps(ids),))]
 
     def holds_between(self, after: str, last: str) -> bool:
         """Whether any row, also one that is kept apart, has ``after < id <= last``."""

@@ -62,9 +62,11 @@ class Entry(NamedTuple):
     id : str or None
         Of the record; None where it concerns all.
     op : str
-        ``added``, ``changed``, ``flagged``, ``withdrawn``, or ``resweep``, which asks all to read everything once.
+        ``added``, ``changed``, ``flagged``, ``withdrawn``; ``resweep``, which asks all to read everything once; or
+        ``begun``, before which the history does not tell all.
     at : str
-        When it was committed, UTC by the remote's clock, in microseconds, ascending with `n`.
+        When it was committed, UTC by the remote's clock, in microseconds. It grows with `n`; the entries of one
+        transaction have one.
     quality : str or None
         The record's quality from then on.
     who, why : str or None
@@ -93,10 +95,35 @@ class Page:
         The rows of their records as they are now; a record without a row was withdrawn.
     bookmark : str
         Stands for all entries up to the last of these.
+    former : Batch
+        The versions of rows that these entries ended; see `Past`.
     """
 
     entries: list[Entry]
     batch: Batch
+    bookmark: str
+    former: Batch
+
+
+#: What a former version has before the row's values: the number of the entry that ended it, and the times (UTC) from
+#: which, empty where that is before the history, and until before which it was the row's.
+VERSION = ("koa_n", "koa_since", "koa_until")
+
+
+class Past(NamedTuple):
+    """Some entries of a remote's feed, in order, and the former versions of rows.
+
+    Attributes
+    ----------
+    entries : list of Entry
+    former : Batch
+        The versions of rows that these entries ended, as far as the remote keeps them; the values of `VERSION` first.
+    bookmark : str
+        Stands for all entries up to the last of these.
+    """
+
+    entries: list[Entry]
+    former: Batch
     bookmark: str
 
 
@@ -121,6 +148,10 @@ class State:
         Columns that the instrument's class does not know.
     missing_columns : tuple of str
         Columns of the class that the remote lacks, and that rows come without.
+    clock : str or None
+        Up to when what happened there is shown, UTC by the remote's clock, in microseconds.
+    keeps_history : bool
+        Whether the remote keeps the former versions of rows.
     """
 
     bookmark: str
@@ -130,6 +161,8 @@ class State:
     noticed: tuple[str, ...] = ()
     unknown_columns: tuple[str, ...] = ()
     missing_columns: tuple[str, ...] = ()
+    clock: str | None = None
+    keeps_history: bool = False
 
 
 class Reading(Protocol):
@@ -155,8 +188,16 @@ class Reading(Protocol):
         """Rows of some ids."""
         ...
 
-    def judgements(self) -> Generator[list[Entry]]:
-        """Give what a copy keeps of the feed when it reads the rows instead: the judgements, and the newest entries."""
+    def goes_on_after(self, since: str | None) -> int:
+        """Give the number of the entry after which who knows the history up to a bookmark can go on; 0: none."""
+        ...
+
+    def history(self, after: int) -> Generator[Past]:
+        """Give all entries after a number, and the versions that they ended."""
+        ...
+
+    def past_of(self, ids: Iterable[str]) -> Past:
+        """All entries of some ids, and the versions that they ended."""
         ...
 
 

@@ -21,7 +21,7 @@ from ..exceptions import CalibrationNotFoundError, warn
 from ..instrument.orm import ORMCalibration
 from .bookmark import Superseded
 from .local_copy import LocalCopy, holds_nothing, open_copy
-from .protocol import Batch, Entry, Here, Holds, Remote, Upload, Values
+from .protocol import Batch, Here, Holds, Past, Remote, Upload, Values
 
 #: Gets old and new name of a file whose name changes, and makes the file stand under the new one too.
 Place = Callable[[str, str], None]
@@ -123,7 +123,7 @@ def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, 
         As in `publish`; then nothing changes.
     """
     entries = remote.flag(id, quality, reason, who)
-    _take_back(local, remote, {id: (id, None)}, None, entries)
+    _take_back(local, remote, {id: (id, None)}, None, is_told=bool(entries))
     if not entries:
         warn(f"The feed of {remote.name} is missing or off, so the reason is kept here alone.", UserWarning)
         with local.begin() as connection:
@@ -167,9 +167,10 @@ def _take_back(
     remote: Remote[Any],
     names: Mapping[str, tuple[str, str | None]],
     place: Place | None,
-    entries: Sequence[Entry] = (),
+    *,
+    is_told: bool = True,
 ) -> dict[str, str]:
-    """Replace LOCAL rows by what the remote holds.
+    """Replace LOCAL rows by what the remote holds, and keep what its feed tells of them.
 
     Parameters
     ----------
@@ -177,8 +178,8 @@ def _take_back(
     names : mapping
         Id and file name here, by the id there.
     place : callable or None
-    entries : sequence of Entry
-        What the remote's feed tells of the rows, where that is known already.
+    is_told : bool
+        Whether the remote's feed tells of the rows, where it has one.
 
     Returns
     -------
@@ -192,7 +193,7 @@ def _take_back(
             while not is_taken:
                 known = copy.load()  # before the rows are read: a sync meanwhile may bring newer ones
                 with source.reading(known.bookmark, known.seen) as reading:
-                    batch, there = reading.rows_of(some), reading.state
+                    batch, past, there = reading.rows_of(some), reading.past_of(some), reading.state
                 if there.behind is not None:  # a later sync brings what this standby lacks
                     break
                 held = copy.names_of(batch)
@@ -203,16 +204,21 @@ def _take_back(
                         if place is not None:
                             place(old, new)
                 seen = there.bookmark if there.continues or known.bookmark is None else known.seen
-                is_taken = _replace(copy, [names[identifier][0] for identifier in held], batch, entries, seen)
+                told = past if is_told else None
+                is_taken = _replace(copy, [names[identifier][0] for identifier in held], batch, told, seen)
     return renamed
 
 
-def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, entries: Sequence[Entry], seen: str | None) -> bool:
-    """Take in rows and their entries; whether nobody else wrote to the copy meanwhile."""
+def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, told: Past | None, seen: str | None) -> bool:
+    """Take in rows and what is told of them; whether nobody else wrote to the copy meanwhile."""
     try:
-        with (copy.following if entries else copy.transaction)(seen=seen):
-            copy.replace(ids, batch)
-            copy.record(entries)
+        if told is None or not told.entries:
+            with copy.transaction(seen=seen):
+                copy.replace(ids, batch, is_told=False)
+        else:
+            with copy.following(seen=seen):
+                copy.record(told)
+                copy.replace(ids, batch, is_told=True)
     except Superseded:
         return False
     return True

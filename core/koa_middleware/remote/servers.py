@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, TypeVar
 
 from ..exceptions import RemoteNotConfiguredError, RemoteUnavailableError
 from ..importing import importing
-from ..instrument.judged import Said
+from ..instrument.judged import Judged, judged_nothing
 from ..instrument.orm import ORMCalibration
 from ..settings import OFFLINE, REMOTE_DATABASE_URL, Settings
 from .postgres.url import SCHEMES, postgresql_url, shown_url, unusable_url, without_user
@@ -53,14 +53,14 @@ def address_of(url: str) -> str:
     raise unusable_url()
 
 
-def remote_at(url: str, orm_class: type[R], judged_here: Callable[[], Mapping[str, Said]] = dict) -> Remote[R]:
+def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing) -> Remote[R]:
     """Give an instrument's rows at a server; opens no connection.
 
     Parameters
     ----------
     url : str
     orm_class : type
-    judged_here : callable
+    judged : callable
         Gives a store's own judgements, by id, which hold over the server's in selections.
 
     Raises
@@ -71,7 +71,7 @@ def remote_at(url: str, orm_class: type[R], judged_here: Callable[[], Mapping[st
         with importing:
             from .postgres.remote import PostgresRemote
 
-            return PostgresRemote(orm_class, url, judged_here)  # which imports the driver
+            return PostgresRemote(orm_class, url, judged)  # which imports the driver
     raise unusable_url()
 
 

@@ -97,18 +97,34 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
     known = copy.load()
     sweeps = full or known.bookmark is None or known.sweep_after is not None
     there = None if sweeps else source.state(known.bookmark, known.seen)
-    if there is None or not there.continues or there.news or there.behind is not None:
+    if there is None or not there.continues or there.news or there.behind or _lacks_history(copy, there):
         with source.reading(known.bookmark, known.seen) as reading:
             there = _unless_behind(copy, reading.state, host)
             goes_on = there.continues and not full
             sweeps = sweeps or not goes_on
             if sweeps:
-                _sweep(copy, reading, there, afresh=not goes_on)
+                _begin_sweep(copy, there, afresh=not goes_on)
+            if sweeps or _lacks_history(copy, there):
+                _learn_history(copy, reading, anew=full)
+            if sweeps:
+                _sweep(copy, reading)
             _catch_up(copy, reading)
     noticed = copy.state.noticed if sweeps else None
     settled = copy.settle()
-    copy.mark(bookmark=there.bookmark, seen=there.bookmark, synced_at=time.time(), settled=settled, noticed=noticed)
+    copy.mark(
+        bookmark=there.bookmark,
+        seen=there.bookmark,
+        synced_at=time.time(),
+        settled=settled,
+        noticed=noticed,
+        known_until=there.clock,
+    )
     return sweeps
+
+
+def _lacks_history(copy: LocalCopy, there: State) -> bool:
+    """Whether the copy may lack a part of the history up to its bookmark."""
+    return there.keeps_history and (copy.state.has_history_to is None or copy.state.known_until is None)
 
 
 def _unless_behind(copy: LocalCopy, there: State, host: str) -> State:
@@ -131,8 +147,8 @@ def _unless_behind(copy: LocalCopy, there: State, host: str) -> State:
     )
 
 
-def _sweep(copy: LocalCopy, reading: Reading, there: State, *, afresh: bool) -> None:
-    """Read the whole table in the order of the ids, or what an interrupted reading has left of it.
+def _begin_sweep(copy: LocalCopy, there: State, *, afresh: bool) -> None:
+    """Begin to read all rows, or go on with it.
 
     The bookmark is the one of the first reading's beginning, so what changed behind its back is caught up afterwards.
     """
@@ -141,6 +157,19 @@ def _sweep(copy: LocalCopy, reading: Reading, there: State, *, afresh: bool) -> 
         copy.begin_sweep(there.bookmark, there.noticed)
     else:
         copy.mark(seen=there.bookmark)
+
+
+def _learn_history(copy: LocalCopy, reading: Reading, *, anew: bool) -> None:
+    """Read the history, before the rows, or what the copy lacks of it."""
+    after = 0 if anew else reading.goes_on_after(copy.state.has_history_to)
+    copy.forget_history(after)
+    with closing(reading.history(after)) as parts:
+        for past in parts:
+            copy.learn(past)
+
+
+def _sweep(copy: LocalCopy, reading: Reading) -> None:
+    """Read the whole table in the order of the ids, or what an interrupted reading has left of it."""
     after = copy.state.sweep_after or ""
     with closing(reading.sweep(after)) as batches:
         for batch in batches:
@@ -153,10 +182,6 @@ def _sweep(copy: LocalCopy, reading: Reading, there: State, *, afresh: bool) -> 
                 else:
                     copy.take_new(batch)
             after = last
-    with closing(reading.judgements()) as batches_of_entries:
-        for entries in batches_of_entries:
-            with copy.transaction():
-                copy.record(entries)
     copy.end_sweep()
 
 
@@ -164,7 +189,8 @@ def _catch_up(copy: LocalCopy, reading: Reading) -> None:
     """Do what the feed tells since the copy's bookmark."""
     with closing(reading.pages(copy.state.bookmark or "")) as pages:
         for page in pages:
-            with copy.following(bookmark=page.bookmark, seen=reading.state.bookmark):
+            told = {} if copy.state.has_history_to is None else {"told": page.bookmark}
+            with copy.following(bookmark=page.bookmark, seen=reading.state.bookmark, **told):
                 copy.follow(page)
 
 

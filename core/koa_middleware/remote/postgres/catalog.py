@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, Table, text
 
-from .identifiers import feed_name
+from .identifiers import feed_name, history_name
 
 #: Of each column that is unique by itself, what drops that; a constraint goes with its index.
 _UNIQUE = """SELECT attname, CASE WHEN conname IS NULL THEN format('DROP INDEX %I', relname)
@@ -62,6 +62,8 @@ class Catalog:
         Names of tables and indexes.
     columns : mapping
         The instrument's table's columns, and the names of their types.
+    former : mapping
+        Columns of the table of former versions, and the names of their types; empty where there is none.
     needed, with_default : frozenset of str
         Columns that need a value, and those that have a default.
     unique : mapping
@@ -78,6 +80,7 @@ class Catalog:
     schema: str
     relations: frozenset[str]
     columns: Mapping[str, str]
+    former: Mapping[str, str]
     needed: frozenset[str]
     with_default: frozenset[str]
     unique: Mapping[str, str]
@@ -90,16 +93,18 @@ class Catalog:
     def of(cls, connection: Connection, table: Table) -> Self:
         """Read it."""
 
-        def read(sql: str) -> list[Any]:
-            return list(connection.execute(text(sql), {"name": table.name}))
+        def read(sql: str, name: str = table.name) -> list[Any]:
+            return list(connection.execute(text(sql), {"name": name}))
 
         schema = "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
         here = f"(SELECT oid FROM pg_class WHERE relnamespace = {schema} AND relname = :name)"
         attributes = f"pg_attribute WHERE attrelid = {here} AND attnum > 0 AND NOT attisdropped"
+        types = f"SELECT attname, format_type(atttypid, NULL) FROM {attributes}"
         return cls(
             schema=connection.scalar(text("SELECT quote_ident(coalesce(current_schema(), ''))")) or "",
             relations=frozenset(row[0] for row in read(f"SELECT relname FROM pg_class WHERE relnamespace = {schema}")),
-            columns=dict(read(f"SELECT attname, format_type(atttypid, NULL) FROM {attributes}")),
+            columns=dict(read(types)),
+            former=dict(read(types, history_name(table))),
             needed=frozenset(row[0] for row in read(f"SELECT attname FROM {attributes} AND attnotnull")),
             with_default=frozenset(row[0] for row in read(f"SELECT attname FROM {attributes} AND atthasdef")),
             unique=dict(read(_UNIQUE.format(here))),

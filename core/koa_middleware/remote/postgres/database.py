@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,14 +13,18 @@ from sqlalchemy.orm import Session
 from ...database.table import CalibrationDatabase
 from ...exceptions import HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
-from ...instrument.judged import JUDGED, Said
+from ...instrument.judged import JUDGED, Judged, Said, judged_nothing
 from ...instrument.orm import ORMCalibration
 from ..rows import in_form, shown
 from .engine import postgresql_engine
 from .errors import host_of, remote_errors
+from .past import STATE, check_known, of_that_state, state_of
 from .url import shown_url
 
 R = TypeVar("R", bound=ORMCalibration)
+
+#: Execution option with the time of the state that is asked.
+_MOMENT = "koa_moment"
 
 
 class RemoteDatabase(CalibrationDatabase[R]):
@@ -30,20 +34,36 @@ class RemoteDatabase(CalibrationDatabase[R]):
     ----------
     orm_class : type
     url : str
-    judged_here : callable
+    judged : callable
         Gives the judgements of the store that asks, by id; each statement that asks for the quality is given them.
     """
 
-    def __init__(self, orm_class: type[R], url: str, judged_here: Callable[[], Mapping[str, Said]] = dict) -> None:
+    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing) -> None:
         engine = postgresql_engine(url)
         super().__init__(orm_class, engine, f"the remote database at {host_of(engine)}")
-        self.judged_here = judged_here
+        self._judged = judged
         event.listen(engine, "before_execute", self._with_judgements, retval=True)
+        event.listen(engine, "before_cursor_execute", of_that_state, retval=True)
+
+    def as_of(self, moment: str) -> CalibrationDatabase[R]:
+        """Give its state at a time, for reading; whether that is known is asked with the first question.
+
+        Parameters
+        ----------
+        moment : str
+            UTC, with microseconds.
+        """
+        return PastRemoteDatabase(self, moment)
+
+    def judged_here(self) -> Mapping[str, Said]:
+        """Give the judgements of the store that asks, by id."""
+        return self._judged(self.moment)
 
     def _with_judgements(
-        self, _connection: Connection, statement: Any, many: Any, parameters: Mapping[str, Any], _options: Any
+        self, connection: Connection, statement: Any, many: Any, parameters: Mapping[str, Any], _options: Any
     ) -> tuple[Any, Any, Any]:
-        if not isinstance(statement, Select) or not (judged := self.judged_here()):
+        moment = connection.get_execution_options().get(_MOMENT)
+        if not isinstance(statement, Select) or not (judged := self._judged(moment)):
             return statement, many, parameters
         told = {JUDGED: json.dumps({id_: said.quality for id_, said in judged.items()})}
         return statement, [{**each, **told} for each in many], {**parameters, **told} if not many else parameters
@@ -102,3 +122,49 @@ class RemoteDatabase(CalibrationDatabase[R]):
 
     def __repr__(self) -> str:
         return f"RemoteDatabase({self.orm_class.instrument_name}, {shown_url(self.engine.url)})"
+
+
+class PastRemoteDatabase(RemoteDatabase[R]):
+    """An instrument's table on a PostgreSQL server as it was at a time.
+
+    Every question raises a `ConfigurationError` where that state is not known.
+
+    Parameters
+    ----------
+    present : RemoteDatabase
+        Whose connections it uses.
+    moment : str
+        UTC, with microseconds.
+    """
+
+    def __init__(self, present: RemoteDatabase[R], moment: str) -> None:
+        options = {STATE: state_of(present.orm_class.table(), moment), _MOMENT: moment}
+        CalibrationDatabase.__init__(self, present.orm_class, present.engine.execution_options(**options), present.name)
+        self._judged = present._judged
+        self._present = present.engine.execution_options(postgresql_readonly=True)
+        self._is_known = False
+        self.moment = moment
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Give a connection whose transaction the server keeps from writing, and that asks for the state."""
+        self._check()
+        with super().connect() as connection:
+            yield connection
+
+    @contextmanager
+    def session_manager(self) -> Iterator[Session]:
+        """Give a session for SQL of one's own, which asks for the state."""
+        self._check()
+        with super().session_manager() as session:
+            yield session
+
+    def _check(self) -> None:
+        if not self._is_known:
+            table = self.orm_class.table()
+            with remote_errors(self._present, table), self._present.connect() as connection:
+                check_known(connection, table, str(self.moment), self.name)
+            self._is_known = True
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()} as of {self.moment}"

@@ -18,6 +18,11 @@ def feed_name(table: Table) -> str:
     return f"{table.name}_feed"
 
 
+def history_name(table: Table) -> str:
+    """Name of the table that keeps the former versions of rows."""
+    return f"{table.name}_history"
+
+
 def lock_name(table: Table) -> str:
     """Name of the table whose one row is locked by the transaction that writes to the feed."""
     return f"{table.name}_feed_lock"

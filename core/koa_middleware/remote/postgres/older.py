@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, Table, text
 
 from .catalog import Catalog
-from .identifiers import feed_name, quote
+from .identifiers import feed_name, history_name, quote
 
 #: Column with the number of the transaction that last wrote the row.
 _STAMP = "sync_xid"
@@ -47,8 +47,8 @@ def drop_older(connection: Connection, table: Table, there: Catalog) -> Iterator
         if f"{table.name}_{what}" in there.functions:
             yield f"DROP FUNCTION {quote(f'{table.name}_{what}')}()"
     if _withdrawn(table) in there.relations:
-        for role in _readers(connection, table):
-            yield f"GRANT SELECT ON {quote(feed_name(table))} TO {role}"
+        for role in readers(connection, _withdrawn(table)):
+            yield f"GRANT SELECT ON {quote(feed_name(table))}, {quote(history_name(table))} TO {role}"
     for side in (_withdrawn(table), _history(table)):
         if side in there.relations:
             yield f"DROP TABLE {quote(side)}"
@@ -56,9 +56,9 @@ def drop_older(connection: Connection, table: Table, there: Catalog) -> Iterator
         yield f"ALTER TABLE {name} DROP COLUMN {_STAMP}"
 
 
-def _readers(connection: Connection, table: Table) -> list[str]:
-    """Roles that were granted reading, as SQL writes them."""
+def readers(connection: Connection, name: str) -> list[str]:
+    """Roles that were granted reading of a table, as SQL writes them."""
     granted = """SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
         FROM pg_class, aclexplode(relacl)
         WHERE pg_class.oid = to_regclass(:name) AND privilege_type = 'SELECT' AND grantee <> relowner ORDER BY 1"""
-    return list(connection.scalars(text(granted), {"name": quote(_withdrawn(table))}))
+    return list(connection.scalars(text(granted), {"name": quote(name)}))

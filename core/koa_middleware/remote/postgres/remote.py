@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from ...database.feed import Judgement
 from ...exceptions import CalibrationNotFoundError
-from ...instrument.judged import Said
+from ...instrument.judged import Judged, judged_nothing
 from ...instrument.orm import ORMCalibration
 from ..others import Others, with_others
 from ..protocol import Entry, Here, Settled, SetUp, Upload, Values
@@ -28,7 +28,7 @@ class PostgresRemote(Generic[R]):
     ----------
     orm_class : type
     url : str
-    judged_here : callable
+    judged : callable
         As of `RemoteDatabase`.
 
     Raises
@@ -37,9 +37,9 @@ class PostgresRemote(Generic[R]):
         When it is no URL of such a server.
     """
 
-    def __init__(self, orm_class: type[R], url: str, judged_here: Callable[[], Mapping[str, Said]] = dict) -> None:
+    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing) -> None:
         self.orm_class = orm_class
-        self.database = RemoteDatabase(orm_class, url, judged_here)
+        self.database = RemoteDatabase(orm_class, url, judged)
         self.host = host_of(self.database.engine)
         self.name = self.database.name
 

@@ -42,40 +42,53 @@ class Restating:
     column : sqlalchemy.Column
     type : str
         The type that they get, as the server names it.
+    is_former : bool
+        Whether they are former values, which become null where they have no form.
     other : dict
         Texts that are spelt out, and what they become.
     refused : list
         Values that have no form.
     changes : bool
         Whether any value becomes another one.
+    lost : int
+        Former values that become null.
     """
 
     column: Column[Any]
     type: str
+    is_former: bool = False
     other: dict[str, str | None] = field(default_factory=dict)
     refused: list[Any] = field(default_factory=list)
     changes: bool = False
+    lost: int = 0
 
     def look_at(self, values: Iterable[Sequence[Any]]) -> None:
-        """Look at values, each with its text on the server."""
-        form, needed = form_of(self.column), not self.column.nullable
-        for value, written in values:
+        """Look at values, each with its text on the server; of former ones also their number."""
+        form, needed = form_of(self.column), not self.column.nullable and not self.is_former
+        for value, written, *number in values:
             try:
                 wanted = form.of(value)
             except (ValueError, TypeError, ArithmeticError):
-                self.refused.append(value)
+                self._refuse(value, written, *number)
                 continue
             if wanted is None and needed:
                 wanted = default_value(self.column)
             if self._can_be(wanted):
                 self._take(written, wanted)
             else:
-                self.refused.append(value)
+                self._refuse(value, written, *number)
+
+    def _refuse(self, value: Any, written: str, number: int = 1) -> None:
+        if self.is_former:
+            self._take(written, None)
+            self.lost += number
+        else:
+            self.refused.append(value)
 
     def _can_be(self, wanted: Any) -> bool:
         """Whether the server's column can hold a value in form."""
         if wanted is None:
-            return bool(self.column.nullable)
+            return self.is_former or bool(self.column.nullable)
         bits = _BITS.get(self.type)
         return bits is None or -1 << bits <= wanted < 1 << bits
 

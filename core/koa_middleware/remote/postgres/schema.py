@@ -1,7 +1,8 @@
 """What an archive's owner sets up on a PostgreSQL server, once; needs PostgreSQL 14 or newer.
 
-Beside the instrument's table, with its indexes, stands its feed, which tells what happened to each row and in which
-order. Triggers write it, and stamp each row with the server's clock (`last_updated`).
+Beside the instrument's table, with its indexes, stand its feed, which tells what happened to each row and in which
+order, and its history, the former versions of the rows. Triggers write both, and stamp each row with the server's clock
+(`last_updated`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .catalog import Catalog
 from .checks import check_statements
 from .errors import host_of
 from .feed_schema import feed_statements
-from .identifiers import feed_name, quote
+from .identifiers import feed_name, history_name, quote
 from .literals import default_literal
 from .notes import note_statement, read_notes
 from .upgrading import upgrade
@@ -131,7 +132,7 @@ def _plan(connection: Connection, orm_class: type[ORMCalibration], *, resweep: b
     there = changed.there
     statements = [*changed.statements, *_table_statements(table, there, with_indexes=changed.leads)]
     checks, unfit = check_statements(connection, table, there)
-    feed = feed_statements(connection, table, there, resweep=resweep or changed.restates)
+    feed = feed_statements(connection, table, there, asked=resweep, restates=changed.restates)
     statements += [*checks, *feed]
     if changed.notes != read_notes(found.comment) or feed_name(table) not in found.relations:
         statements.append(note_statement(table, changed.notes))
@@ -151,13 +152,17 @@ def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: 
     """
     with engine.connect() as connection:
         schema = connection.scalar(text("SELECT coalesce(current_schema(), '')")) or ""
-    tables = ", ".join(f"{quote(schema)}.{quote(name)}" for name in (table.name, feed_name(table)))
+    tables = ", ".join(f"{quote(schema)}.{quote(name)}" for name in _readable(table))
     both = f"{quote(reader)}, {quote(publisher)}"
     return [
         f"GRANT USAGE ON SCHEMA {quote(schema)} TO {both};",
         f"GRANT SELECT ON {tables} TO {both};",
         f"GRANT INSERT, UPDATE, DELETE ON {quote(schema)}.{quote(table.name)} TO {quote(publisher)};",
     ]
+
+
+def _readable(table: Table) -> tuple[str, ...]:
+    return table.name, feed_name(table), history_name(table)
 
 
 def _table_statements(table: Table, there: Catalog, *, with_indexes: bool) -> Iterator[str]:

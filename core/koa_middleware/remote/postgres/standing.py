@@ -11,7 +11,7 @@ from sqlalchemy import Table
 from ..others import OTHER
 from ..protocol import ANOTHER_HISTORY, Mark, State
 from .errors import init_command
-from .identifiers import FEED_TRIGGERS, feed_name, quote
+from .identifiers import FEED_TRIGGERS, feed_name, history_name, quote
 from .notes import Note
 from .position import Position, columns_digest
 from .values import names_there
@@ -23,6 +23,20 @@ _UNKNOWN = f"{_ANEW} this copy followed another archive, or was made by another 
 _VIEWS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 _IN_PARTS = "is partitioned or has tables that inherit from it, in which changes go unrecorded"
 _HIDDEN = "has a feed with row-level security, which may hide entries"
+
+
+#: SQL that writes a time as `Entry.at` has it.
+AS_TEXT = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US')"""
+
+
+def shown_until(feed: str | None) -> str:
+    """SQL of the time up to which what happened is shown.
+
+    A statement's time comes before its view, which has all that was committed by then.
+    """
+    shown = "CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() ELSE statement_timestamp() END"
+    newest = "" if feed is None else f"(SELECT at FROM {feed} ORDER BY n DESC LIMIT 1), "
+    return AS_TEXT.format(f"greatest({newest}{shown})")
 
 
 def question(table: Table, has_feed: bool) -> str:
@@ -37,8 +51,12 @@ def question(table: Table, has_feed: bool) -> str:
         'resweep', (SELECT json_build_array(n, why) FROM {feed} WHERE op = 'resweep' ORDER BY n DESC LIMIT 1),
         'is_hidden', (SELECT relrowsecurity FROM pg_class WHERE oid = '{feed}'::regclass),"""
     columns = "pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped"
+    former = f"pg_attribute WHERE attrelid = to_regclass('{quote(history_name(table))}') AND attnum > 0"
     return f"""SELECT json_build_object({of_feed if has_feed else ""}
         'standby', pg_is_in_recovery(),
+        'clock', {shown_until(feed if has_feed else None)},
+        'former', (SELECT json_object_agg(attname, format_type(atttypid, atttypmod)) FROM {former}
+            AND NOT attisdropped),
         'cluster', (SELECT system_identifier FROM pg_control_system())::text,
         'columns', (SELECT json_object_agg(attname, format_type(atttypid, atttypmod)) FROM {columns}),
         'made', (SELECT json_agg(json_build_array(attnum, attname, xmin::text) ORDER BY attnum) FROM {columns}),
@@ -76,6 +94,10 @@ class Standing(NamedTuple):
         Why the feed may lack entries for everybody or for some; empty where it does not.
     here : Position
         Of the newest entry.
+    former : mapping
+        Columns of the table of former versions and their types; empty where there is none.
+    clock : str or None
+        Up to when what happened is shown, UTC.
     """
 
     table: Table
@@ -89,6 +111,8 @@ class Standing(NamedTuple):
     kind: str
     blind: str
     here: Position
+    former: Mapping[str, str]
+    clock: str | None
 
     @classmethod
     def of(cls, table: Table, answer: str, noted: Callable[[], Sequence[Note]]) -> Self:
@@ -117,6 +141,8 @@ class Standing(NamedTuple):
                 cluster=found["cluster"],
                 made=json.dumps([found["made"], {name: made for name, (_, *made) in triggers.items()}]),
             ),
+            former=found["former"] or {},
+            clock=found["clock"],
         )
 
     def state(self, since: str | None, seen: str | None) -> State:
@@ -137,6 +163,8 @@ class Standing(NamedTuple):
             missing_columns=tuple(
                 c.key for c in self.table.c if c.key not in {*self.names, "origin"} and OTHER not in c.info
             ),
+            clock=self.clock,
+            keeps_history=bool(self.former),
         )
 
     def _why_not(self, known: Position | None, marks: Sequence[Position]) -> str:

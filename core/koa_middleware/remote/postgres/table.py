@@ -14,21 +14,22 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, Table, text
 
 from ...exceptions import KoaMiddlewareError, RemoteError
-from ..protocol import Batch, Entry, Mark, Page, Row, State
+from ..protocol import VERSION, Batch, Entry, Mark, Page, Past, Row, State
 from .engine import SETTINGS, prepare
 from .errors import host_of, lacks_columns, remote_errors
-from .identifiers import FEED_TRIGGERS, feed_name, quote
+from .identifiers import FEED_TRIGGERS, feed_name, history_name, quote
 from .notes import Note, read_notes
 from .position import Position
-from .standing import Standing, question
+from .standing import AS_TEXT, Standing, question
 from .values import batch_of, is_required, order_of_ids, selection
 
 #: Rows in one fetch, and in one local transaction.
 BATCH = 10_000
-#: Newest entries that a copy keeps when it reads all rows; by them it knows a standby of another history.
-_KEPT_ENTRIES = 1000
 
-_ENTRY = """n, id, op, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), quality, who, why, token::text"""
+_ENTRY = f"n, id, op, {AS_TEXT.format('at')}, quality, who, why, token::text"
+_VERSION = f"koa_n, coalesce({AS_TEXT.format('koa_since')}, ''), {AS_TEXT.format('koa_until')}"
+#: What entries say that end no version of a row.
+_ENDS_NOTHING = ("added", "begun", "resweep")
 
 
 class PostgresSource:
@@ -50,7 +51,9 @@ class PostgresSource:
         self.feed = quote(feed_name(table))
         self.encoding: str = connection.get_parameter_status("server_encoding")
         self._cursor = connection.cursor()
-        self._has_feed = bool(self.fetch("SELECT to_regclass(%s) IS NOT NULL", (self.feed,))[0][0])
+        self.history = quote(history_name(table))
+        sides = self.fetch(f"SELECT {', '.join(['to_regclass(%s) IS NOT NULL'] * 2)}", (self.feed, self.history))
+        self._has_feed, self._has_history = sides[0]
 
     def state(self, since: str | None, seen: str | None) -> State:
         """Tell how the archive stands to a client."""
@@ -60,7 +63,8 @@ class PostgresSource:
     def reading(self, since: str | None, seen: str | None) -> Iterator[PostgresReading]:
         """Give one consistent view: a transaction that the server keeps from writing."""
         # The lock comes before the snapshot: a rewritten or truncated table looks empty to an older snapshot.
-        locked = f"{self.name}, {self.feed}" if self._has_feed else self.name
+        sides = {self.feed: self._has_feed, self.history: self._has_feed and self._has_history}
+        locked = ", ".join([self.name, *(side for side, is_there in sides.items() if is_there)])
         lock = f"LOCK TABLE {locked} IN ACCESS SHARE MODE"
         begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS}; {lock}; "
         try:
@@ -127,8 +131,9 @@ class PostgresReading:
         while last < self._there.here.n:
             entries = [Entry(*row) for row in self._source.fetch(sql, (last,))]
             rows = self.rows_of({entry.id for entry in entries if entry.id is not None})
+            former = self._former(entries, "koa_n > %s AND koa_n <= %s", (last, entries[-1].n))
             last, token = entries[-1].n, entries[-1].token
-            yield Page(entries, rows, self._there.here.at(Mark(last, token)).bookmark)
+            yield Page(entries, rows, self._there.here.at(Mark(last, token)).bookmark, former)
 
     def sweep(self, after: str) -> Generator[Batch]:
         """All rows whose id comes after a given one, in the order of their ids' code points."""
@@ -146,15 +151,52 @@ class PostgresReading:
             after = ids[-1]
             yield batch_of(rows, self._table.c.keys())
 
-    def judgements(self) -> Generator[list[Entry]]:
-        """Give the judgements, and the newest entries."""
+    def goes_on_after(self, since: str | None) -> int:
+        """Give the number of the entry after which who knows the history up to a bookmark can go on; 0: none."""
+        known, here = Position.read(since), self._there.here
+        if known is None or known.columns != here.columns or self._there.newest is None:
+            return 0
+        found = self._source.fetch(f"SELECT token::text FROM {self._source.feed} WHERE n = %s", (known.n,))
+        return known.n if found == [(known.token,)] else 0
+
+    def history(self, after: int) -> Generator[Past]:
+        """Give all entries after a number, and the versions that they ended."""
         if self._there.newest is None:
             return
-        first = self._there.here.n - _KEPT_ENTRIES
-        select = f"SELECT {_ENTRY} FROM {self._source.feed} WHERE"
-        sql = f"{select} why IS NOT NULL AND n <= %s UNION ALL {select} n > %s ORDER BY 1"
-        for rows in self._stream(sql, (first, first)):
-            yield [Entry(*row) for row in rows]
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            coming = ahead.submit(self._past, after)
+            while (past := coming.result()).entries:
+                is_last = len(past.entries) < BATCH
+                if not is_last:
+                    coming = ahead.submit(self._past, past.entries[-1].n)
+                yield past
+                if is_last:
+                    break
+
+    def _past(self, last: int) -> Past:
+        sql = f"SELECT {_ENTRY} FROM {self._source.feed} WHERE n > %s ORDER BY n LIMIT {BATCH}"
+        entries = [Entry(*row) for row in self._source.fetch(sql, (last,))]
+        newest = entries[-1] if entries else Entry(last, None, "", "", None, None, None, "")
+        former = self._former(entries, "koa_n > %s AND koa_n <= %s", (last, newest.n))
+        return Past(entries, former, self._there.here.at(Mark(newest.n, newest.token)).bookmark)
+
+    def past_of(self, ids: Iterable[str]) -> Past:
+        """All entries of some ids, and the versions that they ended."""
+        if self._there.newest is None:
+            return Past([], Batch([]), "")
+        sql = f"SELECT {_ENTRY} FROM {self._source.feed} WHERE id = ANY(%s) ORDER BY n"
+        entries = [Entry(*row) for row in self._source.fetch(sql, (list(ids),))]
+        return Past(entries, self._former(entries, "koa_n = ANY(%s)", ([entry.n for entry in entries],)), "")
+
+    def _former(self, entries: Sequence[Entry], where: str, parameters: Any) -> Batch:
+        """Versions that some entries ended; what is added ends none."""
+        columns = self._there.former
+        if not columns or all(entry.op in _ENDS_NOTHING for entry in entries):
+            return Batch([])
+        names = {name: there for name, there in self._there.names.items() if there in columns}
+        selected = f"{_VERSION}, {selection(self._table, columns, names)}"
+        sql = f"SELECT {selected} FROM {self._source.history} WHERE {where} ORDER BY koa_n"
+        return batch_of(self._source.fetch(sql, parameters), [*VERSION, *self._table.c.keys()])
 
     def rows_of(self, ids: Iterable[str]) -> Batch:
         """Rows of some ids."""

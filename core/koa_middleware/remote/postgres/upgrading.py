@@ -20,7 +20,8 @@ from ...exceptions import SchemaMismatchError
 from ...instrument.orm import ORMCalibration
 from .catalog import Catalog
 from .errors import host_of
-from .identifiers import quote
+from .history_schema import restated
+from .identifiers import history_name, quote
 from .literals import default_literal, text_literal
 from .notes import Note, read_notes
 from .restating import Restating
@@ -132,18 +133,23 @@ class _Changing:
             self.told += self._not_applied(self._before)
 
     def _rename(self) -> None:
-        columns = dict(self.there.columns)
+        columns, former = dict(self.there.columns), dict(self.there.former)
         for column in self._table.c:
             old = former_name(column, columns, self._table)
             if old is not None:
-                self.statements.append(f"ALTER TABLE {self._name} RENAME COLUMN {quote(old)} TO {quote(column.name)}")
+                renaming = f"RENAME COLUMN {quote(old)} TO {quote(column.name)}"
+                self.statements.append(f"ALTER TABLE {self._name} {renaming}")
                 columns[column.name] = columns.pop(old)
+                if old in former and column.name not in former:
+                    self.statements.append(f"ALTER TABLE {quote(history_name(self._table))} {renaming}")
+                    former[column.name] = former.pop(old)
                 self._old_names[column.name] = old
                 self.restates = True
         new_names = {old: new for new, old in self._old_names.items()}
         self.there = replace(
             self.there,
             columns=columns,
+            former=former,
             needed=frozenset(new_names.get(name, name) for name in self.there.needed),
             with_default=frozenset(new_names.get(name, name) for name in self.there.with_default),
             unique={new_names.get(name, name): sql for name, sql in self.there.unique.items()},
@@ -160,6 +166,8 @@ class _Changing:
         if was.is_unique and not now.is_unique and is_unique:
             self.statements.append(self.there.unique[column.name])
         is_restated = was.form != now.form and self._restate(column, now, is_retyped=was.type != now.type)
+        if was.form != now.form:
+            self._restate_former(column)
         if now.is_unique and not is_unique:
             if not is_restated:
                 self._check_unique(column, quote(column.name))
@@ -189,6 +197,15 @@ class _Changing:
         self.there = replace(self.there, columns={**self.there.columns, column.name: type_})
         self.restates = True
         return True
+
+    def _restate_former(self, column: Column[Any]) -> None:
+        """Bring a column's former values into the form and type that its present ones have by then."""
+        if column.name in self.there.former:
+            type_, old = self.there.columns[column.name], self._old_names.get(column.name, column.name)
+            former = restated(self._connection, self._table, column, old, self.there.former[column.name], type_)
+            self.statements += former.statements
+            self.told += former.told
+            self.there = replace(self.there, former={**self.there.former, column.name: type_})
 
     def _alter(self, column: Column[Any]) -> str:
         return f"ALTER TABLE {self._name} ALTER COLUMN {quote(column.name)}"

@@ -1,0 +1,133 @@
+"""What happened to one record, from the entries of the feed, its former versions and the judgements made here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, select
+
+from ..exceptions import CalibrationNotFoundError
+from ..instrument.orm import ORMCalibration
+from ..instrument.plain import shown
+from .feed import feed_table
+from .history import history_table
+from .judgements import judgements_table
+from .local import LocalDatabase
+
+_OF_NOTHING: Mapping[str, Any] = {}
+
+
+class History(list[dict[str, Any]]):
+    """What happened to a record, oldest first; prints as lines."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(_line, self))
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(each['time'])}</td><td>{escape(each['what'])}</td><td>{escape(each['who'] or '')}</td>"
+            f"<td>{escape(_differences(each))}</td><td>{escape(each['why'] or '')}</td></tr>"
+            for each in self
+        )
+        head = "".join(f"<th>{name}</th>" for name in ("time", "what", "who", "change", "why"))
+        return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    by = f" by {event['who']}" if event["who"] else ""
+    parts = [f"{event['time']}  {event['what']}{by}", _differences(event), event["why"]]
+    return ": ".join(filter(None, parts))
+
+
+def _differences(event: Mapping[str, Any]) -> str:
+    """Say in which columns the versions differ; nothing of a whole record that came or went."""
+    before, after = event["before"], event["after"]
+    names = [name for name in after if name in before and name != "last_updated"]
+    return ", ".join(f"{name} {shown(before[name])} to {shown(after[name])}" for name in names)
+
+
+class _Version(NamedTuple):
+    """A version of a row, from one entry until another one; `until` is empty of the present one."""
+
+    since: str
+    until: str
+    is_of_archive: bool
+    values: dict[str, Any]
+
+
+def history_of(database: LocalDatabase[Any], id_or_filename: str) -> History:
+    """Tell what happened to a record; see `CalibrationStore.history`."""
+    with database.connect() as connection:
+        id_ = _id_of(connection, database, id_or_filename)
+        return History(sorted(_events(connection, database.orm_class, id_), key=lambda event: str(event["time"])))
+
+
+def _id_of(connection: Connection, database: LocalDatabase[Any], id_or_filename: str) -> str:
+    orm_class: type[ORMCalibration] = database.orm_class
+    feed, history, log = feed_table(orm_class).c, history_table(orm_class).c, judgements_table(orm_class).c
+    for known in (feed["id"], log["id"]):
+        if connection.execute(select(known).where(known == id_or_filename).limit(1)).first():
+            return id_or_filename
+    try:
+        return str(database.find(id_or_filename).id)
+    except CalibrationNotFoundError:
+        named = select(history.id).where(history.filename.collate("NOCASE") == id_or_filename)
+        found = connection.execute(named.order_by(history.koa_n.desc()).limit(1)).first()
+        if found is None:
+            raise
+        return str(found[0])
+
+
+def _events(connection: Connection, orm_class: type[ORMCalibration], id: str) -> Iterator[dict[str, Any]]:
+    feed, log = feed_table(orm_class).c, judgements_table(orm_class).c
+    columns = feed.n, feed.op, feed.at, feed.who, feed.why, feed.quality, feed.archive_n
+    found = connection.execute(select(*columns).where(feed.id == id))
+    entries = sorted(found, key=lambda entry: (entry.at, entry.n))
+    sent = {(entry.quality, entry.who, entry.why) for entry in entries if entry.archive_n is not None}
+    versions = list(_versions(connection, orm_class, id))
+    chains = {is_there: [each for each in versions if each.is_of_archive == is_there] for is_there in (True, False)}
+    for entry in entries:
+        is_here = entry.archive_n is None
+        event = _event(entry, chains[not is_here])
+        if not (is_here and entry.op == "flagged" and (entry.quality, entry.who, entry.why) in sent):
+            yield event
+    own = select(log.at, log.who, log.why, log.quality).where(log.id == id).order_by(log.n)
+    for said in connection.execute(own):
+        yield _told(said.at, said.who, "judged here", said.why, _OF_NOTHING, {"quality": said.quality})
+
+
+def _versions(connection: Connection, orm_class: type[ORMCalibration], id: str) -> Iterator[_Version]:
+    table, history, feed = orm_class.table(), history_table(orm_class), feed_table(orm_class).c
+    for row in connection.execute(select(history).where(history.c.id == id).order_by(history.c.koa_n)).mappings():
+        values = {column.name: row[column.name] for column in table.c}
+        yield _Version(row["koa_since"], row["koa_until"], row["koa_archive_n"] is not None, values)
+    now = connection.execute(select(table).where(table.c.id == id)).mappings().first()
+    if now is None:
+        return
+    newest = select(feed.at, feed.archive_n).where(feed.id == id).order_by(feed.at.desc(), feed.n.desc())
+    for at, archive_n in connection.execute(newest):
+        if (archive_n is None) == (now["origin"] == "LOCAL"):
+            yield _Version(at, "", archive_n is not None, dict(now))
+            return
+    yield _Version("", "", now["origin"] != "LOCAL", dict(now))
+
+
+def _event(entry: Any, chain: list[_Version]) -> dict[str, Any]:
+    """Give an entry with the versions before and after it; the version that it ended leaves the chain."""
+    before = after = _OF_NOTHING
+    if entry.op != "added" and chain and chain[0].until == entry.at:
+        before = chain.pop(0).values
+    if entry.op != "withdrawn" and chain and chain[0].since == entry.at:
+        after = chain[0].values
+    if before and after:
+        differing = [name for name in after if before.get(name) != after[name]]
+        before, after = ({name: values[name] for name in differing} for values in (before, after))
+    return _told(entry.at, entry.who, entry.op, entry.why, before, after)
+
+
+def _told(
+    time: str, who: str | None, what: str, why: str | None, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {"time": time, "who": who, "what": what, "why": why, "before": dict(before), "after": dict(after)}

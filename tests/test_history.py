@@ -1,0 +1,231 @@
+"""What a store tells of a record's history, and each way of asking for a past state."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from koa_middleware import (
+    CalibrationNotFoundError,
+    CalibrationSelector,
+    CalibrationStore,
+    ConfigurationError,
+    IntegrityError,
+)
+from koa_middleware.database.moments import moment_of
+from koa_middleware.instrument.times import now_iso
+
+from tests.conftest import DemoCalibration, dark, record
+
+Store = CalibrationStore[DemoCalibration]
+FRAME = {"spectrograph": "BSPEC", "mjd_start": 60000.2}
+TABLE = "demo_calibrations"
+
+
+class Dark(CalibrationSelector):
+    """Darks of the frame's spectrograph."""
+
+    cal_type = "dark"
+    match = ("spectrograph",)
+
+
+class Programmed(Dark):
+    """The last of them."""
+
+    def get_candidates(self, input: Any, db: Any) -> list[Any]:
+        """Give all that the database has."""
+        with db.session_manager() as session:
+            return list(session.query(db.orm_class))
+
+    def select_best(self, input: Any, candidates: Any) -> Any:
+        """Take the last one."""
+        return max(candidates, key=lambda each: each.mjd_start, default=None)
+
+
+def events(store: Store, name: str, *keys: str) -> list[tuple[Any, ...]]:
+    return [tuple(event[key] for key in keys) for event in store.history(name)]
+
+
+def change(store: Store, statement: str) -> None:
+    with store.local_db.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+@pytest.fixture
+def changed(store: Store, tmp_path: Path) -> tuple[Store, str]:
+    """Give a store in which the nearest dark was flagged after the time that is given beside it."""
+    for name, mjd in (("near.fits", 60000.0), ("far.fits", 60001.0)):
+        store.register_calibration(dark(tmp_path / "night", name, mjd))
+    moment = now_iso()
+    store.flag("near.fits", "BAD", "light leak")
+    return store, moment
+
+
+def test_a_history_tells_who_did_what_and_why_and_how_the_record_was_before(changed: tuple[Store, str]) -> None:
+    store, _ = changed
+    store.flag("near.fits", "GOOD", "fine for me", here=True)
+    added, flagged, judged = store.history("near.fits")
+    assert (added["what"], added["before"], added["after"]["quality"]) == ("added", {}, "GOOD")
+    assert added["who"] == flagged["who"] == judged["who"]
+    assert (flagged["what"], flagged["why"]) == ("flagged", "light leak")
+    assert (flagged["before"]["quality"], flagged["after"]["quality"]) == ("GOOD", "BAD")
+    assert flagged["before"].keys() == flagged["after"].keys() == {"quality", "last_updated"}
+    assert (judged["what"], judged["why"], judged["after"]) == ("judged here", "fine for me", {"quality": "GOOD"})
+    lines = str(store.history("near.fits")).splitlines()
+    assert lines[1].endswith(": quality 'GOOD' to 'BAD': light leak")
+    assert "light leak" in store.history("near.fits")._repr_html_()
+
+
+def test_a_history_outlives_its_record_and_its_file_name(store: Store, tmp_path: Path) -> None:
+    made = store.register_calibration(dark(tmp_path / "night", "first.fits")).calibration
+    change(store, f"UPDATE {TABLE} SET filename = 'second.fits', lamp = 'thar'")
+    change(store, f"DELETE FROM {TABLE}")
+    for name in (made.id, "first.fits", "second.fits"):
+        assert events(store, name, "what") == [("added",), ("changed",), ("withdrawn",)]
+    assert events(store, made.id, "before")[2][0]["filename"] == "second.fits"
+    with pytest.raises(CalibrationNotFoundError, match=r"third\.fits"):
+        store.history("third.fits")
+
+
+def test_two_changes_at_one_time_are_told_one_after_the_other(store: Store) -> None:
+    store.local_db.add(record("a.fits", lamp="one"))
+    with store.local_db.begin() as connection:
+        for lamp in ("two", "three"):
+            connection.exec_driver_sql(f"UPDATE {TABLE} SET lamp = '{lamp}'")
+    lamps = [(event["before"].get("lamp"), event["after"].get("lamp")) for event in store.history("a.fits")]
+    assert lamps == [(None, "one"), ("one", "two"), ("two", "three")]
+
+
+ASKED: dict[str, Callable[[Store, Any], list[Any]]] = {
+    "select": lambda store, at: [store.select(FRAME, Dark, as_of=at)],
+    "select_many": lambda store, at: store.select_many([FRAME, FRAME], Dark, as_of=at),
+    "select_bracket": lambda store, at: [store.select_bracket(FRAME, Dark, as_of=at).before],
+    "candidates": lambda store, at: [store.candidates(FRAME, Dark, as_of=at)[0]],
+    "select_common": lambda store, at: [store.select_common([FRAME, FRAME], Dark, as_of=at)],
+    "select_set": lambda store, at: [store.select_set(FRAME, ["dark"], as_of=at)["dark"]],
+    "select_sets": lambda store, at: [each["dark"] for each in store.select_sets([FRAME, FRAME], ["dark"], as_of=at)],
+    "get_calibration": lambda store, at: [store.get_calibration(FRAME, Dark, as_of=at).calibration],
+    "get_calibrations": lambda store, at: [store.get_calibrations(FRAME, ["dark"], as_of=at)["dark"].calibration],
+    "get_bracket": lambda store, at: [store.get_bracket(FRAME, Dark, as_of=at).before.calibration],
+    "get_calibration_by_id": lambda store, at: [
+        store.get_calibration_by_id(store.local_db.find("near.fits").id, as_of=at).calibration
+    ],
+    "query": lambda store, at: store.query("dark", quality="GOOD", filename="near.fits", as_of=at),
+    "known_at": lambda store, at: [store.known_at(at).find("near.fits")],
+}
+
+
+@pytest.mark.parametrize("asking", ASKED)
+def test_each_way_of_asking_gives_the_record_as_it_stood(
+    asking: str, changed: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": Dark()})
+    store, moment = changed
+    found = ASKED[asking](store, moment)
+    assert {(each.filename, each.quality) for each in found} == {("near.fits", "GOOD")}
+    if asking not in {"query", "known_at", "get_calibration_by_id", "candidates"}:
+        assert {each.choice.as_of for each in found} == {moment}
+    assert store.select(FRAME, Dark).filename == "far.fits"
+    assert store.select(FRAME, Dark).choice.as_of is None
+
+
+def test_an_explanation_tells_who_said_it_by_then(changed: tuple[Store, str]) -> None:
+    store, before = changed
+    then = now_iso()
+    store.flag("near.fits", "GOOD", "it was the other one")
+    store.flag("far.fits", "BAD", "this one")
+    told = store.explain(FRAME, Dark, as_of=then)
+    assert told.winner is not None
+    assert told.winner.filename == "far.fits"
+    assert "light leak" in str(told)
+    assert "this one" not in str(told)
+    assert "light leak" not in str(store.explain(FRAME, Dark, as_of=before))
+
+
+def test_a_programmed_rule_asks_the_past_by_its_own_session(changed: tuple[Store, str], tmp_path: Path) -> None:
+    store, moment = changed
+    store.register_calibration(dark(tmp_path / "night", "last.fits", 60009.0))
+    assert store.select(FRAME, Programmed).filename == "last.fits"
+    assert store.select(FRAME, Programmed, as_of=moment).filename == "far.fits"
+
+
+def test_the_file_of_then_is_given_under_its_present_name_and_no_other_content(store: Store, tmp_path: Path) -> None:
+    made = store.register_calibration(dark(tmp_path / "night", "first.fits"))
+    moment = now_iso()
+    made.path.rename(made.path.with_name("second.fits"))
+    change(store, f"UPDATE {TABLE} SET filename = 'second.fits'")
+    then = store.get_calibration(FRAME, Dark, as_of=moment)
+    assert (then.path.name, then.calibration.filename) == ("second.fits", "first.fits")
+    change(store, f"UPDATE {TABLE} SET checksum = 'sha256:{'1' * 64}'")
+    with pytest.raises(
+        IntegrityError, match=rf"had the content {made.calibration.checksum} then, and is sha256:1+ now"
+    ):
+        store.get_calibration(FRAME, Dark, as_of=moment)
+    assert then.path.exists()
+
+
+def test_a_time_is_utc_to_the_microsecond_and_a_date_alone_is_the_end_of_its_day() -> None:
+    east = timezone(timedelta(hours=2))
+    times = {
+        "2026-11-02": "2026-11-02T23:59:59.999999",
+        "2026-11-02T10:00": "2026-11-02T10:00:00.000000",
+        "2026-11-02T10:00:00.123456Z": "2026-11-02T10:00:00.123456",
+        "2026-11-02T12:00:00.9999996+02:00": "2026-11-02T10:00:00.999999",
+        datetime(2026, 11, 2, 10, 0, 0, 5): "2026-11-02T10:00:00.000005",
+        datetime(2026, 11, 2, 12, tzinfo=east): "2026-11-02T10:00:00.000000",
+        datetime(2026, 11, 2, 10, tzinfo=UTC): "2026-11-02T10:00:00.000000",
+    }
+    assert {given: moment_of(given) for given in times} == times
+
+
+@pytest.mark.parametrize("odd", ["", "yesterday", 0, [], object()])
+def test_what_is_no_time_is_refused_as_that(store: Store, odd: Any) -> None:
+    with pytest.raises(ConfigurationError, match="The as_of is") as caught:
+        store.query(as_of=odd)
+    assert caught.value.setting == "as_of"
+
+
+def test_a_store_that_was_never_synced_knows_no_past_of_its_archive(open_demo: Callable[..., Store]) -> None:
+    store = open_demo(remote_database_url="postgresql://nowhere.invalid/koa")
+    with pytest.raises(ConfigurationError, match="was never synced with its archive"):
+        store.query(as_of=now_iso())
+
+
+def test_the_state_of_a_time_is_that_of_both_under_a_shared_cache(
+    open_demo: Callable[..., Store], tmp_path: Path
+) -> None:
+    with CalibrationStore(DemoCalibration, tmp_path / "shared") as keeper:
+        keeper.register_calibration(dark(tmp_path / "night", "theirs.fits", 60000.3), origin="REMOTE")
+        mine = open_demo(shared_cache_dir=tmp_path / "shared")
+        mine.register_calibration(dark(tmp_path / "own", "mine.fits", 60000.4))
+        first = now_iso()
+        mine.flag("theirs.fits", "BAD", "not for me", here=True)
+        second = now_iso()
+        change(keeper, f"UPDATE {TABLE} SET mjd_start = 60005.0")
+        third = now_iso()
+        mine.remove("mine.fits")
+    chosen = {at: mine.select(FRAME, Dark, as_of=at).filename for at in (first, second, third)}
+    assert chosen == {first: "theirs.fits", second: "mine.fits", third: "mine.fits"}
+    assert [each.mjd_start for each in mine.query(filename="theirs.fits", as_of=second)] == [60000.3]
+    assert [each.mjd_start for each in mine.query(filename="theirs.fits", as_of=third)] == [60005.0]
+    assert {each.filename for each in mine.query(as_of=third)} == {"mine.fits", "theirs.fits"}
+    assert mine.history("theirs.fits")[0]["what"] == "added"
+
+
+def test_a_shared_database_without_a_history_tells_no_past(open_demo: Callable[..., Store], tmp_path: Path) -> None:
+    with CalibrationStore(DemoCalibration, tmp_path / "shared") as keeper:
+        keeper.register_calibration(dark(tmp_path / "night", "theirs.fits"), origin="REMOTE")
+        path = keeper.local_db.path
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"DROP TABLE {TABLE}_history")
+        for event in ("update", "delete"):
+            connection.execute(f"DROP TRIGGER {TABLE}_feed_{event}")
+    mine = open_demo(shared_cache_dir=tmp_path / "shared")
+    assert len(mine.query()) == 1
+    with pytest.raises(ConfigurationError, match=r"shared.*keeps no history"):
+        mine.query(as_of=now_iso())
