@@ -839,8 +839,9 @@ class CalibrationStore(Generic[R]):
     ) -> Affected:
         """Find what was made from a calibration: masters, what was made from these, products and lock files.
 
-        Masters are those whose files are in the cache, or in a shared one. A header names what was used by our cards,
-        or by those that the plugin declares; it is known there by its checksum or id, else by its file's name.
+        One that is gone is looked for as it was last. Masters are those whose files are in the cache, or in a shared
+        one. A header names what was used by our cards, or by those that the plugin declares; it is known there by its
+        checksum or id, else by its file's name.
 
         Parameters
         ----------
@@ -858,13 +859,14 @@ class CalibrationStore(Generic[R]):
         Raises
         ------
         CalibrationNotFoundError
-            When there is no such record.
+            When there never was such a record.
         SourceFileError
             When a product, a folder or a lock file is not there.
         """
+        from .database.told import known_or_former
         from .reports.affected import affected_by
 
-        record = self.known_db.find(asked_name(id_or_filename))
+        record = known_or_former(self.known_db, asked_name(id_or_filename))
         given = paths_of("products", products), paths_of("locks", locks)
         return affected_by(record, self.known_db, self._calibration_folders(), *given)
 

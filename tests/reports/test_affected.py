@@ -167,27 +167,23 @@ def test_masters_of_a_shared_cache_are_found(store: Store, open_demo: Callable[.
     assert masters(own.affected("bias.fits")) == ["dark.fits", "flat.fits"]
 
 
-LOCK = """
-format = 1
-
-[[calibration]]
-filename = "FILENAME"
-cal_type = "dark"
-id = "ID"
-checksum = "CHECKSUM"
-"""
-
-
 def test_lock_files_are_found_by_what_they_hold(store: Store, tmp_path: Path) -> None:
-    record = store.query(filename="dark.fits")[0]
-    paths = []
-    for name, checksum in (("same.lock", str(record.checksum)), ("other.lock", f"sha256:{'0' * 64}")):
-        path = tmp_path / name
-        filled = LOCK.replace("FILENAME", "dark.fits").replace("ID", "another").replace("CHECKSUM", checksum)
-        path.write_text(filled)
-        paths.append(path)
-    affected = store.affected("bias.fits", locks=paths)
-    assert [(each.path, dict(each.used)) for each in affected.locks] == [(str(paths[0]), {"dark.fits": "checksum"})]
+    frame = {"filename": "science.fits", "mjd_start": 60000.1}
+    locked, other = tmp_path / "locked.lock", tmp_path / "other.lock"
+    lock = store.lock([frame], ["dark"])
+    lock.write(locked)
+    (known,) = lock.calibrations
+    other.write_text(locked.read_text().replace(known.checksum, f"sha256:{'0' * 64}").replace(known.id, "another"))
+    affected = store.affected("bias.fits", locks=[locked, other])
+    assert [(each.path, dict(each.used)) for each in affected.locks] == [(str(locked), {"dark.fits": "checksum"})]
+
+
+def test_what_used_a_calibration_that_was_removed_is_found(store: Store, tmp_path: Path) -> None:
+    product = write_fits(tmp_path / "product.fits", {"DARKFILE": "dark.fits"})
+    store.remove("bias.fits")
+    affected = store.affected("bias.fits", products=[product])
+    assert masters(affected) == ["dark.fits", "flat.fits"]
+    assert [each.path for each in affected.products] == [str(product)]
 
 
 def test_it_is_data_text_and_html(store: Store, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 
 from ..exceptions import CalibrationNotFoundError
+from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .feed import feed_table
@@ -62,6 +63,28 @@ def history_of(database: LocalDatabase[Any], id_or_filename: str) -> History:
     with database.connect() as connection:
         id_ = _id_of(connection, database, id_or_filename)
         return History(sorted(_events(connection, database.orm_class, id_), key=lambda event: str(event["time"])))
+
+
+def known_or_former(database: LocalDatabase[Any], id_or_filename: str) -> Any:
+    """Give the record of an id or file name; of one that is gone, as it was last.
+
+    Raises
+    ------
+    CalibrationNotFoundError
+        When there never was one.
+    """
+    orm_class: type[ORMCalibration] = database.orm_class
+    try:
+        return database.find(id_or_filename)
+    except CalibrationNotFoundError:
+        with database.connect() as connection:
+            id_ = _id_of(connection, database, id_or_filename)
+            former = history_table(orm_class)
+            last = select(former).where(former.c.id == id_).order_by(former.c.koa_n.desc()).limit(1)
+            found = connection.execute(last).mappings().first()
+        if found is None:
+            raise
+    return record_builder(orm_class)([found[name] for name in orm_class.column_names()])
 
 
 def _id_of(connection: Connection, database: LocalDatabase[Any], id_or_filename: str) -> str:

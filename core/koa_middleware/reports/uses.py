@@ -6,7 +6,6 @@ A calibration is known by checksum and id where a card has them, else by its fil
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -15,10 +14,10 @@ from ..disk.checksums import Checksum
 from ..disk.compression import without_compression
 from ..disk.fits_cards import cards_of_all_units
 from ..disk.names import folded
-from ..disk.reading import open_source
-from ..exceptions import KoaMiddlewareError, SourceFileError
+from ..exceptions import KoaMiddlewareError
 from ..instrument.orm import ORMCalibration
 from .cards import is_ours, told_by
+from .lock_file import LockFile
 
 T = TypeVar("T", bound=Hashable)
 
@@ -99,13 +98,9 @@ def _base(path: str) -> str:
 def uses_of_lock(path: Path) -> list[Use] | str:
     """Give the calibrations of a lock file; or why it cannot be read."""
     try:
-        with open_source(path) as stream:
-            calibrations = tomllib.load(stream)["calibration"]
-            return [_use(each, Use("filename", "id", "checksum")) for each in calibrations]
-    except SourceFileError as error:
+        return [Use(each.filename, each.id, each.checksum) for each in LockFile.read(path).calibrations]
+    except KoaMiddlewareError as error:
         return error.message
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        return f"{path} is no lock file."
 
 
 class Calibration(NamedTuple):
