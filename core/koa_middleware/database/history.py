@@ -27,8 +27,9 @@ from .sqlite import driver_of, quote
 #: Why a history begins: with an empty database, or with the rows that are there.
 MADE_NEW, UPGRADED = "made new", "upgraded"
 
-#: The present time as `now_iso` writes it; SQLite's clock knows milliseconds.
-_NOW = "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
+#: The end of the present millisecond, as `now_iso` writes times; SQLite's clock knows no less. Its beginning may have
+#: been asked for already, and that answer is to stay.
+_NOW = "strftime('%Y-%m-%dT%H:%M:%f999', 'now')"
 
 #: What comes a microsecond after the time ``at``.
 _NEXT = (
