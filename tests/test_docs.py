@@ -86,7 +86,7 @@ def _as_a_new_process(arguments: list[str], output: int) -> int:
     try:
         os.dup2(output, 1)
         os.dup2(output, 2)
-        sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115 - the process ends with it
+        sys.stdout = open(1, "w", buffering=1, encoding="utf-8")  # noqa: SIM115 - the process ends with it
         sys.stderr = open(2, "w", buffering=1, encoding="utf-8")  # noqa: SIM115
         logging.root.handlers.clear()
         warnings.resetwarnings()
