@@ -53,7 +53,7 @@ ABOVE = {"__init__", "testing", "cli"}
 ONLY_IN = {
     "argparse": {"cli"},
     "astropy": {"disk.fits", "display", "instrument.scales", "testing"},
-    "matplotlib": {"reports.coverage_figure"},
+    "matplotlib": {"reports.coverage.figure"},
     "pluggy": {"plugins", "hookspecs"},
     "psycopg2": {"remote.postgres.engine"},
     "requests": {"fetch.connections"},

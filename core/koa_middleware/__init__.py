@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .instrument.orm import ORMCalibration
     from .opening import open_store
     from .plugins import InstrumentPlugin, available_instruments, get_plugin
-    from .reports.coverage import Coverage
-    from .reports.lock_file import LockFile
+    from .reports.coverage.report import Coverage
+    from .reports.lock.lock_file import LockFile
     from .store import CalibrationResult, CalibrationStore
 
 __version__ = "0.1.0"
@@ -35,8 +35,8 @@ _HOME_OF = {
     "available_instruments": "plugins",
     "CalibrationResult": "store",
     "Explanation": "choosing.explanation",
-    "Coverage": "reports.coverage",
-    "LockFile": "reports.lock_file",
+    "Coverage": "reports.coverage.report",
+    "LockFile": "reports.lock.lock_file",
     "ORMCalibration": "instrument.orm",
     "fits_column": "instrument.columns",
     "CalibrationSelector": "choosing.selector",

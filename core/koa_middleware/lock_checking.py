@@ -9,12 +9,12 @@ from typing import Any
 from .choosing.explanation import Explanation
 from .database.local import LocalDatabase
 from .locked_records import record_for
-from .reports.compared import locked_frame
-from .reports.lock_causes import Causes
-from .reports.lock_check import LockCheck, check_lock
-from .reports.lock_file import LockFile
-from .reports.locked import frame_key
-from .reports.locking import ChosenIn
+from .reports.lock.causes import Causes
+from .reports.lock.check import LockCheck, check_lock
+from .reports.lock.compared import locked_frame
+from .reports.lock.lock_file import LockFile
+from .reports.lock.locked import frame_key
+from .reports.lock.locking import ChosenIn
 from .selection import Frames, Selection
 
 #: Candidates that an explanation tells one by one, among which the locked one should be.

@@ -11,7 +11,7 @@ from .disk.checksums import Checksum
 from .exceptions import KoaMiddlewareError
 from .instrument.detached import record_builder
 from .instrument.orm import ORMCalibration
-from .reports.locked import LockedCalibration
+from .reports.lock.locked import LockedCalibration
 
 
 class Sources(NamedTuple):

@@ -28,9 +28,9 @@ from .instrument.detached import record_builder
 from .instrument.frames import column_values
 from .instrument.orm import ORMCalibration
 from .locked_records import Located, LockedRecords, Sources
-from .reports.compared import locked_frame
-from .reports.lock_file import LockFile
-from .reports.locked import LockedChoice, LockedFrame
+from .reports.lock.compared import locked_frame
+from .reports.lock.lock_file import LockFile
+from .reports.lock.locked import LockedChoice, LockedFrame
 from .selection import Frames, Selection
 
 

@@ -80,12 +80,12 @@ if TYPE_CHECKING:
     from .remote.archive import Archive
     from .remote.publish import PublishResult
     from .remote.sync import SyncResult
-    from .reports.affected import Affected
-    from .reports.coverage import Coverage
-    from .reports.lock_check import LockCheck
-    from .reports.lock_file import LockFile
-    from .reports.locking import ChosenIn
-    from .reports.provenance import Provenance
+    from .reports.coverage.report import Coverage
+    from .reports.lock.check import LockCheck
+    from .reports.lock.lock_file import LockFile
+    from .reports.lock.locking import ChosenIn
+    from .reports.provenance.affected import Affected
+    from .reports.provenance.provenance import Provenance
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -805,7 +805,7 @@ class CalibrationStore(Generic[R]):
         HeaderError
             When a time is none.
         """
-        from .reports.coverage_finding import coverage_of
+        from .reports.coverage.finding import coverage_of
 
         return coverage_of(self.known_db, cal_types, start, end)
 
@@ -824,7 +824,7 @@ class CalibrationStore(Generic[R]):
         ConfigurationError
             When it is something else.
         """
-        from .reports.provenance import provenance_of
+        from .reports.provenance.provenance import provenance_of
 
         judged = self.known_db.judged_here()
         own = {id_: said.quality for id_, said in judged.items()}
@@ -864,7 +864,7 @@ class CalibrationStore(Generic[R]):
             When a product, a folder or a lock file is not there.
         """
         from .database.told import known_or_former
-        from .reports.affected import affected_by
+        from .reports.provenance.affected import affected_by
 
         record = known_or_former(self.known_db, asked_name(id_or_filename))
         given = paths_of("products", products), paths_of("locks", locks)
@@ -1387,7 +1387,7 @@ class CalibrationStore(Generic[R]):
 
 
 def _locked(orm_class: type[ORMCalibration], given: str | os.PathLike[str] | LockFile) -> LockFile:
-    from .reports.lock_file import LockFile
+    from .reports.lock.lock_file import LockFile
 
     lock = given if isinstance(given, LockFile) else LockFile.read(given)
     if lock.instrument != orm_class.instrument_name:
@@ -1399,14 +1399,14 @@ def _locked(orm_class: type[ORMCalibration], given: str | os.PathLike[str] | Loc
 def _lock_of(
     state: _State, as_of: str | None, sets: FrameSets, *, unregistered: frozenset[str] = frozenset()
 ) -> LockFile:
-    from .reports.locking import lock_of
+    from .reports.lock.locking import lock_of
 
     return lock_of(sets, _chosen_in(state)._replace(as_of=as_of, unregistered=unregistered))
 
 
 def _chosen_in(state: _State) -> ChosenIn:
-    from .reports.locked import ArchiveState
-    from .reports.locking import ChosenIn
+    from .reports.lock.locked import ArchiveState
+    from .reports.lock.locking import ChosenIn
 
     return ChosenIn(None if state is None else ArchiveState(*state))
 

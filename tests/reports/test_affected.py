@@ -21,8 +21,8 @@ from koa_middleware import (
     InstrumentPlugin,
     SourceFileError,
 )
-from koa_middleware.reports.affected import Affected
-from koa_middleware.reports.uses import Calibration, Use, Users, known_by
+from koa_middleware.reports.provenance.affected import Affected
+from koa_middleware.reports.provenance.uses import Calibration, Use, Users, known_by
 
 from tests.conftest import DemoCalibration, dark_keywords, write_fits
 

@@ -14,7 +14,16 @@ from astropy.utils.exceptions import AstropyWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from koa_middleware import ConfigurationError
-from koa_middleware.reports.cards import COMMENTS, OF_EACH, TOGETHER, as_cards, escaped, is_ours, told_by, unescaped
+from koa_middleware.reports.provenance.cards import (
+    COMMENTS,
+    OF_EACH,
+    TOGETHER,
+    as_cards,
+    escaped,
+    is_ours,
+    told_by,
+    unescaped,
+)
 
 from tests.conftest import repetitions
 

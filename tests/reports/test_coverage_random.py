@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from koa_middleware import CalibrationNotFoundError, CalibrationStore, Coverage, HeaderError, InstrumentPlugin
-from koa_middleware.reports.coverage import CoverageGroup
-from koa_middleware.reports.coverage_moments import Span, days_of, moment_of
+from koa_middleware.reports.coverage.moments import Span, days_of, moment_of
+from koa_middleware.reports.coverage.report import CoverageGroup
 from sqlalchemy import event
 
 from tests.choosing.oracle import Row

@@ -16,8 +16,8 @@ from koa_middleware import (
     LockFile,
 )
 from koa_middleware.database.feed import feed_table
-from koa_middleware.reports.lock_check import LockCheck
-from koa_middleware.reports.locked import ArchiveState
+from koa_middleware.reports.lock.check import LockCheck
+from koa_middleware.reports.lock.locked import ArchiveState
 from sqlalchemy import delete, insert, update
 
 from tests.conftest import DemoCalibration, record

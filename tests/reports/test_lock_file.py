@@ -20,7 +20,7 @@ from koa_middleware import (
     SourceFileError,
     Step,
 )
-from koa_middleware.reports.locked import ArchiveState, LockedCalibration, LockedChoice, LockedFrame
+from koa_middleware.reports.lock.locked import ArchiveState, LockedCalibration, LockedChoice, LockedFrame
 
 from tests.conftest import DemoCalibration, record
 

@@ -16,7 +16,7 @@ import pytest
 from koa_middleware import CacheError, CalibrationStore, KoaMiddlewareError, LockFile
 from koa_middleware.choosing.selector import CalibrationSelector
 from koa_middleware.remote.servers import require_remote
-from koa_middleware.reports.locked import LockedCalibration, LockedChoice, LockedFrame
+from koa_middleware.reports.lock.locked import LockedCalibration, LockedChoice, LockedFrame
 from sqlalchemy import select
 
 from tests.conftest import DemoCalibration, dark, record

@@ -18,7 +18,7 @@ from .conditions import NotItself
 from .deciding import Prepared
 
 if TYPE_CHECKING:
-    from ..reports.lock_file import LockFile
+    from ..reports.lock.lock_file import LockFile
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def open_for(
 
     if lock is None:
         return CalibrationStore(choose_instrument(options.instrument or instrument, files).ORM)
-    from ..reports.lock_file import LockFile
+    from ..reports.lock.lock_file import LockFile
 
     locked = LockFile.read(lock)
     return CalibrationStore(choose_instrument(options.instrument or locked.instrument).ORM, lock=locked)

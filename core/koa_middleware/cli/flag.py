@@ -12,7 +12,7 @@ from .messages import say
 from .output import counted, print_json, print_text
 
 if TYPE_CHECKING:
-    from ..reports.affected import Affected
+    from ..reports.provenance.affected import Affected
     from ..store import CalibrationStore
 
 ABOUT = "flag a calibration as good, bad or unknown, at the archive or for this cache alone"

@@ -22,7 +22,7 @@ from .messages import say
 from .output import counted, print_exactly, print_json, print_text, terminal_width
 
 if TYPE_CHECKING:
-    from ..reports.lock_file import LockFile
+    from ..reports.lock.lock_file import LockFile
     from ..store import CalibrationStore
 
 ABOUT = "write down what is chosen for frames, and check later whether the same would be chosen"
@@ -106,7 +106,7 @@ def _missing(lock: LockFile) -> dict[str, dict[str, list[str]]]:
 
 
 def _compare(options: Namespace) -> int:
-    from ..reports.lock_file import LockFile
+    from ..reports.lock.lock_file import LockFile
 
     lock = LockFile.read(options.check or options.update)
     with open_for(options, instrument=lock.instrument) as store:

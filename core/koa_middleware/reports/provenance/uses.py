@@ -10,14 +10,14 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from ..disk.checksums import Checksum
-from ..disk.compression import without_compression
-from ..disk.fits_cards import cards_of_all_units
-from ..disk.names import folded
-from ..exceptions import KoaMiddlewareError
-from ..instrument.orm import ORMCalibration
+from ...disk.checksums import Checksum
+from ...disk.compression import without_compression
+from ...disk.fits_cards import cards_of_all_units
+from ...disk.names import folded
+from ...exceptions import KoaMiddlewareError
+from ...instrument.orm import ORMCalibration
+from ..lock.lock_file import LockFile
 from .cards import is_ours, told_by
-from .lock_file import LockFile
 
 T = TypeVar("T", bound=Hashable)
 

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import select
 
-from ..choosing.explanation import CHOSEN, FARTHER, Explanation
-from ..choosing.judged import in_words, last_said_of, qualities_of
-from ..choosing.selector import CalibrationSelector, anchors_of
-from ..database.feed import feed_table
-from ..database.listed import given, listed, records_by
-from ..database.local import LocalDatabase
-from ..exceptions import HeaderError
-from ..instrument.orm import ORMCalibration
-from .lock_differences import Differing
+from ...choosing.explanation import CHOSEN, FARTHER, Explanation
+from ...choosing.judged import in_words, last_said_of, qualities_of
+from ...choosing.selector import CalibrationSelector, anchors_of
+from ...database.feed import feed_table
+from ...database.listed import given, listed, records_by
+from ...database.local import LocalDatabase
+from ...exceptions import HeaderError
+from ...instrument.orm import ORMCalibration
+from .differences import Differing
 from .lock_file import LockFile
 from .locked import LockedCalibration
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..choosing.frame_sets import types_for
-from ..choosing.selector import CalibrationSelector, Database, selector_for
-from ..exceptions import ConfigurationError
-from ..instrument.door import columns_of
-from ..instrument.orm import ORMCalibration
-from ..instrument.times import DAY_MS, is_observed, mjd_from_iso
-from ..instrument.values import time_bound
-from .coverage import Coverage, CoverageGroup, CoverageRecord
-from .coverage_following import Following
-from .coverage_gaps import Standing, is_by_interval
-from .coverage_groups import groups_of
-from .coverage_hanging import gaps_of, note_of
-from .coverage_moments import Span, first_from, iso_of, moment_of
-from .coverage_rows import Rows
+from ...choosing.frame_sets import types_for
+from ...choosing.selector import CalibrationSelector, Database, selector_for
+from ...exceptions import ConfigurationError
+from ...instrument.door import columns_of
+from ...instrument.orm import ORMCalibration
+from ...instrument.times import DAY_MS, is_observed, mjd_from_iso
+from ...instrument.values import time_bound
+from .following import Following
+from .gaps import Standing, is_by_interval
+from .groups import groups_of
+from .hanging import gaps_of, note_of
+from .moments import Span, first_from, iso_of, moment_of
+from .report import Coverage, CoverageGroup, CoverageRecord
+from .rows import Rows
 
 #: Milliseconds of a day.
 _DAY = round(DAY_MS)

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, select
 
-from ..choosing.answering import Ask
-from ..choosing.conditions import EqualsAnchor, NotBad
-from ..choosing.criterion import Condition
-from ..choosing.deciding import run
-from ..choosing.frame import Frame
-from ..choosing.limits import Finite
-from ..choosing.statement import Plan
-from ..instrument.door import columns_of
-from ..instrument.judged import QualityHere
-from ..instrument.orm import ORMCalibration
+from ...choosing.answering import Ask
+from ...choosing.conditions import EqualsAnchor, NotBad
+from ...choosing.criterion import Condition
+from ...choosing.deciding import run
+from ...choosing.frame import Frame
+from ...choosing.limits import Finite
+from ...choosing.statement import Plan
+from ...instrument.door import columns_of
+from ...instrument.judged import QualityHere
+from ...instrument.orm import ORMCalibration
 
 if TYPE_CHECKING:
-    from ..choosing.selector import Database
+    from ...choosing.selector import Database
 
 Row = Mapping[str, Any]
 

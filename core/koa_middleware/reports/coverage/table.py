@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..display import table_of_rows
-from .coverage_moments import iso_of
+from ...display import table_of_rows
+from .moments import iso_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from .coverage import Coverage
+    from .report import Coverage
 
 _COLUMNS = ("cal_type", "values", "kind", "start", "end", "filename", "id", "quality", "step")
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from .coverage_moments import Span, cut, joined, rest_of
+from .moments import Span, cut, joined, rest_of
 
 if TYPE_CHECKING:
-    from .coverage import Coverage, CoverageGroup, CoverageRecord
+    from .report import Coverage, CoverageGroup, CoverageRecord
 
 
 @dataclass(frozen=True)

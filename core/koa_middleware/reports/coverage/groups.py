@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 
-from ..choosing.criterion import Condition, is_number
-from ..choosing.frame import says_nothing
-from ..choosing.rule import Declared
-from ..choosing.selector import CalibrationSelector, ruling_of, selector_for
-from ..choosing.statement import Plan, fetch_rows
-from ..choosing.within import Within
-from .coverage_rows import is_asked_later
+from ...choosing.criterion import Condition, is_number
+from ...choosing.frame import says_nothing
+from ...choosing.rule import Declared
+from ...choosing.selector import CalibrationSelector, ruling_of, selector_for
+from ...choosing.statement import Plan, fetch_rows
+from ...choosing.within import Within
+from .rows import is_asked_later
 
 if TYPE_CHECKING:
-    from ..choosing.selector import Database
+    from ...choosing.selector import Database
 
 Values = dict[str, Any]
 

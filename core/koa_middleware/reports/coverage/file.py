@@ -6,8 +6,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from ..disk.writing import whole_file
-from ..exceptions import ConfigurationError
+from ...disk.writing import whole_file
+from ...exceptions import ConfigurationError
 
 #: First bytes of a figure, by the ending of its name.
 _FORMS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..choosing.frame import Frame
-from ..choosing.selector import CalibrationSelector, Database, ruling_of
-from ..choosing.statement import Plan
-from .coverage_groups import anchor_of
-from .coverage_moments import Span, uncovered
-from .coverage_rows import Row, Rows, Served
+from ...choosing.frame import Frame
+from ...choosing.selector import CalibrationSelector, Database, ruling_of
+from ...choosing.statement import Plan
+from .groups import anchor_of
+from .moments import Span, uncovered
+from .rows import Row, Rows, Served
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..choosing.frame import frame_name
-from ..exceptions import KoaMiddlewareError
-from ..instrument.door import columns_of
-from ..instrument.orm import ORMCalibration
+from ...choosing.frame import frame_name
+from ...exceptions import KoaMiddlewareError
+from ...instrument.door import columns_of
+from ...instrument.orm import ORMCalibration
 from .lock_file import LockFile
 from .locked import LockedCalibration, LockedChoice, LockedFrame
 from .locking import sides_of

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ..choosing.batch import asked_together
-from ..choosing.criterion import Limit
-from ..choosing.deciding import Considered, Prepared, asking, is_declared
-from ..choosing.limits import MAX, SAME, Finite
-from ..choosing.order import in_ms
-from ..choosing.validity import ValidAt
-from ..exceptions import CalibrationNotFoundError
-from .coverage_gaps import Standing, is_by_interval
-from .coverage_moments import Span, cut, days_of, first_after, first_from, joined, rest_of
-from .coverage_rows import Row, Served, usable
+from ...choosing.batch import asked_together
+from ...choosing.criterion import Limit
+from ...choosing.deciding import Considered, Prepared, asking, is_declared
+from ...choosing.limits import MAX, SAME, Finite
+from ...choosing.order import in_ms
+from ...choosing.validity import ValidAt
+from ...exceptions import CalibrationNotFoundError
+from .gaps import Standing, is_by_interval
+from .moments import Span, cut, days_of, first_after, first_from, joined, rest_of
+from .rows import Row, Served, usable
 
 #: Frames that are asked for at once.
 _TOGETHER = 4096

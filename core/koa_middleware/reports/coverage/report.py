@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .coverage_moments import Span, iso_of
+from .moments import Span, iso_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -141,13 +141,13 @@ class Coverage:
 
     def to_table(self) -> Table:
         """Give an `astropy.table.Table` with a row for each record and each gap of each group, in order of time."""
-        from .coverage_table import as_table
+        from .table import as_table
 
         return as_table(self)
 
     def to_text(self, width: int | None = None) -> str:
         """Give a line over time for each group, and its gaps; no wider than `width` characters."""
-        from .coverage_text import as_text
+        from .text import as_text
 
         return as_text(self, width)
 
@@ -155,7 +155,7 @@ class Coverage:
         return self.to_text()
 
     def _repr_html_(self) -> str:
-        from .coverage_html import as_html
+        from .html import as_html
 
         return as_html(self)
 
@@ -182,6 +182,6 @@ class Coverage:
         CacheError
             When the file cannot be written.
         """
-        from .coverage_figure import draw
+        from .figure import draw
 
         return draw(self, path, dark=dark, overwrite=overwrite)

@@ -10,18 +10,18 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..disk.reading import user_path
-from ..display import printable
-from ..exceptions import ConfigurationError
-from ..given import file_path_of, truth_of
-from ..importing import importing
-from ..instrument.times import DAY_MS
-from .coverage_bands import Band, bands_of, by_type, events_of
-from .coverage_file import check_target, write_figure
-from .coverage_moments import Span, iso_of
+from ...disk.reading import user_path
+from ...display import printable
+from ...exceptions import ConfigurationError
+from ...given import file_path_of, truth_of
+from ...importing import importing
+from ...instrument.times import DAY_MS
+from .bands import Band, bands_of, by_type, events_of
+from .file import check_target, write_figure
+from .moments import Span, iso_of
 
 if TYPE_CHECKING:
-    from .coverage import Coverage
+    from .report import Coverage
 
 #: Inches: width of a page's text, A4 or letter; height of a band, of the space between types, and of what is around.
 _WIDTH, _BAND, _SPACE = 7.5, 0.2, 0.09

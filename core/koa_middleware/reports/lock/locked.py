@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..disk.checksums import Checksum
-from ..disk.compression import without_compression
-from ..instrument.orm import ORMCalibration
+from ...disk.checksums import Checksum
+from ...disk.compression import without_compression
+from ...instrument.orm import ORMCalibration
 
 #: The sides of a pair, as a choice names them.
 SIDES = ("before", "after")

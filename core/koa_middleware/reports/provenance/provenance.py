@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..choosing.bracket import Bracket
-from ..choosing.explanation import offset
-from ..database.versions import core_version, plugin_version
-from ..display import html_table, render
-from ..exceptions import ConfigurationError, HeaderWarning, KoaMiddlewareError, warn
-from ..given import listed, path_of, record_of
-from ..instrument.orm import ORMCalibration
-from ..instrument.plain import shown
+from ...choosing.bracket import Bracket
+from ...choosing.explanation import offset
+from ...database.versions import core_version, plugin_version
+from ...display import html_table, render
+from ...exceptions import ConfigurationError, HeaderWarning, KoaMiddlewareError, warn
+from ...given import listed, path_of, record_of
+from ...instrument.orm import ORMCalibration
+from ...instrument.plain import shown
 from .cards import COMMENTS, as_cards, card_of, is_ours
 from .product import check_no_calibration
 from .prov_json import as_prov
@@ -113,7 +113,7 @@ class Provenance:
         ConfigurationError
             When there are more than 99 calibrations.
         """
-        from ..disk.fits_cards import put_cards
+        from ...disk.fits_cards import put_cards
 
         put_cards(header, self.cards(), self._is_replaced)
 
@@ -137,8 +137,8 @@ class Provenance:
         CacheError
             When it cannot be written.
         """
-        from ..disk.fits_cards import cards_of_all_units, write_cards
-        from ..disk.reading import user_path
+        from ...disk.fits_cards import cards_of_all_units, write_cards
+        from ...disk.reading import user_path
 
         product, cards = user_path(path_of("path", path)), self.cards()
         check_no_calibration(product, self._folders)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..exceptions import ConfigurationError
+from ...exceptions import ConfigurationError
 
 
 def check_no_calibration(path: Path, folders: Sequence[Path]) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..disk.checksums import Checksum
-from ..disk.names import check_filename
-from ..disk.reading import check_readable, open_source
-from ..exceptions import ConfigurationError, SourceFileError, UnsafeFilenameError
-from ..instrument.plain import shown
-from .lock_text import FORMAT
+from ...disk.checksums import Checksum
+from ...disk.names import check_filename
+from ...disk.reading import check_readable, open_source
+from ...exceptions import ConfigurationError, SourceFileError, UnsafeFilenameError
+from ...instrument.plain import shown
 from .locked import SIDES, ArchiveState, LockedCalibration, LockedChoice, LockedFrame, frame_key
+from .text import FORMAT
 
 T = TypeVar("T")
 

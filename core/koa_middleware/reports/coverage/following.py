@@ -11,12 +11,12 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
-from ..choosing.frame import Frame
-from ..exceptions import HeaderError
-from ..instrument.door import columns_of
-from ..instrument.hooks import overrides
-from ..instrument.orm import ORMCalibration
-from .coverage_moments import Span, days_of, joined
+from ...choosing.frame import Frame
+from ...exceptions import HeaderError
+from ...instrument.door import columns_of
+from ...instrument.hooks import overrides
+from ...instrument.orm import ORMCalibration
+from .moments import Span, days_of, joined
 
 Said = tuple[Any, ...]
 

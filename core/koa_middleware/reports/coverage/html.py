@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..display import printable
-from .coverage_bands import Band, bands_of
-from .coverage_moments import Span, iso_of
+from ...display import printable
+from .bands import Band, bands_of
+from .moments import Span, iso_of
 
 if TYPE_CHECKING:
-    from .coverage import Coverage
+    from .report import Coverage
 
 #: Colours are those of the page, thinned out, so that they suit its ground.
 _STYLE = """

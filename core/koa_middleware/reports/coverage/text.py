@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from ..display import printable
-from .coverage_bands import Band, bands_of, events_of
-from .coverage_moments import Span, iso_of
+from ...display import printable
+from .bands import Band, bands_of, events_of
+from .moments import Span, iso_of
 
 if TYPE_CHECKING:
-    from .coverage import Coverage
+    from .report import Coverage
 
 #: Characters of a line where nothing is said.
 _WIDTH = 80

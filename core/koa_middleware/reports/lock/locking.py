@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..choosing.bracket import Bracket
-from ..choosing.night import FrameSets, reason_of
-from ..database.versions import core_version, plugin_version
-from ..exceptions import ConfigurationError, KoaMiddlewareError, all_in_one
-from ..instrument.orm import ORMCalibration
+from ...choosing.bracket import Bracket
+from ...choosing.night import FrameSets, reason_of
+from ...database.versions import core_version, plugin_version
+from ...exceptions import ConfigurationError, KoaMiddlewareError, all_in_one
+from ...instrument.orm import ORMCalibration
 from .compared import compared_columns, difference, frame_values
 from .lock_file import LockFile
 from .locked import SIDES, ArchiveState, LockedCalibration, LockedChoice, LockedFrame, frame_key

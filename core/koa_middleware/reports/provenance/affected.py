@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from ..cache.processes import applied
-from ..database.local import LocalDatabase
-from ..disk.fits import is_fits_name
-from ..disk.reading import user_path
-from ..disk.writing import cache_errors
-from ..display import html_table, render
-from ..exceptions import SourceFileError
+from ...cache.processes import applied
+from ...database.local import LocalDatabase
+from ...disk.fits import is_fits_name
+from ...disk.reading import user_path
+from ...disk.writing import cache_errors
+from ...display import html_table, render
+from ...exceptions import SourceFileError
 from .uses import Calibration, Keywords, Use, Users, uses_in, uses_of_lock
 
 _WORTH_A_PROCESS = 1500

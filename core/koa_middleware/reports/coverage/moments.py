@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..instrument.times import DAY_MS, iso_from_mjd
+from ...instrument.times import DAY_MS, iso_from_mjd
 
 #: Days beyond every time of an observation.
 _FAR = 1e7

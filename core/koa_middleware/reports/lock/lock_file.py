@@ -12,14 +12,14 @@ from html import escape
 from pathlib import Path
 from typing import Any, Self
 
-from ..disk.reading import user_path
-from ..disk.writing import whole_file
-from ..display import printable, render
-from ..exceptions import ConfigurationError, SourceFileError
-from ..given import file_path_of, path_of, truth_of
-from .lock_source import read_lock
-from .lock_text import FORMAT, as_text, said_of
+from ...disk.reading import user_path
+from ...disk.writing import whole_file
+from ...display import printable, render
+from ...exceptions import ConfigurationError, SourceFileError
+from ...given import file_path_of, path_of, truth_of
 from .locked import ArchiveState, LockedCalibration, LockedFrame, frame_key
+from .source import read_lock
+from .text import FORMAT, as_text, said_of
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..disk.fits_cards import long_text_card, new_header
-from ..exceptions import ConfigurationError
+from ...disk.fits_cards import long_text_card, new_header
+from ...exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

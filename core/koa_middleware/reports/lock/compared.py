@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Column
 
-from ..choosing.cases import columns_of_cases, every_case
-from ..choosing.deciding import is_programmed
-from ..choosing.frame import Frame, frame_name, own_values
-from ..choosing.selector import CalibrationSelector, settings_of
-from ..exceptions import CalibrationNotFoundError, HeaderError
-from ..instrument.door import columns_of
-from ..instrument.forms import is_mjd
-from ..instrument.orm import ORMCalibration
+from ...choosing.cases import columns_of_cases, every_case
+from ...choosing.deciding import is_programmed
+from ...choosing.frame import Frame, frame_name, own_values
+from ...choosing.selector import CalibrationSelector, settings_of
+from ...exceptions import CalibrationNotFoundError, HeaderError
+from ...instrument.door import columns_of
+from ...instrument.forms import is_mjd
+from ...instrument.orm import ORMCalibration
 from .lock_file import LockFile
 from .locked import LockedFrame
 

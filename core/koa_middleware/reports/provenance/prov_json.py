@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from ..instrument.orm import ORMCalibration
+from ...instrument.orm import ORMCalibration
 
 _PREFIXES = {"koa": "urn:koa-middleware:", "xsd": "http://www.w3.org/2001/XMLSchema#"}
 _REDUCTION, _PRODUCT, _CORE = "koa:reduction", "koa:product", "koa:software/koa-middleware"

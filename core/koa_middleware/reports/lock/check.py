@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, NamedTuple
 
-from ..choosing.night import FrameSets
-from ..display import printable, render
-from ..exceptions import FallbackWarning
-from ..instrument.orm import ORMCalibration
-from .lock_causes import Causes, Why
-from .lock_differences import Differing, differences, values_of
+from ...choosing.night import FrameSets
+from ...display import printable, render
+from ...exceptions import FallbackWarning
+from ...instrument.orm import ORMCalibration
+from .causes import Causes, Why
+from .differences import Differing, differences, values_of
 from .lock_file import LockFile
 from .locked import LockedCalibration, LockedFrame
 from .locking import ChosenIn, lock_of

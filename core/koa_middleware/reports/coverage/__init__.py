@@ -1,0 +1,1 @@
+"""What there is over time, and when a rule has no answer."""
