@@ -28,7 +28,7 @@ from .views import SHARED, Then, views
 R = TypeVar("R", bound=ORMCalibration)
 
 #: Former versions that ended later, which are looked at, and of those the ones that are copied.
-_LOOKED_AT, _COPIED = 20_000, 2000
+_LOOKED_AT, _COPIED = 5000, 2000
 
 _BOUND = "koa_bound_"
 
@@ -88,10 +88,10 @@ class PastDatabase(LocalDatabase[R]):
         found.check(self._moment, database, has_archive=self._has_archive and schema == "main")
         history = quote(history_table(self.orm_class).name)
         last = connection.execute(f"SELECT ifnull(max(koa_n), 0) FROM {history}").fetchone()[0]  # noqa: S608
-        ended = f"FROM {history} WHERE koa_until > '{self._moment}'"
-        later = connection.execute(f"SELECT koa_since {ended} LIMIT {_LOOKED_AT}").fetchall()
-        held = sum(since <= self._moment for (since,) in later)
-        if len(later) == _LOOKED_AT or held > _COPIED:
+        ended = f"SELECT koa_since FROM {history} WHERE koa_until > '{self._moment}' LIMIT {_LOOKED_AT}"  # noqa: S608
+        counting = f"SELECT count(*), count(CASE WHEN koa_since <= '{self._moment}' THEN 1 END) FROM ({ended})"  # noqa: S608
+        later, held = connection.execute(counting).fetchone()
+        if later == _LOOKED_AT or held > _COPIED:
             return Then(self._moment, found.follows, [(f"{schema}.{history}", "")]), []
         alias = "own" if schema == "main" else "shared"
         table, few = f"{schema}.{history}", f"temp.koa_few_{schema}"
