@@ -72,7 +72,7 @@ def test_remote_init_lets_everybody_read_everything_once(typed: Run, archive: An
     asked = typed("remote", "init", "--resweep", "--sql").ended(0).out
     assert (asked.count("'resweep'"), asked.count("CREATE")) == (1, 0)
     typed("remote", "init", "--resweep").ended(0)
-    assert run(archive, f"SELECT op FROM {TABLE}_feed") == [("resweep",), ("resweep",)]
+    assert run(archive, f"SELECT op FROM {TABLE}_feed") == [("begun",), ("begun",), ("resweep",)]
 
 
 def test_remote_init_names_the_right_that_its_role_lacks(

@@ -272,12 +272,14 @@ def test_all_of_a_transaction_has_one_time_also_over_savepoints(archive):
     assert len({entry.at for entry in told}) == 1
 
 
-def test_a_column_that_was_added_dropped_or_renamed_by_hand_hinders_no_writer(archive):
+def test_a_column_that_was_added_dropped_renamed_or_retyped_by_hand_hinders_no_writer(archive):
     archive.insert("a.fits", nframes=7)
     archive.execute(f"ALTER TABLE {TABLE} ADD COLUMN theirs text DEFAULT 'x', DROP COLUMN drp_version")
     archive.execute(f"ALTER TABLE {TABLE} RENAME COLUMN exptime TO seconds")
+    archive.execute(f"ALTER TABLE {TABLE} ALTER COLUMN file_size TYPE text USING 'two'")
     archive.execute(f"UPDATE {TABLE} SET nframes = 8")
-    assert [each["nframes"] for each in archive.former()] == [7]
+    archive.execute(f"TRUNCATE {TABLE}")
+    assert [(each["nframes"], each["file_size"]) for each in archive.former()] == [(7, None), (8, None)]
 
 
 # -- older archives ------------------------------------------------------------------------------------------------

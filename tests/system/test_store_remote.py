@@ -149,7 +149,7 @@ def test_a_password_opens_the_archive_and_is_never_shown(
     client: Open, server: Server, password: str, in_query: bool, dead_url: str
 ) -> None:
     server.insert(record("a.fits"))
-    url = make_url(server.role(password, f"SELECT ON {TABLE}, {TABLE}_feed"))
+    url = make_url(server.role(password, f"SELECT ON {TABLE}, {TABLE}_feed, {TABLE}_history"))
     if in_query:
         url = url.set(password=None).update_query_dict({"password": password})
     store = client(remote_database_url=url.render_as_string(hide_password=False))
@@ -510,7 +510,7 @@ def test_a_flag_without_the_right_or_the_connection_changes_nothing(
     client: Open, server: Server, dead_url: str
 ) -> None:
     server.insert(record("a.fits"))
-    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed")
+    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed, {TABLE}_history")
     store = client(remote_database_url=url)
     store.sync_from_remote()
     before = rows_of(store)
@@ -554,7 +554,7 @@ def test_the_server_chooses_what_the_local_database_chooses(client: Open, server
             for n in range(400)
         )
     )
-    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed")
+    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed, {TABLE}_history")
     store = client(remote_database_url=url)
     store.sync_from_remote()
     selectors = [
@@ -882,7 +882,7 @@ def test_a_flag_that_the_archive_does_not_take_says_that_one_may_judge_here(
     client: Open, server: Server, dead_url: str
 ) -> None:
     server.insert(record("a.fits"))
-    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed")
+    url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed, {TABLE}_history")
     client(remote_database_url=url).sync_from_remote()
     for more in ({"remote_database_url": url}, {"remote_database_url": dead_url}, {"offline": True}):
         with pytest.raises(RemoteError) as caught:

@@ -226,20 +226,37 @@ def _take_turn(table: Table) -> str:
     END IF;"""
 
 
-def _kept(table: Table, row: str, number: str) -> str:
-    """SQL that gives a row's former version, by the names of the columns: they may have changed since this was made."""
-    name = quote(history_name(table))
+def _kept(table: Table, row: str, number: str, *, fitting: bool) -> str:
+    """SQL that gives a row's former version, by the names of the columns: they may have changed since this was made.
+
+    With `fitting`, of the columns whose types are the history's, so that one that was changed by hand stops no writer.
+    """
+    name, history = quote(table.name), quote(history_name(table))
     since = f"(SELECT max(at) FROM {quote(feed_name(table))} WHERE id = ({row}).id::text)"
-    said = f"'koa_n', {number}, 'koa_since', {since}, 'koa_until', moment"
-    return f"jsonb_populate_record(NULL::{name}, to_jsonb({row}) || jsonb_build_object({said}))"
+    values, said = f"to_jsonb({row})", f"'koa_n', {number}, 'koa_since', {since}, 'koa_until', moment"
+    if fitting:
+        same = "(former.attname, former.atttypid, former.atttypmod) = (own.attname, own.atttypid, own.atttypmod)"
+        values = f"""({values} - ARRAY(
+                SELECT attname::text FROM pg_attribute AS own WHERE attrelid = '{name}'::regclass AND NOT EXISTS (
+                    SELECT FROM pg_attribute AS former WHERE attrelid = '{history}'::regclass AND {same})))"""
+    return f"jsonb_populate_record(NULL::{history}, {values} || jsonb_build_object({said}))"
 
 
 def _enter(table: Table) -> str:
-    feed, number = quote(feed_name(table)), "coalesce(last.n, 0) + 1"
+    feed, history, number = quote(feed_name(table)), quote(history_name(table)), "coalesce(last.n, 0) + 1"
     return f"""{_DECLARED}
 BEGIN{_take_turn(table)}
     IF TG_OP <> 'INSERT' THEN
-        INSERT INTO {quote(history_name(table))} SELECT * FROM {_kept(table, "OLD", number)};
+        BEGIN
+            IF current_setting('server_encoding') = 'SQL_ASCII' THEN
+                PERFORM convert_to(to_jsonb(OLD)::text, 'UTF8');
+            END IF;
+            INSERT INTO {history} SELECT * FROM {_kept(table, "OLD", number, fitting=False)};
+        EXCEPTION WHEN character_not_in_repertoire THEN
+            NULL; -- no client could read it, nor what comes after it
+        WHEN data_exception THEN
+            INSERT INTO {history} SELECT * FROM {_kept(table, "OLD", number, fitting=True)};
+        END;
     END IF;
     IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND OLD.id IS DISTINCT FROM NEW.id) THEN
         INSERT INTO {feed} VALUES
@@ -268,7 +285,7 @@ BEGIN
     END IF;{_take_turn(table)}
     INSERT INTO {quote(history_name(table))}
         SELECT kept.* FROM ({numbered}) AS numbered,
-            {_kept(table, "numbered.koa_gone", "coalesce(last.n, 0) + numbered.place")} AS kept;
+            {_kept(table, "numbered.koa_gone", "coalesce(last.n, 0) + numbered.place", fitting=True)} AS kept;
     INSERT INTO {quote(feed_name(table))}
         SELECT coalesce(last.n, 0) + place, (koa_gone).id::text, 'withdrawn', moment,
             NULL, judge, reason, gen_random_uuid()
