@@ -15,7 +15,7 @@ from koa_middleware import CacheError, CalibrationNotFoundError, CalibrationStor
 from koa_middleware.exceptions import SharedCacheWarning
 from sqlalchemy import func, select, text
 
-from tests.cache.test_unwritable import Dark, as_another, said
+from tests.cache.test_unwritable import NO_HISTORY, Dark, as_another, said
 from tests.conftest import DemoCalibration, dark, record, repetitions
 
 Store = CalibrationStore[DemoCalibration]
@@ -164,6 +164,7 @@ def changed(path: Path, *statements: str) -> None:
 def test_an_older_shared_database_is_read(shared: Path, tmp_path: Path, open_demo: OpenDemo) -> None:
     changed(
         shared / "database" / "demo_calibrations.db",
+        *NO_HISTORY,
         "ALTER TABLE demo_calibrations DROP COLUMN cooled",
         "DROP TABLE koa_versions",
     )

@@ -109,7 +109,8 @@ class Play:
             run(self.database, f"UPDATE {table} SET id = 'n{self.made}' {by_id}")
         else:
             run(self.database, f"DELETE FROM {table} {by_id}")
-            self.gone.append(record(**one.to_dict()))
+            values = one.to_dict()
+            self.gone.append(record(**{name: values[name] for name in values if name != "datetime_obs"}))
 
     def new(self, value: int) -> DemoCalibration:
         self.made += 1

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, Connection, Engine, Index, Integer, String, Table, event, text
 
+from ..instrument.judged import judgements_name
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
 from .feed import feed_table, trigger_names
@@ -26,8 +27,9 @@ from .sqlite import driver_of, quote
 #: Why a history begins: with an empty database, or with the rows that are there.
 MADE_NEW, UPGRADED = "made new", "upgraded"
 
-#: The present time as `now_iso` writes it; SQLite's clock knows milliseconds.
-_NOW = "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
+#: The end of the present millisecond, as `now_iso` writes times; SQLite's clock knows no less. Its beginning may have
+#: been asked for already, and that answer is to stay.
+_NOW = "strftime('%Y-%m-%dT%H:%M:%f999', 'now')"
 
 #: What comes a microsecond after the time ``at``.
 _NEXT = (
@@ -88,10 +90,9 @@ def triggers(orm_class: type[ORMCalibration], columns: Iterable[str]) -> dict[st
     """
     name, feed, history = orm_class.table().name, quote(feed_table(orm_class).name), quote(_name(orm_class))
     kept = sorted(set(columns) - {*_OWN})
-    newest = f"SELECT at FROM {feed} WHERE archive_n IS NULL ORDER BY n DESC LIMIT 1"  # noqa: S608
     now = (
         f"(SELECT coalesce(CASE WHEN at < {_NOW} THEN {_NOW} ELSE {_NEXT} END, {_NOW})"  # noqa: S608
-        f" FROM (SELECT coalesce(({newest}), '') AS at))"
+        f" FROM (SELECT {_last(orm_class)} AS at))"
     )
     since = (
         f"coalesce((SELECT at FROM {feed} WHERE id = OLD.id AND (archive_n IS NULL OR OLD.origin <> 'LOCAL')"  # noqa: S608
@@ -148,15 +149,15 @@ def begin_history(connection: sqlite3.Connection, orm_class: type[ORMCalibration
     last = connection.execute(f"SELECT max(n), max(CASE WHEN archive_n IS NULL THEN at END) FROM {feed}").fetchone()  # noqa: S608
     number = 0 if last[0] is None else last[0] + 1
     entry = f"INSERT INTO {feed} (n, op, at, why) VALUES (?, 'begun', ?, ?)"  # noqa: S608
-    connection.execute(entry, (number, after_or_now(last[1]), why))
+    connection.execute(entry, (number, after_or_now(last[1] or ""), why))
 
 
 class _Begun(NamedTuple):
-    """What was there when a transaction began: the last entry of one's own, the last version, and that entry's time."""
+    """What was there when a transaction began: the last entry of one's own, the last version, and the last time."""
 
     n: int | None
     version: int | None
-    at: str | None
+    at: str
 
 
 @contextmanager
@@ -193,8 +194,21 @@ def one_moment_in_sessions(engine: Engine, orm_class: type[ORMCalibration]) -> N
 def _begun(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> _Begun:
     feed, history = quote(feed_table(orm_class).name), quote(_name(orm_class))
     newest = f"SELECT max(n) FROM {feed} WHERE archive_n IS NULL"  # noqa: S608
-    asked = f"SELECT ({newest}), (SELECT max(koa_n) FROM {history}), (SELECT at FROM {feed} WHERE n = ({newest}))"  # noqa: S608
+    asked = f"SELECT ({newest}), (SELECT max(koa_n) FROM {history}), {_last(orm_class)}"  # noqa: S608
     return _Begun(*connection.execute(asked).fetchone())
+
+
+def next_time(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> str:
+    """Give the time now; where the clock was set back, that after the last thing that happened here."""
+    return after_or_now(connection.execute(f"SELECT {_last(orm_class)}").fetchone()[0])
+
+
+def _last(orm_class: type[ORMCalibration]) -> str:
+    """SQL of the time of the last change, or judgement, that was made here; empty where there was none."""
+    feed, log = quote(feed_table(orm_class).name), quote(judgements_name(orm_class.table().name))
+    entry = f"SELECT at FROM {feed} WHERE archive_n IS NULL ORDER BY n DESC LIMIT 1"  # noqa: S608
+    said = f"SELECT at FROM {log} ORDER BY n DESC LIMIT 1"  # noqa: S608
+    return f"max(coalesce(({entry}), ''), coalesce(({said}), ''))"
 
 
 def _settle(connection: sqlite3.Connection, orm_class: type[ORMCalibration], begun: _Begun) -> None:
@@ -210,14 +224,14 @@ def _settle(connection: sqlite3.Connection, orm_class: type[ORMCalibration], beg
     connection.execute(
         f"UPDATE {history} SET koa_until = ?1, koa_since = CASE WHEN koa_since > ?2 THEN ?1 ELSE koa_since END"  # noqa: S608
         " WHERE koa_n > ifnull(?3, -1) AND koa_archive_n IS NULL",
-        (at, begun.at or "", begun.version),
+        (at, begun.at, begun.version),
     )
 
 
-def after_or_now(last: str | None) -> str:
+def after_or_now(last: str) -> str:
     """Give the time now; where the clock was set back, the time after the last one."""
     now = now_iso()
-    if last is None or last < now:
+    if last < now:
         return now
     with suppress(ValueError, OverflowError):  # what is no time counts for nothing
         return (datetime.fromisoformat(last) + timedelta(microseconds=1)).isoformat(timespec="microseconds")

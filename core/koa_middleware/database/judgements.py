@@ -17,9 +17,9 @@ from sqlalchemy import Column, Connection, Integer, Select, String, Table, func,
 from ..exceptions import CalibrationNotFoundError
 from ..instrument.judged import Said, judgements_name
 from ..instrument.orm import ORMCalibration
-from ..instrument.times import now_iso
 from .feed import feed_table, judgements_of
-from .sqlite import quote
+from .history import next_time
+from .sqlite import driver_of, quote
 
 
 @lru_cache(maxsize=64)
@@ -69,7 +69,8 @@ def write_judgement(connection: Connection, record: ORMCalibration, quality: str
                 said, f"koa-cal show {record.filename} tells what was said of it.", asked={"id": record.id}
             )
     values = {"id": record.id, "filename": record.filename, "quality": quality}
-    connection.execute(insert(log).values(**values, who=who, why=reason.strip(), at=now_iso()))
+    at = next_time(driver_of(connection), type(record))
+    connection.execute(insert(log).values(**values, who=who, why=reason.strip(), at=at))
 
 
 def move_judgements(

@@ -90,9 +90,22 @@ def shared_rows(orm_class: type[ORMCalibration], path: Path) -> Readable:
     CacheError
         When it cannot be read.
     """
+    with reading_shared(path) as connection:
+        return Readable.of(connection, orm_class, str(path))
+
+
+@contextmanager
+def reading_shared(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection that reads a shared database.
+
+    Raises
+    ------
+    CacheError
+        When it cannot be read.
+    """
     try:
         with closing(GuardedConnection(read_only_uri(path), uri=True, timeout=BUSY_TIMEOUT)) as connection:
-            return Readable.of(connection, orm_class, str(path))
+            yield connection
     except sqlite3.Error as error:
         said = hint(str(error), path, BUSY_TIMEOUT)
         raise CacheError(f"The database {path} cannot be read: {error}.", said, path=path) from error

@@ -12,7 +12,7 @@ from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .copy_state import copy_table
 from .feed import feed_table
-from .history import MADE_NEW, after_or_now, history_table
+from .history import MADE_NEW, history_table, next_time
 from .schema import read_schema
 from .sqlite import quote
 
@@ -56,7 +56,7 @@ class Known(NamedTuple):
     since : str or None
         From when on all is kept, UTC; None where nothing is.
     until : str
-        The time of the last change here, or now.
+        Now; or the time of the last change, where a clock was ahead.
     follows : bool
         Whether it has entries of an archive.
     archive_until : str or None
@@ -81,14 +81,13 @@ class Known(NamedTuple):
         there_at = next((at for at, _, is_here in found if not is_here), None)
         asked = f"SELECT EXISTS (SELECT 1 FROM {quote(feed)} WHERE archive_n IS NOT NULL)"  # noqa: S608
         follows = bool(connection.execute(asked).fetchone()[0])
-        newest = f"SELECT at FROM {quote(feed)} WHERE archive_n IS NULL ORDER BY n DESC LIMIT 1"  # noqa: S608
-        last = connection.execute(newest).fetchone()
         synced_at, archive_until = _synced(connection, orm_class, there)
         since = None if here is None else here[0]
         if here is not None and (follows or synced_at is not None):
             of_archive = there_at or synced_at or here[0]
             since = of_archive if here[1] == MADE_NEW else max(of_archive, here[0])
-        return cls(since, after_or_now(last and last[0]), follows, archive_until or synced_at)
+        until = max(next_time(connection, orm_class), archive_until or "")
+        return cls(since, until, follows, archive_until or synced_at)
 
     def check(self, moment: str, database: str, *, has_archive: bool) -> None:
         """Check that the state at a time can be told.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
@@ -17,19 +17,18 @@ from sqlalchemy.sql.visitors import replacement_traverse
 
 from ..exceptions import CacheError, CalibrationNotFoundError
 from ..instrument.orm import ORMCalibration
-from .driver import GuardedConnection
 from .history import history_table, main_indexes
-from .layered import LayeredDatabase, attached_as_shared, ordered_last
+from .layered import LayeredDatabase, attached_as_shared, ordered_last, reading_shared
 from .local import LocalDatabase, compiled
 from .moments import Known
-from .sqlite import BUSY_TIMEOUT, make_read_only, quote, read_only_uri
+from .sqlite import make_read_only, quote
 from .table import asked_name
 from .views import SHARED, Then, views
 
 R = TypeVar("R", bound=ORMCalibration)
 
 #: Former versions that ended later, which are looked at, and of those the ones that are copied.
-_LOOKED_AT, _COPIED = 20_000, 2000
+_LOOKED_AT, _COPIED = 5000, 2000
 
 _BOUND = "koa_bound_"
 
@@ -75,7 +74,7 @@ class PastDatabase(LocalDatabase[R]):
             with self.driver_connection() as connection:
                 then, begin = self._then(connection, "main", str(self.path))
         if isinstance(known, LayeredDatabase):
-            with closing(GuardedConnection(read_only_uri(known.shared), uri=True, timeout=BUSY_TIMEOUT)) as connection:
+            with reading_shared(known.shared) as connection:
                 shared_then, more = self._then(connection, SHARED, str(known.shared))
             begin = [attached_as_shared(known.shared), *begin, *more]
             made = views(known.own.readable(), known.below, then, shared_then)
@@ -88,12 +87,12 @@ class PastDatabase(LocalDatabase[R]):
         found = Known.of(connection, self.orm_class)
         found.check(self._moment, database, has_archive=self._has_archive and schema == "main")
         history = quote(history_table(self.orm_class).name)
-        ended = f"FROM {history} WHERE koa_until > '{self._moment}'"
-        later = connection.execute(f"SELECT koa_since {ended} LIMIT {_LOOKED_AT}").fetchall()
-        held = sum(since <= self._moment for (since,) in later)
-        if len(later) == _LOOKED_AT or held > _COPIED:
-            return Then(self._moment, found.follows, [(f"{schema}.{history}", "")]), []
         last = connection.execute(f"SELECT ifnull(max(koa_n), 0) FROM {history}").fetchone()[0]  # noqa: S608
+        ended = f"SELECT koa_since FROM {history} WHERE koa_until > '{self._moment}' LIMIT {_LOOKED_AT}"  # noqa: S608
+        counting = f"SELECT count(*), count(CASE WHEN koa_since <= '{self._moment}' THEN 1 END) FROM ({ended})"  # noqa: S608
+        later, held = connection.execute(counting).fetchone()
+        if later == _LOOKED_AT or held > _COPIED:
+            return Then(self._moment, found.follows, [(f"{schema}.{history}", "")]), []
         alias = "own" if schema == "main" else "shared"
         table, few = f"{schema}.{history}", f"temp.koa_few_{schema}"
         is_new = f"{alias}.koa_n > {last}"
@@ -161,7 +160,8 @@ class PastDatabase(LocalDatabase[R]):
 
     def _sorts(self, statement: Select[Any], parameters: Mapping[str, Any]) -> bool:
         sql, constants = compiled(statement)
-        plan = self._readers.read(f"EXPLAIN QUERY PLAN {sql}", {**constants, **parameters})
+        with self.translated_errors():
+            plan = self._readers.read(f"EXPLAIN QUERY PLAN {sql}", {**constants, **parameters})
         by_index = {
             parent for _, parent, _, detail in plan if " USING INDEX " in detail or " COVERING INDEX " in detail
         }
