@@ -220,6 +220,7 @@ class History:
             writer.execute(f"SAVEPOINT s; {undone}; ROLLBACK TO s")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(repetitions(2, 150)))
 def test_all_machines_and_the_archive_agree_on_every_past_state(archive, new_client, monkeypatch, seed):
     archive.small_batches(monkeypatch, 3 + seed % 5)
