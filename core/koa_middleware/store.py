@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
@@ -55,8 +55,10 @@ from .given import (
     stream_of,
     truth_of,
 )
+from .importing import importing
 from .instrument.orm import ORMCalibration
 from .instrument.plain import shown
+from .kept import kept_property
 from .own_choice import own_choices
 from .register import Registration
 from .remote.servers import check_url, without_password
@@ -242,16 +244,18 @@ class CalibrationStore(Generic[R]):
             sweep(self._cache)
         self._is_swept = True
 
-    @cached_property
+    @kept_property
     def _copies(self) -> Copies[R]:
-        from .cache.copies import Copies
+        with importing:
+            from .cache.copies import Copies
 
         return Copies(self._holdings, self.settings.calibration_url)
 
-    @cached_property
+    @kept_property
     def _archive(self) -> Archive[R]:
         """The archive, whose modules a store that stays local does not load."""
-        from .remote.archive import Archive
+        with importing:
+            from .remote.archive import Archive
 
         return Archive(self.settings, self.local_db, self._sync_if_older_than, self._cache.holds)
 

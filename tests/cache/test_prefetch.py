@@ -83,7 +83,7 @@ def test_a_prefetch_asks_the_database_in_bulk(user: Opening) -> None:
     with counted(store) as counts, hashed() as hashes:
         report = store.prefetch(records=records)
     assert len(report.downloaded) == COUNT
-    assert counts["SELECT"] == 3  # what is known of the files, whose their names are, and which class leads
+    assert counts["SELECT"] == 5  # of the files, their names, the class that leads, the history before and after
     assert counts["BEGIN"] == counts["COMMIT"] == 1
     assert not hashes  # what comes is hashed while it comes
     with counted(store) as again:
@@ -98,7 +98,7 @@ def test_files_that_were_put_here_are_hashed_once(user: Opening, served: Path) -
     with counted(store) as counts, hashed() as hashes:
         assert len(store.prefetch(records=records).cached) == COUNT
     assert hashes == {record.filename: 1 for record in records}
-    assert (counts["SELECT"], counts["BEGIN"], counts["COMMIT"]) == (3, 1, 1)
+    assert (counts["SELECT"], counts["BEGIN"], counts["COMMIT"]) == (5, 1, 1)
     with hashed() as again:
         assert len(store.prefetch(records=records).cached) == COUNT
         assert store.get_calibration_by_id(records[0].id)
@@ -110,7 +110,7 @@ def test_files_of_the_shared_cache_are_hashed_once(user: Opening, served: Path) 
     with counted(store) as counts, hashed() as hashes:
         assert len(store.prefetch(records=store.query()).cached) == COUNT
     assert set(hashes.values()) == {1}
-    assert (counts["SELECT"], counts["BEGIN"], counts["COMMIT"]) == (3, 1, 1)  # one of them is the query
+    assert (counts["SELECT"], counts["BEGIN"], counts["COMMIT"]) == (5, 1, 1)  # one of them is the query
     with hashed() as again:
         assert len(store.prefetch(records=store.query()).cached) == COUNT
     assert not again

@@ -112,6 +112,7 @@ DATABASE: dict[str, Callable[[Any, Path], object]] = {
     "get_last_updated": lambda database, _: database.get_last_updated(),
     "insert": lambda database, _: entered(database.begin(), lambda given: database.insert(given, [MINE.to_dict()])),
     "judge": lambda database, _: database.judge(MINE, "BAD", "a leak", "jane"),
+    "judged_at": lambda database, _: database.judged_at("2026-01-01T00:00:00.000000"),
     "judged_here": lambda database, _: database.judged_here(),
     "last_said_of": lambda database, _: database.last_said_of(["mine"]),
     "query": lambda database, _: database.query("dark"),

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
@@ -32,6 +31,7 @@ from ..fetch.progress import shown_progress
 from ..fetch.turns import only_one
 from ..importing import importing
 from ..instrument.orm import ORMCalibration
+from ..kept import kept_property
 from ..settings import CALIBRATION_URL, Settings
 from .copies import is_elsewhere
 from .decision import Decision, Found, Here, NotToBeHad, Spoilt, Terms, decide, decide_download
@@ -94,7 +94,7 @@ class Provider(Generic[R]):
         has_url = settings.calibration_url is not None
         self._terms = {use_cached: Terms(use_cached, settings.offline, has_url) for use_cached in (True, False)}
 
-    @cached_property
+    @kept_property
     def _server(self) -> FileServer:
         with importing:
             from ..fetch.server import FileServer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
@@ -13,6 +13,7 @@ from ..disk.compression import names_of_content
 from ..instrument.judged import QualityHere
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import is_wildcard
+from ..kept import kept_property
 from .criterion import Columns, Condition, Fault, Parameters, Words, has, not_names, not_text
 from .judged import SAID, in_words
 
@@ -83,7 +84,7 @@ class _Compared(Condition):
     def columns(self) -> tuple[str, ...]:
         return (self.column,)
 
-    @cached_property
+    @kept_property
     def _name(self) -> str:
         return f"{self.setting}_{self.column}"
 

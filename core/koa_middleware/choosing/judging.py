@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, case, func, select, union_all
@@ -15,6 +15,7 @@ from ..instrument.door import columns_of
 from ..instrument.forms import is_mjd
 from ..instrument.judged import Said
 from ..instrument.orm import ORMCalibration
+from ..kept import kept_property
 from .conditions import NotBad, OfType
 from .criterion import Condition, Criterion, Parameters
 from .explanation import CHOSEN, FARTHER, Candidate, offset
@@ -87,7 +88,7 @@ class Judge:
     is_pair: bool = False
     is_answered: bool = False
 
-    @cached_property
+    @kept_property
     def criteria(self) -> tuple[Criterion, ...]:
         """All but the type, in the order in which they are asked."""
         found: list[Criterion] = [each for each in self.plan.criteria if not isinstance(each, OfType)]
@@ -95,7 +96,7 @@ class Judge:
             found.sort(key=lambda each: not each.binds_all)
         return tuple(found)
 
-    @cached_property
+    @kept_property
     def parameters(self) -> dict[str, Any]:
         """Parameters of the plan, of its pair, and of all criteria."""
         parameters = self.plan.parameters(self.frame)

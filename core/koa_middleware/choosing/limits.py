@@ -7,13 +7,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from ..instrument.times import DAY_MS, is_observed, iso_from_mjd
+from ..kept import kept_property
 from .criterion import Columns, Fault, Limit, Parameters, Words, is_number, not_of_days, not_text
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class NeverAcross(Limit):
 
     setting = "never_across"
 
-    @cached_property
+    @kept_property
     def _starts(self) -> tuple[float, ...]:
         """First times after each boundary."""
         return tuple([boundary - SAME for boundary in self.boundaries])

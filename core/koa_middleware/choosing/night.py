@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, overload
 
 from ..display import render
 from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
 from ..instrument.orm import ORMCalibration
+from ..kept import kept_property
 from .batch import records_in
 from .bracket import Bracket
 from .conditions import NotItself
@@ -87,7 +87,7 @@ class FrameSets(Sequence[Mapping[str, Any]]):
                     found.setdefault(cal_type, {}).setdefault(step, []).append(name)
         return found
 
-    @cached_property
+    @kept_property
     def configurations(self) -> Sequence[Mapping[str, Mapping[str, Any]]]:
         """For each frame, by type: its values in the columns that are compared."""
         return configurations_of(self.orm_class, self.values, self.sets)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+from ..kept import kept_property
 from .order import distance, in_ms
 
 Value = tuple[Any, ...]
@@ -43,7 +43,7 @@ class Nearby:
         """Give the values of the best complete pairs: several where they are of the same times."""
         return [value for *times, value in self.pairs if times == list(self.pairs[0][:2])]
 
-    @cached_property
+    @kept_property
     def pairs(self) -> list[tuple[float, float, Value]]:
         """Span and earlier time, in ms, and value of each complete pair, the best first; a null agrees with nothing."""
         before, after = (self.times[side] for side in SIDES)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, ColumnElement, Float, Select, bindparam, func, select
@@ -18,6 +18,7 @@ from sqlalchemy import Column, ColumnElement, Float, Select, bindparam, func, se
 from ..instrument.detached import record_builder
 from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
+from ..kept import kept_property
 from .conditions import OfPair, OfType
 from .criteria import criteria_of
 from .criterion import Condition, Criterion, Limit
@@ -75,7 +76,7 @@ class Plan:
         """The tie-breakers, and the column of the time that they go by."""
         return (NEAREST, self.time) if self.rule.validity is None else (LATEST_START, self.rule.validity[0])
 
-    @cached_property
+    @kept_property
     def by_time(self) -> tuple[Criterion, ...]:
         """The criteria that compare the frame's time."""
         return tuple(each for each in self.criteria if each.by_time)
@@ -85,7 +86,7 @@ class Plan:
         """Columns that an index must find by equality."""
         return tuple(name for condition in self.conditions if condition.probed for name in condition.columns)
 
-    @cached_property
+    @kept_property
     def for_pair(self) -> Plan:
         """The same with the values of a pair."""
         return Plan(self.orm_class, self.rule, of_pair=True)
@@ -123,14 +124,14 @@ class Plan:
             asked |= condition.asked(parameters)
         return asked | {self.time: parameters["time"]}
 
-    @cached_property
+    @kept_property
     def outwards(self) -> Mapping[str, Select[Any]]:
         """By side, time and `same` of the nearest admissible rows, the nearest first."""
         when, admits, shown = self._of_same()
         rows = select(when, *shown).where(*admits).limit(NEIGHBOURS)
         return {"before": rows.order_by(when.desc()), "after": rows.order_by(when)}
 
-    @cached_property
+    @kept_property
     def grouped(self) -> Mapping[str, Select[Any]]:
         """By side, the nearest time for each value of `same`."""
         when, admits, shown = self._of_same()

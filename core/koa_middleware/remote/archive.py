@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from functools import cached_property
 from typing import Generic, TypeVar
 
 from sqlalchemy import select
@@ -14,6 +13,7 @@ from ..database.flags import this_user
 from ..database.local import LocalDatabase
 from ..exceptions import RemoteError, StaleWarning, warn
 from ..instrument.orm import ORMCalibration
+from ..kept import kept_property
 from ..settings import Settings
 from .bookmark import is_partial
 from .protocol import Holds, Remote, Upload
@@ -47,7 +47,7 @@ class Archive(Generic[R]):
         self._holds = holds
         self._has_told = False
 
-    @cached_property
+    @kept_property
     def remote(self) -> Remote[R] | None:
         """The remote; None where none is configured."""
         url = self._settings.remote_database_url

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from ..database.kept_apart import Conflict
 from ..database.local import LocalDatabase
 from ..exceptions import RemoteUnavailableError, warn
+from ..kept import kept_property
 from .bookmark import Superseded
 from .local_copy import LocalCopy, holds_nothing, open_copy
 from .protocol import ANOTHER_HISTORY, Holds, Reading, Remote, Source, State
@@ -44,7 +44,7 @@ class SyncResult:
     noticed: list[str] = field(default_factory=list)
     _conflicts: Callable[[], list[Conflict]] = field(default=list, repr=False, compare=False)
 
-    @cached_property
+    @kept_property
     def conflicts(self) -> list[Conflict]:
         """All remote rows that are kept apart; read when asked for."""
         return self._conflicts()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from ...choosing.frame import Frame
 from ...choosing.selector import CalibrationSelector, Database, ruling_of
 from ...choosing.statement import Plan
+from ...kept import kept_property
 from .groups import anchor_of
 from .moments import Span, uncovered
 from .rows import Row, Rows, Served
@@ -43,7 +43,7 @@ class Standing:
     is_whole: bool = True
     also: tuple[str, ...] = ()
 
-    @cached_property
+    @kept_property
     def _settled(self) -> tuple[Any, tuple[Plan, ...]]:
         ruling = ruling_of(self.selector, self.db.orm_class)
         return ruling.settled(ruling.frame(self.values))
@@ -58,7 +58,7 @@ class Standing:
         """A frame of the values, without a time."""
         return ruling_of(self.selector, self.db.orm_class).frame(self.values)
 
-    @cached_property
+    @kept_property
     def anchor(self) -> Standing | None:
         """The selector on whose choice this one's hangs, beside the same frames."""
         found = anchor_of(self._settled[0], self.db)
@@ -76,13 +76,13 @@ class Standing:
         """Boundaries that are never crossed, in days."""
         return tuple(map(float, self.plans[0].rule.never_across))
 
-    @cached_property
+    @kept_property
     def by_step(self) -> list[tuple[Plan, list[Row]]]:
         """Each step with the rows that fit the frames' values, whatever their quality."""
         frame = self.frame
         return [(plan, self.rows.of(plan, frame, self.also)) for plan in self.plans]
 
-    @cached_property
+    @kept_property
     def served(self) -> list[list[Served]]:
         """For each step, what its rows serve."""
         return [self.rows.served(plan, rows) for plan, rows in self.by_step]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import select
@@ -16,6 +15,7 @@ from ...database.listed import given, listed, records_by
 from ...database.local import LocalDatabase
 from ...exceptions import HeaderError
 from ...instrument.orm import ORMCalibration
+from ...kept import kept_property
 from .differences import Differing
 from .lock_file import LockFile
 from .locked import LockedCalibration
@@ -160,7 +160,7 @@ class Causes:
         entry = None if self._lock.archive is None else self._lock.archive.entry
         return None if entry is None or one.archive_n is None else one.archive_n > entry
 
-    @cached_property
+    @kept_property
     def _bound(self) -> int:
         """Number of an entry of the local feed that was there when the lock was made; 0 where none is known."""
         own = [each.id for each in self._lock.calibrations if each.origin == "LOCAL" and each.id]
@@ -187,7 +187,7 @@ class Causes:
             self._of_rules[key] = kind, f"{rule}{said}{also}"
         return self._of_rules[key]
 
-    @cached_property
+    @kept_property
     def _locked_types(self) -> frozenset[str]:
         return frozenset(name for each in self._lock.frames for name in each.cal_types)
 

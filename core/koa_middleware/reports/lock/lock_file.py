@@ -7,7 +7,6 @@ import stat
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,7 @@ from ...disk.writing import whole_file
 from ...display import printable, render
 from ...exceptions import ConfigurationError, SourceFileError
 from ...given import file_path_of, path_of, truth_of
+from ...kept import kept_property
 from .locked import ArchiveState, LockedCalibration, LockedFrame, frame_key
 from .source import read_lock
 from .text import FORMAT, as_text, said_of
@@ -122,7 +122,7 @@ class LockFile:
         """What messages call it."""
         return "the lock" if self.path is None else str(self.path)
 
-    @cached_property
+    @kept_property
     def by_filename(self) -> Mapping[str, LockedCalibration]:
         """The calibrations."""
         return {each.filename: each for each in self.calibrations}
@@ -131,7 +131,7 @@ class LockFile:
         """Give a frame of a file name, which compression does not change; or, without one, of these values."""
         return self._frames.get(frame_key(filename, values))
 
-    @cached_property
+    @kept_property
     def _frames(self) -> Mapping[Any, LockedFrame]:
         return {frame_key(each.filename, each.values): each for each in self.frames}
 
@@ -150,7 +150,7 @@ class LockFile:
             said += f", archive {self.archive.name}{until}"
         return f"{said}, as of {self.as_of}" if self.as_of else said
 
-    @cached_property
+    @kept_property
     def _missing(self) -> Counter[str]:
         return Counter(one.cal_type for each in self.frames for one in each.choices if one.missing)
 
