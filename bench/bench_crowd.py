@@ -1,7 +1,7 @@
 """Selecting while six processes flag one record after the other, beside selecting alone.
 
-A commit keeps readers out while the disk flushes. So flushes of another file are timed meanwhile, and what the slowest of
-them take is added to the limits of 10 and 50 ms.
+A commit keeps readers out while the disk flushes. So flushes of another file are timed meanwhile, and what the slowest
+of them take is added to the limits of 10 and 50 ms.
 """
 
 from __future__ import annotations
