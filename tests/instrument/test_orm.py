@@ -146,6 +146,16 @@ def test_a_record_is_read_by_attribute_and_key() -> None:
     assert repr(made).startswith("DemoCalibration(filename='dark.fits', cal_type='dark', ")
 
 
+def test_records_are_equal_when_their_columns_are_and_are_known_by_their_id() -> None:
+    one = record("a.fits")
+    same, other = DemoCalibration(**one.to_dict()), DemoCalibration(**{**one.to_dict(), "quality": "BAD"})
+    assert one == same
+    assert one != other
+    assert one != one.to_dict()
+    assert len({one, same}) == 1
+    assert len({one, other}) == 2
+
+
 def test_an_unknown_column_is_an_error_with_the_known_ones() -> None:
     with pytest.raises(HeaderError, match=r"no column lampe.*lamp"):
         DemoCalibration(lampe="thar")

@@ -311,6 +311,13 @@ class ORMCalibration(DeclarativeBase):
         """All columns and their values."""
         return {name: getattr(self, name) for name in self.column_names()}
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is a record of the same class with the same values in all columns."""
+        return self is other or (isinstance(other, type(self)) and self.to_dict() == other.to_dict())
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     def __repr__(self) -> str:
         shown = ", ".join(
             f"{name}={getattr(self, name)!r}"
