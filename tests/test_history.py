@@ -92,6 +92,15 @@ def test_a_history_outlives_its_record_and_its_file_name(store: Store, tmp_path:
         store.history("third.fits")
 
 
+def test_a_newer_version_supersedes_a_record(store: Store, tmp_path: Path) -> None:
+    first = store.register_calibration(dark(tmp_path, "dark.fits", LAMP="thar")).calibration
+    second = store.register_calibration(dark(tmp_path, "again.fits", LAMP="lfc"), new_version=True).calibration
+    last = store.history(first)[-1]
+    assert (last["what"], last["why"]) == ("superseded", f"{second.filename} is its version 002")
+    assert last["time"] == store.history(second)[0]["time"]
+    assert [event["what"] for event in store.history(second)] == ["added"]
+
+
 def test_two_changes_at_one_time_are_told_one_after_the_other(store: Store) -> None:
     store.local_db.add(record("a.fits", lamp="one"))
     with store.local_db.begin() as connection:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from ..exceptions import CalibrationNotFoundError
 from ..instrument.detached import record_builder
-from ..instrument.orm import ORMCalibration
+from ..instrument.orm import ORMCalibration, family_of
 from ..instrument.plain import shown
 from .feed import feed_table
 from .history import history_table
@@ -119,6 +119,21 @@ def _events(connection: Connection, orm_class: type[ORMCalibration], id: str) ->
     own = select(log.at, log.who, log.why, log.quality).where(log.id == id).order_by(log.n)
     for said in connection.execute(own):
         yield _told(said.at, said.who, "judged here", said.why, _OF_NOTHING, {"quality": said.quality})
+    if versions:
+        yield from _newer_versions(connection, orm_class, versions[-1].values)
+
+
+def _newer_versions(
+    connection: Connection, orm_class: type[ORMCalibration], values: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Say when records of the same family with a greater version were added."""
+    table, feed = orm_class.table().c, feed_table(orm_class).c
+    family = (table[name].is_not_distinct_from(value) for name, value in family_of(orm_class, values).items())
+    is_newer = table.cal_version > values["cal_version"]
+    added = feed.id == table.id, feed.op == "added", (feed.archive_n.is_(None)) == (table.origin == "LOCAL")
+    newer = select(feed.at, feed.who, table.filename, table.cal_version).where(*family, is_newer, *added)
+    for at, who, filename, version in connection.execute(newer):
+        yield _told(at, who, "superseded", f"{filename} is its version {version}", _OF_NOTHING, _OF_NOTHING)
 
 
 def _versions(connection: Connection, orm_class: type[ORMCalibration], id: str) -> Iterator[_Version]:
