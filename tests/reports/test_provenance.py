@@ -130,6 +130,33 @@ def test_the_pipelines_own_cards_are_written_beside_ours(store: Store, frame: Pa
     assert header["WLSSUM2"] == found["wls"].after.checksum
 
 
+@pytest.mark.parametrize("way", ["file", "header"])
+def test_the_pipelines_cards_of_a_type_that_is_not_used_any_more_go(
+    store: Store, frame: Path, product: Path, way: str
+) -> None:
+    fits.setval(product, "WLSSUM2", value="of the pipeline")
+    for types in (["dark", "wls"], ["wls"], ["dark"]):
+        provenance = store.provenance(store.select_set(frame, types))
+        if way == "file":
+            provenance.write(product)
+        else:
+            with fits.open(product, mode="update") as opened:
+                provenance.put_into(opened[0].header)
+    header = fits.getheader(product)
+    assert {keyword: header[keyword] for keyword in header if keyword.startswith(("DARK", "WLS"))} == {
+        "DARKFILE": "dark.fits",
+        "DARKID": store.query(filename="dark.fits")[0].id,
+        "DARKVER": "001",
+    }
+
+
+def test_a_card_of_the_pipeline_that_names_another_file_stays(store: Store, frame: Path, product: Path) -> None:
+    store.provenance(store.select_set(frame, ["dark"])).write(product)
+    fits.setval(product, "DARKFILE", value="another.fits")
+    store.provenance(store.select_set(frame, ["wls"])).write(product)
+    assert fits.getheader(product)["DARKFILE"] == "another.fits"
+
+
 @pytest.mark.parametrize("odd", [None, "dark.fits", [1], {"dark": "dark.fits"}])
 def test_what_is_no_calibration_is_refused(store: Store, odd: Any) -> None:
     with pytest.raises(ConfigurationError, match="no calibration of demo"):
@@ -191,7 +218,7 @@ def test_a_products_header_names_them_and_again_what_it_is_made_with_later(
         header = hdus[0].header
         assert header["KCNUM"] == 1
         assert [keyword for keyword in header if keyword.startswith(("KC02", "KC03", "KCMISS"))] == []
-        assert header["WLSFILE"] == "eve.fits", "which the second reduction says nothing of"
+        assert "WLSFILE" not in header
         assert header["OBJECT"] == "10700"
         assert hdus[0].data.shape == (8, 8)
 

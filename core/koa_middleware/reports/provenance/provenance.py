@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from ...exceptions import ConfigurationError, HeaderWarning, KoaMiddlewareError,
 from ...given import listed, path_of, record_of
 from ...instrument.orm import ORMCalibration
 from ...instrument.plain import shown
-from .cards import COMMENTS, as_cards, card_of, is_ours
+from .cards import COMMENTS, as_cards, card_of, escaped, is_ours, told_by
 from .product import check_no_calibration
 from .prov_json import as_prov
 from .uses import name_key
@@ -115,7 +115,8 @@ class Provenance:
         """
         from ...disk.fits_cards import put_cards
 
-        put_cards(header, self.cards(), self._is_replaced)
+        before = [(keyword, header[keyword]) for keyword in header if self._is_of_calibrations(keyword)]
+        put_cards(header, self.cards(), self._replaced(before))
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Put the cards into the primary header of a product; all else in the file stays.
@@ -142,8 +143,8 @@ class Provenance:
 
         product, cards = user_path(path_of("path", path)), self.cards()
         check_no_calibration(product, self._folders)
-        before, *_ = cards_of_all_units(product, self._is_replaced)
-        write_cards(product, cards, self._is_replaced)
+        before, *_ = cards_of_all_units(product, self._is_of_calibrations)
+        write_cards(product, cards, self._replaced(before))
         self._tell_of_others(product, dict(reversed(before)), cards)
         return product
 
@@ -209,10 +210,21 @@ class Provenance:
                 for keyword, calibration in zip(keywords, told, strict=False):
                     yield from card_of(keyword, calibration[name], f"{COMMENTS[name]}, {cal_type}")
 
-    def _is_replaced(self, keyword: str) -> bool:
+    def _is_of_calibrations(self, keyword: str) -> bool:
+        """Whether a card is one of ours, or one of the pipeline's own."""
+        fields = self.orm_class.product_cards.values()
+        return is_ours(keyword) or any(keyword in keywords for each in fields for keywords in each.values())
+
+    def _replaced(self, before: Sequence[tuple[str, Any]]) -> Callable[[str], bool]:
+        """Say which cards go: ours, and the pipeline's of these types, and of those that an earlier block wrote."""
+        own, said = self.orm_class.product_cards, dict(before)
         types = {each.cal_type for each in self.calibrations}
-        own = (fields for cal_type, fields in self.orm_class.product_cards.items() if cal_type in types)
-        return is_ours(keyword) or any(keyword in keywords for fields in own for keywords in fields.values())
+        for known in told_by(before).each:
+            of_file = own.get(known.get("cal_type", ""), {}).get("file", ())
+            if any(said.get(keyword) == escaped(str(known.get("file"))) for keyword in of_file):
+                types.add(known["cal_type"])
+        going = {keyword for name in types for keywords in own.get(name, {}).values() for keyword in keywords}
+        return lambda keyword: is_ours(keyword) or keyword in going
 
 
 def _lines(each: Calibration) -> list[str]:
