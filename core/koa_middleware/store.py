@@ -542,11 +542,15 @@ class CalibrationStore(Generic[R]):
             When it is no lock file of this instrument, or the store is a locked one.
         CalibrationNotFoundError
             When it does not have one of the `inputs`.
+        RemoteUnavailableError
+            When an archive is configured that was never synced and does not answer.
         """
         from .lock_checking import check
 
         if self._lock is not None:
             _refuse_lock(self._lock.name)
+        if self.settings.remote_database_url is not None and self.last_sync is None:
+            self.sync_from_remote()  # what is not known here yet would be told as changed
         given, _ = _locked(self.orm_class, lock), self._database("local")
         return check(given, inputs, self._selection, self.known_db, self.local_db, _chosen_in(self._archive.state()))
 

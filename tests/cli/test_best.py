@@ -235,5 +235,11 @@ def test_a_calibration_is_no_product(koa_cal: Run, frame: Path, cache: Path) -> 
     assert f"{product} is a calibration of the cache" in found.said
 
 
+def test_a_frame_is_not_its_own_product(koa_cal: Run, frame: Path) -> None:
+    before = Path(frame).read_bytes()
+    assert "is the frame itself" in koa_cal("best", frame, "--type", "dark", "--write-header", frame).ended(2).said
+    assert Path(frame).read_bytes() == before
+
+
 def test_a_product_is_one_frames(koa_cal: Run, frame: Path, tmp_path: Path) -> None:
     assert "several frames" in koa_cal("best", frame, frame, "--write-header", tmp_path / "x.fits").ended(2).said

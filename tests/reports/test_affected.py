@@ -110,6 +110,13 @@ def test_our_own_cards_are_found_in_any_header_of_a_product(store: Store, tmp_pa
     }
 
 
+def test_of_a_card_that_stands_there_twice_both_count(store: Store, tmp_path: Path) -> None:
+    product = write_fits(tmp_path / "product.fits", {"DARKFILE": "other.fits"})
+    with fits.open(product, mode="update") as opened:
+        opened[0].header.append(("DARKFILE", "dark.fits"))
+    assert [each.path for each in store.affected("dark.fits", products=[product]).products] == [str(product)]
+
+
 def test_three_hundred_products_are_read(store: Store, tmp_path: Path) -> None:
     template = write_fits(tmp_path / "template.fits", {"BIASFILE": "bias.fits"})
     other = write_fits(tmp_path / "other.fits", {"BIASFILE": "other_bias.fits"})

@@ -14,6 +14,7 @@ from koa_middleware import (
     CalibrationStore,
     InstrumentPlugin,
     LockFile,
+    RemoteUnavailableError,
 )
 from koa_middleware.database.feed import feed_table
 from koa_middleware.reports.lock.check import LockCheck
@@ -122,6 +123,14 @@ def test_what_was_never_here_is_told_as_not_known(
     assert {each.message for each in check.causes} == {
         f"{kind}{n}.fits is not known here" for kind in ("dark", "flat") for n in range(2)
     }
+
+
+def test_an_archive_that_was_never_synced_and_does_not_answer_is_an_error_and_no_cause(
+    lock: LockFile, open_demo: Callable[..., Any], tmp_path: Path
+) -> None:
+    empty = open_demo(tmp_path / "laptop", remote_database_url="postgresql://127.0.0.1:1/archive")
+    with pytest.raises(RemoteUnavailableError):
+        empty.check_lock(lock)
 
 
 def test_other_content_is_told_with_both_checksums(filled: Store, lock: LockFile) -> None:

@@ -163,6 +163,11 @@ def test_what_is_no_calibration_is_refused(store: Store, odd: Any) -> None:
         store.provenance(odd)
 
 
+def test_a_calibration_of_another_type_is_refused(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match=r"dark.fits is given as a flat, and is of the type dark"):
+        store.provenance({"flat": store.query("dark")[0]})
+
+
 def test_the_lines_of_a_history_fit_into_a_header(store: Store, frame: Path) -> None:
     provenance = store.provenance(store.get_calibrations(frame, return_exceptions=True))
     lines = provenance.history()

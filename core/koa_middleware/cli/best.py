@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import ConfigurationError, KoaMiddlewareError
@@ -99,8 +101,16 @@ def _check(options: Namespace) -> None:
         said, hint = "--use and --no-download are both given.", "What is used is verified; leave one of them out."
     elif options.write_header and len(options.frames) > 1:
         said, hint = "--write-header is given for several frames.", "Ask for one frame, whose product it is."
+    elif options.write_header and options.frames and _is_same_file(options.frames[0], options.write_header):
+        said, hint = f"{options.write_header} is the frame itself.", "Name the product that you made of it."
     if said:
         raise ConfigurationError(said, hint, setting="frames", variable=None)
+
+
+def _is_same_file(frame: str, product: str) -> bool:
+    with suppress(OSError):  # one that is not there
+        return Path(frame).samefile(product)
+    return False
 
 
 def _written(store: CalibrationStore[Any], choices: Any, product: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -98,9 +99,14 @@ def _parts(found: Mapping[str, Any]) -> dict[str, Any]:
     frames = _each(head, "frame", _frame)
     if len({frame_key(each.filename, each.values) for each in frames}) < len(frames):
         raise _Fault("it has two frames of one file name, or without one two of the same values")
+    types = {each.filename: each.cal_type for each in calibrations}
     for frame in frames:
-        if unknown := {each.calibration for each in frame.choices if each.calibration} - names:
-            raise _Fault(f"{frame.filename or 'a frame'} has {shown(min(unknown))}, which is none of its calibrations")
+        for choice in filter(lambda each: each.calibration, frame.choices):
+            where = f"{frame.filename or 'a frame'} has {shown(choice.calibration)}"
+            if choice.calibration not in names:
+                raise _Fault(f"{where}, which is none of its calibrations")
+            if (kind := types[choice.calibration]) != choice.cal_type:
+                raise _Fault(f"{where} as its {choice.cal_type}, which is a calibration of the type {kind}")
     return {
         "instrument": head["instrument"],
         "core": versions["core"],
@@ -125,6 +131,8 @@ def _calibration(given: Any, where: str) -> LockedCalibration:
             values["checksum"] = str(Checksum.parse(checksum))
         except ValueError as error:
             raise _Fault(f"the checksum of {values['filename']} is {shown(checksum)}: {error}") from None
+    if values.get("file_size", 0) < 0:
+        raise _Fault(f"the file_size of {values['filename']} is {values['file_size']}")
     return LockedCalibration(**values)
 
 
@@ -135,7 +143,13 @@ def _frame(given: Any, where: str) -> LockedFrame:
     for name, value in values["values"].items():
         if not isinstance(value, _VALUES):
             raise _Fault(f"the {name} of {where} is {shown(value)}, which no column can hold")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _Fault(f"the {name} of {where} is {value}")
     choices = [_choice(each, f"a choice of {where}") for each in values["choices"]]
+    sides = [(each.cal_type, each.side) for each in choices]
+    for cal_type, side in sides:
+        if sides.count((cal_type, side)) > 1 or (side and (cal_type, "") in sides):
+            raise _Fault(f"{where} has several choices of the type {cal_type}")
     return LockedFrame(filename, values["values"], tuple(choices))
 
 
@@ -146,6 +160,8 @@ def _choice(given: Any, where: str) -> LockedChoice:
         raise _Fault(f"{where} names a calibration and says that it is missing, or neither")
     if choice.side not in ("", *SIDES):
         raise _Fault(f"the side of {where} is {shown(choice.side)}, which is none of {' and '.join(SIDES)}")
+    if choice.step is not None and choice.step < 1:
+        raise _Fault(f"the step of {where} is {choice.step}")
     return choice
 
 

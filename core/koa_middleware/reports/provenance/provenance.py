@@ -276,9 +276,19 @@ def provenance_of(
         for role, weight, side in _sides(answer):
             record = _record(side, orm_class)
             named = cal_type or (record.choice and record.choice.cal_type) or record.cal_type
+            _check_type(str(named), record)
             quality = judged.get(record.id) or record.quality
             calibrations.append(Calibration(str(named), record, quality, role, weight))
     return Provenance(tuple(calibrations), tuple(missing), orm_class, tuple(folders))
+
+
+def _check_type(cal_type: str, record: ORMCalibration) -> None:
+    if cal_type != record.cal_type:
+        raise ConfigurationError(
+            f"{record.filename} is given as a {cal_type}, and is of the type {record.cal_type}.",
+            "Give what get_calibrations or select_set gave.",
+            setting="results",
+        )
 
 
 def _is_one(given: Any) -> bool:
@@ -303,6 +313,7 @@ def _record(given: Any, orm_class: type[ORMCalibration]) -> ORMCalibration:
         return record_of(record)
     raise ConfigurationError(
         f"{shown(given)} is no calibration of {orm_class.instrument_name}.",
-        "Give what get_calibrations or select_set gave, or a list of results, records and pairs.",
+        "Give what get_calibrations or select_set gave, one frame's set of select_sets, or a list of results, records and "
+        "pairs.",
         setting="results",
     )

@@ -77,9 +77,13 @@ def uses_in(path: str, keywords: Keywords) -> list[Use] | str:
 def _uses(cards: list[tuple[str, Any]], keywords: Keywords) -> Iterator[Use]:
     for each in told_by(cards).each:
         yield _use(each, Use("file", "id", "checksum"))
-    values = {keyword: value for keyword, value in reversed(cards) if isinstance(value, str)}
+    values: dict[str, list[str]] = {}  # of a keyword that stands there twice, all
+    for keyword, value in cards:
+        if isinstance(value, str):
+            values.setdefault(keyword, []).append(value)
     for names in keywords.products:
-        yield _use(values, names)
+        for number in range(max(len(values.get(name, ())) for name in names)):
+            yield _use({name: values[name][number] for name in names if number < len(values.get(name, ()))}, names)
     for keyword, value in cards:
         if keyword in keywords.inputs and isinstance(value, str):
             yield Use(_base(value))
