@@ -313,7 +313,7 @@ def _record(given: Any, orm_class: type[ORMCalibration]) -> ORMCalibration:
         return record_of(record)
     raise ConfigurationError(
         f"{shown(given)} is no calibration of {orm_class.instrument_name}.",
-        "Give what get_calibrations or select_set gave, or one frame's set of select_sets, or a list of results, records "
-        "and pairs.",
+        "Give what get_calibrations or select_set gave, one frame's set of select_sets, or a list of results, records, "
+        "pairs.",
         setting="results",
     )
