@@ -28,6 +28,7 @@ def check(
     known: LocalDatabase[Any],
     local: LocalDatabase[Any],
     chosen_in: ChosenIn,
+    synced: str,
 ) -> LockCheck:
     """Compare a lock file with what would be chosen now; see `CalibrationStore.check_lock`.
 
@@ -40,6 +41,8 @@ def check(
     known, local : LocalDatabase
         Where calibrations are chosen, and the store's own database.
     chosen_in : ChosenIn
+    synced : str
+        Of which sync the answer is, in words; empty where no archive is followed.
     """
     orm_class = known.orm_class
 
@@ -56,4 +59,5 @@ def check(
         lock = replace(lock, frames=tuple({frame_key(each.filename, each.values): each for each in found}.values()))
     of_users = frozenset(each.checksum for each in lock.calibrations if not each.id)
     chosen_in = chosen_in._replace(unregistered=of_users)
-    return check_lock(lock, orm_class, choose, Causes(lock, local, known, explain), chosen_in)
+    told = check_lock(lock, orm_class, choose, Causes(lock, local, known, explain), chosen_in)
+    return replace(told, notes=(synced, *told.notes)) if synced else told

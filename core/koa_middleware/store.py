@@ -544,11 +544,14 @@ class CalibrationStore(Generic[R]):
             When it does not have one of the `inputs`.
         """
         from .lock_checking import check
+        from .remote.staleness import state_in_words
 
         if self._lock is not None:
             _refuse_lock(self._lock.name)
         given, _ = _locked(self.orm_class, lock), self._database("local")
-        return check(given, inputs, self._selection, self.known_db, self.local_db, _chosen_in(self._archive.state()))
+        state = self._archive.state()
+        synced = "" if state is None else state_in_words(self.local_db)
+        return check(given, inputs, self._selection, self.known_db, self.local_db, _chosen_in(state), synced)
 
     def locked_records(self) -> list[R]:
         """Give the records of all calibrations that the store's lock file names.
