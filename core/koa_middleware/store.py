@@ -510,7 +510,8 @@ class CalibrationStore(Generic[R]):
         SourceFileError, HeaderError
             When a frame cannot be read.
         ConfigurationError
-            When two frames have one file name and differ in what is compared, or the store is a locked one.
+            When two frames have one file name and differ in more than what the caller gives for them, or the store is a
+            locked one.
         """
         if self._lock is not None:
             _refuse_lock(self._lock.name)
@@ -520,7 +521,8 @@ class CalibrationStore(Generic[R]):
         sets = self._selection.sets(frames, cal_types, database, own.records)
         then = None if as_of is None else moment_of(as_of)
         making = partial(_lock_of, state, then, unregistered=frozenset(own.paths))
-        return FrameSets(frames.names, sets, {}, self.orm_class, frames.values, {}, making).lock()
+        left_out = self._selection.left_out(frames.values, cal_types)
+        return FrameSets(frames.names, sets, {}, self.orm_class, frames.values, left_out, making).lock()
 
     def check_lock(self, lock: str | os.PathLike[str] | LockFile, inputs: Iterable[Any] | None = None) -> LockCheck:
         """Tell what would be chosen differently now than a lock file says, and why.

@@ -42,6 +42,17 @@ def test_lock_writes_to_standard_output(koa_cal: Run, frame: Path) -> None:
     assert found.err == ""
 
 
+@pytest.mark.usefixtures("night", "arc_for_a_given_arm")
+def test_lock_says_which_types_it_left_out_and_how_to_ask_for_them(koa_cal: Run, write: Run, tmp_path: Path) -> None:
+    frame = write("unknown.fits", 61083.5, ARM="")
+    told = "koa-cal: arc is left out; ask for it with --type arc --set arm=...\n"
+    assert told in koa_cal("lock", frame, "-o", "-").err
+    made = koa_cal("lock", frame, "-o", tmp_path / "night.lock", "--json")
+    assert made.json["left_out"] == {"arc": ["arm"]}
+    assert "left out" not in koa_cal("lock", frame, "-o", "-", "--type", "dark").err
+    assert "left out" not in koa_cal("lock", frame, "-o", "-", "--set", "arm=red").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

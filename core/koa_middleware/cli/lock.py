@@ -18,7 +18,7 @@ from .arguments import (
     instruments_as,
 )
 from .context import files_in, frames_with, open_for
-from .messages import say
+from .messages import say, say_left_out
 from .output import counted, print_exactly, print_json, print_text, terminal_width
 
 if TYPE_CHECKING:
@@ -85,11 +85,12 @@ def _make(options: Namespace) -> int:
     else:
         path = lock.write(options.output, options.overwrite)
         if options.json:
-            print_json({"path": str(path), "missing": missing, **lock.to_dict()})
+            print_json({"path": str(path), "missing": missing, "left_out": {**lock.left_out}, **lock.to_dict()})
         else:
             number, known = counted(len(lock.frames), "frame"), counted(len(lock.calibrations), "calibration")
             print_text(f"{number} with {known} written to {path}")
     _say_missing(missing)
+    say_left_out(lock.left_out)
     return 1 if missing else 0
 
 

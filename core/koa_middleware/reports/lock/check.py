@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, NamedTuple
 
 from ...choosing.night import FrameSets
 from ...display import printable, render
-from ...exceptions import FallbackWarning
+from ...exceptions import FallbackWarning, KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
 from .causes import Causes, Why
 from .differences import Differing, differences, values_of
@@ -147,7 +147,9 @@ def check_lock(
         for cal_type, name, cause, instead in _causes(lock, frame, of_frame, causes):
             told.setdefault((cause[0], cal_type, cause[1]), []).append((name, instead))
     reasons = tuple(_cause(cause, concerned) for cause, concerned in told.items())
-    return LockCheck(lock, now, differing, reasons, (*_still_missing(lock, now), *_notes(lock, now)))
+    return LockCheck(
+        lock, now, differing, reasons, (*_still_missing(zip(frames, sets, strict=True)), *_notes(lock, now))
+    )
 
 
 def _cause(cause: tuple[str, str, str], concerned: Sequence[tuple[str, str]]) -> Cause:
@@ -192,14 +194,12 @@ def _chosen(
         yield from zip(frames, values, sets, strict=True)
 
 
-def _still_missing(lock: LockFile, now: LockFile) -> Iterator[str]:
+def _still_missing(found_now: Iterable[tuple[LockedFrame, Mapping[str, Any]]]) -> Iterator[str]:
     """Tell which types some frames lacked when they were locked, and lack now."""
     found: dict[str, list[str]] = {}
-    for then in lock.frames:
-        frame = now.frame(then.filename, then.values)
-        lacking = {} if frame is None else {each.cal_type: None for each in frame.choices if each.missing}
+    for then, now in found_now:
         for each in then.choices:
-            if each.missing and each.cal_type in lacking:
+            if each.missing and isinstance(now.get(each.cal_type), KoaMiddlewareError):
                 found.setdefault(each.cal_type, []).append(then.filename or "a frame without a name")
     for cal_type, names in found.items():
         yield f"{cal_type} is still missing for {_in_words(names)}"

@@ -12,7 +12,7 @@ from ...disk.names import check_filename
 from ...disk.reading import check_readable, open_source
 from ...exceptions import ConfigurationError, SourceFileError, UnsafeFilenameError
 from ...instrument.plain import shown
-from .locked import SIDES, ArchiveState, LockedCalibration, LockedChoice, LockedFrame, frame_key
+from .locked import SIDES, ArchiveState, LockedCalibration, LockedChoice, LockedFrame, exact_key
 from .text import FORMAT
 
 T = TypeVar("T")
@@ -96,8 +96,8 @@ def _parts(found: Mapping[str, Any]) -> dict[str, Any]:
     if not all(isinstance(each, str) for each in compared):
         raise _Fault("the columns that it says were compared are no names")
     frames = _each(head, "frame", _frame)
-    if len({frame_key(each.filename, each.values) for each in frames}) < len(frames):
-        raise _Fault("it has two frames of one file name, or without one two of the same values")
+    if len({exact_key(each.filename, each.values, each.values) for each in frames}) < len(frames):
+        raise _Fault("it has two frames of one file name, or of none, and the same values")
     for frame in frames:
         if unknown := {each.calibration for each in frame.choices if each.calibration} - names:
             raise _Fault(f"{frame.filename or 'a frame'} has {shown(min(unknown))}, which is none of its calibrations")
