@@ -6,7 +6,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from koa_middleware import (
@@ -211,6 +211,46 @@ def test_a_compressed_frame_is_the_same_frame(
     packed.parent.mkdir()
     write_fits(packed, dict(fits.getheader(frames[0])))
     assert open_demo(tmp_path / "origin", lock=lock).select(packed, "dark").filename == "dark0.fits"
+
+
+class TestOfGivenColumns:
+    """One frame is locked for each value of a column that its caller gives."""
+
+    FRAME: ClassVar = {"filename": "frame.fits", "mjd_start": 60000.0}
+
+    @pytest.fixture
+    def both(self, origin: Store, tmp_path: Path) -> Path:
+        InstrumentPlugin(DemoCalibration, [CalibrationSelector(cal_type="dark", given=("spectrograph",))])
+        origin.local_db.add(record("red.fits", 60001.0, spectrograph="RSPEC", checksum=f"sha256:{7:064x}"))
+        frames = [{**self.FRAME, "spectrograph": name} for name in ("BSPEC", "RSPEC")]
+        return origin.lock(frames).write(tmp_path / "both.lock")
+
+    @pytest.mark.parametrize(("spectrograph", "filename"), [("BSPEC", "dark0.fits"), ("RSPEC", "red.fits")])
+    def test_each_value_has_its_own(
+        self, both: Path, open_demo: Opening, tmp_path: Path, spectrograph: str, filename: str
+    ) -> None:
+        with open_demo(tmp_path / "origin", lock=both) as locked:
+            found = locked.select({**self.FRAME, "spectrograph": spectrograph}, "dark")
+        assert found.filename == filename
+
+    def test_the_frame_alone_is_told_what_to_say(self, both: Path, open_demo: Opening, tmp_path: Path) -> None:
+        with (
+            open_demo(tmp_path / "origin", lock=both) as locked,
+            pytest.raises(CalibrationNotFoundError, match=r"the lock's is BSPEC; .* the lock's is RSPEC") as caught,
+        ):
+            locked.select(self.FRAME, "dark")
+        assert "--set spectrograph=..." in caught.value.hint
+
+    def test_they_are_checked_apart(self, both: Path, origin: Store) -> None:
+        assert origin.check_lock(both).ok
+        origin.flag("red.fits", "BAD", "hot")
+        assert len(origin.check_lock(both).differences) == 1
+        assert origin.check_lock(both, [{**self.FRAME, "spectrograph": "BSPEC"}]).ok
+
+    def test_what_else_differs_is_refused(self, both: Path, origin: Store) -> None:
+        frames = [{**self.FRAME, "mjd_start": mjd, "spectrograph": "BSPEC"} for mjd in (60000.0, 60001.0)]
+        with pytest.raises(ConfigurationError, match=r"Two frames have the name frame\.fits"):
+            origin.lock(frames)
 
 
 def test_a_bad_one_is_given_with_a_warning(

@@ -13,7 +13,6 @@ from .reports.lock.causes import Causes
 from .reports.lock.check import LockCheck, check_lock
 from .reports.lock.compared import locked_frame
 from .reports.lock.lock_file import LockFile
-from .reports.lock.locked import frame_key
 from .reports.lock.locking import ChosenIn
 from .selection import Frames, Selection
 
@@ -28,6 +27,7 @@ def check(
     known: LocalDatabase[Any],
     local: LocalDatabase[Any],
     chosen_in: ChosenIn,
+    synced: str,
 ) -> LockCheck:
     """Compare a lock file with what would be chosen now; see `CalibrationStore.check_lock`.
 
@@ -40,6 +40,8 @@ def check(
     known, local : LocalDatabase
         Where calibrations are chosen, and the store's own database.
     chosen_in : ChosenIn
+    synced : str
+        Of which sync the answer is, in words; empty where no archive is followed.
     """
     orm_class = known.orm_class
 
@@ -53,7 +55,8 @@ def check(
     if inputs is not None:
         frames = selection.frames(inputs, keep=False).values
         found = [locked_frame(lock, orm_class, each) for each in frames]
-        lock = replace(lock, frames=tuple({frame_key(each.filename, each.values): each for each in found}.values()))
+        lock = replace(lock, frames=tuple({id(each): each for each in found}.values()))
     of_users = frozenset(each.checksum for each in lock.calibrations if not each.id)
     chosen_in = chosen_in._replace(unregistered=of_users)
-    return check_lock(lock, orm_class, choose, Causes(lock, local, known, explain), chosen_in)
+    told = check_lock(lock, orm_class, choose, Causes(lock, local, known, explain), chosen_in)
+    return replace(told, notes=(synced, *told.notes)) if synced else told

@@ -510,7 +510,8 @@ class CalibrationStore(Generic[R]):
         SourceFileError, HeaderError
             When a frame cannot be read.
         ConfigurationError
-            When two frames have one file name and differ in what is compared, or the store is a locked one.
+            When two frames have one file name and differ in more than what the caller gives for them, or the store is a
+            locked one.
         """
         if self._lock is not None:
             _refuse_lock(self._lock.name)
@@ -520,7 +521,8 @@ class CalibrationStore(Generic[R]):
         sets = self._selection.sets(frames, cal_types, database, own.records)
         then = None if as_of is None else moment_of(as_of)
         making = partial(_lock_of, state, then, unregistered=frozenset(own.paths))
-        return FrameSets(frames.names, sets, {}, self.orm_class, frames.values, {}, making).lock()
+        left_out = self._selection.left_out(frames.values, cal_types)
+        return FrameSets(frames.names, sets, {}, self.orm_class, frames.values, left_out, making).lock()
 
     def check_lock(self, lock: str | os.PathLike[str] | LockFile, inputs: Iterable[Any] | None = None) -> LockCheck:
         """Tell what would be chosen differently now than a lock file says, and why.
@@ -546,13 +548,16 @@ class CalibrationStore(Generic[R]):
             When an archive is configured that was never synced and does not answer.
         """
         from .lock_checking import check
+        from .remote.staleness import state_in_words
 
         if self._lock is not None:
             _refuse_lock(self._lock.name)
         if self.settings.remote_database_url is not None and self.last_sync is None:
             self.sync_from_remote()  # what is not known here yet would be told as changed
         given, _ = _locked(self.orm_class, lock), self._database("local")
-        return check(given, inputs, self._selection, self.known_db, self.local_db, _chosen_in(self._archive.state()))
+        state = self._archive.state()
+        synced = "" if state is None else state_in_words(self.local_db)
+        return check(given, inputs, self._selection, self.known_db, self.local_db, _chosen_in(state), synced)
 
     def locked_records(self) -> list[R]:
         """Give the records of all calibrations that the store's lock file names.

@@ -42,6 +42,17 @@ def test_lock_writes_to_standard_output(koa_cal: Run, frame: Path) -> None:
     assert found.err == ""
 
 
+@pytest.mark.usefixtures("night", "arc_for_a_given_arm")
+def test_lock_says_which_types_it_left_out_and_how_to_ask_for_them(koa_cal: Run, write: Run, tmp_path: Path) -> None:
+    frame = write("unknown.fits", 61083.5, ARM="")
+    told = "koa-cal: arc is left out; ask for it with --type arc --set arm=...\n"
+    assert told in koa_cal("lock", frame, "-o", "-").err
+    made = koa_cal("lock", frame, "-o", tmp_path / "night.lock", "--json")
+    assert made.json["left_out"] == {"arc": ["arm"]}
+    assert "left out" not in koa_cal("lock", frame, "-o", "-", "--type", "dark").err
+    assert "left out" not in koa_cal("lock", frame, "-o", "-", "--set", "arm=red").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -65,6 +76,7 @@ def test_check_needs_no_frame_and_no_instrument(koa_cal: Run, lock: Path, frame:
     found = koa_cal("lock", "--check", lock).ended(1)
     assert "dark-near.fits is BAD (flagged by" in found.out
     assert "1 of 2 choices would differ now" in found.out
+    assert "instead of dark-near.fits: dark-next.fits" in found.out
     told = koa_cal("lock", "--check", lock, "--json").ended(1).json
     assert [(each["kind"], each["cal_type"], each["frames"]) for each in told["causes"]] == [
         ("quality", "dark", ["frame.fits"])
@@ -91,6 +103,16 @@ def test_update_writes_what_would_be_chosen_now(koa_cal: Run, lock: Path) -> Non
     assert b"dark-next.fits" in lock.read_bytes()
     koa_cal("lock", "--check", lock).ended(0)
     assert koa_cal("lock", "--update", lock, "--json").ended(0).json["updated"] is False
+
+
+def test_update_says_what_is_missing_now(koa_cal: Run, lock: Path) -> None:
+    for name in ("dark-near.fits", "dark-next.fits", "dark-old.fits", "dark-before.fits"):
+        koa_cal("remove", name, "-i", "testspec")
+    found = koa_cal("lock", "--update", lock).ended(1)
+    assert "koa-cal: dark: none for frame.fits: " in found.err
+    assert "instead of dark-near.fits: nothing" in found.out
+    assert koa_cal("lock", "--update", lock, "--json").ended(1).json["missing"].keys() == {"dark"}
+    assert "dark is still missing for frame.fits" in koa_cal("lock", "--check", lock).ended(0).out
 
 
 @pytest.mark.filterwarnings("always")

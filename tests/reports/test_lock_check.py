@@ -82,7 +82,7 @@ def test_a_new_calibration_is_told_once_for_all_its_frames(filled: Store, lock: 
     filled.local_db.add(record("new.fits", 60002.5, cal_version="002"))
     check = filled.check_lock(lock)
     assert told(check) == [("new", "dark", 2)]
-    assert message(check, "new") == "new.fits is new"
+    assert message(check, "new").startswith("new.fits is new, added on 20")
     assert check.causes[0].frames == ("frame2.fits", "frame3.fits")
     assert "4 frames: 2 of 8 choices would differ now" in str(check)
     assert "2 frames, frame2.fits to frame3.fits" in str(check)
@@ -95,6 +95,45 @@ def test_a_flag_is_told_with_who_and_why(filled: Store, lock: LockFile) -> None:
     assert told(check) == [("quality", "flat", 2)]
     assert message(check, "quality").startswith("flat0.fits is BAD (flagged by ")
     assert "hot &lt;pixels&gt;" in check._repr_html_()
+
+
+def test_one_that_was_bad_when_locked_is_told_by_who_flagged_it_good(filled: Store) -> None:
+    filled.local_db.add(record("other.fits", 60002.5, cal_version="002"))
+    filled.flag("other.fits", "BAD", "clouds")
+    lock = filled.lock(FRAMES, ["dark"])
+    assert filled.check_lock(lock).ok
+    filled.flag("other.fits", "GOOD", "no clouds")
+    said = message(filled.check_lock(lock), "quality")
+    assert said.startswith("other.fits was flagged GOOD on 20")
+    assert said.endswith(": no clouds")
+
+
+def test_where_nothing_was_locked_one_that_was_bad_is_told_by_who_flagged_it_good(store: Store) -> None:
+    store.local_db.add(record("only.fits", 60000.5))
+    store.flag("only.fits", "BAD", "clouds")
+    lock = store.lock(FRAMES, ["dark"])
+    store.flag("only.fits", "GOOD", "no clouds")
+    (cause,) = store.check_lock(lock).causes
+    assert cause.message.startswith("only.fits was flagged GOOD on 20")
+
+
+@pytest.mark.parametrize("origin", ["LOCAL", "REMOTE"])
+def test_a_judgement_that_was_taken_back_is_told_as_that(filled: Store, origin: str) -> None:
+    filled.local_db.add(record("other.fits", 60002.5, cal_version="002", origin=origin))
+    filled.flag("other.fits", "BAD", "clouds", here=True)
+    lock = filled.lock(FRAMES, ["dark"])
+    filled.flag("other.fits", None, "it was the dome", here=True)
+    said = message(filled.check_lock(lock), "quality")
+    assert said.startswith("the judgement BAD of other.fits made here was taken back on 20")
+    assert said.endswith(": it was the dome")
+
+
+def test_a_removed_one_whose_content_another_type_has_is_told_as_withdrawn(store: Store) -> None:
+    same = {"checksum": f"sha256:{7:064x}"}
+    store.local_db.add([record(f"{kind}.fits", 60000.5, cal_type=kind, **same) for kind in ("dark", "flat")])
+    lock = store.lock(FRAMES, ["flat"])
+    store.remove("flat.fits")
+    assert told(store.check_lock(lock)) == [("withdrawn", "flat", 4)]
 
 
 def test_a_judgement_made_here_is_told_as_that(filled: Store, lock: LockFile) -> None:
@@ -267,7 +306,7 @@ class TestOfAnArchive:
         self.happened(synced, "other.fits", "added", 3)
         self.happened(synced, "other.fits", "flagged", 12, who="jane", why="it is fine", quality="GOOD")
         said = message(synced.check_lock(locked), "quality")
-        assert said == "other.fits was flagged on 2026-02-13 by jane: it is fine"
+        assert said == "other.fits was flagged GOOD on 2026-02-13 by jane: it is fine"
 
     def test_values_that_were_changed_since_are_told_as_that(self, synced: Store, locked: LockFile) -> None:
         table = DemoCalibration.table()
@@ -298,6 +337,6 @@ def test_of_a_former_state_what_came_after_it_is_new(filled: Store, lock: LockFi
         later = filled.query(filename="later.fits")[0].id
         connection.execute(update(feed).where(feed.c.id == later).values(at="2026-02-14T00:00:00.000000"))
     former = replace(lock, as_of="2026-02-13T00:00:00.000000")
-    assert message(filled.check_lock(former), "new") == "later.fits is new"
+    assert message(filled.check_lock(former), "new").startswith("later.fits is new, added on 2026-02-14")
     former = replace(lock, as_of="2026-02-14T00:00:00.000000")
     assert [each.kind for each in filled.check_lock(former).causes] == ["rule"]

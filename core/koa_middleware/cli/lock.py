@@ -18,7 +18,7 @@ from .arguments import (
     instruments_as,
 )
 from .context import files_in, frames_with, open_for
-from .messages import say
+from .messages import say, say_left_out
 from .output import counted, print_exactly, print_json, print_text, terminal_width
 
 if TYPE_CHECKING:
@@ -85,14 +85,19 @@ def _make(options: Namespace) -> int:
     else:
         path = lock.write(options.output, options.overwrite)
         if options.json:
-            print_json({"path": str(path), "missing": missing, **lock.to_dict()})
+            print_json({"path": str(path), "missing": missing, "left_out": {**lock.left_out}, **lock.to_dict()})
         else:
             number, known = counted(len(lock.frames), "frame"), counted(len(lock.calibrations), "calibration")
             print_text(f"{number} with {known} written to {path}")
+    _say_missing(missing)
+    say_left_out(lock.left_out)
+    return 1 if missing else 0
+
+
+def _say_missing(missing: dict[str, dict[str, list[str]]]) -> None:
     for cal_type, reasons in missing.items():
         for reason, names in reasons.items():
             say(f"{cal_type}: none for {names[0] if len(names) == 1 else counted(len(names), 'frame')}: {reason}")
-    return 1 if missing else 0
 
 
 def _missing(lock: LockFile) -> dict[str, dict[str, list[str]]]:
@@ -111,16 +116,18 @@ def _compare(options: Namespace) -> int:
     lock = LockFile.read(options.check or options.update)
     with open_for(options, instrument=lock.instrument) as store:
         check = store.check_lock(lock, _frames(store, options) if options.frames else None)
+    missing = _missing(check.now) if options.update else {}
     is_written = bool(options.update) and check.now != lock
     if is_written:
         check.now.write(options.update, overwrite=True)
     if options.json:
-        print_json({**check.to_dict(), **({"updated": is_written} if options.update else {})})
+        print_json({**check.to_dict(), **({"updated": is_written, "missing": missing} if options.update else {})})
     else:
         print_exactly(check.to_text(terminal_width()))
     if options.update:
         say(f"{options.update} {'is written anew' if is_written else 'is as it was'}")
-        return 0
+        _say_missing(missing)
+        return 1 if missing else 0
     return 0 if check.ok else 1
 
 

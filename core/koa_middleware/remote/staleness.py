@@ -76,6 +76,16 @@ def advice(local: LocalDatabase[Any]) -> str:
     return f"koa-cal sync brings what the archive has; {last}."
 
 
+def state_in_words(local: LocalDatabase[Any]) -> str:
+    """Say of which sync an answer from the local copy is."""
+    synced = last_sync(local)
+    if synced is None:
+        return "nothing was synced yet, so this is of what is here"
+    age = _age(local)
+    ago = "" if age is None else f", {_in_words(age)} ago"
+    return f"as of the last sync, {synced[:16].replace('T', ' ')} UTC{ago}"
+
+
 def _age(local: LocalDatabase[Any]) -> timedelta | None:
     """Time since the last complete sync; None before the first, and where the clock has gone back since."""
     synced = last_synced(local)

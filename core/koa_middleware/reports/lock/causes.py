@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
-
-from sqlalchemy import select
+from operator import attrgetter
+from typing import Any
 
 from ...choosing.explanation import CHOSEN, FARTHER, Explanation
 from ...choosing.judged import in_words, last_said_of, qualities_of
 from ...choosing.selector import CalibrationSelector, anchors_of
-from ...database.feed import feed_table
-from ...database.listed import given, listed, records_by
+from ...database.listed import records_by
 from ...database.local import LocalDatabase
 from ...exceptions import HeaderError
 from ...instrument.orm import ORMCalibration
 from ...kept import kept_property
 from .differences import Differing
+from .happened import JUDGED, Happened, happened
 from .lock_file import LockFile
 from .locked import LockedCalibration
 
@@ -25,32 +24,6 @@ Explain = Callable[[Mapping[str, Any], str], Explanation]
 
 Why = tuple[str, str]
 """Kind and sentence of a cause."""
-
-
-class Happened(NamedTuple):
-    """An entry of the feed: what happened to a calibration.
-
-    Attributes
-    ----------
-    n : int
-        Its number here.
-    op, at : str
-    who, why : str or None
-    archive_n : int or None
-        Its number in the archive.
-    """
-
-    n: int
-    op: str
-    at: str
-    who: str | None
-    why: str | None
-    archive_n: int | None
-
-    def __str__(self) -> str:
-        said = f"on {self.at[:10]}"
-        said += f" by {self.who}" if self.who else ""
-        return f"{said}: {self.why}" if self.why else said
 
 
 class Causes:
@@ -124,7 +97,8 @@ class Causes:
         name, found = locked.filename, self._standing[locked.filename]
         same = [each for each in found if locked.is_content_of(each)]
         if not same and locked.checksum:
-            same = self._known.query(checksum=locked.checksum)
+            of_content = self._known.query(checksum=locked.checksum)
+            same = [each for each in of_content if each.cal_type == locked.cal_type]
             self._read_qualities(same)
         if not same and found:
             return "content", f"{name} has other content now: {found[0].checksum}, the lock's is {locked.checksum}"
@@ -136,16 +110,24 @@ class Causes:
 
     def _of_now(self, record: ORMCalibration) -> Why | None:
         """Tell what happened to what would be chosen, since the lock was made; None where nothing is known to have."""
-        if not self._was_known(record):
-            return "new", f"{record.filename} is new"
-        return self._since(record.id, record.filename, record.origin)
+        added = self._added(record.id)
+        new = "new", f"{record.filename} is new{f', added {added.when}' if added and not added.archive_n else ''}"
+        is_of_lock = record.filename in self._lock.by_filename and self._lock.by_filename[
+            record.filename
+        ].is_content_of(record)
+        is_certain = self._lock.as_of is not None or record.origin != "LOCAL"
+        if not is_of_lock and is_certain and added is not None and self._is_since(added, record.origin):
+            return new
+        done = self._since(record.id, record.filename, record.origin, unless_known=is_of_lock)
+        return done if done is not None or is_of_lock or self._was_known(record) else new
+
+    def _added(self, id: str) -> Happened | None:
+        return next((each for each in reversed(self._history(id)) if each.op == "added"), None)
 
     def _was_known(self, record: ORMCalibration) -> bool:
         """Whether a calibration was there when the lock was made, as far as anything tells."""
-        if record.filename in self._lock.by_filename and self._lock.by_filename[record.filename].is_content_of(record):
-            return True
-        added = [each for each in self._history(record.id) if each.op == "added"]
-        if added and (is_since := self._is_since(added[-1], record.origin)) is not None:
+        added = self._added(record.id)
+        if added is not None and (is_since := self._is_since(added, record.origin)) is not None:
             return not is_since
         archive = self._lock.archive
         until = None if archive is None or record.origin == "LOCAL" else archive.at
@@ -155,25 +137,42 @@ class Causes:
         """Whether something happened after the lock was made, or after the state that was locked; None: unknown."""
         if self._lock.as_of is not None:
             return one.at > self._lock.as_of
+        if one.op == JUDGED or (origin != "LOCAL" and one.archive_n is None and one.op == "flagged"):
+            return one.at > self._until if self._until else None
         if origin == "LOCAL":
             return one.n > self._bound if self._bound else None
         entry = None if self._lock.archive is None else self._lock.archive.entry
         return None if entry is None or one.archive_n is None else one.archive_n > entry
 
     @kept_property
-    def _bound(self) -> int:
-        """Number of an entry of the local feed that was there when the lock was made; 0 where none is known."""
+    def _newest_locked(self) -> Happened | None:
+        """The newest entry of the local feed that was there when the lock was made, as far as it is known."""
         own = [each.id for each in self._lock.calibrations if each.origin == "LOCAL" and each.id]
-        added = [entry.n for id_ in own for entry in self._history(id_) if entry.op == "added"]
-        return max(added, default=0)
+        added = [entry for id_ in own for entry in self._history(id_) if entry.op == "added"]
+        return max(added, key=attrgetter("n"), default=None)
 
-    def _since(self, id: str, filename: str, origin: str) -> Why | None:
-        """Tell what was done to a calibration since the lock was made, where it is known to be since then."""
-        for each in reversed(self._history(id)):
-            if each.op == "flagged" and self._is_since(each, origin):
-                return "quality", f"{filename} was flagged {each}"
-            if each.op == "changed" and self._is_since(each, origin):
-                return "changed", f"the values of {filename} were changed {each}"
+    @property
+    def _bound(self) -> int:
+        """Number of that entry; 0 where none is known."""
+        return 0 if self._newest_locked is None else self._newest_locked.n
+
+    @property
+    def _until(self) -> str:
+        """A time (UTC) at which the lock was not made yet; empty where none is known."""
+        archive = self._lock.archive
+        of_archive = "" if archive is None else archive.at or ""
+        return max(of_archive, "" if self._newest_locked is None else self._newest_locked.at)
+
+    def _since(self, id: str, filename: str, origin: str, *, unless_known: bool = True) -> Why | None:
+        """Tell what was done last to a calibration since the lock was made.
+
+        Of what may have been done before the lock too, nothing is told where that calibration is `unless_known`.
+        """
+        for each in sorted(self._history(id), key=attrgetter("at"), reverse=True):
+            is_since = self._is_since(each, origin)
+            may_be = is_since or (is_since is None and not unless_known)
+            if may_be and (told := each.told_of(filename)) is not None:
+                return told
         return None
 
     def _of_rule(self, one: Differing, selector: CalibrationSelector) -> Why:
@@ -207,14 +206,3 @@ class Causes:
 
     def _history(self, id: str) -> Sequence[Happened]:
         return self._histories.get(id, ())
-
-
-def happened(database: LocalDatabase[Any], ids: Iterable[str]) -> dict[str, list[Happened]]:
-    """Give what happened to calibrations here, by id, oldest first."""
-    feed = feed_table(cast("type[ORMCalibration]", database.orm_class)).c
-    columns = feed.n, feed.op, feed.at, feed.who, feed.why, feed.archive_n
-    found: dict[str, list[Happened]] = {}
-    rows = database.rows(select(feed.id, *columns).where(feed.id.in_(listed())).order_by(feed.n), given(ids))
-    for id_, *values in rows:
-        found.setdefault(id_, []).append(Happened(*values))
-    return found

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, NamedTuple
 
 from ...choosing.night import FrameSets
 from ...display import printable, render
-from ...exceptions import FallbackWarning
+from ...exceptions import FallbackWarning, KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
 from .causes import Causes, Why
 from .differences import Differing, differences, values_of
@@ -20,6 +20,10 @@ from .locking import ChosenIn, lock_of
 
 #: Chooses for frames' values, of some types; of others the user gave what the lock names.
 Choose = Callable[[list[Any], list[str], Mapping[str, str]], list[dict[str, Any]]]
+
+
+#: Calibrations in the place of others that the text tells of one cause.
+_MOST_INSTEAD = 3
 
 
 class Cause(NamedTuple):
@@ -33,12 +37,22 @@ class Cause(NamedTuple):
     message : str
     frames : tuple of str
         What they are called.
+    instead : tuple of str
+        In words, what would be taken in the place of what: ``"instead of A: B"``, each once.
     """
 
     kind: str
     cal_type: str
     message: str
     frames: tuple[str, ...]
+    instead: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """Type, cause and frames, as a table has them."""
+        more = len(self.instead) - _MOST_INSTEAD
+        told = [*self.instead[:_MOST_INSTEAD], *([f"and {more} more"] if more > 0 else [])]
+        return self.cal_type, "\n".join([self.message, *told]), _in_words(self.frames)
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class LockCheck:
     causes : tuple of Cause
         Why, each once.
     notes : tuple of str
-        What else is not as it was: versions.
+        What else there is to say: of which sync the answer is, what is still missing, versions that are others.
     """
 
     lock: LockFile
@@ -75,7 +89,9 @@ class LockCheck:
             "ok": self.ok,
             "lock": self.lock.name,
             "frames": len(self.lock.frames),
-            "causes": [{**each._asdict(), "frames": list(each.frames)} for each in self.causes],
+            "causes": [
+                {**each._asdict(), "frames": list(each.frames), "instead": list(each.instead)} for each in self.causes
+            ],
             "differences": [each.to_dict() for each in self.differences],
             "notes": list(self.notes),
         }
@@ -85,7 +101,7 @@ class LockCheck:
 
     def to_text(self, width: int | None = None) -> str:
         """Give a table of the causes, those of many frames in one line."""
-        rows = [(each.cal_type, each.message, _in_words(each.frames)) for each in self.causes]
+        rows = [each.cells for each in self.causes]
         title = "\n".join([self._headline(), *self.notes])
         return render(("type", "cause", "frames") if rows else (), rows, title=title, width=width)
 
@@ -101,7 +117,7 @@ class LockCheck:
         """Give the causes as HTML, for notebooks."""
         rows = [
             f"<tr><td>{'</td><td>'.join(escape(printable(cell)) for cell in cells)}</td></tr>"
-            for cells in ((each.cal_type, each.message, _in_words(each.frames)) for each in self.causes)
+            for cells in (each.cells for each in self.causes)
         ]
         said = "".join(f"<p>{escape(printable(line))}</p>" for line in (self._headline(), *self.notes))
         head = "<tr><th>type</th><th>cause</th><th>frames</th></tr>"
@@ -126,25 +142,32 @@ def check_lock(
     given = [each for frame in frames for _, each in _given(lock, frame)]
     locked = [each.then for each in differing if each.then is not None]
     causes.read([*locked, *given], [each.now for each in differing if each.now is not None])
-    told: dict[tuple[str, str, str], list[str]] = {}
+    told: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for frame, of_frame in zip(frames, found, strict=True):
-        for cal_type, name, cause in _causes(lock, frame, of_frame, causes):
-            told.setdefault((cause[0], cal_type, cause[1]), []).append(name)
-    reasons = tuple(Cause(*cause, tuple(dict.fromkeys(concerned))) for cause, concerned in told.items())
-    return LockCheck(lock, now, differing, reasons, tuple(_notes(lock, now)))
+        for cal_type, name, cause, instead in _causes(lock, frame, of_frame, causes):
+            told.setdefault((cause[0], cal_type, cause[1]), []).append((name, instead))
+    reasons = tuple(_cause(cause, concerned) for cause, concerned in told.items())
+    return LockCheck(
+        lock, now, differing, reasons, (*_still_missing(zip(frames, sets, strict=True)), *_notes(lock, now))
+    )
+
+
+def _cause(cause: tuple[str, str, str], concerned: Sequence[tuple[str, str]]) -> Cause:
+    names, instead = zip(*concerned, strict=True)
+    return Cause(*cause, tuple(dict.fromkeys(names)), tuple(each for each in dict.fromkeys(instead) if each))
 
 
 def _causes(
     lock: LockFile, frame: LockedFrame, differing: Sequence[Differing], causes: Causes
-) -> Iterator[tuple[str, str, Why]]:
-    """Give the type, the frame's name and the cause of each difference; and what became of what the user gave."""
+) -> Iterator[tuple[str, str, Why, str]]:
+    """Give type, frame's name, cause and what is taken instead of each difference; and what became of the user's."""
     types = {each.cal_type for each in differing}
     for each in differing:
         for cause in causes.why(each, types):
-            yield each.cal_type, each.frame, cause
+            yield each.cal_type, each.frame, cause, each.instead
     for cal_type, locked in _given(lock, frame):
         if (fallen := causes.of_locked(locked)) is not None:
-            yield cal_type, frame.filename, fallen
+            yield cal_type, frame.filename, fallen, ""
 
 
 def _given(lock: LockFile, frame: LockedFrame) -> Iterator[tuple[str, LockedCalibration]]:
@@ -169,6 +192,17 @@ def _chosen(
             warnings.simplefilter("ignore", FallbackWarning)
             sets = choose(values, list(types), {name: file for name, file in given if name in types})
         yield from zip(frames, values, sets, strict=True)
+
+
+def _still_missing(found_now: Iterable[tuple[LockedFrame, Mapping[str, Any]]]) -> Iterator[str]:
+    """Tell which types some frames lacked when they were locked, and lack now."""
+    found: dict[str, list[str]] = {}
+    for then, now in found_now:
+        for each in then.choices:
+            if each.missing and isinstance(now.get(each.cal_type), KoaMiddlewareError):
+                found.setdefault(each.cal_type, []).append(then.filename or "a frame without a name")
+    for cal_type, names in found.items():
+        yield f"{cal_type} is still missing for {_in_words(names)}"
 
 
 def _notes(lock: LockFile, now: LockFile) -> Iterator[str]:

@@ -11,7 +11,7 @@ from sqlalchemy import Column
 from ...choosing.cases import columns_of_cases, every_case
 from ...choosing.deciding import is_programmed
 from ...choosing.frame import Frame, frame_name, own_values
-from ...choosing.selector import CalibrationSelector, settings_of
+from ...choosing.selector import CalibrationSelector, given_to, settings_of
 from ...exceptions import CalibrationNotFoundError, HeaderError
 from ...instrument.door import columns_of
 from ...instrument.forms import is_mjd
@@ -77,15 +77,27 @@ def locked_frame(lock: LockFile, orm_class: type[ORMCalibration], given: Mapping
         When the lock does not have it, or has it with other values; names both.
     """
     filename, values = frame_values(orm_class, given, lock.compared)
-    found = lock.frame(filename, values)
+    found = {difference(values, each, lock.compared): each for each in lock.frames_of(filename, values)}
+    if "" in found:
+        return found[""]
     hint = "Lock it too, or open the store without the lock."
-    if found is None:
+    if not found:
         said = f"{lock.name} has no frame {filename or frame_name(given, 'mjd_start')}."
         raise CalibrationNotFoundError(said, hint)
-    if differs := difference(values, found, lock.compared):
-        said = f"{filename} is not as the frame of that name in {lock.name}: {differs}."
-        raise CalibrationNotFoundError(said, hint)
-    return found
+    said = f"{filename} is not as the frame of that name in {lock.name}: {'; '.join(found)}."
+    if unsaid := [name for name in given_columns(orm_class, orm_class.selectors) if _is_unsaid(name, values, found)]:
+        hint = f"Say it (--set {' '.join(f'{name}=...' for name in unsaid)}), lock it too, or leave the lock out."
+    raise CalibrationNotFoundError(said, hint)
+
+
+def _is_unsaid(name: str, values: Mapping[str, Any], found: Mapping[str, LockedFrame]) -> bool:
+    return name not in values and all(name in each.values for each in found.values())
+
+
+def given_columns(orm_class: type[ORMCalibration], cal_types: Iterable[str]) -> list[str]:
+    """Columns that the rules of some types take from the caller alone."""
+    selectors = [orm_class.selectors[each] for each in cal_types if each in orm_class.selectors]
+    return list(dict.fromkeys(name for each in selectors for name in given_to(each)))
 
 
 def difference(values: Mapping[str, Any], locked: LockedFrame, compared: Sequence[str]) -> str:

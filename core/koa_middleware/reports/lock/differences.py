@@ -45,6 +45,12 @@ class Differing(NamedTuple):
     error: KoaMiddlewareError | None = None
     shape: str = ""
 
+    @property
+    def instead(self) -> str:
+        """What would be taken in the place of what, in words."""
+        now = "nothing" if self.now is None else self.now.filename
+        return f"instead of {'nothing' if self.then is None else self.then.filename}: {now}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -26,7 +26,8 @@ from .text import FORMAT, as_text, said_of
 class LockFile:
     """What was chosen for which frame, and what it was chosen with.
 
-    A frame is known by its file name, without a folder, and its values of the compared columns.
+    A frame is known by its file name, without a folder, and its values of the compared columns. Several of one name
+    differ in what the caller gives for them.
 
     Attributes
     ----------
@@ -45,6 +46,8 @@ class LockFile:
         The state that was asked, UTC; None: the present one.
     path : pathlib.Path or None
         Where it was read.
+    left_out : mapping
+        Where it was made: types that frames need and that were not asked for, with the columns that were not given.
     """
 
     instrument: str
@@ -56,6 +59,7 @@ class LockFile:
     archive: ArchiveState | None = None
     as_of: str | None = None
     path: Path | None = field(default=None, compare=False, repr=False)
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
@@ -127,13 +131,16 @@ class LockFile:
         """The calibrations."""
         return {each.filename: each for each in self.calibrations}
 
-    def frame(self, filename: str, values: Mapping[str, Any]) -> LockedFrame | None:
-        """Give a frame of a file name, which compression does not change; or, without one, of these values."""
-        return self._frames.get(frame_key(filename, values))
+    def frames_of(self, filename: str, values: Mapping[str, Any]) -> Sequence[LockedFrame]:
+        """Give the frames of a file name, which compression does not change; or, without one, that of these values."""
+        return self._frames.get(frame_key(filename, values), ())
 
     @kept_property
-    def _frames(self) -> Mapping[Any, LockedFrame]:
-        return {frame_key(each.filename, each.values): each for each in self.frames}
+    def _frames(self) -> Mapping[Any, Sequence[LockedFrame]]:
+        found: dict[Any, list[LockedFrame]] = {}
+        for each in self.frames:
+            found.setdefault(frame_key(each.filename, each.values), []).append(each)
+        return found
 
     def __str__(self) -> str:
         counts = Counter(each.cal_type for each in self.calibrations)

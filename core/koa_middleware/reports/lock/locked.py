@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ...disk.checksums import Checksum
@@ -126,5 +126,14 @@ def _normal(checksum: str) -> str:
 
 
 def frame_key(filename: str, values: Mapping[str, Any]) -> Any:
-    """Give what a frame is known by: its file name, which compression does not change; without one its values."""
-    return without_compression(filename) if filename else tuple(sorted(values.items()))
+    """Give what a frame is called: its file name, which compression does not change; without one its values."""
+    return without_compression(filename) if filename else _whole(values)
+
+
+def exact_key(filename: str, values: Mapping[str, Any], given: Iterable[str]) -> Any:
+    """Give what a frame is known by: its name, and its values of the columns that the caller gives."""
+    return frame_key(filename, values), _whole({name: values[name] for name in given if name in values})
+
+
+def _whole(values: Mapping[str, Any]) -> Any:
+    return tuple(sorted(values.items()))

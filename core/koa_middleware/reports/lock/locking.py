@@ -10,9 +10,9 @@ from ...choosing.night import FrameSets, reason_of
 from ...database.versions import core_version, plugin_version
 from ...exceptions import ConfigurationError, KoaMiddlewareError, all_in_one
 from ...instrument.orm import ORMCalibration
-from .compared import compared_columns, difference, frame_values
+from .compared import compared_columns, difference, frame_values, given_columns
 from .lock_file import LockFile
-from .locked import SIDES, ArchiveState, LockedCalibration, LockedChoice, LockedFrame, frame_key
+from .locked import SIDES, ArchiveState, LockedCalibration, LockedChoice, LockedFrame, exact_key
 
 
 class ChosenIn(NamedTuple):
@@ -45,7 +45,8 @@ def lock_of(sets: FrameSets, chosen_in: ChosenIn) -> LockFile:
     if unread := [each for each in sets.values if isinstance(each, KoaMiddlewareError)]:
         raise all_in_one(unread)
     orm_class = sets.orm_class
-    compared = compared_columns(orm_class, {name: None for one in sets.sets for name in one})
+    asked = {name: None for one in sets.sets for name in one}
+    compared, given_to_all = compared_columns(orm_class, asked), given_columns(orm_class, asked)
     calibrations: dict[str, LockedCalibration] = {}
     for record in (each for one in sets.sets for answer in one.values() for _, each in sides_of(answer)):
         _add(calibrations, _calibration(record, chosen_in.unregistered))
@@ -54,7 +55,8 @@ def lock_of(sets: FrameSets, chosen_in: ChosenIn) -> LockFile:
         filename, values = frame_values(orm_class, given, compared)  # type: ignore[arg-type]
         choices = [choice for name in sorted(one) for choice in _choices(name, one[name])]
         frame = LockedFrame(filename, values, tuple(choices))
-        _check_same(frames.setdefault(frame_key(filename, values), frame), frame, compared)
+        key = exact_key(filename, values, given_to_all)
+        _check_same(frames.setdefault(key, frame), frame, compared)
     return LockFile(
         orm_class.instrument_name,
         core_version()[0],
@@ -64,6 +66,7 @@ def lock_of(sets: FrameSets, chosen_in: ChosenIn) -> LockFile:
         tuple(sorted(frames.values(), key=lambda each: (each.filename, sorted(map(str, each.values.items()))))),
         chosen_in.archive,
         chosen_in.as_of,
+        left_out={name: columns for name, columns in sets.left_out.items() if name not in asked},
     )
 
 

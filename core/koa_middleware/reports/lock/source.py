@@ -13,7 +13,7 @@ from ...disk.names import check_filename
 from ...disk.reading import check_readable, open_source
 from ...exceptions import ConfigurationError, SourceFileError, UnsafeFilenameError
 from ...instrument.plain import shown
-from .locked import SIDES, ArchiveState, LockedCalibration, LockedChoice, LockedFrame, frame_key
+from .locked import SIDES, ArchiveState, LockedCalibration, LockedChoice, LockedFrame, exact_key
 from .text import FORMAT
 
 T = TypeVar("T")
@@ -97,8 +97,8 @@ def _parts(found: Mapping[str, Any]) -> dict[str, Any]:
     if not all(isinstance(each, str) for each in compared):
         raise _Fault("the columns that it says were compared are no names")
     frames = _each(head, "frame", _frame)
-    if len({frame_key(each.filename, each.values) for each in frames}) < len(frames):
-        raise _Fault("it has two frames of one file name, or without one two of the same values")
+    if len({exact_key(each.filename, each.values, each.values) for each in frames}) < len(frames):
+        raise _Fault("it has two frames of one file name, or of none, and the same values")
     types = {each.filename: each.cal_type for each in calibrations}
     for frame in frames:
         for choice in filter(lambda each: each.calibration, frame.choices):
