@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from koa_middleware import (
+    CalibrationNotFoundError,
     CalibrationSelector,
     CalibrationStore,
     ConfigurationError,
@@ -281,6 +282,26 @@ def test_frames_of_an_era_of_which_there_is_no_calibration_are_in_a_gap(pausing:
     assert [found[era]["gaps"] for era in ("1", None, "2")] == [[ERAS[0]], [ERAS[1]], []]
     assert list(around.to_table()["kind"]) == ["gap", "gap"]
     assert "nothing 2023-03-01 12:00 to 2023-03-02 12:00, 1.0 d" in str(around)
+
+
+@pytest.mark.parametrize("rule", [{"match": ("era",)}, {"match_if_known": ("era",)}])
+def test_of_frames_whose_era_follows_from_their_time_those_in_gaps_find_nothing(pausing: Any, rule: Any) -> None:
+    selector = CalibrationSelector(cal_type="ref", max_age=timedelta(days=2), **rule)
+    InstrumentPlugin(Pausing, [selector])
+    found = pausing.coverage(None, "2023-02-28", "2023-03-09").to_dict()["groups"]
+    for day in (60004.0, 60004.999, 60005.0, 60005.25, 60005.499, 60005.5, 60006.0, 60009.5, 60010.5, 60011.0):
+        (group,) = [group for group in found if any(lies_in(day, span) for span in group["spans"])]
+        told = not any(lies_in(day, gap) for gap in group["gaps"])
+        try:
+            pausing.select({"mjd_start": day}, selector)
+        except (CalibrationNotFoundError, HeaderError):
+            assert not told, day
+        else:
+            assert told, day
+
+
+def lies_in(day: float, span: dict[str, str]) -> bool:
+    return span["start"] <= iso_from_mjd(day) < span["end"]
 
 
 def test_what_knows_no_era_answers_for_each(pausing: Any) -> None:

@@ -40,6 +40,16 @@ def texts(figure: Any) -> list[str]:
     return [each.get_text() for each in figure.findobj(lambda each: hasattr(each, "get_text"))]
 
 
+def marks(figure: Any) -> dict[str, Any]:
+    """The marks of calibrations by their shape, of the first band that has them."""
+    lines = [each for each in figure.axes[0].lines if each.get_marker() in ("|", "o", "x")]
+    return {each.get_marker(): each for each in reversed(lines) if each.get_xdata().size}
+
+
+def dates_of(figure: Any) -> list[str]:
+    return [each.get_text() for each in figure.axes[0].get_xticklabels()]
+
+
 @pytest.mark.parametrize("form", sorted(FORMS))
 def test_a_figure_is_written_in_the_form_that_its_name_says(coverage: Coverage, tmp_path: Path, form: str) -> None:
     coverage.figure(tmp_path / f"night.{form}")
@@ -57,6 +67,48 @@ def test_a_figure_is_as_wide_as_a_page_and_as_high_as_its_bands_need(coverage: C
     width, height = coverage.figure().get_size_inches()
     assert width < 8
     assert height < 3
+
+
+def test_a_good_calibration_is_seen_from_afar_and_beside_a_bad_one(coverage: Coverage) -> None:
+    by_shape = marks(coverage.figure())
+    assert by_shape["|"].get_markeredgewidth() >= 1.5  # points; a hairline is 0.5
+    assert by_shape["|"].zorder > by_shape["o"].zorder > by_shape["x"].zorder
+
+
+def test_a_mark_at_the_end_stands_apart_from_labels_and_numbers(coverage: Coverage) -> None:
+    """A figure's axis is longer than its times by some points, on each side."""
+    figure = coverage.figure()
+    axes, times = figure.axes[0], [each.get_xdata() for each in marks(figure).values()]
+    left, right = (axes.transData.transform((day, 0))[0] for day in (min(map(min, times)), max(map(max, times))))
+    assert left - axes.bbox.x0 > 4 * figure.dpi / 72
+    assert axes.bbox.x1 - right > 4 * figure.dpi / 72
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last"),
+    [
+        ("2023-02-25", "2023-02-25", "00:00\n2023-02-25", "00:00\n2023-02-26"),
+        ("2023-02-25T09:00", "2023-03-06T09:00", "2023-02-27", "2023-03-05"),
+        ("2023-01-01", "2023-12-31", "2023-01", "2024-01"),
+        ("2023-02-25T00:00:00", "2023-02-25T00:00:30", "00:00:00\n2023-02-25", "00:00:30"),
+    ],
+)
+def test_each_date_says_its_day_and_stands_there_once(
+    open_demo: Open, start: str, end: str, first: str, last: str
+) -> None:
+    store = open_demo()
+    InstrumentPlugin(DemoCalibration, [CalibrationSelector(cal_type="dark")])
+    said = dates_of(store.coverage(None, start, end).figure())
+    assert (said[0], said[-1]) == (first, last)
+    assert len({*said}) == len(said) <= 7
+
+
+def test_a_legend_explains_only_what_is_in_the_figure(open_demo: Open) -> None:
+    store = open_demo()
+    store.local_db.add([record("a.fits", 60000.0)])
+    InstrumentPlugin(DemoCalibration, [CalibrationSelector(cal_type="dark")])
+    (legend,) = store.coverage().figure().legends
+    assert [each.get_text() for each in legend.get_texts()] == ["GOOD", "an answer"]
 
 
 def test_a_figure_may_be_dark(coverage: Coverage) -> None:
