@@ -69,10 +69,16 @@ def test_a_figure_is_as_wide_as_a_page_and_as_high_as_its_bands_need(coverage: C
     assert height < 3
 
 
-def test_a_good_calibration_is_seen_from_afar_and_beside_a_bad_one(coverage: Coverage) -> None:
-    by_shape = marks(coverage.figure())
-    assert by_shape["|"].get_markeredgewidth() >= 1.5  # points; a hairline is 0.5
-    assert by_shape["|"].zorder > by_shape["o"].zorder > by_shape["x"].zorder
+def test_a_good_calibration_is_seen_from_afar(coverage: Coverage) -> None:
+    assert marks(coverage.figure())["|"].get_markeredgewidth() >= 1.5  # points; a hairline is 0.5
+
+
+def test_no_calibration_hides_another_one_of_the_same_time(coverage: Coverage) -> None:
+    """A mark is smaller than those that lie under it."""
+    lowest_first = sorted(marks(coverage.figure()).values(), key=lambda each: each.zorder)
+    assert [each.get_marker() for each in lowest_first] == ["|", "o", "x"]
+    good, unknown, bad = (each.get_markersize() for each in lowest_first)
+    assert good > 1.5 * unknown > 1.5 * bad
 
 
 def test_a_mark_at_the_end_stands_apart_from_labels_and_numbers(coverage: Coverage) -> None:

@@ -40,8 +40,8 @@ _PAD, _NUMBERS = 0.07, 0.42
 #: How a change of an era is drawn; a boundary that a rule never crosses is a line without breaks.
 _DASHED = (0, (2, 2))
 
-#: Qualities from the lowest mark to the one on top.
-_ORDER = ("BAD", "UNKNOWN", "GOOD")
+#: Qualities from the lowest mark to the one on top; a lower one is higher than those on it, so that none hides another.
+_ORDER = ("GOOD", "UNKNOWN", "BAD")
 
 #: MJD of 1970-01-01, from which matplotlib counts days.
 _EPOCH = 40587
@@ -85,18 +85,19 @@ def draw(coverage: Coverage, path: str | os.PathLike[str] | None, *, dark: bool,
     replaces = truth_of("overwrite", overwrite)
     if target is not None:
         check_target(target, replaces)
-    dates, figures, settings = _matplotlib()
+    dates, figures, stroke, settings = _matplotlib()
     with settings(_SETTINGS):
-        figure = _Drawing(coverage, _DARK if truth_of("dark", dark) else _LIGHT, dates, figures).draw()
+        style = _DARK if truth_of("dark", dark) else _LIGHT
+        figure = _Drawing(coverage, style, dates, figures, stroke).draw()
         if target is not None:
             write_figure(figure, target, replaces)
     return figure
 
 
-def _matplotlib() -> tuple[Any, Any, Any]:
+def _matplotlib() -> tuple[Any, Any, Any, Any]:
     try:
         with importing:
-            from matplotlib import dates, figure, rc_context
+            from matplotlib import dates, figure, patheffects, rc_context
     except ImportError as error:
         raise ConfigurationError(
             "A figure is drawn by matplotlib, which is not installed.",
@@ -104,7 +105,7 @@ def _matplotlib() -> tuple[Any, Any, Any]:
             setting="plot",
             variable=None,
         ) from error
-    return dates, figure, rc_context
+    return dates, figure, patheffects.withStroke, rc_context
 
 
 class _Drawing:
@@ -116,10 +117,13 @@ class _Drawing:
     style : _Style
     dates, figures : module
         Those of matplotlib.
+    stroke : callable
+        Gives matplotlib's rim around a mark.
     """
 
-    def __init__(self, coverage: Coverage, style: _Style, dates: Any, figures: Any) -> None:
+    def __init__(self, coverage: Coverage, style: _Style, dates: Any, figures: Any, stroke: Any) -> None:
         self._coverage, self._style, self._dates, self._figures = coverage, style, dates, figures
+        self._stroke = stroke
         self._bands = bands_of(coverage)
         self._whole = coverage.whole or Span(0, 1)
         self._high = min(max(_PAGE / max(len(self._bands), 1), _LEAST), _BAND)
@@ -209,6 +213,9 @@ class _Drawing:
                 mec=colour,
                 mfc=colour if filled else "none",
                 zorder=_ORDER.index(quality) + 3,
+                path_effects=[]
+                if quality == "GOOD"
+                else [self._stroke(linewidth=width + 0.9, foreground=style.ground)],
             )
         transform = axes.get_yaxis_transform()
         axes.text(-0.008, middle, _short(band.label), transform=transform, ha="right", va="center", color=style.ink)
@@ -218,9 +225,9 @@ class _Drawing:
         """By quality: marker, size, width of its line, colour, whether it is filled."""
         style = self._style
         return {
-            "GOOD": ("|", 5.2, 1.7, style.good, True),
-            "UNKNOWN": ("o", 3.2, 1.0, style.unknown, False),
-            "BAD": ("x", 4.0, 1.1, style.bad, True),
+            "GOOD": ("|", 6.6, 1.7, style.good, True),
+            "UNKNOWN": ("o", 4.0, 1.0, style.unknown, False),
+            "BAD": ("x", 2.8, 1.2, style.bad, True),
         }
 
     def _labelled(self) -> list[tuple[int, str, int]]:
