@@ -26,7 +26,9 @@ def filled(koa_cal: Run, tmp_path: Path) -> None:
 
 def test_it_tells_what_there_is_and_the_gaps(koa_cal: Run, filled: None) -> None:
     done = koa_cal("coverage", "-i", "testspec", "--type", "dark", "--end", "2026-02-20").ended(0)
-    assert done.out.startswith("testspec: 2026-02-12 00:00 to 2026-02-21 00:00 UTC\n")
+    head = done.out.splitlines()[0]
+    assert head.startswith("testspec: 2026-02-12 00:00 to 2026-02-21 00:00 UTC ")
+    assert head.endswith(" calibrations in range")
     assert "nothing 2026-02-17 00:00 to 2026-02-21 00:00, 4.0 d" in done.out
     assert "flat" not in done.out
 
@@ -37,6 +39,18 @@ def test_it_gives_json(koa_cal: Run, filled: None) -> None:
     assert flat["values"] == {"arm": "BLUE"}
     assert flat["gaps"] == [{"start": "2026-02-12T00:00:00.000", "end": "2026-02-14T00:00:00.000"}]
     assert [each["filename"] for each in flat["records"]] == ["flat.fits"]
+
+
+def test_a_range_that_others_answer_for_is_no_failure(koa_cal: Run, filled: None) -> None:
+    done = koa_cal("coverage", "-i", "testspec", "--type", "flat", "--start", "2026-03-01", "--end", "2026-03-02")
+    assert done.ended(0).out.splitlines()[1].endswith("  0")
+    nothing = ("--type", "dark", "--start", "2026-03-01", "--end", "2026-03-02")
+    assert "nothing at any time" in koa_cal("coverage", "-i", "testspec", *nothing).ended(0).out
+
+
+def test_a_type_without_any_calibration_is_exit_code_1(koa_cal: Run, tmp_path: Path) -> None:
+    koa_cal("register", "-i", "testspec", write_exposure(tmp_path, "dark.fits", 61083.0, "dark")).ended(0)
+    koa_cal("coverage", "-i", "testspec", "--type", "flat", "--start", "2026-02-12", "--end", "2026-02-13").ended(1)
 
 
 def test_it_draws_a_figure(koa_cal: Run, filled: None, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from koa_middleware import (
+    CalibrationNotFoundError,
     CalibrationSelector,
     CalibrationStore,
     ConfigurationError,
@@ -231,11 +232,92 @@ def test_a_group_of_an_era_says_when_a_frame_can_be_of_it(references: Any) -> No
     first, second = found.to_dict()["groups"]
     assert first["spans"] == [{"start": "2023-02-25T00:00:00.000", "end": "2023-03-02T06:00:00.000"}]
     assert second["spans"] == [{"start": "2023-03-02T06:00:00.000", "end": "2023-03-06T00:00:00.000"}]
-    assert first["gaps"] == [{"start": "2023-03-04T00:00:00.001", "end": "2023-03-06T00:00:00.000"}]
+    assert first["gaps"] == second["gaps"] == []
     bars = [line for line in str(found).splitlines() if line.startswith("ref")]
     assert len(bars) == 1
     assert "nothing" not in str(found)
     assert "2023-03-02 06:00  era 2" in str(found)
+
+
+class Pausing(ORMCalibration):
+    """References of an instrument that is of no era for some hours."""
+
+    instrument_name = "pausing"
+    era: Mapped[str | None] = fits_column("ERA", String)
+
+    @classmethod
+    def derive(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Give the era: the first one ends at MJD 60005.0, the second one begins at MJD 60005.5."""
+        start = values.get("mjd_start")
+        if start is None or 60005.0 <= start < 60005.5:
+            return values
+        return {"era": "1" if start < 60005.0 else "2", **values}
+
+
+ERAS = [
+    {"start": "2023-03-01T12:00:00.000", "end": "2023-03-02T00:00:00.000"},
+    {"start": "2023-03-02T00:00:00.000", "end": "2023-03-02T12:00:00.000"},
+    {"start": "2023-03-02T12:00:00.000", "end": "2023-03-03T00:00:00.000"},
+]
+
+
+@pytest.fixture
+def pausing(tmp_path: Any) -> Any:
+    """A store with references of the second era only."""
+    with CalibrationStore(Pausing, tmp_path) as store:
+        for day in (60007.0, 60008.0):
+            at = {"filename": f"{day}.fits", "mjd_start": day, "datetime_obs": iso_from_mjd(day)}
+            store.local_db.add(Pausing(**Pausing.derive({"cal_type": "ref", **at})))
+        yield store
+
+
+def test_frames_of_an_era_of_which_there_is_no_calibration_are_in_a_gap(pausing: Any) -> None:
+    InstrumentPlugin(Pausing, [CalibrationSelector(cal_type="ref", match=("era",))])
+    (before,) = pausing.coverage(None, "2023-02-20", "2023-02-21").to_dict()["groups"]
+    assert (before["values"], before["records"]) == ({"era": "1"}, [])
+    assert before["gaps"] == [{"start": "2023-02-20T00:00:00.000", "end": "2023-02-22T00:00:00.000"}]
+    around = pausing.coverage(None, "2023-03-01T12:00", "2023-03-03T00:00")
+    found = {group["values"]["era"]: group for group in around.to_dict()["groups"]}
+    assert [found[era]["spans"] for era in ("1", None, "2")] == [[span] for span in ERAS]
+    assert [found[era]["gaps"] for era in ("1", None, "2")] == [[ERAS[0]], [ERAS[1]], []]
+    assert list(around.to_table()["kind"]) == ["gap", "gap"]
+    assert "nothing 2023-03-01 12:00 to 2023-03-02 12:00, 1.0 d" in str(around)
+
+
+@pytest.mark.parametrize("rule", [{"match": ("era",)}, {"match_if_known": ("era",)}])
+def test_of_frames_whose_era_follows_from_their_time_those_in_gaps_find_nothing(pausing: Any, rule: Any) -> None:
+    selector = CalibrationSelector(cal_type="ref", max_age=timedelta(days=2), **rule)
+    InstrumentPlugin(Pausing, [selector])
+    found = pausing.coverage(None, "2023-02-28", "2023-03-09").to_dict()["groups"]
+    for day in (60004.0, 60004.999, 60005.0, 60005.25, 60005.499, 60005.5, 60006.0, 60009.5, 60010.5, 60011.0):
+        (group,) = [group for group in found if any(lies_in(day, span) for span in group["spans"])]
+        told = not any(lies_in(day, gap) for gap in group["gaps"])
+        try:
+            pausing.select({"mjd_start": day}, selector)
+        except (CalibrationNotFoundError, HeaderError):
+            assert not told, day
+        else:
+            assert told, day
+
+
+def lies_in(day: float, span: dict[str, str]) -> bool:
+    return span["start"] <= iso_from_mjd(day) < span["end"]
+
+
+def test_what_knows_no_era_answers_for_each(pausing: Any) -> None:
+    at = {"filename": "any.fits", "mjd_start": 60005.25, "datetime_obs": iso_from_mjd(60005.25)}
+    pausing.local_db.add(Pausing(cal_type="ref", **at))
+    InstrumentPlugin(Pausing, [CalibrationSelector(cal_type="ref", match_if_known=("era",))])
+    found = pausing.coverage(None, "2023-03-01T12:00", "2023-03-03T00:00").to_dict()["groups"]
+    assert {group["values"]["era"]: len(group["records"]) for group in found} == {"1": 1, None: 1, "2": 1}
+    assert [group["gaps"] for group in found] == [[], [], []]
+
+
+@pytest.mark.parametrize("start", ["2023-03-01", "2023-03-01T09:00", "2023-03-01T23:59"])
+def test_changes_of_an_era_are_said_alike_whatever_times_are_asked_for(pausing: Any, start: str) -> None:
+    InstrumentPlugin(Pausing, [CalibrationSelector(cal_type="ref", match=("era",))])
+    said = str(pausing.coverage(None, start, "2023-03-04")).splitlines()
+    assert said[-2:] == ["2023-03-02 00:00  no era", "2023-03-02 12:00  era 2"]
 
 
 def test_the_times_go_from_the_first_calibration_to_the_last_where_none_are_given(covered: Any) -> None:

@@ -35,4 +35,4 @@ def run(options: Namespace) -> int:
         print_json(found.to_dict())
     else:
         print_exactly(found.to_text(terminal_width()))
-    return 0 if any(group.records for group in found.groups) else 1
+    return 1 if found.is_empty else 0

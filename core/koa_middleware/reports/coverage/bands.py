@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from .moments import Span, cut, joined, rest_of
+from .moments import Span, joined
 
 if TYPE_CHECKING:
     from .report import Coverage, CoverageGroup, CoverageRecord
@@ -62,7 +62,7 @@ def bands_of(coverage: Coverage) -> list[Band]:
     for group in coverage.groups:
         values = {name: value for name, value in group.values.items() if name not in coverage.following}
         found.setdefault((group.cal_type, *values.items()), []).append(group)
-    return [_band(alike[0].cal_type, dict(key[1:]), alike, coverage.whole) for key, alike in found.items()]
+    return [_band(alike[0].cal_type, dict(key[1:]), alike) for key, alike in found.items()]
 
 
 def by_type(bands: Sequence[Band]) -> list[tuple[str, list[Band]]]:
@@ -70,14 +70,13 @@ def by_type(bands: Sequence[Band]) -> list[tuple[str, list[Band]]]:
     return [(cal_type, list(alike)) for cal_type, alike in groupby(bands, lambda each: each.cal_type)]
 
 
-def _band(cal_type: str, values: Mapping[str, Any], alike: Sequence[CoverageGroup], whole: Span) -> Band:
+def _band(cal_type: str, values: Mapping[str, Any], alike: Sequence[CoverageGroup]) -> Band:
     records = {each.id: each for group in alike for each in group.records}
-    answered = [span for group in alike for span in cut(group.spans, rest_of(group.gaps, whole))]
     return Band(
         cal_type,
         values,
         sorted(records.values(), key=lambda each: (each.moment, each.id)),
-        rest_of(joined(answered), whole),
+        joined(gap for group in alike for gap in group.gaps),
         sorted({each for group in alike for each in group.boundaries}),
         next((group.note for group in alike if group.note), ""),
     )

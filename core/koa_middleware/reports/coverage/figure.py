@@ -19,6 +19,7 @@ from ...instrument.times import DAY_MS
 from .bands import Band, bands_of, by_type, events_of
 from .file import check_target, write_figure
 from .moments import Span, iso_of
+from .ticks import ticks_of
 
 if TYPE_CHECKING:
     from .report import Coverage
@@ -33,8 +34,14 @@ _PAGE, _LEAST = 9.0, 0.125
 #: Inches that a character of a label takes, and most that labels take in all.
 _CHARACTER, _MOST_LABEL = 0.053, 2.6
 
+#: Inches beside the bands, on each side, in which a mark at the end has room; and to the right of them, for numbers.
+_PAD, _NUMBERS = 0.07, 0.42
+
 #: How a change of an era is drawn; a boundary that a rule never crosses is a line without breaks.
 _DASHED = (0, (2, 2))
+
+#: Qualities from the lowest mark to the one on top; a lower one is higher than those on it, so that none hides another.
+_ORDER = ("GOOD", "UNKNOWN", "BAD")
 
 #: MJD of 1970-01-01, from which matplotlib counts days.
 _EPOCH = 40587
@@ -78,18 +85,19 @@ def draw(coverage: Coverage, path: str | os.PathLike[str] | None, *, dark: bool,
     replaces = truth_of("overwrite", overwrite)
     if target is not None:
         check_target(target, replaces)
-    dates, figures, settings = _matplotlib()
+    dates, figures, stroke, settings = _matplotlib()
     with settings(_SETTINGS):
-        figure = _Drawing(coverage, _DARK if truth_of("dark", dark) else _LIGHT, dates, figures).draw()
+        style = _DARK if truth_of("dark", dark) else _LIGHT
+        figure = _Drawing(coverage, style, dates, figures, stroke).draw()
         if target is not None:
             write_figure(figure, target, replaces)
     return figure
 
 
-def _matplotlib() -> tuple[Any, Any, Any]:
+def _matplotlib() -> tuple[Any, Any, Any, Any]:
     try:
         with importing:
-            from matplotlib import dates, figure, rc_context
+            from matplotlib import dates, figure, patheffects, rc_context
     except ImportError as error:
         raise ConfigurationError(
             "A figure is drawn by matplotlib, which is not installed.",
@@ -97,7 +105,7 @@ def _matplotlib() -> tuple[Any, Any, Any]:
             setting="plot",
             variable=None,
         ) from error
-    return dates, figure, rc_context
+    return dates, figure, patheffects.withStroke, rc_context
 
 
 class _Drawing:
@@ -109,10 +117,13 @@ class _Drawing:
     style : _Style
     dates, figures : module
         Those of matplotlib.
+    stroke : callable
+        Gives matplotlib's rim around a mark.
     """
 
-    def __init__(self, coverage: Coverage, style: _Style, dates: Any, figures: Any) -> None:
+    def __init__(self, coverage: Coverage, style: _Style, dates: Any, figures: Any, stroke: Any) -> None:
         self._coverage, self._style, self._dates, self._figures = coverage, style, dates, figures
+        self._stroke = stroke
         self._bands = bands_of(coverage)
         self._whole = coverage.whole or Span(0, 1)
         self._high = min(max(_PAGE / max(len(self._bands), 1), _LEAST), _BAND)
@@ -127,10 +138,10 @@ class _Drawing:
         height = inside + above + _BELOW
         figure = self._figures.Figure(figsize=(_WIDTH, height), facecolor=style.ground)
         left = (self._label_room() + 0.12) / _WIDTH
-        right, bottom = 0.42 / _WIDTH, _BELOW / height
+        right, bottom = _NUMBERS / _WIDTH, _BELOW / height
         axes = figure.add_axes((left, bottom, 1 - left - right, inside / height))
         axes.set_facecolor(style.ground)
-        axes.set_xlim(_days(self._whole.start), _days(max(self._whole.end, self._whole.start + 1)))
+        axes.set_xlim(*self._ends())
         axes.set_ylim(inside, 0)
         place = _SPACE
         for number, (cal_type, bands) in enumerate(types):
@@ -141,6 +152,16 @@ class _Drawing:
         self._axis(axes)
         self._frame(figure, axes, height)
         return figure
+
+    def _inches(self) -> float:
+        """Length of the axis."""
+        return _WIDTH - self._label_room() - 0.12 - _NUMBERS
+
+    def _ends(self) -> tuple[float, float]:
+        """First and last day of the axis."""
+        first, last = _days(self._whole.start), _days(max(self._whole.end, self._whole.start + 1))
+        pad = _PAD * (last - first) / (self._inches() - 2 * _PAD)
+        return first - pad, last + pad
 
     def _label_room(self) -> float:
         """Inches to the left of the bands: a type, and the values of its longest band."""
@@ -190,9 +211,11 @@ class _Drawing:
                 ms=size * self._high / _BAND,
                 mew=width,
                 mec=colour,
-                mfc=colour if filled else style.ground,
-                zorder=5 if quality == "BAD" else 4 if quality == "UNKNOWN" else 3,
-                clip_on=False,
+                mfc=colour if filled else "none",
+                zorder=_ORDER.index(quality) + 3,
+                path_effects=[]
+                if quality == "GOOD"
+                else [self._stroke(linewidth=width + 0.9, foreground=style.ground)],
             )
         transform = axes.get_yaxis_transform()
         axes.text(-0.008, middle, _short(band.label), transform=transform, ha="right", va="center", color=style.ink)
@@ -202,9 +225,9 @@ class _Drawing:
         """By quality: marker, size, width of its line, colour, whether it is filled."""
         style = self._style
         return {
-            "GOOD": ("|", 4.4, 0.7, style.good, True),
-            "UNKNOWN": ("o", 3.0, 0.8, style.unknown, False),
-            "BAD": ("x", 3.6, 1.1, style.bad, True),
+            "GOOD": ("|", 6.6, 1.7, style.good, True),
+            "UNKNOWN": ("o", 4.0, 1.0, style.unknown, False),
+            "BAD": ("x", 2.8, 1.2, style.bad, True),
         }
 
     def _labelled(self) -> list[tuple[int, str, int]]:
@@ -213,7 +236,7 @@ class _Drawing:
         for moment, what in events_of(self._coverage, self._bands):
             said.setdefault(moment, []).append(what)
         length, ends = max(self._whole.end - self._whole.start, 1), [-1.0] * 20
-        inches = _WIDTH - self._label_room() - 0.54
+        inches = self._inches() - 2 * _PAD
         found = []
         for moment, parts in said.items():
             eras = [each for each in parts if not each.startswith("boundary")]
@@ -248,15 +271,21 @@ class _Drawing:
 
     def _axis(self, axes: Any) -> None:
         style = self._style
-        locator = self._dates.AutoDateLocator(minticks=4, maxticks=9)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(self._dates.ConciseDateFormatter(locator))
-        axes.set_xlabel("UTC", color=style.faint, labelpad=2)
-        axes.xaxis.get_offset_text().set_color(style.faint)
+        axes.set_xticks(*ticks_of(self._dates, *self._ends(), self._inches()))
+        axes.set_xlabel("UTC", color=style.faint, labelpad=3)
         axes.tick_params(axis="x", colors=style.ink, length=3, width=0.6)
         axes.grid(axis="x", color=style.faint, lw=0.3, alpha=0.45, zorder=0.5)
         axes.set_axisbelow(True)
         axes.set_yticks([])
+        axes.annotate(
+            "in range",
+            (1.008, 1),
+            (0, 2),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=style.faint,
+            fontsize=5.5,
+        )
         for side, spine in axes.spines.items():
             spine.set_visible(side == "bottom")
             spine.set_color(style.faint)
@@ -274,7 +303,7 @@ class _Drawing:
             handles=handles,
             loc="lower left",
             bbox_to_anchor=(0.05 / _WIDTH, 0.0),
-            ncols=len(handles),
+            ncols=max(len(handles), 1),
             frameon=False,
             handlelength=1.6,
             columnspacing=1.3,
@@ -286,21 +315,25 @@ class _Drawing:
             figure.text(1 - 0.42 / _WIDTH, 0.34 / height, note, ha="right", color=style.faint, va="center", size=6.5)
 
     def _handles(self, axes: Any) -> Iterator[Any]:
-        """Give what the legend explains."""
+        """Give what the legend explains, of which each occurs."""
         style, off = self._style, [float("nan")]
+        qualities = {record.quality for band in self._bands for record in band.records}
         for quality, (marker, size, width, colour, filled) in self._marks().items():
-            face = colour if filled else style.ground
-            (handle,) = axes.plot(off, off, ls="", marker=marker, ms=size, mew=width, mec=colour, mfc=face)
-            handle.set_label(quality)
-            yield handle
-        yield axes.fill_between(off, off, color=style.bar, lw=0, label="an answer")
-        gap = {"facecolor": style.gap_ground, "edgecolor": style.gap, "hatch": "//////", "lw": 0.5}
-        yield axes.fill_between(off, off, label="no answer", **gap)
+            if quality in qualities:
+                face = colour if filled else "none"
+                (handle,) = axes.plot(off, off, ls="", marker=marker, ms=size, mew=width, mec=colour, mfc=face)
+                handle.set_label(quality)
+                yield handle
+        if any(list(band.gaps) != [self._whole] for band in self._bands):
+            yield axes.fill_between(off, off, color=style.bar, lw=0, label="an answer")
+        if any(band.gaps for band in self._bands):
+            gap = {"facecolor": style.gap_ground, "edgecolor": style.gap, "hatch": "//////", "lw": 0.5}
+            yield axes.fill_between(off, off, label="no answer", **gap)
         if any(band.boundaries for band in self._bands):
             yield axes.plot(off, off, color=style.ink, lw=1.1, label="never crossed")[0]
         if self._coverage.changes:
             names = " and ".join(self._coverage.following)
-            yield axes.plot(off, off, color=style.faint, ls=_DASHED, lw=0.7, label=f"new {names}")[0]
+            yield axes.plot(off, off, color=style.faint, ls=_DASHED, lw=0.7, label=f"change of {names}")[0]
 
 
 def _days(moment: int) -> float:

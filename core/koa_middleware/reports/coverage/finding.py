@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 from ...choosing.frame_sets import types_for
 from ...choosing.selector import CalibrationSelector, Database, selector_for
 from ...exceptions import ConfigurationError
 from ...instrument.door import columns_of
 from ...instrument.orm import ORMCalibration
-from ...instrument.times import DAY_MS, is_observed, mjd_from_iso
+from ...instrument.times import DAY_MS, mjd_from_iso
 from ...instrument.values import time_bound
 from .following import Following
+from .found import Found, groups_by_time, records_of
 from .gaps import Standing, is_by_interval
 from .groups import groups_of
-from .hanging import gaps_of, note_of
 from .moments import Span, first_from, iso_of, moment_of
-from .report import Coverage, CoverageGroup, CoverageRecord
+from .report import Coverage, CoverageGroup
 from .rows import Rows
 
 #: Milliseconds of a day.
@@ -58,13 +56,13 @@ class _Finding:
     def __init__(self, db: Database, selectors: Mapping[str, CalibrationSelector]) -> None:
         self._orm_class = db.orm_class
         rows = Rows(db)
-        self._found: list[_Found] = []
+        self._found: list[Found] = []
         self._without: list[str] = []
         for name, selector in selectors.items():
             groups = groups_of(selector, db)
             for values, is_whole in groups:
                 standing = Standing(selector, values, db, rows, is_whole)
-                self._found.append(_Found(name, standing, _records_of(standing)))
+                self._found.append(Found(name, standing, records_of(standing)))
             if not groups:
                 self._without.append(name)
 
@@ -73,9 +71,11 @@ class _Finding:
         if whole is None:
             return Coverage(self._orm_class.instrument_name, None, [])
         following = self._following(whole)
-        groups = [each.group(whole, following) for each in self._found]
+        groups = groups_by_time(self._found, whole, following)
         groups += [CoverageGroup(name, {}, [], [whole], [], [whole]) for name in self._without]
-        return Coverage(self._orm_class.instrument_name, whole, groups, following.names, following.changes(whole))
+        is_empty = not any(each.records for each in self._found)
+        changes = following.changes(whole)
+        return Coverage(self._orm_class.instrument_name, whole, groups, following.names, changes, is_empty)
 
     def _whole(self, start: str | datetime | None, end: str | datetime | None) -> Span | None:
         """Give the times that are asked for; where nothing is said, from the first calibration to the last one.
@@ -108,43 +108,6 @@ class _Finding:
         times = {time for each in self._found for time in each.standing.times}
         moments = {record.moment // _DAY * _DAY for each in self._found for record in each.records} or {whole.start}
         moments |= {first_from(boundary) for each in self._found for boundary in each.standing.boundaries}
-        moments |= {whole.start, whole.end, *range(min(moments), max(moments), _DAY)}
+        moments |= {whole.start, whole.end}
+        moments |= {*range(min(moments) // _DAY * _DAY, max(moments), _DAY)}
         return Following(self._orm_class, list(names), sorted(times), moments)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A type beside frames of some values, with the records that fit them."""
-
-    cal_type: str
-    standing: Standing
-    records: Sequence[CoverageRecord]
-
-    def group(self, whole: Span, following: Following) -> CoverageGroup:
-        boundaries = [first_from(each) for each in self.standing.boundaries]
-        return CoverageGroup(
-            self.cal_type,
-            self.standing.values,
-            [each for each in self.records if whole.start <= each.moment <= whole.end],
-            gaps_of(self.standing, whole),
-            [each for each in boundaries if whole.start < each < whole.end],
-            following.spans(self.standing.values, whole),
-            note_of(self.standing),
-        )
-
-
-def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and is_observed(value)
-
-
-def _records_of(standing: Standing) -> list[CoverageRecord]:
-    found: dict[str, CoverageRecord] = {}
-    for plan, rows in standing.by_step:
-        time = plan.order[1]
-        for row in rows:
-            if row["id"] not in found:
-                days = next((row[name] for name in (time, plan.time) if _is_time(row.get(name))), None)
-                days = mjd_from_iso(row["datetime_obs"]) if days is None else days
-                said = (row["id"], row["filename"], moment_of(days), row["quality"], plan.rule.step)
-                found[row["id"]] = CoverageRecord(*said)
-    return sorted(found.values(), key=lambda each: (each.moment, each.id))

@@ -1,12 +1,12 @@
 """What follows from a frame's time alone, such as its era: which values a frame can have at which times.
 
 A class derives it by code of its own, so that its changes are looked for: between two of some times at which it says
-another thing, to the millisecond. What is shown is laid out by it; the gaps of a group do not depend on it.
+another thing, to the millisecond.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -16,9 +16,12 @@ from ...exceptions import HeaderError
 from ...instrument.door import columns_of
 from ...instrument.hooks import overrides
 from ...instrument.orm import ORMCalibration
-from .moments import Span, days_of, joined
+from .moments import Span, cut, days_of, joined
 
 Said = tuple[Any, ...]
+
+#: Changes of one day that are told apart.
+_CHANGES = 16
 
 
 class Following:
@@ -46,25 +49,28 @@ class Following:
         self.names = tuple(names[place] for place in changing)
 
     def spans(self, values: Mapping[str, Any], whole: Span) -> list[Span]:
-        """Give when a frame can have some values."""
+        """Give when a frame can have some values; None stands for all."""
         asked = {name: values[name] for name in self.names if values.get(name) is not None}
-        if not asked or not self._spans:
+        if not asked:
             return [whole]
-        places = {self._names.index(name): value for name, value in asked.items()}
-        fitting = [
-            span for span, said in self._spans if all(said[place] in (None, value) for place, value in places.items())
-        ]
-        inside = (Span(max(each.start, whole.start), min(each.end, whole.end)) for each in fitting)
-        return joined(each for each in inside if each.start < each.end)
+        return next((spans for said, spans in self.within([whole], list(asked)) if said == asked), [])
+
+    def within(self, spans: Sequence[Span], names: Sequence[str]) -> list[tuple[dict[str, Any], list[Span]]]:
+        """Give the values of some columns that follow from some times, each once, and from which of them."""
+        places = [self._names.index(name) for name in names]
+        found: dict[Said, list[Span]] = {}
+        for span, said in self._spans:
+            found.setdefault(tuple(said[place] for place in places), []).extend(cut(spans, [span]))
+        return [(dict(zip(names, said, strict=True)), joined(times)) for said, times in found.items() if times]
 
     def changes(self, whole: Span) -> list[tuple[int, str]]:
         """Give the times within a span at which something else follows, and what."""
         found = []
         for (_, before), (span, after) in pairwise(self._spans):
             new = [
-                f"{name} {value}"
+                f"no {name}" if value is None else f"{name} {value}"
                 for name, old, value in zip(self._names, before, after, strict=True)
-                if name in self.names and value not in (old, None)
+                if name in self.names and value != old
             ]
             if new and whole.start < span.start < whole.end:
                 found.append((span.start, ", ".join(new)))
@@ -73,13 +79,23 @@ class Following:
     def _alike(self, moments: Sequence[int]) -> list[tuple[Span, Said]]:
         if not moments:
             return []
-        said = [self._said_at(moment) for moment in moments]
-        starts = [(moments[0], said[0])]
-        for (before, old), (after, new) in pairwise(zip(moments, said, strict=True)):
-            if old != new:
-                starts.append((self._change(before, after, old), new))
+        starts = [(moments[0], self._said_at(moments[0]))]
+        for before, after in pairwise(moments):
+            starts += self._changes(before, after, starts[-1][1])
         ends = [start for start, _ in starts[1:]] + [moments[-1] + 1]
         return [(Span(start, end), each) for (start, each), end in zip(starts, ends, strict=True)]
+
+    def _changes(self, before: int, after: int, old: Said) -> Iterator[tuple[int, Said]]:
+        """Give the changes between two times, and what follows from then on."""
+        new = self._said_at(after)
+        for _ in range(_CHANGES):
+            if old == new:
+                return
+            before = self._change(before, after, old)
+            old = self._said_at(before)
+            yield before, old
+        if old != new:
+            yield after, new
 
     def _change(self, before: int, after: int, old: Said) -> int:
         while after - before > 1:

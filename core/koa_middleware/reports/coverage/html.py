@@ -44,7 +44,7 @@ def _row(band: Band, whole: Span) -> str:
     note = f"<br>{_text(band.note)}" if band.note else ""
     cells = f"<td>{_text(band.cal_type)} {_text(band.label)}{note}</td>"
     cells += f'<td class="koa-bar"><div class="koa-line">{"".join(_gap(each, whole) for each in band.gaps)}</div>'
-    cells += f"{_listed(band)}</td><td>{_text(band.in_words())}</td>"
+    cells += f"{_listed(band)}</td><td>{_text(band.in_words())} in range</td>"
     return f"<tr>{cells}</tr>"
 
 

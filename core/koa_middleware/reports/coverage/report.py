@@ -65,7 +65,7 @@ class CoverageGroup:
     boundaries : sequence of int
         Times across which the rule never chooses, in milliseconds.
     spans : sequence of Span
-        When frames can have these values, as far as some follow from their time, such as an era.
+        When frames have these values, as far as some follow from their time, such as an era; the gaps lie in them.
     note : str
         Why the gaps are not exact; empty where they are.
     """
@@ -112,6 +112,8 @@ class Coverage:
         Columns whose values follow from a frame's time.
     changes : sequence of pairs
         When something else follows, in milliseconds, and what.
+    is_empty : bool
+        Whether there is no calibration of these types that fits any frame, at any time.
     """
 
     instrument: str
@@ -119,6 +121,7 @@ class Coverage:
     groups: Sequence[CoverageGroup]
     following: tuple[str, ...] = ()
     changes: Sequence[tuple[int, str]] = ()
+    is_empty: bool = True
 
     @property
     def start(self) -> str | None:

@@ -23,6 +23,9 @@ _LISTED = 6
 
 _DAY = 86_400_000
 
+#: What the numbers at the end are.
+_COUNTED = "calibrations in range"
+
 #: What a part of a bar says: calibrations, an answer without one, an answer for a part of it, none.
 CALIBRATION, ANSWER, PARTLY, NOTHING = "█", "─", "░", "·"
 
@@ -37,7 +40,8 @@ def as_text(coverage: Coverage, width: int | None = None) -> str:
     numbers = [band.in_words() for band in bands]
     room = min(max(map(len, labels), default=0), _LABEL, width // 3)
     bar = max(width - room - max(map(len, numbers), default=0) - 4, _BAR)
-    lines = [f"{coverage.instrument}: {_minute(coverage.whole.start)} to {_minute(coverage.whole.end)} UTC"]
+    head = f"{coverage.instrument}: {_minute(coverage.whole.start)} to {_minute(coverage.whole.end)} UTC"
+    lines = [head + _COUNTED.rjust(width - len(head))] if len(head) + len(_COUNTED) < width else [head, _COUNTED]
     for band, label, number in zip(bands, labels, numbers, strict=True):
         if len(label) > room:
             lines.append(label)
