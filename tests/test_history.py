@@ -92,6 +92,38 @@ def test_a_history_outlives_its_record_and_its_file_name(store: Store, tmp_path:
         store.history("third.fits")
 
 
+def test_a_file_name_tells_of_each_record_that_had_it_and_an_id_of_one(store: Store, tmp_path: Path) -> None:
+    file = dark(tmp_path / "night", "again.fits")
+    first = store.register_calibration(file).calibration.id
+    store.remove("again.fits")
+    second = store.register_calibration(file).calibration.id
+    lives = [("added", first), ("withdrawn", first), ("added", second)]
+    assert events(store, "again.fits", "what", "id") == lives
+    assert events(store, first, "what", "id") == lives[:2]
+    assert events(store, second, "what", "id") == lives[2:]
+    store.remove("again.fits")
+    assert events(store, "again.fits", "what", "id") == [*lives, ("withdrawn", second)]
+
+
+def test_a_newer_version_does_not_supersede_a_record_that_was_gone(store: Store, tmp_path: Path) -> None:
+    first = store.register_calibration(dark(tmp_path, "dark.fits", LAMP="thar")).calibration
+    store.register_calibration(dark(tmp_path, "again.fits", LAMP="lfc"), new_version=True)
+    store.remove(first)
+    store.register_calibration(dark(tmp_path, "last.fits", LAMP="une"), new_version=True)
+    assert events(store, first.id, "what") == [("added",), ("superseded",), ("withdrawn",)]
+
+
+def test_a_judgement_made_here_is_told_with_its_quality_and_when_it_was_taken_back(changed: tuple[Store, str]) -> None:
+    store, _ = changed
+    store.flag("near.fits", "GOOD", "fine for me", here=True)
+    store.flag("near.fits", None, "not so fine", here=True)
+    judged, taken_back = str(store.history("near.fits")).splitlines()[-2:]
+    assert "  judged GOOD here by " in judged
+    assert judged.endswith(": fine for me")
+    assert "  judgement here taken back by " in taken_back
+    assert "judged GOOD here" in store.history("near.fits")._repr_html_()
+
+
 def test_a_newer_version_supersedes_a_record(store: Store, tmp_path: Path) -> None:
     first = store.register_calibration(dark(tmp_path, "dark.fits", LAMP="thar")).calibration
     second = store.register_calibration(dark(tmp_path, "again.fits", LAMP="lfc"), new_version=True).calibration

@@ -761,6 +761,8 @@ class CalibrationStore(Generic[R]):
     def history(self, id_or_filename: str | R) -> History:
         """Tell what happened to a record, oldest first, also to one that is gone.
 
+        Of a file name it tells of all records that had it, one after the other.
+
         Parameters
         ----------
         id_or_filename : str or record
@@ -769,8 +771,9 @@ class CalibrationStore(Generic[R]):
         Returns
         -------
         History
-            A list of dicts with `time` (UTC), `who`, `what` (``"added"``, ``"changed"``, ``"flagged"``,
-            ``"withdrawn"``, ``"judged here"``), `why`, `before` and `after`: the columns in which the versions differ.
+            A list of dicts with `time` (UTC), `id`, `who`, `what` (``"added"``, ``"published"``, ``"changed"``,
+            ``"flagged"``, ``"withdrawn"``, ``"judged here"``, ``"superseded"``), `why`, `before` and `after`: the
+            columns in which the versions differ.
 
         Raises
         ------
