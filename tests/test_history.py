@@ -19,6 +19,7 @@ from koa_middleware import (
 )
 from koa_middleware.database.moments import moment_of
 from koa_middleware.instrument.times import now_iso
+from koa_middleware.selection import Selection
 
 from tests.conftest import DemoCalibration, dark, record
 
@@ -208,6 +209,48 @@ def test_the_file_of_then_is_given_under_its_present_name_and_no_other_content(s
     ):
         store.get_calibration(FRAME, Dark, as_of=moment)
     assert then.path.exists()
+
+
+def test_a_miss_in_the_past_says_what_there_was_then_and_not_what_a_sync_or_a_registration_brings(
+    store: Store, tmp_path: Path
+) -> None:
+    before = now_iso()
+    store.register_calibration(dark(tmp_path / "night", "near.fits", 60000.0))
+    after = now_iso()
+    with pytest.raises(CalibrationNotFoundError) as caught:
+        store.select(FRAME, Dark, as_of=before)
+    assert caught.value.message.endswith(f": the database held none of that type at {before}.")
+    assert caught.value.hint == f"koa-cal list --as-of {before} shows what there was."
+    with pytest.raises(CalibrationNotFoundError) as caught:
+        store.select({**FRAME, "spectrograph": "RSPEC"}, Dark, as_of=after)
+    assert caught.value.hint == f"koa-cal explain FRAME --type dark --as-of {after} lists them all."
+    assert caught.value.as_of == after
+    advised = Selection(DemoCalibration, lambda _: ["koa-cal sync brings more."])
+    for state, is_told in ((store.known_at(before), False), (store.known_db, True)):
+        with pytest.raises(CalibrationNotFoundError) as caught:
+            advised.select({**FRAME, "spectrograph": "RSPEC"}, Dark, state, is_local=True)
+        assert ("koa-cal sync" in caught.value.hint) is is_told
+
+
+def test_a_date_alone_that_is_today_is_now_and_a_future_one_is_refused(store: Store, tmp_path: Path) -> None:
+    store.register_calibration(dark(tmp_path / "night", "near.fits"))
+    today = datetime.now(UTC).date()
+    before = now_iso()
+    assert before <= moment_of(today.isoformat()) <= now_iso()
+    assert store.select(FRAME, Dark, as_of=today.isoformat()).filename == "near.fits"
+    with pytest.raises(ConfigurationError, match="still to come"):
+        store.select(FRAME, Dark, as_of=(today + timedelta(days=1)).isoformat())
+    with pytest.raises(ConfigurationError, match="The as_of is 'now'"):
+        store.select(FRAME, Dark, as_of="now")
+
+
+def test_a_lock_of_today_says_the_very_time_that_was_asked(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": Dark()})
+    store.register_calibration(dark(tmp_path / "night", "near.fits"))
+    sets = store.select_sets([FRAME], ["dark"], as_of=datetime.now(UTC).date().isoformat())
+    assert sets.lock().as_of == sets[0]["dark"].choice.as_of
 
 
 def test_a_time_is_utc_to_the_microsecond_and_a_date_alone_is_the_end_of_its_day() -> None:

@@ -26,6 +26,7 @@ from .choosing.batch import records_in
 from .choosing.bracket import Bracket
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import raise_failures, wanted_of
+from .choosing.misses import moment_asked
 from .choosing.night import FrameSets
 from .database.feed import write_flag
 from .database.flags import check_judgement, check_own_judgement, this_user
@@ -321,8 +322,8 @@ class CalibrationStore(Generic[R]):
         source : str
             Which database answers: ``"local"``, or ``"remote"`` by the same rule for those who have no copy of it.
         as_of : str or datetime.datetime, optional
-            The answer of the records as they stood at this time, UTC; a date alone is the end of that day. The
-            record's `choice` says so.
+            The answer of the records as they stood at this time, UTC; a date alone is the end of that day, today's
+            is now. The record's `choice` says so.
 
         Raises
         ------
@@ -477,13 +478,16 @@ class CalibrationStore(Generic[R]):
             As in `select_many` and `select_set`.
         """
         frames = self._selection.frames(inputs, keep=True)
-        sets = self._selection.sets(frames, cal_types, self._database("local", as_of))
-        state = self._archive.state()
+        database = self._database("local", as_of)
+        sets, state = self._selection.sets(frames, cal_types, database), self._archive.state()
         chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
         not_here = {record.filename: record for record in self._files.not_here(list(chosen.values()))}
         left_out = self._selection.left_out(frames.values, cal_types)
-        then = None if as_of is None else moment_of(as_of)
-        making = partial(_lock_of, state, then) if self._lock is None else partial(_refuse_lock, self._lock.name)
+        making = (
+            partial(_lock_of, state, moment_asked(database))
+            if self._lock is None
+            else partial(_refuse_lock, self._lock.name)
+        )
         return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values, left_out, making)
 
     def lock(
@@ -518,8 +522,7 @@ class CalibrationStore(Generic[R]):
         database, state = self._database("local", as_of), self._archive.state()
         own = own_choices(use, frames.values, self.known_db, self._files.path)
         sets = self._selection.sets(frames, cal_types, database, own.records)
-        then = None if as_of is None else moment_of(as_of)
-        making = partial(_lock_of, state, then, unregistered=frozenset(own.paths))
+        making = partial(_lock_of, state, moment_asked(database), unregistered=frozenset(own.paths))
         return FrameSets(frames.names, sets, {}, self.orm_class, frames.values, {}, making).lock()
 
     def check_lock(self, lock: str | os.PathLike[str] | LockFile, inputs: Iterable[Any] | None = None) -> LockCheck:
