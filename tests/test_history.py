@@ -15,6 +15,7 @@ from koa_middleware import (
     CalibrationSelector,
     CalibrationStore,
     ConfigurationError,
+    DownloadError,
     IntegrityError,
 )
 from koa_middleware.database.moments import moment_of
@@ -251,6 +252,29 @@ def test_a_lock_of_today_says_the_very_time_that_was_asked(
     store.register_calibration(dark(tmp_path / "night", "near.fits"))
     sets = store.select_sets([FRAME], ["dark"], as_of=datetime.now(UTC).date().isoformat())
     assert sets.lock().as_of == sets[0]["dark"].choice.as_of
+
+
+def test_the_file_of_a_removed_record_is_said_to_be_removed_and_where_it_lies(store: Store, tmp_path: Path) -> None:
+    made = store.register_calibration(dark(tmp_path / "night", "gone.fits"))
+    moment = now_iso()
+    moved = store.remove("gone.fits").moved_to
+    assert moved is not None
+    removed = store.history("gone.fits")[-1]
+    said = f"gone.fits was removed on {removed['time']} by {removed['who']}: removed here."
+    for ask in (
+        lambda: store.get_calibration(FRAME, Dark, as_of=moment),
+        lambda: store.get_calibration_by_id(made.calibration.id, as_of=moment),
+    ):
+        with pytest.raises(DownloadError) as caught:
+            ask()
+        assert caught.value.message == said
+        assert f"Its file lies in {moved}." in caught.value.hint
+    moved.write_bytes(b"another")
+    with pytest.raises(DownloadError, match="Its file is not in ") as caught:
+        store.get_calibration(FRAME, Dark, as_of=moment)
+    store.register_calibration(dark(tmp_path / "other", "gone.fits", LAMP="une"))
+    with pytest.raises(DownloadError, match=r"gone\.fits was removed on "):
+        store.get_calibration(FRAME, Dark, as_of=moment)
 
 
 def test_a_time_is_utc_to_the_microsecond_and_a_date_alone_is_the_end_of_its_day() -> None:

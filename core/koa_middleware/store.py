@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, N
 from sqlalchemy import select
 
 from .cache.folder import Cache
-from .cache.former import as_served, provided_then
+from .cache.former import provided_then
 from .cache.own_files import check_not_emptied, tell_of_no_records
 from .cache.placing import Holdings
 from .cache.prefetch import Provided
@@ -610,8 +610,17 @@ class CalibrationStore(Generic[R]):
         return self._result(record, self._use_cached(use_cached), as_of)
 
     def _result(self, record: R, use_cached: bool, as_of: str | datetime | None) -> CalibrationResult:
-        served = record if as_of is None else as_served(record, self.known_db)
-        return CalibrationResult(self._files.provide(served, use_cached), record)
+        if as_of is None:
+            return CalibrationResult(self._files.provide(record, use_cached), record)
+        found = self._files_then({record.id: record}, use_cached)[record.id]
+        if isinstance(found, KoaMiddlewareError):
+            raise found
+        return CalibrationResult(found.path, record)
+
+    def _files_then(self, records: Mapping[str, R], use_cached: bool) -> dict[str, Any]:
+        """Give the files of records as they stood at a time, by id; errors stand in their places."""
+        provide = partial(self._files.provide_many, use_cached=use_cached)
+        return provided_then(records, self.known_db, self._cache.quarantined, provide)
 
     @overload
     def get_calibrations(
@@ -682,7 +691,7 @@ class CalibrationStore(Generic[R]):
         if as_of is None:
             files |= zip(records, self._files.provide_many(list(records.values()), self.use_cached), strict=True)
         else:
-            files |= provided_then(records, self.known_db, lambda each: self._files.provide_many(each, self.use_cached))
+            files |= self._files_then(records, self.use_cached)
         found = {name: _with_files(answer, files) for name, answer in chosen.items()}
         if not truth_of("return_exceptions", return_exceptions):
             raise_failures(found)
