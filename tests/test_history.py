@@ -15,10 +15,12 @@ from koa_middleware import (
     CalibrationSelector,
     CalibrationStore,
     ConfigurationError,
+    DownloadError,
     IntegrityError,
 )
 from koa_middleware.database.moments import moment_of
 from koa_middleware.instrument.times import now_iso
+from koa_middleware.selection import Selection
 
 from tests.conftest import DemoCalibration, dark, record
 
@@ -90,6 +92,38 @@ def test_a_history_outlives_its_record_and_its_file_name(store: Store, tmp_path:
     assert events(store, made.id, "before")[2][0]["filename"] == "second.fits"
     with pytest.raises(CalibrationNotFoundError, match=r"third\.fits"):
         store.history("third.fits")
+
+
+def test_a_file_name_tells_of_each_record_that_had_it_and_an_id_of_one(store: Store, tmp_path: Path) -> None:
+    file = dark(tmp_path / "night", "again.fits")
+    first = store.register_calibration(file).calibration.id
+    store.remove("again.fits")
+    second = store.register_calibration(file).calibration.id
+    lives = [("added", first), ("withdrawn", first), ("added", second)]
+    assert events(store, "again.fits", "what", "id") == lives
+    assert events(store, first, "what", "id") == lives[:2]
+    assert events(store, second, "what", "id") == lives[2:]
+    store.remove("again.fits")
+    assert events(store, "again.fits", "what", "id") == [*lives, ("withdrawn", second)]
+
+
+def test_a_newer_version_does_not_supersede_a_record_that_was_gone(store: Store, tmp_path: Path) -> None:
+    first = store.register_calibration(dark(tmp_path, "dark.fits", LAMP="thar")).calibration
+    store.register_calibration(dark(tmp_path, "again.fits", LAMP="lfc"), new_version=True)
+    store.remove(first)
+    store.register_calibration(dark(tmp_path, "last.fits", LAMP="une"), new_version=True)
+    assert events(store, first.id, "what") == [("added",), ("superseded",), ("withdrawn",)]
+
+
+def test_a_judgement_made_here_is_told_with_its_quality_and_when_it_was_taken_back(changed: tuple[Store, str]) -> None:
+    store, _ = changed
+    store.flag("near.fits", "GOOD", "fine for me", here=True)
+    store.flag("near.fits", None, "not so fine", here=True)
+    judged, taken_back = str(store.history("near.fits")).splitlines()[-2:]
+    assert "  judged GOOD here by " in judged
+    assert judged.endswith(": fine for me")
+    assert "  judgement here taken back by " in taken_back
+    assert "judged GOOD here" in store.history("near.fits")._repr_html_()
 
 
 def test_a_newer_version_supersedes_a_record(store: Store, tmp_path: Path) -> None:
@@ -176,6 +210,71 @@ def test_the_file_of_then_is_given_under_its_present_name_and_no_other_content(s
     ):
         store.get_calibration(FRAME, Dark, as_of=moment)
     assert then.path.exists()
+
+
+def test_a_miss_in_the_past_says_what_there_was_then_and_not_what_a_sync_or_a_registration_brings(
+    store: Store, tmp_path: Path
+) -> None:
+    before = now_iso()
+    store.register_calibration(dark(tmp_path / "night", "near.fits", 60000.0))
+    after = now_iso()
+    with pytest.raises(CalibrationNotFoundError) as caught:
+        store.select(FRAME, Dark, as_of=before)
+    assert caught.value.message.endswith(f": the database held none of that type at {before}.")
+    assert caught.value.hint == f"koa-cal list --as-of {before} shows what there was."
+    with pytest.raises(CalibrationNotFoundError) as caught:
+        store.select({**FRAME, "spectrograph": "RSPEC"}, Dark, as_of=after)
+    assert caught.value.hint == f"koa-cal explain FRAME --type dark --as-of {after} lists them all."
+    assert caught.value.as_of == after
+    advised = Selection(DemoCalibration, lambda _: ["koa-cal sync brings more."])
+    for state, is_told in ((store.known_at(before), False), (store.known_db, True)):
+        with pytest.raises(CalibrationNotFoundError) as caught:
+            advised.select({**FRAME, "spectrograph": "RSPEC"}, Dark, state, is_local=True)
+        assert ("koa-cal sync" in caught.value.hint) is is_told
+
+
+def test_a_date_alone_that_is_today_is_now_and_a_future_one_is_refused(store: Store, tmp_path: Path) -> None:
+    store.register_calibration(dark(tmp_path / "night", "near.fits"))
+    today = datetime.now(UTC).date()
+    before = now_iso()
+    assert before <= moment_of(today.isoformat()) <= now_iso()
+    assert store.select(FRAME, Dark, as_of=today.isoformat()).filename == "near.fits"
+    with pytest.raises(ConfigurationError, match="still to come"):
+        store.select(FRAME, Dark, as_of=(today + timedelta(days=1)).isoformat())
+    with pytest.raises(ConfigurationError, match="The as_of is 'now'"):
+        store.select(FRAME, Dark, as_of="now")
+
+
+def test_a_lock_of_today_says_the_very_time_that_was_asked(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": Dark()})
+    store.register_calibration(dark(tmp_path / "night", "near.fits"))
+    sets = store.select_sets([FRAME], ["dark"], as_of=datetime.now(UTC).date().isoformat())
+    assert sets.lock().as_of == sets[0]["dark"].choice.as_of
+
+
+def test_the_file_of_a_removed_record_is_said_to_be_removed_and_where_it_lies(store: Store, tmp_path: Path) -> None:
+    made = store.register_calibration(dark(tmp_path / "night", "gone.fits"))
+    moment = now_iso()
+    moved = store.remove("gone.fits").moved_to
+    assert moved is not None
+    removed = store.history("gone.fits")[-1]
+    said = f"gone.fits was removed on {removed['time']} by {removed['who']}: removed here."
+    for ask in (
+        lambda: store.get_calibration(FRAME, Dark, as_of=moment),
+        lambda: store.get_calibration_by_id(made.calibration.id, as_of=moment),
+    ):
+        with pytest.raises(DownloadError) as caught:
+            ask()
+        assert caught.value.message == said
+        assert f"Its file lies in {moved}." in caught.value.hint
+    moved.write_bytes(b"another")
+    with pytest.raises(DownloadError, match="Its file is not in ") as caught:
+        store.get_calibration(FRAME, Dark, as_of=moment)
+    store.register_calibration(dark(tmp_path / "other", "gone.fits", LAMP="une"))
+    with pytest.raises(DownloadError, match=r"gone\.fits was removed on "):
+        store.get_calibration(FRAME, Dark, as_of=moment)
 
 
 def test_a_time_is_utc_to_the_microsecond_and_a_date_alone_is_the_end_of_its_day() -> None:

@@ -163,6 +163,8 @@ class CalibrationNotFoundError(KoaMiddlewareError, LookupError):
         The input's values that the rule compared.
     total : int
         Number of records of that type in the database.
+    as_of : str or None
+        The past state that was asked, UTC; None: the present one.
     nearest : tuple
         The nearest refused candidates, each with its reason.
     misses : mapping
@@ -172,6 +174,7 @@ class CalibrationNotFoundError(KoaMiddlewareError, LookupError):
     cal_type: str | None = None
     asked: Mapping[str, Any] = {}
     total: int = 0
+    as_of: str | None = None
     nearest: tuple[Any, ...] = ()
     misses: Mapping[str, KoaMiddlewareError] = {}
 

@@ -17,6 +17,7 @@ from .choosing.deciding import admitted, choose, log_choice
 from .choosing.explanation import Explanation
 from .choosing.frame import frame_name
 from .choosing.frame_sets import choose_sets, left_out_of
+from .choosing.misses import moment_asked
 from .choosing.selector import CalibrationSelector, Database, selector_for
 from .exceptions import CalibrationNotFoundError, KoaMiddlewareError, logger
 from .given import frames_of
@@ -177,14 +178,14 @@ class Selection:
                 log_choice(selector, values, record)
 
     def _advise(self, error: CalibrationNotFoundError, is_local: bool) -> None:
-        """Let a miss in the local copy say what else may be done."""
-        if is_local:
+        """Let a miss in the present local copy say what else may be done."""
+        if is_local and error.as_of is None:
             error.hint = " ".join(filter(None, [error.hint, *self._advice(error)]))
 
 
 def _tell_state(answer: Any, database: Database) -> None:
     """Write into what a rule chose which state of the database was asked, where that is not the present one."""
-    moment = getattr(database, "moment", None)
+    moment = moment_asked(database)
     if moment is not None:
         for record in records_in(answer):
             if record.choice is not None and not record.choice.given_by_user:

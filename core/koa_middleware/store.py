@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, NamedTuple, N
 from sqlalchemy import select
 
 from .cache.folder import Cache
-from .cache.former import as_served, provided_then
+from .cache.former import provided_then
 from .cache.own_files import check_not_emptied, tell_of_no_records
 from .cache.placing import Holdings
 from .cache.prefetch import Provided
@@ -26,6 +26,7 @@ from .choosing.batch import records_in
 from .choosing.bracket import Bracket
 from .choosing.explanation import Explanation
 from .choosing.frame_sets import raise_failures, wanted_of
+from .choosing.misses import moment_asked
 from .choosing.night import FrameSets
 from .database.feed import write_flag
 from .database.flags import check_judgement, check_own_judgement, this_user
@@ -321,8 +322,8 @@ class CalibrationStore(Generic[R]):
         source : str
             Which database answers: ``"local"``, or ``"remote"`` by the same rule for those who have no copy of it.
         as_of : str or datetime.datetime, optional
-            The answer of the records as they stood at this time, UTC; a date alone is the end of that day. The
-            record's `choice` says so.
+            The answer of the records as they stood at this time, UTC; a date alone is the end of that day, today's
+            is now. The record's `choice` says so.
 
         Raises
         ------
@@ -477,13 +478,16 @@ class CalibrationStore(Generic[R]):
             As in `select_many` and `select_set`.
         """
         frames = self._selection.frames(inputs, keep=True)
-        sets = self._selection.sets(frames, cal_types, self._database("local", as_of))
-        state = self._archive.state()
+        database = self._database("local", as_of)
+        sets, state = self._selection.sets(frames, cal_types, database), self._archive.state()
         chosen = {each.filename: each for one in sets for answer in one.values() for each in records_in(answer)}
         not_here = {record.filename: record for record in self._files.not_here(list(chosen.values()))}
         left_out = self._selection.left_out(frames.values, cal_types)
-        then = None if as_of is None else moment_of(as_of)
-        making = partial(_lock_of, state, then) if self._lock is None else partial(_refuse_lock, self._lock.name)
+        making = (
+            partial(_lock_of, state, moment_asked(database))
+            if self._lock is None
+            else partial(_refuse_lock, self._lock.name)
+        )
         return FrameSets(frames.names, sets, not_here, self.orm_class, frames.values, left_out, making)
 
     def lock(
@@ -519,8 +523,7 @@ class CalibrationStore(Generic[R]):
         database, state = self._database("local", as_of), self._archive.state()
         own = own_choices(use, frames.values, self.known_db, self._files.path)
         sets = self._selection.sets(frames, cal_types, database, own.records)
-        then = None if as_of is None else moment_of(as_of)
-        making = partial(_lock_of, state, then, unregistered=frozenset(own.paths))
+        making = partial(_lock_of, state, moment_asked(database), unregistered=frozenset(own.paths))
         left_out = self._selection.left_out(frames.values, cal_types)
         return FrameSets(frames.names, sets, {}, self.orm_class, frames.values, left_out, making).lock()
 
@@ -616,8 +619,17 @@ class CalibrationStore(Generic[R]):
         return self._result(record, self._use_cached(use_cached), as_of)
 
     def _result(self, record: R, use_cached: bool, as_of: str | datetime | None) -> CalibrationResult:
-        served = record if as_of is None else as_served(record, self.known_db)
-        return CalibrationResult(self._files.provide(served, use_cached), record)
+        if as_of is None:
+            return CalibrationResult(self._files.provide(record, use_cached), record)
+        found = self._files_then({record.id: record}, use_cached)[record.id]
+        if isinstance(found, KoaMiddlewareError):
+            raise found
+        return CalibrationResult(found.path, record)
+
+    def _files_then(self, records: Mapping[str, R], use_cached: bool) -> dict[str, Any]:
+        """Give the files of records as they stood at a time, by id; errors stand in their places."""
+        provide = partial(self._files.provide_many, use_cached=use_cached)
+        return provided_then(records, self.known_db, self._cache.quarantined, provide)
 
     @overload
     def get_calibrations(
@@ -688,7 +700,7 @@ class CalibrationStore(Generic[R]):
         if as_of is None:
             files |= zip(records, self._files.provide_many(list(records.values()), self.use_cached), strict=True)
         else:
-            files |= provided_then(records, self.known_db, lambda each: self._files.provide_many(each, self.use_cached))
+            files |= self._files_then(records, self.use_cached)
         found = {name: _with_files(answer, files) for name, answer in chosen.items()}
         if not truth_of("return_exceptions", return_exceptions):
             raise_failures(found)
@@ -770,6 +782,8 @@ class CalibrationStore(Generic[R]):
     def history(self, id_or_filename: str | R) -> History:
         """Tell what happened to a record, oldest first, also to one that is gone.
 
+        Of a file name it tells of all records that had it, one after the other.
+
         Parameters
         ----------
         id_or_filename : str or record
@@ -778,8 +792,9 @@ class CalibrationStore(Generic[R]):
         Returns
         -------
         History
-            A list of dicts with `time` (UTC), `who`, `what` (``"added"``, ``"changed"``, ``"flagged"``,
-            ``"withdrawn"``, ``"judged here"``), `why`, `before` and `after`: the columns in which the versions differ.
+            A list of dicts with `time` (UTC), `id`, `who`, `what` (``"added"``, ``"published"``, ``"changed"``,
+            ``"flagged"``, ``"withdrawn"``, ``"judged here"``, ``"superseded"``), `why`, `before` and `after`: the
+            columns in which the versions differ.
 
         Raises
         ------

@@ -39,3 +39,17 @@ def test_what_is_not_uploaded_is_named_until_it_is(
     assert (done.out, done.err) == ("0 published, 0 unchanged\n", "")
     assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["0.fits", "1.fits"]
     assert typed("publish", "--json").ended(0).json["not_uploaded"] == []
+
+
+def test_a_history_tells_when_what_was_added_here_was_published(typed: Run, archive: Any, write: Run, at: Run) -> None:
+    typed("remote", "init").ended(0)
+    at("ann")
+    typed("register", write("dark.fits", 61083.0, "dark")).ended(0)
+    typed("publish").ended(0)
+    typed("sync").ended(0)
+    at("bob")
+    typed("sync").ended(0)
+    (added,) = typed("show", "dark.fits", "--history", "--json").ended(0).json
+    at("ann")
+    told = [each["what"] for each in typed("show", "dark.fits", "--history", "--json").ended(0).json]
+    assert (added["what"], told) == ("added", ["added", "published"])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from glob import escape
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..database.local import LocalDatabase
-from ..exceptions import IntegrityError
+from ..disk.checksums import is_of
+from ..exceptions import DownloadError, IntegrityError, KoaMiddlewareError
 from ..instrument.orm import ORMCalibration
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -34,9 +37,24 @@ def as_served(record: R, known: LocalDatabase[R]) -> R:
 
 
 def provided_then(
-    records: Mapping[str, R], known: LocalDatabase[R], provide: Callable[[Sequence[R]], Sequence[Any]]
+    records: Mapping[str, R],
+    known: LocalDatabase[R],
+    quarantined: Path,
+    provide: Callable[[Sequence[R]], Sequence[Any]],
 ) -> dict[str, Any]:
-    """Give the files of former versions, by the records' ids; an error where there is none."""
+    """Give the files of former versions, by the records' ids; an error where there is none.
+
+    Parameters
+    ----------
+    records : mapping
+        As they stood at a time, by id.
+    known : LocalDatabase
+        The present one.
+    quarantined : pathlib.Path
+        Where files of removed records are.
+    provide : callable
+        Gives the files of records, or errors in their places.
+    """
     served: dict[str, R] = {}
     found: dict[str, Any] = {}
     for id_, record in records.items():
@@ -44,4 +62,34 @@ def provided_then(
             served[id_] = as_served(record, known)
         except IntegrityError as error:
             found[id_] = error
-    return found | dict(zip(served, provide(list(served.values())), strict=True))
+    found |= zip(served, provide(list(served.values())), strict=True)
+    for id_, answer in found.items():
+        if isinstance(answer, KoaMiddlewareError):
+            found[id_] = _told_of_removal(answer, records[id_], known, quarantined)
+    return found
+
+
+def _told_of_removal(
+    error: KoaMiddlewareError, record: R, known: LocalDatabase[R], quarantined: Path
+) -> KoaMiddlewareError:
+    """Give an error that says when, by whom and why a record was removed; the one that is given where it was not."""
+    from ..database.told import history_of
+
+    if known.query(id=record.id):
+        return error
+    removed = [event for event in history_of(known, record.id) if event["what"] == "withdrawn"]
+    if not removed:
+        return error
+    time, who, why = (removed[-1][name] for name in ("time", "who", "why"))
+    what = "removed" if record.origin == "LOCAL" else "withdrawn from the archive"
+    said = f"{record.filename} was {what} on {time}{f' by {who}' if who else ''}{f': {why}' if why else ''}."
+    if record.origin != "LOCAL":
+        error.hint = f"{said} {error.hint}"
+        return error
+    aside = [path for path in sorted(quarantined.glob(f"{escape(record.filename)}.*")) if _is_its(path, record)]
+    lies = f"Its file lies in {aside[0]}." if aside else f"Its file is not in {quarantined} either."
+    return DownloadError(said, f"{lies} Register the file again to use it now.")
+
+
+def _is_its(path: Path, record: ORMCalibration) -> bool:
+    return path.is_file() and (record.checksum is None or is_of(path, record.checksum))

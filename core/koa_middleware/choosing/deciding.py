@@ -28,7 +28,7 @@ from .frame import Frame, frame_name, own_values
 from .judged import in_words, last_said_of
 from .judging import Programmed, step_of
 from .limits import Finite
-from .misses import Part, missing, not_found
+from .misses import Part, missing, moment_asked, not_found
 from .order import distance
 from .programmed import as_held, check_candidate, its_errors, record_by, records_by, without_collection
 from .rule import Declared
@@ -435,7 +435,8 @@ def missed(selector: CalibrationSelector, considered: Considered, db: Database) 
     told = explain(db, considered, programmed, nearest=3)
     fit = told.counts.get(programmed.deciding or "")
     said = f"{fit} of the {told.total} known fit, but its {programmed.deciding} takes none" if fit else ""
-    return not_found(told.cal_type, told.asked, told.total, [Part("", told.candidates)], said)
+    parts = [Part("", told.candidates)]
+    return not_found(told.cal_type, told.asked, told.total, parts, said, as_of=moment_asked(db))
 
 
 def programmed_of(selector: CalibrationSelector, considered: Considered) -> Programmed:

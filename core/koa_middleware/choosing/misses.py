@@ -74,7 +74,7 @@ def missing(considered: Considered, programmed: Programmed, db: Database) -> Ask
     if any(part.refused for part in parts):
         rows = yield Ask(count_of_type(judges[-1].plan.orm_class), {"cal_type": cal_type}, rows=True)
         total = int(rows[0][0])
-    return not_found(cal_type, judges[-1].asked, total, parts)
+    return not_found(cal_type, judges[-1].asked, total, parts, as_of=moment_asked(db))
 
 
 def _nearest(judge: Judge, db: Database) -> Asking[list[Candidate]]:
@@ -94,8 +94,19 @@ def _nearest(judge: Judge, db: Database) -> Asking[list[Candidate]]:
     return told
 
 
+def moment_asked(db: Database) -> str | None:
+    """Give the time of the state that a database tells; None of the present one."""
+    return getattr(db, "moment", None)
+
+
 def not_found(
-    cal_type: str, asked: Mapping[str, Any], total: int, parts: Sequence[Part], takes_none: str = ""
+    cal_type: str,
+    asked: Mapping[str, Any],
+    total: int,
+    parts: Sequence[Part],
+    takes_none: str = "",
+    *,
+    as_of: str | None,
 ) -> CalibrationNotFoundError:
     """Give the error for a selection that came to nothing.
 
@@ -109,10 +120,14 @@ def not_found(
     parts : sequence of Part
     takes_none : str
         What is said where a selector's own method takes none of those that fit, else empty.
+    as_of : str or None
+        The past state that was asked.
     """
-    hint = "koa-cal explain lists them all."
+    then = f" --as-of {as_of}" if as_of else ""
+    hint = f"koa-cal explain FRAME --type {cal_type}{then} lists them all."
     if not total:
-        found, hint = "the database holds none of that type", "Add one with koa-cal register."
+        found = _holds_none(as_of)
+        hint = f"koa-cal list{then} shows what there was." if then else "Add one with koa-cal register."
     else:
         refused = ", ".join(_refused(part) for part in parts)
         found = takes_none and f"{takes_none} {refused}"
@@ -123,8 +138,13 @@ def not_found(
         cal_type=cal_type,
         asked=asked,
         total=total,
+        as_of=as_of,
         nearest=tuple(candidate for part in parts for candidate in part.refused),
     )
+
+
+def _holds_none(as_of: str | None) -> str:
+    return f"the database held none of that type at {as_of}" if as_of else "the database holds none of that type"
 
 
 def _refused(part: Part) -> str:
@@ -150,13 +170,14 @@ def _cause(cal_type: str, error: KoaMiddlewareError) -> Hashable:
 def _told(group: Mapping[str, KoaMiddlewareError]) -> Told:
     (cal_type, first), *others = group.items()
     names = ", ".join(group)
+    hint = first.hint.replace(f"--type {cal_type} ", "--type T ") if others else first.hint
     if not others:
         message = first.message
     elif isinstance(first, CalibrationNotFoundError) and first.asked:
         message = f"No {names} fits {_asked_of_all(list(group.values()))}: {_reasons(list(group.values()))}."
     else:
         message = _without(cal_type, first.message).replace(_TYPES, names)
-    return Told(list(group), message, first.hint, first)
+    return Told(list(group), message, hint, first)
 
 
 def _without(cal_type: str, message: str) -> str:
@@ -169,7 +190,7 @@ def _reasons(errors: Sequence[Any]) -> str:
     reasons = list(dict.fromkeys(candidate.why for candidate in nearest))
     more = "; ..." if len(reasons) > _MOST_REASONS else ""
     said = "; ".join(reasons[:_MOST_REASONS]) + more
-    return f"the nearest were refused ({said})" if reasons else "the database holds none of that type"
+    return f"the nearest were refused ({said})" if reasons else _holds_none(errors[0].as_of)
 
 
 def _asked_of_all(errors: Sequence[KoaMiddlewareError]) -> str:

@@ -101,7 +101,10 @@ def add_times(command: ArgumentParser) -> None:
 def add_as_of(command: ArgumentParser) -> None:
     """Add ``--as-of``, the time of the state that is asked."""
     command.add_argument(
-        "--as-of", metavar="TIME", type=time, help="of the records as they stood at this UTC time, or at this day's end"
+        "--as-of",
+        metavar="TIME",
+        type=time,
+        help="of the records as they stood at this UTC time, or at this day's end (today: now)",
     )
 
 

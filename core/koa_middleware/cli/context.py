@@ -23,6 +23,10 @@ def open_for(
     """Open the store of the command's instrument, else of the one that is given; locked where a lock file is named."""
     from ..store import CalibrationStore
 
+    if getattr(options, "as_of", None) is not None:
+        from ..database.moments import moment_of
+
+        options.as_of = moment_of(options.as_of)  # one time for all that the command asks
     if lock is None:
         return CalibrationStore(choose_instrument(options.instrument or instrument, files).ORM)
     from ..reports.lock.lock_file import LockFile

@@ -10,6 +10,7 @@ from ..exceptions import ConfigurationError
 from ..instrument.forms import TIME_BOUND
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
+from ..instrument.times import now_iso
 from .copy_state import copy_table
 from .feed import feed_table
 from .history import MADE_NEW, history_table, next_time
@@ -18,7 +19,9 @@ from .sqlite import quote
 
 
 def moment_of(given: Any) -> str:
-    """Give a time as UTC with microseconds: ISO text, a datetime, an astropy Time; a date alone is the end of that day.
+    """Give a time as UTC with microseconds: ISO text, a datetime, an astropy Time.
+
+    A date alone is the end of that day, and today's is now.
 
     Raises
     ------
@@ -31,7 +34,10 @@ def moment_of(given: Any) -> str:
         raise _unusable(f"The as_of is {shown(given)}, which is {error}.", _FORM) from error
     if text is None:
         raise _unusable(f"The as_of is {shown(given)}, which is not a time.", _FORM)
-    return f"{text}T23:59:59.999999" if len(text) == 10 else _exact(given, text)
+    if len(text) > len("2026-11-02"):
+        return _exact(given, text)
+    now = now_iso()
+    return now if now.startswith(text) else f"{text}T23:59:59.999999"
 
 
 _FORM = "Give an ISO time or a datetime, UTC, such as '2026-11-02T10:00:00'."

@@ -1,4 +1,4 @@
-"""What happened to one record, from the entries of the feed, its former versions and the judgements made here."""
+"""What happened to a record, or to all of a file name, from the feed, former versions and judgements made here."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .judgements import judgements_table
 from .local import LocalDatabase
 
 _OF_NOTHING: Mapping[str, Any] = {}
+_JUDGED = "judged here"
 
 
 class History(list[dict[str, Any]]):
@@ -28,7 +29,7 @@ class History(list[dict[str, Any]]):
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{escape(each['time'])}</td><td>{escape(each['what'])}</td><td>{escape(each['who'] or '')}</td>"
+            f"<tr><td>{escape(each['time'])}</td><td>{escape(_what(each))}</td><td>{escape(each['who'] or '')}</td>"
             f"<td>{escape(_differences(each))}</td><td>{escape(each['why'] or '')}</td></tr>"
             for each in self
         )
@@ -38,8 +39,16 @@ class History(list[dict[str, Any]]):
 
 def _line(event: Mapping[str, Any]) -> str:
     by = f" by {event['who']}" if event["who"] else ""
-    parts = [f"{event['time']}  {event['what']}{by}", _differences(event), event["why"]]
+    parts = [f"{event['time']}  {_what(event)}{by}", _differences(event), event["why"]]
     return ": ".join(filter(None, parts))
+
+
+def _what(event: Mapping[str, Any]) -> str:
+    """Say what happened, of a judgement made here with its quality."""
+    if event["what"] != _JUDGED:
+        return str(event["what"])
+    quality = event["after"]["quality"]
+    return "judgement here taken back" if quality is None else f"judged {quality} here"
 
 
 def _differences(event: Mapping[str, Any]) -> str:
@@ -59,10 +68,11 @@ class _Version(NamedTuple):
 
 
 def history_of(database: LocalDatabase[Any], id_or_filename: str) -> History:
-    """Tell what happened to a record; see `CalibrationStore.history`."""
+    """Tell what happened to a record, or to all that had a file name; see `CalibrationStore.history`."""
     with database.connect() as connection:
-        id_ = _id_of(connection, database, id_or_filename)
-        return History(sorted(_events(connection, database.orm_class, id_), key=lambda event: str(event["time"])))
+        ids = _ids_of(connection, database, id_or_filename)
+        events = [event for id_ in ids for event in _events(connection, database.orm_class, id_)]
+    return History(sorted(events, key=lambda event: str(event["time"])))
 
 
 def known_or_former(database: LocalDatabase[Any], id_or_filename: str) -> Any:
@@ -78,7 +88,7 @@ def known_or_former(database: LocalDatabase[Any], id_or_filename: str) -> Any:
         return database.find(id_or_filename)
     except CalibrationNotFoundError:
         with database.connect() as connection:
-            id_ = _id_of(connection, database, id_or_filename)
+            id_ = _ids_of(connection, database, id_or_filename)[-1]
             former = history_table(orm_class)
             last = select(former).where(former.c.id == id_).order_by(former.c.koa_n.desc()).limit(1)
             found = connection.execute(last).mappings().first()
@@ -87,23 +97,31 @@ def known_or_former(database: LocalDatabase[Any], id_or_filename: str) -> Any:
     return record_builder(orm_class)([found[name] for name in orm_class.column_names()])
 
 
-def _id_of(connection: Connection, database: LocalDatabase[Any], id_or_filename: str) -> str:
+def _ids_of(connection: Connection, database: LocalDatabase[Any], id_or_filename: str) -> list[str]:
+    """Give the id; of a file name those of all records that had it, the one that had it last at the end."""
     orm_class: type[ORMCalibration] = database.orm_class
     feed, history, log = feed_table(orm_class).c, history_table(orm_class).c, judgements_table(orm_class).c
     for known in (feed["id"], log["id"]):
         if connection.execute(select(known).where(known == id_or_filename).limit(1)).first():
-            return id_or_filename
+            return [id_or_filename]
+    named = select(history.id).where(history.filename.collate("NOCASE") == id_or_filename)
+    former = connection.execute(named.order_by(history.koa_n.desc())).scalars()
+    ids = [str(id_) for id_ in reversed(dict.fromkeys(former))]
     try:
-        return str(database.find(id_or_filename).id)
+        there = str(database.find(id_or_filename).id)
     except CalibrationNotFoundError:
-        named = select(history.id).where(history.filename.collate("NOCASE") == id_or_filename)
-        found = connection.execute(named.order_by(history.koa_n.desc()).limit(1)).first()
-        if found is None:
+        if not ids:
             raise
-        return str(found[0])
+        return ids
+    return [*(id_ for id_ in ids if id_ != there), there]
 
 
 def _events(connection: Connection, orm_class: type[ORMCalibration], id: str) -> Iterator[dict[str, Any]]:
+    for event in _events_of(connection, orm_class, id):
+        yield {**event, "id": id}
+
+
+def _events_of(connection: Connection, orm_class: type[ORMCalibration], id: str) -> Iterator[dict[str, Any]]:
     feed, log = feed_table(orm_class).c, judgements_table(orm_class).c
     columns = feed.n, feed.op, feed.at, feed.who, feed.why, feed.quality, feed.archive_n
     found = connection.execute(select(*columns).where(feed.id == id))
@@ -111,27 +129,34 @@ def _events(connection: Connection, orm_class: type[ORMCalibration], id: str) ->
     sent = {(entry.quality, entry.who, entry.why) for entry in entries if entry.archive_n is not None}
     versions = list(_versions(connection, orm_class, id))
     chains = {is_there: [each for each in versions if each.is_of_archive == is_there] for is_there in (True, False)}
+    was_added_here = False
     for entry in entries:
         is_here = entry.archive_n is None
         event = _event(entry, chains[not is_here])
+        if entry.op == "added" and was_added_here and not is_here:
+            event["what"] = "published"
+        was_added_here |= is_here and entry.op == "added"
         if not (is_here and entry.op == "flagged" and (entry.quality, entry.who, entry.why) in sent):
             yield event
     own = select(log.at, log.who, log.why, log.quality).where(log.id == id).order_by(log.n)
     for said in connection.execute(own):
-        yield _told(said.at, said.who, "judged here", said.why, _OF_NOTHING, {"quality": said.quality})
+        yield _told(said.at, said.who, _JUDGED, said.why, _OF_NOTHING, {"quality": said.quality})
     if versions:
-        yield from _newer_versions(connection, orm_class, versions[-1].values)
+        yield from _newer_versions(connection, orm_class, versions[-1])
 
 
 def _newer_versions(
-    connection: Connection, orm_class: type[ORMCalibration], values: Mapping[str, Any]
+    connection: Connection, orm_class: type[ORMCalibration], last: _Version
 ) -> Iterator[dict[str, Any]]:
-    """Say when records of the same family with a greater version were added."""
+    """Say when records of the same family with a greater version were added, while the record was there."""
+    values = last.values
     table, feed = orm_class.table().c, feed_table(orm_class).c
     family = (table[name].is_not_distinct_from(value) for name, value in family_of(orm_class, values).items())
     is_newer = table.cal_version > values["cal_version"]
     added = feed.id == table.id, feed.op == "added", (feed.archive_n.is_(None)) == (table.origin == "LOCAL")
     newer = select(feed.at, feed.who, table.filename, table.cal_version).where(*family, is_newer, *added)
+    if last.until:
+        newer = newer.where(feed.at < last.until)
     for at, who, filename, version in connection.execute(newer):
         yield _told(at, who, "superseded", f"{filename} is its version {version}", _OF_NOTHING, _OF_NOTHING)
 
