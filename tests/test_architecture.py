@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "instrument": "disk importing",
     "choosing": "instrument disk display kept",
     "given": "instrument",
-    "database": "given instrument disk hookspecs __init__",
+    "database": "given instrument disk display hookspecs __init__",
     "remote": "database instrument disk settings importing kept",
     "cache": "database fetch instrument disk settings importing kept",
     "models": "instrument",

@@ -120,7 +120,9 @@ def test_a_bundle_brings_the_same_files_to_another_machine(
     origin.export_bundle(tmp_path / "night.tar", open_demo(tmp_path / "origin", lock=lock).locked_records())
     other = open_demo(tmp_path / "other", lock=lock)
     other.register_calibration(dark(tmp_path / "elsewhere", "nearer.fits", 60000.0))
-    with pytest.raises(CalibrationNotFoundError, match=r"2 calibrations that are not to be had: dark0.*flat0\.fits"):
+    with pytest.raises(
+        CalibrationNotFoundError, match=r"2 calibrations that are not to be had: made .*: dark0.*flat0\.fits"
+    ):
         other.get_calibrations(frames[0], ["dark", "flat"])
     other.import_bundle(tmp_path / "night.tar")
     for frame in frames:
@@ -160,7 +162,7 @@ def test_what_the_archive_serves_comes_by_name_and_checksum(
     with pytest.raises(KoaMiddlewareError, match=r"served\.fits"):
         again.get_calibrations(frames[0])
     without = open_demo(tmp_path / "without", lock=lock)
-    with pytest.raises(CalibrationNotFoundError, match=r"served\.fits \(dark\): it is not known here"):
+    with pytest.raises(CalibrationNotFoundError, match=r"not known here: served\.fits \(dark\)"):
         without.select(frames[0], "dark")
 
 
@@ -298,7 +300,7 @@ def test_what_the_user_gave_is_given_and_said(
     given = open_demo(tmp_path / "origin", lock=locks[0]).select(frames[0], "dark")
     assert (given.filename, given.choice.given_by_user) == ("dark1.fits", True)
     locked = open_demo(tmp_path / "origin", lock=locks[1])
-    with pytest.raises(CalibrationNotFoundError, match=r"own\.fits \(dark\): it is a file that the user gave"):
+    with pytest.raises(CalibrationNotFoundError, match=r"given by the user, and .*: own\.fits \(dark\)"):
         locked.select(frames[0], "dark")
     origin.register_calibration(own)
     assert locked.get_calibration(frames[0], "dark").path.read_bytes() == own.read_bytes()

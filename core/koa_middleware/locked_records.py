@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .database.listed import records_by
@@ -11,6 +12,7 @@ from .disk.checksums import Checksum
 from .exceptions import KoaMiddlewareError
 from .instrument.detached import record_builder
 from .instrument.orm import ORMCalibration
+from .reports.lock.happened import happened
 from .reports.lock.locked import LockedCalibration
 
 
@@ -25,11 +27,14 @@ class Sources(NamedTuple):
         Whether a record's file is in the cache, with the recorded content.
     downloads : bool
         Whether files can be downloaded.
+    set_aside : callable
+        Gives the file of a name and size that lies in the quarantine; None where there is none.
     """
 
     sync: Callable[[], object] | None
     is_here: Callable[[Any], bool]
     downloads: bool
+    set_aside: Callable[[str, int | None], Path | None]
 
 
 class Located(NamedTuple):
@@ -41,10 +46,13 @@ class Located(NamedTuple):
         By the file name in the lock.
     lost : mapping
         Why there is none, by that name.
+    aside : mapping
+        The files of those that lie in the quarantine, by that name.
     """
 
     records: Mapping[str, ORMCalibration]
     lost: Mapping[str, str]
+    aside: Mapping[str, Path]
 
 
 class LockedRecords:
@@ -67,13 +75,15 @@ class LockedRecords:
         if (others := _others(wanted, found)) and self._has_asked():
             found |= _known(others, database)
         lost: dict[str, str] = {}
+        asked = {one.filename: one for one in wanted}
         for one in _others(wanted, found):
             record = _made_of(one, self._orm_class)
             if why := self._why_not(one, record, database):
                 lost[one.filename] = why
             else:
                 found[one.filename] = record
-        return Located(found, lost)
+        aside = {name: self._sources.set_aside(name, asked[name].file_size) for name in lost}
+        return Located(found, lost, {name: path for name, path in aside.items() if path is not None})
 
     def _has_asked(self) -> bool:
         """Ask the archive for what is new, once; tells whether it answered."""
@@ -91,16 +101,18 @@ class LockedRecords:
         if changed := _with_other_content(one, database):
             return f"{changed.filename} has other content now, {changed.checksum or 'without a checksum'}"
         if not one.checksum:
-            return "it is not known here, and the lock has no checksum by which its file could be told"
+            return "not known here, and without a checksum in the lock by which a file could be told"
         if self._sources.is_here(record):
             return ""
         if not one.id:
-            return "it is a file that the user gave, and no calibration here has its content"
+            return "given by the user, and no calibration here has that content"
+        if one.origin != "LOCAL" and self._sources.downloads:
+            return ""
+        if gone := [each for each in happened(database, [one.id]).get(one.id, ()) if each.op == "withdrawn"]:
+            return f"withdrawn {gone[-1].when}{f' ({gone[-1].why})' if gone[-1].why else ''}"
         if one.origin == "LOCAL":
-            return "it was made elsewhere and is not known here"
-        if not self._sources.downloads:
-            return f"it is not known here{f', and {self._refusal}' if self._refusal else ''}"
-        return ""
+            return "made elsewhere and not known here"
+        return f"not known here{f', and {self._refusal}' if self._refusal else ''}"
 
 
 def record_for(one: LockedCalibration, database: LocalDatabase[Any]) -> ORMCalibration:

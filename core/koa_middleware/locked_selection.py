@@ -85,8 +85,9 @@ class LockedSelection(Selection):
         asked = [self._asked_of(values, named) for values in frames.values]
         chosen = [each for one in asked for answer in one.values() for each in answer if not _is_error(each)]
         located = self._located(chosen, database)
+        lost = self._not_to_be_had(located)
         return [
-            {name: self._answer(values, answer, located) for name, answer in one.items()}
+            {name: self._answer(values, answer, located, lost) for name, answer in one.items()}
             for values, one in zip(frames.values, asked, strict=True)
         ]
 
@@ -174,7 +175,7 @@ class LockedSelection(Selection):
             quality = in_words(said.get(each.id), each.quality)
             warn(f"{each.filename} is given as {self._lock.name} says, and its quality is {quality}.", QualityWarning)
 
-    def _answer(self, values: Any, answer: Sequence[Any], located: Located) -> Any:
+    def _answer(self, values: Any, answer: Sequence[Any], located: Located, lost: CalibrationNotFoundError) -> Any:
         first = answer[0]
         if _is_error(first):
             return first
@@ -183,7 +184,7 @@ class LockedSelection(Selection):
             said = f"{self._lock.name} has no {first.cal_type} for {name}: {first.missing}."
             return CalibrationNotFoundError(said, "Make the lock again when there is one.", cal_type=first.cal_type)
         if any(each.calibration in located.lost for each in answer):
-            return self._not_to_be_had(located)
+            return lost
         given = {each.side: self._given(each, name, located.records[each.calibration]) for each in answer}
         for record in given.values():
             self._log(record)
@@ -209,12 +210,16 @@ class LockedSelection(Selection):
             log.info("%s for %s: %s, by %s", record.cal_type, record.choice.frame, record.filename, self._lock.name)
 
     def _not_to_be_had(self, located: Located) -> CalibrationNotFoundError:
-        number, known = len(located.lost), self._lock.by_filename
-        said = "; ".join(f"{name} ({known[name].cal_type}): {why}" for name, why in located.lost.items())
+        number, of_cause = len(located.lost), dict[str, list[str]]()
+        for name, why in located.lost.items():
+            place = f", its file is {located.aside[name]}" if name in located.aside else ""
+            of_cause.setdefault(why, []).append(f"{name} ({self._lock.by_filename[name].cal_type}{place})")
+        said = "; ".join(f"{why}: {', '.join(names)}" for why, names in of_cause.items())
         what = "a calibration that is" if number == 1 else f"{number} calibrations that are"
+        other = "Copy the file out of the quarantine under its own name and register it" if located.aside else "Sync"
         return CalibrationNotFoundError(
             f"{self._lock.name} names {what} not to be had: {said}.",
-            "Sync, or import a bundle that was exported with this lock.",
+            f"{other}, or import a bundle that was exported with this lock.",
         )
 
     def _refuse(self, setting: str, hint: str) -> NoReturn:

@@ -228,13 +228,15 @@ class CalibrationStore(Generic[R]):
         self._open(self.orm_class, self.settings, self._sync_if_older_than)
 
     def _locked_selection(self, lock: LockFile) -> LockedSelection:
+        from .cache.leftovers import last_in_quarantine
         from .locked_records import Sources
         from .locked_selection import LockedSelection
 
         settings = self.settings
         may_sync = settings.remote_database_url is not None and not settings.offline
         downloads = settings.calibration_url is not None and not settings.offline
-        sources = Sources(self.sync_from_remote if may_sync else None, self._files.is_here, downloads)
+        aside = partial(last_in_quarantine, self._cache)
+        sources = Sources(self.sync_from_remote if may_sync else None, self._files.is_here, downloads, aside)
         return LockedSelection(self.orm_class, lock, sources)
 
     def _sweep(self) -> None:

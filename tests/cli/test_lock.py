@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -140,10 +141,29 @@ def test_get_gives_all_files_of_a_lock_or_lists_what_is_lost(koa_cal: Run, lock:
     koa_cal("remove", "dark-near.fits", "-i", "testspec").ended(0)
     koa_cal("remove", "flat-before.fits", "-i", "testspec").ended(0)
     said = koa_cal("get", "--lock", lock).ended(1).said
-    assert "2 calibrations that are not to be had: dark-near.fits (dark)" in said
-    assert "flat-before.fits (flat)" in said
+    assert re.search(
+        r"2 calibrations that are not to be had: withdrawn on [-0-9]+ by \w+ \(removed here\): dark-n", said
+    )
+    assert said.count("withdrawn") == 1
+    assert "flat-before.fits (flat, its file is " in said
     assert "beside a lock file" in koa_cal("get", "dark-old.fits", "--lock", lock).ended(2).said
     assert "No calibrations are named" in koa_cal("get", "-i", "testspec").ended(2).said
+
+
+def test_a_removed_file_is_found_in_the_quarantine_and_comes_back_from_there(
+    koa_cal: Run, lock: Path, frame: Path, tmp_path: Path
+) -> None:
+    koa_cal("remove", "dark-near.fits", "-i", "testspec").ended(0)
+    koa_cal("remove", "flat-before.fits", "-i", "testspec").ended(0)
+    said = koa_cal("best", frame, "--lock", lock).ended(1).err
+    assert len(said.splitlines()) == said.count("withdrawn on ") == 1
+    assert said.startswith(f"koa-cal: dark, flat: {lock} names 2 calibrations")
+    for name in ("dark-near.fits", "flat-before.fits"):
+        aside = re.search(rf"{name} \(\w+, its file is (\S+)\)", said)
+        assert aside
+        (tmp_path / name).write_bytes(Path(aside[1]).read_bytes())
+        koa_cal("register", tmp_path / name, "-i", "testspec").ended(0)
+    assert len(koa_cal("get", "--lock", lock).ended(0).out.splitlines()) == 2
 
 
 def test_a_bundle_of_a_lock_serves_another_machine(

@@ -99,5 +99,5 @@ def test_what_was_withdrawn_is_given_where_its_file_is_and_listed_elsewhere(
     assert digest_of(found.path) == made.checksum
     assert found.calibration.choice.rule == "CalibrationSelector"
     assert [each.kind for each in keeper.check_lock(lock).causes] == ["withdrawn"]
-    with pytest.raises(CalibrationNotFoundError, match=r"first\.fits \(dark\): it is not known here"):
+    with pytest.raises(CalibrationNotFoundError, match=r"not known here: first\.fits \(dark\)"):
         machine("other", lock=lock, offline=True).select(FRAME, "dark")

@@ -82,3 +82,16 @@ def in_quarantine(cache: Cache) -> list[Path]:
     """
     with cache_errors(cache.quarantined, "read"):
         return sorted(cache.quarantined.iterdir()) if cache.quarantined.is_dir() else []
+
+
+def last_in_quarantine(cache: Cache, filename: str, size: int | None) -> Path | None:
+    """Give the file of a name and size (bytes) that was moved aside last; None where there is none.
+
+    Raises
+    ------
+    CacheError
+        When the folder cannot be read.
+    """
+    named = [path for path in in_quarantine(cache) if path.stem == filename and path.is_file()]
+    found = [path for path in named if size in (None, path.stat().st_size)]
+    return max(found, key=lambda path: path.stat().st_ctime, default=None)

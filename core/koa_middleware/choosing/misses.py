@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -155,8 +156,10 @@ def _refused(part: Part) -> str:
 def told_once(errors: Mapping[str, KoaMiddlewareError]) -> list[Told]:
     """Put together the errors, by cal type, that have one cause: the same rules refused, or the same is said."""
     groups: dict[Hashable, dict[str, KoaMiddlewareError]] = {}
+    shared = {each for each, number in Counter(map(id, errors.values())).items() if number > 1}
     for cal_type, error in errors.items():
-        groups.setdefault((type(error), _cause(cal_type, error)), {})[cal_type] = error
+        cause = id(error) if id(error) in shared else _cause(cal_type, error)
+        groups.setdefault((type(error), cause), {})[cal_type] = error
     return [_told(group) for group in groups.values()]
 
 
@@ -170,8 +173,9 @@ def _cause(cal_type: str, error: KoaMiddlewareError) -> Hashable:
 def _told(group: Mapping[str, KoaMiddlewareError]) -> Told:
     (cal_type, first), *others = group.items()
     names = ", ".join(group)
-    hint = first.hint.replace(f"--type {cal_type} ", "--type T ") if others else first.hint
-    if not others:
+    is_one = not others or others[0][1] is first
+    hint = first.hint if is_one else first.hint.replace(f"--type {cal_type} ", "--type T ")
+    if is_one:
         message = first.message
     elif isinstance(first, CalibrationNotFoundError) and first.asked:
         message = f"No {names} fits {_asked_of_all(list(group.values()))}: {_reasons(list(group.values()))}."

@@ -40,6 +40,8 @@ def run(options: Namespace) -> int:
         if options.lock:
             records = {each.filename: each for each in store.locked_records()}
             names = dict.fromkeys(records)
+        if options.lock and options.as_of is not None:
+            store.known_at(options.as_of)  # which says that a lock file alone counts
         for name in options.names:
             try:
                 records[name] = store.known_at(options.as_of).find(name)

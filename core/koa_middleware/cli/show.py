@@ -57,6 +57,9 @@ def run(options: Namespace) -> int:
 def _print_history(options: Namespace) -> int:
     with open_for(options) as store:
         history = store.history(options.name)
+        if options.as_of is not None:
+            moment = store.known_at(options.as_of).moment
+            history[:] = [event for event in history if event["time"] <= moment]
     if options.json:
         print_json(history)
     else:

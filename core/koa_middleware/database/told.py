@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from ..display import printable
 from ..exceptions import CalibrationNotFoundError
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, family_of
@@ -40,7 +41,7 @@ class History(list[dict[str, Any]]):
 def _line(event: Mapping[str, Any]) -> str:
     by = f" by {event['who']}" if event["who"] else ""
     parts = [f"{event['time']}  {_what(event)}{by}", _differences(event), event["why"]]
-    return ": ".join(filter(None, parts))
+    return printable(": ".join(filter(None, parts)))
 
 
 def _what(event: Mapping[str, Any]) -> str:

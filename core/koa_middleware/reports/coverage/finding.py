@@ -10,7 +10,7 @@ from ...choosing.selector import CalibrationSelector, Database, selector_for
 from ...exceptions import ConfigurationError
 from ...instrument.door import columns_of
 from ...instrument.orm import ORMCalibration
-from ...instrument.times import DAY_MS, mjd_from_iso
+from ...instrument.times import DAY_MS, END_MJD, FIRST_MJD, mjd_from_iso
 from ...instrument.values import time_bound
 from .following import Following
 from .found import Found, groups_by_time, records_of
@@ -89,19 +89,19 @@ class _Finding:
         last = max(moments, default=None) if last is None else last
         if first is None or last is None:
             return None
-        if start is not None and end is not None and first >= last:
-            said = f"The end of the coverage, {iso_of(last)}, is not after its start, {iso_of(first)}."
-            raise ConfigurationError(said, "Give the earlier time as the start.", setting="end", variable=None)
+        if first >= last and (start is not None or end is not None):
+            raise _nothing_between(first, last, start, end)
         if first == last:  # there is one calibration
             return Span(first // _DAY * _DAY, (first // _DAY + 1) * _DAY)
-        return Span(first, max(first, last))
+        return Span(first, last)
 
     def _asked(self, name: str, given: str | datetime | None) -> int | None:
         bound = time_bound(columns_of(self._orm_class)["datetime_obs"], given, f"the coverage's {name}")
         if bound is None:
             return None
         is_day = len(bound) == 10
-        return moment_of(mjd_from_iso(bound)) + (_DAY if is_day and name == "end" else 0)
+        asked = moment_of(mjd_from_iso(bound)) + (_DAY if is_day and name == "end" else 0)
+        return min(max(asked, moment_of(FIRST_MJD)), moment_of(END_MJD))  # no frame has another time
 
     def _following(self, whole: Span) -> Following:
         names = dict.fromkeys(name for each in self._found for name in each.standing.values)
@@ -111,3 +111,15 @@ class _Finding:
         moments |= {whole.start, whole.end}
         moments |= {*range(min(moments) // _DAY * _DAY, max(moments), _DAY)}
         return Following(self._orm_class, list(names), sorted(times), moments)
+
+
+def _nothing_between(first: int, last: int, start: object, end: object) -> ConfigurationError:
+    said = f"The end of the coverage, {iso_of(last)}, is not after its start, {iso_of(first)}."
+    hint = "Give the earlier time as the start."
+    if start is None:
+        said = f"The end of the coverage, {iso_of(last)}, is not after the first calibration, of {iso_of(first)}."
+        hint = "Give a start too, or a later end."
+    elif end is None:
+        said = f"The start of the coverage, {iso_of(first)}, is not before the last calibration, of {iso_of(last)}."
+        hint = "Give an end too, or an earlier start."
+    return ConfigurationError(said, hint, setting="start" if end is None else "end", variable=None)
