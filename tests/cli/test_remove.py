@@ -28,4 +28,4 @@ def test_one_of_the_archive_is_refused_with_what_to_do(typed: Run) -> None:
     found = typed("remove", "dark.fits").ended(1)
     assert found.out == ""
     assert "is a calibration of the archive (REMOTE)" in found.said
-    assert "koa-cal flag dark.fits bad --here" in found.said
+    assert " dark.fits bad --here --reason WHY keeps it from being chosen" in found.said

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import koa_middleware
 import pytest
+from koa_middleware import plugins
+from koa_middleware.cli import parser
 from koa_middleware.cli.parser import build_parser
 
 Run = Callable[..., Any]
@@ -43,6 +46,34 @@ def test_each_command_has_help(koa_cal: Run, command: str) -> None:
     found = koa_cal(command, "--help").ended(0)
     assert found.out.startswith(f"usage: koa-cal {command}")
     assert found.err == ""
+
+
+@pytest.mark.parametrize("command", [command for command in parser.COMMANDS if command != "instruments"])
+def test_each_command_but_one_takes_the_instrument_that_hints_give_it(command: str) -> None:
+    made = ArgumentParser()
+    parser.COMMANDS[command].add_arguments(made)
+    assert "-i" in made.format_usage()
+
+
+@pytest.fixture
+def several_instruments(make_distribution: Run, tmp_path: Path) -> Iterator[None]:
+    """Install one more instrument."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(make_distribution(tmp_path / "installed", "otherspec"))
+        plugins._registry.cache_clear()
+        yield
+    plugins._registry.cache_clear()
+
+
+@pytest.mark.usefixtures("night", "several_instruments")
+def test_a_command_that_a_hint_names_can_be_typed_where_several_instruments_are_installed(
+    koa_cal: Run, frame: Path
+) -> None:
+    said = koa_cal("show", "nosuch.fits", "-i", "testspec").ended(1).said
+    assert said.endswith("koa-cal list -i testspec shows what there is.\n")
+    assert "koa-cal explain -i testspec FRAME --type arc lists" in koa_cal("best", frame, "--type", "arc").said
+    (hint,) = koa_cal("flag", "dark-near.fits", "bad", "--reason", "leak", "-i", "testspec").err.splitlines()
+    assert hint.count(" -i ") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["nosuch"], ["list", "--nosuch"], ["show"], ["explain"], ["register"]])

@@ -174,7 +174,11 @@ class BundleImporter(Generic[R]):
         differing = _differing(row, here)
         if differing and {row["origin"], here.origin} != {"REMOTE"}:
             said = [f"its {name} is {here[name]} here and {row[name]} in the bundle" for name in differing]
-            advice = f"; koa-cal flag {here.filename} says it anew here" if "quality" in differing else ""
+            advice = (
+                f"; koa-cal flag {here.filename} {row['quality']} --reason WHY says it anew here"
+                if "quality" in differing
+                else ""
+            )
             raise _conflict(row, ", ".join(said) + advice)
         return here
 

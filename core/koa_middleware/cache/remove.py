@@ -97,6 +97,6 @@ class Remover(Generic[R]):
 def _of_the_archive(record: ORMCalibration) -> RemoteError:
     return RemoteError(
         f"{record.filename} is a calibration of the archive ({record.origin}), so it cannot be removed here.",
-        f"koa-cal flag {record.filename} bad --here keeps it from being chosen; koa-cal prune frees the room of its "
-        "file.",
+        f"koa-cal flag {record.filename} bad --here --reason WHY keeps it from being chosen; koa-cal prune frees the "
+        "room of its file.",
     )

@@ -21,7 +21,7 @@ from ..exceptions import (
     RemoteNotConfiguredError,
     SchemaMismatchError,
 )
-from .messages import report, say
+from .messages import report, say, set_instrument
 from .parser import build_parser
 
 _USAGE = (ConfigurationError, PluginError, RemoteNotConfiguredError, SchemaMismatchError)
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(100_000)  # a start makes many objects, and hardly one that goes again
     _replace_closed_streams()
     options = build_parser().parse_args(arguments)
+    set_instrument(None)
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has every character

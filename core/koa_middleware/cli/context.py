@@ -10,7 +10,7 @@ from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..exceptions import ConfigurationError, HeaderError, KoaMiddlewareError, PluginError, SourceFileError
-from .messages import say
+from .messages import say, set_instrument
 
 if TYPE_CHECKING:
     from ..plugins import InstrumentPlugin
@@ -51,6 +51,8 @@ def load_plugin(name: str) -> InstrumentPlugin:
 def choose_instrument(name: str | None, files: Sequence[str] = ()) -> InstrumentPlugin:
     """Give the plugin of the named instrument; else of the first file whose ``INSTRUME`` has one; else the only one.
 
+    Hints name that instrument from then on.
+
     Raises
     ------
     ConfigurationError
@@ -60,6 +62,12 @@ def choose_instrument(name: str | None, files: Sequence[str] = ()) -> Instrument
     SourceFileError, HeaderError
         When none of the files can be read.
     """
+    plugin = _chosen(name, files)
+    set_instrument(plugin.name)
+    return plugin
+
+
+def _chosen(name: str | None, files: Sequence[str]) -> InstrumentPlugin:
     from ..plugins import available_instruments
 
     if name:

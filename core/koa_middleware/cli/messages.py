@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
 from ..display import printable
 
+_known: list[str] = []
+"""The instrument that the command is about, once it is known."""
+
+
+def set_instrument(name: str | None) -> None:
+    """Say which instrument the command is about, for hints that name a command; None: it is not known yet."""
+    _known[:] = [name] if name else []
+
 
 def say(message: str) -> None:
     """Tell the user something, on stderr, in one line."""
-    print(f"koa-cal: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
+    print(f"koa-cal: {printable(' '.join(_with_instrument(message).split()))}", file=sys.stderr)  # noqa: T201
+
+
+def _with_instrument(message: str) -> str:
+    """Let the commands that a message names be typed as they are, where several instruments are installed."""
+    if not _known or "koa-cal " not in message or " -i " in message:
+        return message
+    from ..plugins import available_instruments
+    from .parser import COMMANDS
+
+    if len(available_instruments()) < 2:
+        return message
+    words = "|".join(word for word in COMMANDS if word != "instruments")
+    return re.sub(rf"\bkoa-cal (?:{words})\b", rf"\g<0> -i {_known[0]}", message)
 
 
 def say_of(name: str, message: str) -> None:
