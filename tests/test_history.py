@@ -337,3 +337,10 @@ def test_a_shared_database_without_a_history_tells_no_past(open_demo: Callable[.
     assert len(mine.query()) == 1
     with pytest.raises(ConfigurationError, match=r"shared.*keeps no history"):
         mine.query(as_of=now_iso())
+
+
+def test_a_reason_cannot_make_lines_of_its_own(store: Store, tmp_path: Path) -> None:
+    store.register_calibration(dark(tmp_path, "dark.fits"))
+    store.flag("dark.fits", "BAD", "one\n2026-01-01  added by nobody\x1b[31m")
+    assert str(store.history("dark.fits")).count("\n") == 1
+    assert "\x1b" not in str(store.history("dark.fits"))

@@ -187,3 +187,9 @@ def test_a_lock_of_nothing_is_said(koa_cal: Run, tmp_path: Path) -> None:
         assert "none.lock cannot be read" in koa_cal(*arguments).ended(1).err
     path.write_text("format = 7\n")
     assert "the format 7" in koa_cal("get", "--lock", path).ended(2).said
+
+
+def test_no_lock_stands_among_the_calibrations(koa_cal: Run, frame: Path, cache: Path) -> None:
+    path = cache / "calibrations" / "night.lock"
+    assert "among the calibrations" in koa_cal("lock", frame, "--type", "dark", "-o", path).ended(2).said
+    assert not path.exists()

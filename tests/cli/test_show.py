@@ -32,6 +32,15 @@ def test_what_is_not_seen_in_a_reason_is_written_out(koa_cal: Run) -> None:
     assert shown.splitlines()[-1].endswith(r": leak\x1b[2J\nGOOD by keck")
 
 
+@pytest.mark.usefixtures("night")
+def test_a_history_ends_at_the_time_that_is_asked_for(koa_cal: Run) -> None:
+    koa_cal("flag", "dark-near.fits", "bad", "--reason", "leak", "-i", "testspec").ended(0)
+    asked = ("show", "dark-near.fits", "-i", "testspec", "--history", "--json")
+    added, flagged = koa_cal(*asked).ended(0).json
+    assert koa_cal(*asked, "--as-of", flagged["time"]).ended(0).json == [added, flagged]
+    assert koa_cal(*asked, "--as-of", added["time"]).ended(0).json == [added]
+
+
 def test_a_record_whose_file_is_not_here_is_shown_as_such(koa_cal: Run, add_records: Run) -> None:
     add_records(1)
     assert "not in the cache" in koa_cal("show", "dark-0000.fits", "-i", "testspec").ended(0).out

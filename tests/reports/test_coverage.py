@@ -362,6 +362,17 @@ def test_an_end_before_the_start_is_an_error_that_names_both(covered: Any) -> No
         covered([], "yesterday", None)
 
 
+@pytest.mark.parametrize(("start", "end"), [(None, "2000-01-01"), ("2050-01-01", None)])
+def test_times_beside_all_calibrations_are_an_error_that_names_theirs(covered: Any, start: Any, end: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"the (first|last) calibration, of 2023-"):
+        covered([record("a.fits", 60001.0), record("b.fits", 60003.0)], start, end)
+
+
+def test_times_of_no_frame_are_those_of_the_last_frames(covered: Any) -> None:
+    coverage = covered([record("a.fits", 60001.0)], "0001-01-01", "9999-12-31")
+    assert coverage.whole.to_dict() == {"start": "1900-01-01T00:00:00.000", "end": "2100-01-01T00:00:00.000"}
+
+
 def test_a_type_without_a_selector_is_an_error(store: Any) -> None:
     InstrumentPlugin(DemoCalibration, [CalibrationSelector(cal_type="dark")])
     with pytest.raises(ConfigurationError, match="no selector for 'flat'"):

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..exceptions import ConfigurationError, HeaderError, KoaMiddlewareError, PluginError, SourceFileError
@@ -246,6 +247,19 @@ def frame_at(store: CalibrationStore[Any], frame: str, time: str, overrides: lis
     """
     values = frame_values(store, frame, [*overrides, ("datetime_obs", time)])
     return {name: value for name, value in values.items() if name not in ("id", "filename")}
+
+
+def check_not_in_cache(store: CalibrationStore[Any], path: str | None) -> None:
+    """Check that what is written would not stand among the calibrations of the cache.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    folder = (store.cache_dir / "calibrations").resolve()
+    if path is not None and Path(path).expanduser().resolve().is_relative_to(folder):
+        said = f"{path} would stand among the calibrations of the cache."
+        raise ConfigurationError(said, "Name a path elsewhere.", setting="output", variable=None)
 
 
 def advise_set(error: KoaMiddlewareError) -> None:

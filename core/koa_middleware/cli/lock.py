@@ -17,7 +17,7 @@ from .arguments import (
     add_use,
     instruments_as,
 )
-from .context import files_in, frames_with, open_for
+from .context import check_not_in_cache, files_in, frames_with, open_for
 from .messages import say, say_left_out
 from .output import counted, print_exactly, print_json, print_text, terminal_width
 
@@ -77,6 +77,7 @@ _DEST = {"type": "types", "as-of": "as_of"}
 def _make(options: Namespace) -> int:
     frames = files_in(options.frames)
     with open_for(options, frames) as store:
+        check_not_in_cache(store, options.output)
         given = frames_with(store, frames, options.overrides)
         lock = store.lock(given, options.types, use=dict(options.use), as_of=options.as_of)
     missing = _missing(lock)
