@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..display import printable
 
 _known: list[str] = []
 """The instrument that the command is about, once it is known."""
+
+_commands: list[str] = []
+"""The commands that take an instrument."""
+
+
+def know_commands(names: Iterable[str]) -> None:
+    """Say which commands take an instrument, for hints that name one."""
+    _commands[:] = names
 
 
 def set_instrument(name: str | None) -> None:
@@ -27,12 +35,10 @@ def _with_instrument(message: str) -> str:
     if not _known or "koa-cal " not in message or " -i " in message:
         return message
     from ..plugins import available_instruments
-    from .parser import COMMANDS
 
     if len(available_instruments()) < 2:
         return message
-    words = "|".join(word for word in COMMANDS if word != "instruments")
-    return re.sub(rf"\bkoa-cal (?:{words})\b", rf"\g<0> -i {_known[0]}", message)
+    return re.sub(rf"\bkoa-cal (?:{'|'.join(_commands)})\b", rf"\g<0> -i {_known[0]}", message)
 
 
 def say_of(name: str, message: str) -> None:

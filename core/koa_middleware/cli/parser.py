@@ -33,6 +33,7 @@ from . import (
     sync,
     verify,
 )
+from .messages import know_commands
 from .version import add_version
 
 
@@ -118,6 +119,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_version(parser)
+    know_commands(name for name in COMMANDS if name != "instruments")
     groups = {"": _commands(parser)}
     for name, module in COMMANDS.items():
         group, _, word = name.rpartition(" ")
