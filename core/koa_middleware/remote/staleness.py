@@ -77,13 +77,10 @@ def advice(local: LocalDatabase[Any]) -> str:
 
 
 def state_in_words(local: LocalDatabase[Any]) -> str:
-    """Say of which sync an answer from the local copy is."""
-    synced = last_sync(local)
-    if synced is None:
-        return "nothing was synced yet, so this is of what is here"
+    """Say of which sync an answer from a copy is that was synced."""
     age = _age(local)
     ago = "" if age is None else f", {_in_words(age)} ago"
-    return f"as of the last sync, {synced[:16].replace('T', ' ')} UTC{ago}"
+    return f"as of the last sync, {str(last_sync(local))[:16].replace('T', ' ')} UTC{ago}"
 
 
 def _age(local: LocalDatabase[Any]) -> timedelta | None:
