@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_rules import INSERT, PER_DAY, RULES, TABLE, RulesCalibration, made_rows
-from koa_middleware import CalibrationStore
+from koa_middleware import CalibrationStore, FallbackWarning
 from koa_middleware.database.feed import feed_paused
 from koa_middleware.plugins import InstrumentPlugin
 from made import FIRST_MJD
@@ -30,6 +31,7 @@ def rows(quick: bool) -> Iterable[Row]:
     size, rounds = (10_000, 50) if quick else (1_000_000, 300)
     pick = random.Random(size)
     asked = [(pick.choice(("blue", "red")), FIRST_MJD + pick.random() * size / PER_DAY) for _ in range(rounds + 30)]
+    warnings.simplefilter("ignore", FallbackWarning)  # of steps
     InstrumentPlugin(RulesCalibration, tuple(RULES[name] for name in ("nearest", "within", "validity", "anchor")))
     with tempfile.TemporaryDirectory() as folder, CalibrationStore(RulesCalibration, folder) as store:
         _fill(store.local_db.path, size)
