@@ -191,5 +191,5 @@ def test_a_lock_of_nothing_is_said(koa_cal: Run, tmp_path: Path) -> None:
 
 def test_no_lock_stands_among_the_calibrations(koa_cal: Run, frame: Path, cache: Path) -> None:
     path = cache / "calibrations" / "night.lock"
-    assert "among the calibrations" in koa_cal("lock", frame, "--type", "dark", "-o", path).ended(2).said
+    assert "in a folder of the cache's own files" in koa_cal("lock", frame, "--type", "dark", "-o", path).ended(2).said
     assert not path.exists()

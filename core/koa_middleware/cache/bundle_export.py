@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from ..disk.targets import Kind, check_target, exists_already
 from ..disk.writing import sweep_beside
-from ..exceptions import CacheError, ConfigurationError, KoaMiddlewareError, SourceFileError, all_in_one
+from ..exceptions import CacheError, KoaMiddlewareError, all_in_one
 from ..instrument.orm import ORMCalibration
 from .bundle_columns import other_columns, other_values
 from .bundle_file import Entry, entry_of, instrument_of, stream_bundle, write_bundle
 from .bundle_head import Head
-from .folder import Cache
 from .placing import Holdings
 from .provide import Provider
 
@@ -51,7 +50,8 @@ def export_bundle(
     """Write a bundle; see `CalibrationStore.export_bundle`."""
     report = BundleExport(target if isinstance(target, Path) else Path("-"))
     if isinstance(target, Path):
-        _check_target(target, holdings.cache, overwrite)
+        holdings.cache.check_outside(target)
+        check_target(target, _KIND, overwrite=overwrite)
     entries = []
     wanted = list({record.id: record for record in records}.values())
     outcomes = files.provide_many(wanted, True, bar=True)
@@ -80,41 +80,7 @@ def _write_file(path: Path, head: Head, entries: Sequence[tuple[Entry, Path]], o
     try:
         write_bundle(path, head, entries, overwrite=overwrite)
     except FileExistsError:
-        raise _exists(path) from None
+        raise exists_already(path, _KIND) from None
 
 
-def _check_target(path: Path, cache: Cache, overwrite: bool) -> None:
-    """Check that a bundle may be written here: only a bundle or an empty file is replaced, and that only when asked."""
-    if path.parent.resolve() in {folder.resolve() for folder in (cache.calibrations, cache.database, cache.partial)}:
-        raise ConfigurationError(
-            f"{path} is in a folder of the cache's own files.", "Write the bundle elsewhere.", setting="path"
-        )
-    try:
-        status = path.lstat()
-    except OSError:  # there is none, or what is wrong is told when it is written
-        return
-    if not stat.S_ISREG(status.st_mode):
-        raise ConfigurationError(
-            f"{path} is not a plain file, so no bundle is written in its place.",
-            "Name a new file, or - for standard output.",
-            setting="path",
-        )
-    if not overwrite:
-        raise _exists(path)
-    if status.st_size:
-        try:
-            instrument_of(path)
-        except SourceFileError as error:
-            raise ConfigurationError(
-                f"{path} is no bundle, so no bundle is written in its place.",
-                "Name a new file; only a bundle or an empty file is overwritten.",
-                setting="path",
-            ) from error
-
-
-def _exists(path: Path) -> ConfigurationError:
-    return ConfigurationError(
-        f"There is a file {path} already.",
-        "Name another one, or say overwrite=True (koa-cal bundle export --overwrite) to replace it.",
-        setting="path",
-    )
+_KIND = Kind("bundle", "koa-cal bundle export", instrument_of)

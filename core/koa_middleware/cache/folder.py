@@ -111,6 +111,17 @@ class Cache:
                 variable="KOA_CALIBRATION_CACHE",
             ) from error
 
+    def check_outside(self, path: Path) -> None:
+        """Check that what a user lets be written would not stand among the cache's own files.
+
+        Raises
+        ------
+        ConfigurationError
+        """
+        if path.parent.resolve() in {each.resolve() for each in (self.calibrations, self.database, self.partial)}:
+            said = f"{path} is in a folder of the cache's own files."
+            raise ConfigurationError(said, "Write it elsewhere.", setting="path")
+
     def check_writable(self) -> None:
         """Check that files can come into the cache.
 

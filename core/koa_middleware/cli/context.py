@@ -7,7 +7,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..exceptions import ConfigurationError, HeaderError, KoaMiddlewareError, PluginError, SourceFileError
@@ -250,16 +249,12 @@ def frame_at(store: CalibrationStore[Any], frame: str, time: str, overrides: lis
 
 
 def check_not_in_cache(store: CalibrationStore[Any], path: str | None) -> None:
-    """Check that what is written would not stand among the calibrations of the cache.
+    """Check that what is written would not stand among the cache's own files; see `Cache.check_outside`."""
+    from ..cache.folder import Cache
+    from ..disk.reading import user_path
 
-    Raises
-    ------
-    ConfigurationError
-    """
-    folder = (store.cache_dir / "calibrations").resolve()
-    if path is not None and Path(path).expanduser().resolve().is_relative_to(folder):
-        said = f"{path} would stand among the calibrations of the cache."
-        raise ConfigurationError(said, "Name a path elsewhere.", setting="output", variable=None)
+    if path is not None:
+        Cache(store.cache_dir).check_outside(user_path(path))
 
 
 def advise_set(error: KoaMiddlewareError) -> None:

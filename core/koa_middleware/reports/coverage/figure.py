@@ -17,7 +17,7 @@ from ...given import file_path_of, truth_of
 from ...importing import importing
 from ...instrument.times import DAY_MS
 from .bands import Band, bands_of, by_type, events_of
-from .file import check_target, write_figure
+from .file import check_figure_target, write_figure
 from .moments import Span, iso_of
 from .ticks import ticks_of
 
@@ -84,7 +84,7 @@ def draw(coverage: Coverage, path: str | os.PathLike[str] | None, *, dark: bool,
     target = None if path is None else user_path(file_path_of("path", path))
     replaces = truth_of("overwrite", overwrite)
     if target is not None:
-        check_target(target, replaces)
+        check_figure_target(target, replaces)
     dates, figures, stroke, settings = _matplotlib()
     with settings(_SETTINGS):
         style = _DARK if truth_of("dark", dark) else _LIGHT

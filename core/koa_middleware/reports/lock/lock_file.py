@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ...disk.reading import user_path
-from ...disk.writing import whole_file
+from ...disk.targets import Kind, check_target, target_file
 from ...display import printable, render
-from ...exceptions import ConfigurationError, SourceFileError
 from ...given import file_path_of, path_of, truth_of
 from ...kept import kept_property
 from .locked import ArchiveState, LockedCalibration, LockedFrame, frame_key
@@ -93,12 +91,9 @@ class LockFile:
         """
         target = user_path(file_path_of("path", path))
         replaces = truth_of("overwrite", overwrite)
-        _check_target(target, replaces)
-        try:
-            with whole_file(target, replace=replaces) as sink:
-                sink.write(self.to_text().encode())
-        except FileExistsError:
-            raise _exists(target) from None
+        check_target(target, _KIND, overwrite=replaces)
+        with target_file(target, _KIND, overwrite=replaces) as sink:
+            sink.write(self.to_text().encode())
         return target
 
     def to_text(self) -> str:
@@ -171,29 +166,4 @@ class LockFile:
         return f"<p>{escape(printable(self._title()))}</p><table>{head}{''.join(rows)}</table>"
 
 
-def _check_target(path: Path, overwrite: bool) -> None:
-    """Check that a lock file may be written here: only one, or an empty file, is replaced, and that only when asked."""
-    try:
-        status = path.lstat()
-    except OSError:  # there is none, or what is wrong is told when it is written
-        return
-    if not stat.S_ISREG(status.st_mode):
-        said = f"{path} is not a plain file, so no lock file is written in its place."
-        raise ConfigurationError(said, "Name a new file.", setting="path")
-    if not overwrite:
-        raise _exists(path)
-    if status.st_size:
-        try:
-            read_lock(path)
-        except SourceFileError as error:
-            said = f"{path} is no lock file, so none is written in its place."
-            hint = "Name a new file; only a lock file or an empty file is overwritten."
-            raise ConfigurationError(said, hint, setting="path") from error
-
-
-def _exists(path: Path) -> ConfigurationError:
-    return ConfigurationError(
-        f"There is a file {path} already.",
-        "Name another one, or say overwrite=True (koa-cal lock --overwrite) to replace it.",
-        setting="path",
-    )
+_KIND = Kind("lock file", "koa-cal lock", read_lock)

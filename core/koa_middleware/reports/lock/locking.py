@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ...choosing.bracket import Bracket
@@ -132,11 +132,3 @@ def _check_same(known: LockedFrame, frame: LockedFrame, compared: Sequence[str])
         setting="inputs",
         variable=None,
     )
-
-
-def types_of(frames: Iterable[LockedFrame]) -> Mapping[tuple[str, ...], list[LockedFrame]]:
-    """Group frames by the types that were asked for."""
-    groups: dict[tuple[str, ...], list[LockedFrame]] = {}
-    for frame in frames:
-        groups.setdefault(frame.cal_types, []).append(frame)
-    return groups
