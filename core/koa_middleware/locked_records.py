@@ -28,13 +28,13 @@ class Sources(NamedTuple):
     downloads : bool
         Whether files can be downloaded.
     set_aside : callable
-        Gives the file of a name and size that lies in the quarantine; None where there is none.
+        Gives the file of a name and checksum that lies in the quarantine; None where there is none.
     """
 
     sync: Callable[[], object] | None
     is_here: Callable[[Any], bool]
     downloads: bool
-    set_aside: Callable[[str, int | None], Path | None]
+    set_aside: Callable[[str, str], Path | None]
 
 
 class Located(NamedTuple):
@@ -82,7 +82,7 @@ class LockedRecords:
                 lost[one.filename] = why
             else:
                 found[one.filename] = record
-        aside = {name: self._sources.set_aside(name, asked[name].file_size) for name in lost}
+        aside = {name: self._sources.set_aside(name, asked[name].checksum) for name in lost}
         return Located(found, lost, {name: path for name, path in aside.items() if path is not None})
 
     def _has_asked(self) -> bool:

@@ -631,7 +631,7 @@ class CalibrationStore(Generic[R]):
     def _files_then(self, records: Mapping[str, R], use_cached: bool) -> dict[str, Any]:
         """Give the files of records as they stood at a time, by id; errors stand in their places."""
         provide = partial(self._files.provide_many, use_cached=use_cached)
-        return provided_then(records, self.known_db, self._cache.quarantined, provide)
+        return provided_then(records, self.known_db, self._cache, provide)
 
     @overload
     def get_calibrations(

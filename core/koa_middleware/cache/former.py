@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from glob import escape
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..database.local import LocalDatabase
-from ..disk.checksums import is_of
 from ..exceptions import DownloadError, IntegrityError, KoaMiddlewareError
 from ..instrument.orm import ORMCalibration
+from .folder import Cache
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -39,7 +37,7 @@ def as_served(record: R, known: LocalDatabase[R]) -> R:
 def provided_then(
     records: Mapping[str, R],
     known: LocalDatabase[R],
-    quarantined: Path,
+    cache: Cache,
     provide: Callable[[Sequence[R]], Sequence[Any]],
 ) -> dict[str, Any]:
     """Give the files of former versions, by the records' ids; an error where there is none.
@@ -50,8 +48,8 @@ def provided_then(
         As they stood at a time, by id.
     known : LocalDatabase
         The present one.
-    quarantined : pathlib.Path
-        Where files of removed records are.
+    cache : Cache
+        In whose quarantine files of removed records are.
     provide : callable
         Gives the files of records, or errors in their places.
     """
@@ -65,15 +63,14 @@ def provided_then(
     found |= zip(served, provide(list(served.values())), strict=True)
     for id_, answer in found.items():
         if isinstance(answer, KoaMiddlewareError):
-            found[id_] = _told_of_removal(answer, records[id_], known, quarantined)
+            found[id_] = _told_of_removal(answer, records[id_], known, cache)
     return found
 
 
-def _told_of_removal(
-    error: KoaMiddlewareError, record: R, known: LocalDatabase[R], quarantined: Path
-) -> KoaMiddlewareError:
+def _told_of_removal(error: KoaMiddlewareError, record: R, known: LocalDatabase[R], cache: Cache) -> KoaMiddlewareError:
     """Give an error that says when, by whom and why a record was removed; the one that is given where it was not."""
     from ..database.told import history_of
+    from .leftovers import last_in_quarantine
 
     if known.query(id=record.id):
         return error
@@ -86,10 +83,6 @@ def _told_of_removal(
     if record.origin != "LOCAL":
         error.hint = f"{said} {error.hint}"
         return error
-    aside = [path for path in sorted(quarantined.glob(f"{escape(record.filename)}.*")) if _is_its(path, record)]
-    lies = f"Its file lies in {aside[0]}." if aside else f"Its file is not in {quarantined} either."
+    aside = last_in_quarantine(cache, record.filename, record.checksum)
+    lies = f"Its file lies in {aside}." if aside else f"Its file is not in {cache.quarantined} either."
     return DownloadError(said, f"{lies} Register the file again to use it now.")
-
-
-def _is_its(path: Path, record: ORMCalibration) -> bool:
-    return path.is_file() and (record.checksum is None or is_of(path, record.checksum))

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from ..disk.checksums import is_of
 from ..disk.writing import LEFTOVER_AFTER_S, cache_errors, left_beside
 from ..fetch.addresses import Address
 from ..fetch.partial import abandoned
@@ -84,14 +85,14 @@ def in_quarantine(cache: Cache) -> list[Path]:
         return sorted(cache.quarantined.iterdir()) if cache.quarantined.is_dir() else []
 
 
-def last_in_quarantine(cache: Cache, filename: str, size: int | None) -> Path | None:
-    """Give the file of a name and size (bytes) that was moved aside last; None where there is none.
+def last_in_quarantine(cache: Cache, filename: str, checksum: str | None) -> Path | None:
+    """Give the file of a name and content that was moved aside last, without a checksum any; None where there is none.
 
     Raises
     ------
     CacheError
         When the folder cannot be read.
     """
-    named = [path for path in in_quarantine(cache) if path.stem == filename and path.is_file()]
-    found = [path for path in named if size in (None, path.stat().st_size)]
-    return max(found, key=lambda path: path.stat().st_ctime, default=None)
+    found = [path for path in in_quarantine(cache) if path.stem == filename and path.is_file()]
+    last_first = sorted(found, key=lambda path: path.stat().st_ctime, reverse=True)
+    return next((path for path in last_first if not checksum or is_of(path, checksum)), None)
