@@ -6,26 +6,23 @@ that grows in the order of the commits, and a random token, by which two histori
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     Column,
     Connection,
     Index,
     Integer,
-    Select,
     String,
     Table,
     exists,
     func,
     insert,
-    literal_column,
     select,
     text,
     update,
@@ -34,6 +31,7 @@ from sqlalchemy import (
 from ..exceptions import CalibrationNotFoundError
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
+from .listed import given, listed
 from .sqlite import quote
 
 #: Why a row was added that is made of a file's header and name, where its record was lost.
@@ -118,12 +116,11 @@ def judgements_made_here(
 ) -> dict[str, list[Judgement]]:
     """Judgements of some calibrations that did not come from the archive, oldest first, by their ids."""
     feed = feed_table(orm_class).c
-    asked: Select[Any] = select(literal_column("value")).select_from(func.json_each(json.dumps(list(ids))))
     of_them = select(feed.id, feed.quality, feed.who, feed.why, feed.at).where(
-        feed.id.in_(asked), feed.op == "flagged", feed.archive_n.is_(None)
+        feed.id.in_(listed()), feed.op == "flagged", feed.archive_n.is_(None)
     )
     found: dict[str, list[Judgement]] = {}
-    for id_, *said in connection.execute(of_them.order_by(feed.n)):
+    for id_, *said in connection.execute(of_them.order_by(feed.n), given(ids)):
         found.setdefault(id_, []).append(Judgement(*said))
     return found
 
@@ -184,8 +181,8 @@ def note_withdrawal(connection: Connection, orm_class: type[ORMCalibration], who
 def note_made_of_files(connection: Connection, orm_class: type[ORMCalibration], ids: Iterable[str]) -> None:
     """Say of rows that were added that they were made of files alone, in the transaction that added them."""
     feed = feed_table(orm_class)
-    asked: Select[Any] = select(literal_column("value")).select_from(func.json_each(json.dumps(list(ids))))
-    connection.execute(update(feed).where(feed.c.op == "added", feed.c.id.in_(asked)).values(why=MADE_OF_FILE))
+    of_them = update(feed).where(feed.c.op == "added", feed.c.id.in_(listed()))
+    connection.execute(of_them.values(why=MADE_OF_FILE), given(ids))
 
 
 def made_of_files(connection: Connection, orm_class: type[ORMCalibration]) -> tuple[int, str]:

@@ -6,19 +6,19 @@ one without a quality takes back what was said before.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, Select, String, Table, func, insert, literal_column, select
+from sqlalchemy import Column, Connection, Integer, Select, String, Table, insert, select
 
 from ..exceptions import CalibrationNotFoundError
 from ..instrument.judged import Said, judgements_name
 from ..instrument.orm import ORMCalibration
 from .feed import feed_table, judgements_of
 from .history import next_time
+from .listed import given, listed
 from .sqlite import driver_of, quote
 
 
@@ -91,9 +91,11 @@ def all_said_of(connection: Connection, orm_class: type[ORMCalibration], id: str
 
 def last_said_of(connection: Connection, orm_class: type[ORMCalibration], ids: Iterable[str]) -> dict[str, Said]:
     """What was said last of the quality of some calibrations, by id; a store's own judgement comes first."""
-    asked: Select[Any] = select(literal_column("value")).select_from(func.json_each(json.dumps(list(ids))))
     feed, log = feed_table(orm_class).c, judgements_table(orm_class).c
-    flags = select(feed.id, feed.quality, feed.who, feed.why, feed.at).where(feed.id.in_(asked), feed.op == "flagged")
+    flags = select(feed.id, feed.quality, feed.who, feed.why, feed.at).where(
+        feed.id.in_(listed()), feed.op == "flagged"
+    )
     flags = flags.order_by(feed.at, feed.n)
-    last = {row.id: Said(row.quality, row.who, row.why, row.at, False) for row in connection.execute(flags)}
-    return last | holding(connection.execute(select_judged(orm_class).where(log.id.in_(asked))))
+    asked = given(ids)
+    last = {row.id: Said(row.quality, row.who, row.why, row.at, False) for row in connection.execute(flags, asked)}
+    return last | holding(connection.execute(select_judged(orm_class).where(log.id.in_(listed())), asked))

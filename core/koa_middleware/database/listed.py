@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Select, bindparam, func, literal_column, select
 
 from ..instrument.orm import ORMCalibration
-from .local import LocalDatabase
+
+if TYPE_CHECKING:
+    from .local import LocalDatabase
 
 R = TypeVar("R", bound=ORMCalibration)
 

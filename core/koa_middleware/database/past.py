@@ -7,12 +7,11 @@ held, a connection copies them, so that no rule has to look for them among all o
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
-from sqlalchemy import Connection, ScalarSelect, Select, Table, bindparam, select
+from sqlalchemy import ScalarSelect, Select, Table, bindparam, select
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from ..exceptions import CacheError, CalibrationNotFoundError
@@ -106,8 +105,7 @@ class PastDatabase(LocalDatabase[R]):
         is_new += f" AND NOT EXISTS (SELECT 1 FROM {few} AS few WHERE few.id = {alias}.id)"  # noqa: S608
         return Then(self._moment, found.follows, [(few, ""), (table, is_new)]), copying
 
-    @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self) -> NoReturn:
         """Refuse to write.
 
         Raises
@@ -116,7 +114,6 @@ class PastDatabase(LocalDatabase[R]):
         """
         said = f"The state of {self._moment} of {self.path} is past; nothing is written there."
         raise CacheError(said, "Write to the store's present database.", path=self.path)
-        yield  # pragma: no cover - makes it a generator
 
     def query_by_filename(self, filename: str) -> R:
         """Record that had a file name; names that some disk takes for one are one.

@@ -325,20 +325,21 @@ class LocalCopy:
             Of each record's id here and there.
         """
         since = f"SELECT max(at) FROM {self._feed} WHERE id = here.id AND archive_n IS NULL"
-        added = f"SELECT max(at) FROM {self._feed} WHERE id = ? AND archive_n IS NOT NULL AND op = 'added'"
-        for here, there in ids:
-            until = self._database.execute(added, (there,)).fetchone()[0] or now_iso()
-            self._database.execute(
-                f"UPDATE {self._history} SET koa_until = :until"
-                " WHERE id = :id AND koa_archive_n IS NULL AND koa_until > :until",
-                {"id": here, "until": until},
-            )
-            self._database.execute(
-                f"INSERT INTO {self._history} (koa_since, koa_until, {self._names})"
-                f" SELECT ifnull(({since}), ''), ?, {self._names} FROM {self._name} AS here"
-                " WHERE id = ? AND origin = 'LOCAL'",
-                (until, here),
-            )
+        added = f"SELECT max(at) FROM {self._feed} WHERE id = :there AND archive_n IS NOT NULL AND op = 'added'"
+        until = f"ifnull(({added}), :now)"
+        now = now_iso()
+        asked = [{"here": here, "there": there, "now": now} for here, there in ids]
+        self._database.executemany(
+            f"UPDATE {self._history} SET koa_until = {until}"
+            f" WHERE id = :here AND koa_archive_n IS NULL AND koa_until > {until}",
+            asked,
+        )
+        self._database.executemany(
+            f"INSERT INTO {self._history} (koa_since, koa_until, {self._names})"
+            f" SELECT ifnull(({since}), ''), {until}, {self._names} FROM {self._name} AS here"
+            " WHERE id = :here AND origin = 'LOCAL'",
+            asked,
+        )
 
     def _make_remote(self, ids: Iterable[str]) -> None:
         changing = f"UPDATE {self._name} SET origin = 'REMOTE' WHERE id = ?"

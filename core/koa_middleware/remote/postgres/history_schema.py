@@ -24,9 +24,6 @@ from .values import TEXT_TYPES
 
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
-#: Its own columns.
-OWN = ("koa_n", "koa_since", "koa_until")
-
 
 def history_statements(connection: Connection, table: Table, there: Catalog, *, is_another: bool) -> Iterator[str]:
     """SQL that makes the table of former versions, or adds the columns that it lacks.
