@@ -6,6 +6,7 @@ import math
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ def hurry(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA journal_mode=MEMORY")
 
 
-@pytest.fixture(scope="module")
-def local() -> Iterator[tuple[Store, Callable[[list[Row]], None]]]:
+@contextmanager
+def local_store() -> Iterator[tuple[Store, Callable[[list[Row]], None]]]:
     """A store, and a function that fills its SQLite database."""
     with tempfile.TemporaryDirectory() as folder, CalibrationStore(Sample, Path(folder)) as store:
         store.local_db.close()
@@ -69,6 +70,12 @@ def local() -> Iterator[tuple[Store, Callable[[list[Row]], None]]]:
                 fill(connection, rows)
 
         yield store, filling
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[tuple[Store, Callable[[list[Row]], None]]]:
+    with local_store() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -14,11 +12,10 @@ from hypothesis import strategies as st
 from koa_middleware import CalibrationNotFoundError, CalibrationStore, Coverage, HeaderError, InstrumentPlugin
 from koa_middleware.reports.coverage.moments import Span, days_of, moment_of
 from koa_middleware.reports.coverage.report import CoverageGroup
-from sqlalchemy import event
 
 from tests.choosing.oracle import Row
 from tests.choosing.random_rules import BRACKET, SINGLE, Case, Sample, cases, selector_of, times_of
-from tests.choosing.test_oracle import fill, hurry
+from tests.choosing.test_oracle import local_store
 from tests.conftest import repetitions
 
 pytestmark = pytest.mark.filterwarnings("ignore::koa_middleware.FallbackWarning")
@@ -31,16 +28,8 @@ FRAMES = 16
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[tuple[Store, Callable[[list[Row]], None]]]:
-    """A store, and a function that fills its database."""
-    with tempfile.TemporaryDirectory() as folder, CalibrationStore(Sample, Path(folder)) as store:
-        store.local_db.close()
-        event.listen(store.local_db.engine, "connect", hurry)
-
-        def filling(rows: list[Row]) -> None:
-            with store.local_db.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
-                fill(connection, rows)
-
-        yield store, filling
+    with local_store() as found:
+        yield found
 
 
 def moments(group: CoverageGroup, whole: Span, seed: int) -> list[int]:
