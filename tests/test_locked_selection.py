@@ -166,6 +166,14 @@ def test_what_the_archive_serves_comes_by_name_and_checksum(
         without.select(frames[0], "dark")
 
 
+def test_an_archive_that_does_not_answer_is_told_with_what_is_lost(
+    lock: Path, frames: list[Path], open_demo: Opening, tmp_path: Path
+) -> None:
+    laptop = open_demo(tmp_path / "laptop", lock=lock, remote_database_url="postgresql://127.0.0.1:1/archive")
+    with pytest.raises(CalibrationNotFoundError, match=r"made elsewhere and not known here, and .*127\.0\.0\.1"):
+        laptop.select(frames[1], "wls")
+
+
 def test_other_content_of_the_same_name_is_never_given(
     origin: Store, open_demo: Opening, lock: Path, frames: list[Path], tmp_path: Path
 ) -> None:

@@ -110,9 +110,8 @@ class LockedRecords:
             return ""
         if gone := [each for each in happened(database, [one.id]).get(one.id, ()) if each.op == "withdrawn"]:
             return f"withdrawn {gone[-1].when}{f' ({gone[-1].why})' if gone[-1].why else ''}"
-        if one.origin == "LOCAL":
-            return "made elsewhere and not known here"
-        return f"not known here{f', and {self._refusal}' if self._refusal else ''}"
+        elsewhere = "made elsewhere and " if one.origin == "LOCAL" else ""  # it may have been published since
+        return f"{elsewhere}not known here{f', and {self._refusal}' if self._refusal else ''}"
 
 
 def record_for(one: LockedCalibration, database: LocalDatabase[Any]) -> ORMCalibration:
