@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "choosing": "instrument disk display kept",
     "given": "instrument",
     "database": "given instrument disk display hookspecs __init__",
-    "remote": "database instrument disk settings importing kept",
+    "remote": "fetch database instrument disk settings importing kept",
     "cache": "database fetch instrument disk settings importing kept",
     "models": "instrument",
     "reports": "cache choosing database given instrument disk display importing kept",
@@ -48,18 +48,22 @@ MAY_IMPORT = {
     "plugins": "hookspecs choosing instrument",
     "opening": "store plugins",
 }
-ABOVE = {"__init__", "testing", "cli"}
+ABOVE = {"__init__", "testing", "cli", "server"}
 
 #: Where a package, or one name of it, may be imported.
 ONLY_IN = {
     "argparse": {"cli"},
+    "fastapi": {"server"},
     "astropy": {"disk.fits", "display", "instrument.scales", "testing"},
+    "jinja2": {"server"},
     "matplotlib": {"reports.coverage.figure"},
     "pluggy": {"plugins", "hookspecs"},
+    "prometheus_client": {"server"},
     "psycopg2": {"remote.postgres.engine"},
     "requests": {"fetch.connections"},
     "sqlalchemy.create_engine": {"database.sqlite", "remote.postgres.engine", "testing"},
     "tqdm": {"fetch.progress"},
+    "uvicorn": {"server"},
 }
 #: Packages that take long to import: in functions only, as are the modules that are there for two of them.
 SLOW = {"astropy", "matplotlib", "psycopg2", "requests", "tqdm", "urllib3"}

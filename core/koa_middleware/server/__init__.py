@@ -1,0 +1,1 @@
+"""The archive over HTTP, and its pages: ``koa-cal serve``; needs the extra ``server``."""
