@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from .errors import add_handlers
+from .pages.routes import add_pages
 from .served import Served
 
 API = "/api/v1"
@@ -38,4 +39,5 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.state.served = {each.plugin.name: each for each in served}
     app.state.options = options
     add_handlers(app)
+    add_pages(app)
     return app
