@@ -17,13 +17,14 @@ from ...choosing.explanation import offset
 from ...choosing.night import FrameSets, reason_of
 from ...exceptions import ConfigurationError, KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
+from ..limits import accepts
 from ..served import Served, served
 from .compared import given_columns
 from .frame_form import PREFIX, query_of, typed_in, values_of
 from .problem_page import problem_in
 from .rendering import page
 from .search import TIME
-from .uploads import MOST_FILES, Given, form_of, values_in
+from .uploads import MOST_BYTES, MOST_FILES, Given, form_of, values_in
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,6 +37,7 @@ def night(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLRe
 
 
 @router.post("/{instrument}/night")
+@accepts(MOST_BYTES)
 async def night_of_files(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
     """Tell what frames get whose files are given."""
     async with form_of(request) as form:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -57,7 +57,7 @@ async def form_of(request: Request) -> AsyncIterator[FormData]:
         hint = "Send it again in a minute."
         raise ProblemError(503, "busy", "The server is busy", said, hint, headers={"Retry-After": "10"})
     async with turns:
-        parser = MultiPartParser(request.headers, _bounded(request), max_files=MOST_FILES, max_fields=200)
+        parser = MultiPartParser(request.headers, request.stream(), max_files=MOST_FILES, max_fields=200)
         try:
             form = await parser.parse()
         except (MultiPartException, KeyError) as error:
@@ -67,17 +67,6 @@ async def form_of(request: Request) -> AsyncIterator[FormData]:
             yield form
         finally:
             await form.close()
-
-
-async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
-    come = 0
-    async for piece in request.stream():
-        come += len(piece)
-        if come > MOST_BYTES:
-            said = f"More than {MOST_BYTES // 1_000_000} MB were sent; the page reads at most so much."
-            hint = "Send fewer files, or only the beginning of each: head -c 1000000 FRAME > HEADER.fits"
-            raise ProblemError(413, "too-large", "Too large", said, hint)
-        yield piece
 
 
 def values_in(files: Sequence[UploadFile], orm_class: type[ORMCalibration], typed: Mapping[str, Any]) -> list[Given]:

@@ -14,11 +14,12 @@ from ...choosing.explanation import Candidate, Explanation
 from ...choosing.wording import in_numbers
 from ...exceptions import KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
+from ..limits import accepts
 from ..served import Served, served
 from .frame_form import fields, query_of, typed_in, values_of
 from .problem_page import problem_in
 from .rendering import page
-from .uploads import form_of, values_in
+from .uploads import MOST_BYTES, form_of, values_in
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,6 +35,7 @@ def why(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResp
 
 
 @router.post("/{instrument}/why")
+@accepts(MOST_BYTES)
 async def why_for_a_file(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
     """Explain a choice for a frame whose file is given."""
     async with form_of(request) as form:
