@@ -53,6 +53,11 @@ def address_of(url: str) -> str:
     raise unusable_url()
 
 
+def is_database(url: str) -> bool:
+    """Whether a URL is a database's own, and not that of a server before one."""
+    return _is_of(SCHEMES, url)
+
+
 def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing) -> Remote[R]:
     """Give an instrument's rows at a server; opens no connection.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
+from .auth import known_tokens
 from .errors import add_handlers
 from .served import Served
 
@@ -36,6 +37,7 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     """
     app = FastAPI(title="koa-middleware", version="1", openapi_url=f"{API}/openapi.json", docs_url=None, redoc_url=None)
     app.state.served = {each.plugin.name: each for each in served}
+    app.state.tokens = known_tokens(app.state.served)
     app.state.options = options
     add_handlers(app)
     return app
