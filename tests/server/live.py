@@ -68,6 +68,6 @@ def serving(store: CalibrationStore[Any], remote: Remote[Any] | None = None) -> 
     """Give a store as something that is served: from its own database, or from an archive."""
     from koa_middleware.server.served import Served
 
-    own: Any = SimpleNamespace(database=store.local_db)
+    own: Any = SimpleNamespace(database=store.local_db, name="its own database")
     plugin = InstrumentPlugin(ORM=store.orm_class, selectors=[])
     return Served(plugin, store, remote or own, is_writable=remote is not None)

@@ -28,6 +28,7 @@ from . import (
     register,
     remote_init,
     remove,
+    serve,
     show,
     status,
     sync,
@@ -84,10 +85,11 @@ COMMANDS: dict[str, Command] = {
     "bundle import": bundle_import,
     "prune": prune,
     "remote init": remote_init,
+    "serve": serve,
+    "status": status,
     "token add": token_add,
     "token list": token_list,
     "token revoke": token_revoke,
-    "status": status,
 }
 
 _OF_NO_INSTRUMENT = {"instruments", "token list", "token revoke"}

@@ -54,7 +54,7 @@ def address_of(url: str) -> str:
 
 
 def is_database(url: str) -> bool:
-    """Whether a URL is a database's own, and not that of a server before one."""
+    """Whether a URL is that of a database server, which can be served to others."""
     return _is_of(SCHEMES, url)
 
 

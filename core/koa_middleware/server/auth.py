@@ -24,6 +24,7 @@ from fastapi.security import HTTPBearer
 
 from ..database.tokens import Scope, Token, Tokens, hash_of
 from .errors import ProblemError
+from .observing import WHO
 from .served import Served
 
 #: Seconds for which the tokens that were read are believed; a revocation holds within them, also of other processes.
@@ -34,12 +35,6 @@ _PAUSE_S = 0.05
 _REALM = 'realm="koa-middleware"'
 _BEARER = f"Bearer {_REALM}"
 _FOR_READING = f'Basic {_REALM}, charset="UTF-8", {_BEARER}'
-
-#: Of the OpenAPI of routes that ask for a token.
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"description": "No token, or one that is not known, has expired or was revoked"},
-    403: {"description": "The token lacks the scope, or is for other instruments"},
-}
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,10 @@ class KnownTokens:
 
 def known_tokens(served: Mapping[str, Served]) -> dict[str, KnownTokens]:
     """Give the tokens that hold for what is served, by instrument."""
-    return {name: KnownTokens(Tokens(each.remote.database)) for name, each in served.items()}
+    return {
+        name: KnownTokens(Tokens(each.remote.database if each.is_writable else each.store.local_db))
+        for name, each in served.items()
+    }
 
 
 async def caller_of(request: Request, scope: Scope = "read") -> Caller:
@@ -119,7 +117,7 @@ async def caller_of(request: Request, scope: Scope = "read") -> Caller:
 def may(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """Give the dependency of routes that ask for a scope; reading is open, unless the server is private.
 
-    It gives the caller, who stands in ``request.state.caller`` too, for the log.
+    It gives the caller, whom the log names.
     """
 
     async def reading(request: Request) -> Caller:
@@ -142,7 +140,7 @@ _IN_OPENAPI = HTTPBearer(scheme_name="token", description="As koa-cal token add 
 
 def _noted(request: Request, token: Token | None) -> Caller:
     caller = ANYONE if token is None else Caller(token.name, token.scopes)
-    request.state.caller = caller
+    setattr(request.state, WHO, caller.name or None)
     return caller
 
 
