@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from . import health, metrics
 from .api import instruments
+from .auth import known_tokens
 from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
@@ -51,6 +52,7 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
         responses=problems(),
     )
     app.state.served = {each.plugin.name: each for each in served}
+    app.state.tokens = known_tokens(app.state.served)
     app.state.options = options
     app.state.metrics = Metrics()
     add_handlers(app)
