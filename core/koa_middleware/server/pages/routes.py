@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
+from ..auth import may
 from . import coverage, home, listing, night, record, status, why
 from .rendering import STATIC
 from .uploads import AT_ONCE
@@ -17,4 +18,4 @@ def add_pages(app: FastAPI) -> None:
     app.state.uploads = asyncio.Semaphore(AT_ONCE)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for each in (home, record, why, night, coverage, status, listing):
-        app.include_router(each.router)
+        app.include_router(each.router, dependencies=[Depends(may("read"))])

@@ -81,22 +81,24 @@ class _Order:
     def beyond(self, place: Place, is_back: bool) -> ColumnElement[bool]:
         """Clause of what stands behind a place, or before it."""
         falls = self.is_descending != is_back
+        value: ColumnElement[Any] = literal(place.value, self.column.type)
         if place.id is None:
-            return _beyond(self.column, place.value, falls)
+            return _beyond(self.column, value, falls)
         if not place.id:
             return self.upto(place.value, not is_back)
         if not self.has_nulls:
-            return _beyond(tuple_(self.column, self.id), tuple_(place.value, place.id), falls)
+            return _beyond(tuple_(self.column, self.id), tuple_(value, place.id), falls)
         is_null, by_id = self.column.is_(None), _beyond(self.id, place.id, falls)
         if place.value is None:
             return or_(~is_null, and_(is_null, by_id)) if is_back else and_(is_null, by_id)
-        by_value = _beyond(self.column, place.value, falls)
-        found = or_(by_value, and_(self.column == place.value, by_id))
+        found = or_(_beyond(self.column, value, falls), and_(self.column == value, by_id))
         return found if is_back else or_(found, is_null)
 
     def upto(self, value: Any, is_back: bool) -> ColumnElement[bool]:
         """Clause of what stands before the last of a value."""
-        found: ColumnElement[bool] = self.column >= value if self.is_descending != is_back else self.column <= value
+        there: ColumnElement[Any] = literal(value, self.column.type)
+        falls = self.is_descending != is_back
+        found: ColumnElement[bool] = self.column >= there if falls else self.column <= there
         return found
 
 
