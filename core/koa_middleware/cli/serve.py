@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 
 from ..exceptions import ConfigurationError
+from .arguments import positive
 from .context import choose_instrument
 from .messages import say
 from .output import print_exactly
@@ -32,6 +33,13 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("--host", default="127.0.0.1", metavar="HOST", help="where to listen (127.0.0.1)")
     command.add_argument("--port", default=8765, type=port, metavar="PORT", help="0 is any free one (8765)")
     command.add_argument("--private", action="store_true", help="ask for a token with the scope read for reading, too")
+    command.add_argument(
+        "--rate-limit",
+        metavar="N",
+        type=positive,
+        default=0,
+        help="requests that a token, or an address without one, may make in a second; default: as many as it likes",
+    )
 
 
 def run(options: Namespace) -> int:
@@ -52,12 +60,12 @@ def run(options: Namespace) -> int:
         for plugin in plugins.values():
             served.append(open_served(plugin))
             stack.callback(close_served, served[-1])
-        print_exactly(f"Serving {', '.join(plugins)} at {address_of(opened[0])}")
-        sys.stdout.flush()
         if not all(map(is_loopback, opened)):
             say("others reach this address without encryption; put a proxy with TLS before it")
+        print_exactly(f"Serving {', '.join(plugins)} at {address_of(opened[0])}")
+        sys.stdout.flush()
         stack.enter_context(logged_on_stderr())
-        ended_by = serve(Server(make_app(served, Options(options.private))), opened)
+        ended_by = serve(Server(make_app(served, Options(options.private, options.rate_limit))), opened)
     end_now(130 if ended_by == signal.SIGINT else 0)
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt

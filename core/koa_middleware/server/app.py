@@ -14,6 +14,7 @@ from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
 from .observing import Observed
+from .rates import RateLimit
 from .served import Served
 
 API = "/api/v1"
@@ -27,9 +28,12 @@ class Options:
     ----------
     is_private : bool
         Whether reading asks for a token with the scope ``read``.
+    rate_limit : int
+        Requests that each client may make in a second; 0: as many as it likes.
     """
 
     is_private: bool = False
+    rate_limit: int = 0
 
 
 def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
@@ -52,8 +56,11 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.state.served = {each.plugin.name: each for each in served}
     app.state.options = options
     app.state.metrics = Metrics()
+    app.state.readiness = health.Readiness(app.state.served.values())
     add_handlers(app)
     app.add_middleware(BodyLimit)
+    if options.rate_limit:
+        app.add_middleware(RateLimit, rate=options.rate_limit)
     app.add_middleware(Observed, metrics=app.state.metrics)  # the last one stands around the others
     app.include_router(health.router)
     app.include_router(metrics.router)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from asyncio import CancelledError
+from asyncio import CancelledError, sleep
 from time import perf_counter
 from typing import Any
 
@@ -18,9 +18,6 @@ from .errors import answer
 from .headers import HEADERS
 from .logs import tell
 from .metrics import Metrics
-
-#: The key of a request's state under which a route that has checked a token says whose it is.
-WHO = "who"
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
@@ -83,6 +80,8 @@ class _Exchange:
         else:
             self._size += len(message.get("body", b""))
         await self._send(message)
+        if message.get("more_body"):
+            await sleep(0)  # so that an answer whose client is gone learns of it, though nothing is waited for any more
 
     async def _fail(self, said: Problem, receive: Receive) -> None:
         """Answer with a problem; where an answer has begun, it stays without an end, and the connection is closed."""
@@ -101,7 +100,7 @@ class _Exchange:
         values: dict[str, Any] = {
             "id": self._id,
             "client": client[0] if client else None,
-            "who": self._state.get(WHO),
+            "who": getattr(self._state.get("caller"), "name", None),
             "method": self._method,
             "path": self._scope["path"],
             "status": status,
