@@ -16,7 +16,7 @@ from koa_middleware.database.local import LocalDatabase
 from koa_middleware.exceptions import KoaMiddlewareError
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
-from koa_middleware.remote.postgres import table as postgres_table
+from koa_middleware.remote import viewed
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import Remote
@@ -176,7 +176,7 @@ class Archive:
     @staticmethod
     def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
         """Let a reading give so many rows at once."""
-        monkeypatch.setattr(postgres_table, "BATCH", size)
+        monkeypatch.setattr(viewed, "BATCH", size)
 
     # -- what is PostgreSQL's ----------------------------------------------------------------------------------------
 
