@@ -284,7 +284,8 @@ def test_a_row_that_a_sweep_of_the_folder_keeps_apart_goes_elsewhere_too(
     observer.sync()
     above.execute("ALTER TABLE survey_calibrations DISABLE TRIGGER ALL")
     above.execute("UPDATE survey_calibrations SET cal_type = E'a\\nb'")
-    folder.sync(full=True)
+    above.remote().set_up("reader", "publisher", resweep=True)
+    assert folder.sync().full
     assert folder.rows() == {}
     observer.sync()
     assert observer.rows() == {}
