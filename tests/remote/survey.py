@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 from koa_middleware.database.feed import judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
+from koa_middleware.exceptions import KoaMiddlewareError
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
-from koa_middleware.remote.postgres import table as postgres_table
+from koa_middleware.remote import viewed
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import Remote
@@ -174,7 +176,7 @@ class Archive:
     @staticmethod
     def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
         """Let a reading give so many rows at once."""
-        monkeypatch.setattr(postgres_table, "BATCH", size)
+        monkeypatch.setattr(viewed, "BATCH", size)
 
     # -- what is PostgreSQL's ----------------------------------------------------------------------------------------
 
@@ -243,3 +245,29 @@ class Client:
         """Quality, who, and why, of all judgements that this database knows of a record."""
         with self.database.connect() as connection:
             return [(said.quality, said.who, said.why) for said in judgements_of(connection, Survey, id)]
+
+
+class Heard:
+    """What a `Follower` told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self._more = threading.Condition()
+
+    def came(self, result: SyncResult) -> None:
+        self._hear((result.added, result.changed, result.withdrawn))
+
+    def lost(self, error: KoaMiddlewareError) -> None:
+        self._hear(error)
+
+    def back(self) -> None:
+        self._hear("back")
+
+    def _hear(self, what: Any) -> None:
+        with self._more:
+            self.told.append(what)
+            self._more.notify_all()
+
+    def wait_for(self, is_enough: Callable[[list[Any]], bool]) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: is_enough(self.told), 20), self.told

@@ -12,6 +12,7 @@ from ...instrument.judged import Judged, judged_nothing
 from ...instrument.orm import ORMCalibration
 from ..others import Others, with_others
 from ..protocol import Entry, Here, Settled, SetUp, Upload, Values
+from ..viewed import Following
 from .database import RemoteDatabase
 from .errors import host_of
 from .publishing import judge, send_judgements, take_in, writing
@@ -44,10 +45,16 @@ class PostgresRemote(Generic[R]):
         self.name = self.database.name
 
     @contextmanager
-    def connected(self, others: Others = ()) -> Iterator[PostgresSource]:
+    def connected(self, others: Others = ()) -> Iterator[Following]:
         """Open a connection for reading; the rows have the columns of other versions of the class, too."""
-        with connected(self.database.engine, with_others(self.orm_class.table(), others)) as source:
-            yield source
+        with self.viewed(others) as views:
+            yield Following(views, views.table)
+
+    @contextmanager
+    def viewed(self, others: Others = ()) -> Iterator[PostgresSource]:
+        """Open a connection for a server that serves what it reads."""
+        with connected(self.database.engine, with_others(self.orm_class.table(), others)) as views:
+            yield views
 
     def publish(
         self,
