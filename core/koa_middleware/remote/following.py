@@ -131,7 +131,7 @@ class Follower:
             if copy.others != others:
                 return None
             began = time.monotonic()
-            result = follow(self.local, copy, source, self.remote.host) if _has_news(copy, source) else None
+            result = follow(self.local, copy, source, self.remote.host) if has_news(copy, source) else None
         self.looked_at, self._failures = time.time(), 0
         if self.error is not None:
             self.error = None
@@ -148,7 +148,7 @@ class Follower:
             self.listener.came(result)
 
 
-def _has_news(copy: LocalCopy, source: Source) -> bool:
+def has_news(copy: LocalCopy, source: Source) -> bool:
     """Whether a sync would bring, or note, something."""
     known = copy.load()
     if known.bookmark is None or known.sweep_after is not None or known.synced_at is None:
