@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
     _require_the_extra()
     from ..server.app import Options, make_app
     from ..server.logs import logged_on_stderr
-    from ..server.opening import close_served, open_served
+    from ..server.opening import open_served
     from ..server.running import Server, address_of, end_now, is_loopback, listen, serve
 
     names = dict.fromkeys(options.instruments or [None])
@@ -56,15 +56,12 @@ def run(options: Namespace) -> int:
     with ExitStack() as stack:
         for each in opened:
             stack.enter_context(each)
-        served = []
-        for plugin in plugins.values():
-            served.append(open_served(plugin))
-            stack.callback(close_served, served[-1])
+        stack.enter_context(logged_on_stderr())
+        served = [stack.enter_context(open_served(plugin)) for plugin in plugins.values()]
         if not all(map(is_loopback, opened)):
             say("others reach this address without encryption; put a proxy with TLS before it")
         print_exactly(f"Serving {', '.join(plugins)} at {address_of(opened[0])}")
         sys.stdout.flush()
-        stack.enter_context(logged_on_stderr())
         ended_by = serve(Server(make_app(served, Options(options.private, options.rate_limit))), opened)
     end_now(130 if ended_by == signal.SIGINT else 0)
     if ended_by == signal.SIGINT:

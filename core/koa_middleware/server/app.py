@@ -55,7 +55,7 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     )
     app.state.served = {each.plugin.name: each for each in served}
     app.state.options = options
-    app.state.metrics = Metrics()
+    app.state.metrics = Metrics(app.state.served.values())
     app.state.readiness = health.Readiness(app.state.served.values())
     add_handlers(app)
     app.add_middleware(BodyLimit)
