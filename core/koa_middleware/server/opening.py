@@ -6,13 +6,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from threading import Event, Thread
-from typing import Any
+from typing import Any, cast
 
 from ..cache.folder import Cache
 from ..exceptions import KoaMiddlewareError
 from ..plugins import InstrumentPlugin
 from ..remote.folder.remote import FolderRemote
 from ..remote.following import Follower
+from ..remote.origin import Origin
 from ..remote.servers import is_database, remote_at
 from ..remote.sync import SyncResult
 from ..store import CalibrationStore
@@ -37,9 +38,10 @@ def open_served(plugin: InstrumentPlugin) -> Iterator[Served]:
         if url is None or not is_database(url):
             yield Served(plugin, store, FolderRemote(store.local_db), False)
             return
-        with closing(remote_at(url, plugin.ORM)) as remote, closing(remote_at(url, plugin.ORM)) as followed:
+        origin = cast(Origin[Any], remote_at(url, plugin.ORM))  # as a database is
+        with closing(origin), closing(remote_at(url, plugin.ORM)) as followed:
             follower = Follower(store.local_db, followed, _Teller(plugin.name), Cache(store.cache_dir).holds)
-            served = Served(plugin, store, remote, True, follower)
+            served = Served(plugin, store, origin, True, follower)
             with _followed(follower):
                 yield served
 

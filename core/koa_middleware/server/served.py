@@ -10,7 +10,7 @@ from fastapi import Request
 
 from ..plugins import InstrumentPlugin
 from ..remote.following import Follower
-from ..remote.protocol import Remote
+from ..remote.origin import Origin
 from ..store import CalibrationStore
 from .errors import ProblemError
 
@@ -25,7 +25,7 @@ class Served:
     store : CalibrationStore
         Whose cache folder holds the files. Where a PostgreSQL archive is served, its database follows that one, for
         the pages.
-    remote : Remote
+    remote : Origin
         Whose rows and feed are served: a PostgreSQL archive, or this cache's own database.
     is_writable : bool
         Whether there is anything to publish to.
@@ -35,7 +35,7 @@ class Served:
 
     plugin: InstrumentPlugin
     store: CalibrationStore[Any]
-    remote: Remote[Any]
+    remote: Origin[Any]
     is_writable: bool
     follower: Follower | None = None
 
