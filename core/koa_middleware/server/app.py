@@ -9,13 +9,14 @@ from typing import Any
 from fastapi import FastAPI
 
 from . import health, metrics
-from .api import instruments
+from .api import files, instruments
 from .auth import known_tokens
 from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
 from .observing import Observed
 from .served import Served
+from .sound_files import SoundFiles
 
 API = "/api/v1"
 
@@ -54,12 +55,14 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.state.tokens = known_tokens(app.state.served)
     app.state.options = options
     app.state.metrics = Metrics()
+    app.state.files = {name: SoundFiles(each, app.state.metrics) for name, each in app.state.served.items()}
     add_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Observed, metrics=app.state.metrics)  # the last one stands around the others
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(instruments.router)
+    app.include_router(files.router)
     return app
 
 

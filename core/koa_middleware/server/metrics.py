@@ -28,6 +28,8 @@ class Metrics:
         Questions for news that were answered without asking the database, by instrument.
     uploads : Counter
         Files taken in, by instrument.
+    spoilt : Counter
+        Requests for files that were not sent, since they are not what their records say, by instrument.
     pool : Gauge
         Connections to the database in use, by instrument.
     followed : Gauge
@@ -44,6 +46,7 @@ class Metrics:
             "koa_polls_from_memory", "Questions for news answered from memory.", ("instrument",), registry=own
         )
         self.uploads = Counter("koa_uploads", "Files taken in.", ("instrument",), registry=own)
+        self.spoilt = Counter("koa_spoilt_files", "Spoilt files not sent.", ("instrument",), registry=own)
         self.pool = Gauge("koa_database_connections", "Connections in use.", ("instrument",), registry=own)
         self.followed = Gauge(
             "koa_followed_timestamp_seconds", "Last time that the archive was followed.", ("instrument",), registry=own
