@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,7 +57,7 @@ def with_routes_of_tests(app: FastAPI) -> FastAPI:
     @app.get("/known")
     async def known(request: Request) -> dict[str, str]:
         if request.headers.get("authorization") == f"Bearer {SECRET}":
-            request.state.caller = SimpleNamespace(name="night-crew")
+            request.state.who = "night-crew"
         return {}
 
     return app

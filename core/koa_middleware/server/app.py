@@ -9,13 +9,15 @@ from typing import Any
 from fastapi import FastAPI
 
 from . import health, metrics
-from .api import instruments, reading
+from .api import files, instruments, reading
+from .auth import known_tokens
 from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
 from .observing import Observed
 from .rates import RateLimit
 from .served import Served
+from .sound_files import SoundFiles
 from .unzipped import Unzipped
 
 API = "/api/v1"
@@ -59,6 +61,8 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.state.options = options
     app.state.metrics = Metrics(app.state.served.values())
     app.state.readiness = health.Readiness(app.state.served.values())
+    app.state.tokens = known_tokens(app.state.served)
+    app.state.files = {name: SoundFiles(each, app.state.metrics) for name, each in app.state.served.items()}
     add_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Unzipped)
@@ -69,6 +73,7 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.include_router(metrics.router)
     app.include_router(instruments.router)
     app.include_router(reading.router)
+    app.include_router(files.router)
     return app
 
 

@@ -39,6 +39,8 @@ class Metrics:
         Questions for news that were answered without asking the database, by instrument.
     uploads : Counter
         Files taken in, by instrument.
+    spoilt : Counter
+        Requests for files that were not sent, since they are not what their records say, by instrument.
     """
 
     def __init__(self, served: Iterable[Served] = ()) -> None:
@@ -51,6 +53,7 @@ class Metrics:
             "koa_polls_from_memory", "Questions for news answered from memory.", ("instrument",), registry=own
         )
         self.uploads = Counter("koa_uploads", "Files taken in.", ("instrument",), registry=own)
+        self.spoilt = Counter("koa_spoilt_files", "Spoilt files not sent.", ("instrument",), registry=own)
         pool = Gauge("koa_database_connections", "Connections of the pool in use.", ("instrument",), registry=own)
         followed = Gauge(
             "koa_followed_timestamp_seconds", "Last good look at the archive.", ("instrument",), registry=own

@@ -19,6 +19,9 @@ from .headers import HEADERS
 from .logs import tell
 from .metrics import Metrics
 
+#: The key of a request's state under which a route that has checked a token says whose it is.
+WHO = "who"
+
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 #: The status, in log and counters, of a request whose client went away.
@@ -100,7 +103,7 @@ class _Exchange:
         values: dict[str, Any] = {
             "id": self._id,
             "client": client[0] if client else None,
-            "who": getattr(self._state.get("caller"), "name", None),
+            "who": self._state.get(WHO),
             "method": self._method,
             "path": self._scope["path"],
             "status": status,

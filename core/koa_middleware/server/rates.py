@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..remote.http.problems import problem
 from .errors import answer
+from .observing import WHO
 
 #: Seconds on whose average the rate is kept: so much may come at once after a silence.
 BURST_S = 10.0
@@ -86,7 +87,7 @@ class RateLimit:
         self._remember(login, scope)
 
     def _remember(self, login: bytes, scope: Scope) -> None:
-        name = getattr(scope["state"].get("caller"), "name", "")
+        name = scope["state"].get(WHO)
         self._owners.pop(login, None)
         if login and name:
             self._owners[login] = f"token {name}"
