@@ -234,7 +234,7 @@ class Settled(NamedTuple):
     Attributes
     ----------
     row : dict
-        As the remote has it.
+        As the remote has it; of a record that was there before, its id, file name and version at least.
     is_new : bool
         Whether it was not there before.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..exceptions import HeaderError
+from ..exceptions import DuplicateCalibrationError, HeaderError
 from ..instrument.orm import DERIVED, ORMCalibration
 from .protocol import Holds
 
@@ -28,6 +28,24 @@ def is_same_content(filename: str, own: str | None, theirs: str | None, holds: H
     """Whether two recorded checksums are of one content; where they are of two kinds, the file here decides."""
     kinds = {str(each).partition(":")[0] for each in (own, theirs)}
     return own == theirs if theirs is None or len(kinds) == 1 else holds(filename, str(theirs))
+
+
+def clash(own: Mapping[str, Any], known: Mapping[str, Any]) -> DuplicateCalibrationError:
+    """Give the error of a record whose id or file name belongs to other content.
+
+    Parameters
+    ----------
+    own, known : mapping
+        The record's row, and the one that has its id or name.
+    """
+    return DuplicateCalibrationError(
+        f"{own['filename']} (version {own['cal_version']}, id {own['id']}) clashes with {shown(known['filename'])} "
+        f"(id {shown(known['id'])}), which has other content, here or in the archive.",
+        "Nothing was published; register the file under another name.",
+        filename=own["filename"],
+        existing=known["filename"],
+        version=own["cal_version"],
+    )
 
 
 def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Beside the instrument's table, with its indexes, stand its feed, which tells what happened to each row and in which
 order, and its history, the former versions of the rows. Triggers write both, and stamp each row with the server's clock
-(`last_updated`).
+(`last_updated`). A last table keeps the answers that a server over HTTP gave to publishers; see `once`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from .catalog import Catalog
 from .checks import check_statements
 from .errors import host_of
 from .feed_schema import feed_statements
-from .identifiers import feed_name, history_name, quote
+from .identifiers import feed_name, history_name, quote, requests_name
 from .literals import default_literal
 from .notes import note_statement, read_notes
+from .once import RIGHTS, requests_statements
 from .upgrading import upgrade
 
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -133,7 +134,7 @@ def _plan(connection: Connection, orm_class: type[ORMCalibration], *, resweep: b
     statements = [*changed.statements, *_table_statements(table, there, with_indexes=changed.leads)]
     checks, unfit = check_statements(connection, table, there)
     feed = feed_statements(connection, table, there, asked=resweep, restates=changed.restates)
-    statements += [*checks, *feed]
+    statements += [*checks, *feed, *requests_statements(connection, table, there)]
     if changed.notes != read_notes(found.comment) or feed_name(table) not in found.relations:
         statements.append(note_statement(table, changed.notes))
     return Plan(there.schema, statements, unfit, changed.told)
@@ -158,6 +159,7 @@ def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: 
         f"GRANT USAGE ON SCHEMA {quote(schema)} TO {both};",
         f"GRANT SELECT ON {tables} TO {both};",
         f"GRANT INSERT, UPDATE, DELETE ON {quote(schema)}.{quote(table.name)} TO {quote(publisher)};",
+        f"GRANT {RIGHTS} ON {quote(schema)}.{quote(requests_name(table))} TO {quote(publisher)};",
     ]
 
 
