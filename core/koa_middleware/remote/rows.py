@@ -48,8 +48,8 @@ def clash(own: Mapping[str, Any], known: Mapping[str, Any]) -> DuplicateCalibrat
     )
 
 
-def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a row of the archive into form; its origin is REMOTE.
+def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str = "") -> dict[str, Any]:
+    """Bring a row of the archive, or for it, into form; its origin is REMOTE.
 
     The class derives only where a column is null that no keyword fills: all else is as the archive has it.
 
@@ -59,7 +59,7 @@ def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[
         When a value cannot be one of its column, or a needed one is missing.
     UnsafeFilenameError
     """
-    source = source_of(values)
+    source = source or source_of(values)
     derive = any(values.get(name) is None for name in orm_class.table().info[DERIVED])
     row = orm_class.in_form({**values, "origin": "REMOTE"}, source, derive=derive)
     for name in ("id", "filename"):  # what a row is followed by

@@ -41,14 +41,20 @@ class Uploads:
         self._coming = 0
         self._lock = threading.Lock()
 
-    def check_room(self, size: int) -> None:
-        """Check that so many bytes find room beside the uploads that are coming now.
+    def check_room(self, size: int, coming: int | None = None) -> None:
+        """Check that so many bytes find room.
+
+        Parameters
+        ----------
+        size : int
+        coming : int, optional
+            Bytes of other uploads; of those that are coming now.
 
         Raises
         ------
         CacheError
         """
-        needed = size + self._coming + RESERVE
+        needed = size + (self._coming if coming is None else coming) + RESERVE
         free = free_bytes(self._cache.partial)
         if size and needed > free:
             raise CacheError(
@@ -83,7 +89,7 @@ class Uploads:
             except BaseException as error:
                 coming.abandon()
                 if isinstance(error, CacheError) and cannot_be_written(error):
-                    self.check_room(size)  # which says so where the disk is full
+                    self.check_room(size, 0)  # which says so where the disk is full
                 raise
 
     @contextmanager
