@@ -12,6 +12,7 @@ from ...database.feed import Judgement
 from ...exceptions import CalibrationNotFoundError
 from ...instrument.judged import Judged, judged_nothing
 from ...instrument.orm import ORMCalibration
+from ..following import Following
 from ..others import Others, with_others
 from ..protocol import Entry, Here, Mark, Settled, SetUp, Upload, Values
 from ..writable import Asked, Flagged, Publication
@@ -48,10 +49,16 @@ class PostgresRemote(Generic[R]):
         self.name = self.database.name
 
     @contextmanager
-    def connected(self, others: Others = ()) -> Iterator[PostgresSource]:
+    def connected(self, others: Others = ()) -> Iterator[Following]:
         """Open a connection for reading; the rows have the columns of other versions of the class, too."""
-        with connected(self.database.engine, with_others(self.orm_class.table(), others)) as source:
-            yield source
+        with self.viewed(others) as views:
+            yield Following(views, views.table)
+
+    @contextmanager
+    def viewed(self, others: Others = ()) -> Iterator[PostgresSource]:
+        """Open a connection for a server that serves what it reads."""
+        with connected(self.database.engine, with_others(self.orm_class.table(), others)) as views:
+            yield views
 
     def publish(
         self,
