@@ -1,4 +1,4 @@
-"""Names for uploaded files: they get them while their publication's transaction is open, and lose them when it fails."""
+"""Names for uploaded files, which they get while a publication's transaction is open, and lose when it fails."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Placing:
             named = self._holdings.named(connection, final.name)
             is_taken = any(record.origin == "LOCAL" for record in named)
             is_elsewhere = final.name in named_elsewhere(connection, self._holdings)
-        is_written_otherwise = final.name not in os.listdir(final.parent)  # on a disk that folds letter case
+        is_written_otherwise = final not in final.parent.iterdir()  # on a disk that folds letter case
         if is_taken or is_elsewhere or is_written_otherwise:
             raise DuplicateCalibrationError(
                 f"The archive's server has a file {final.name} of another record, so {row['id']} cannot get that name.",

@@ -11,7 +11,7 @@ from ..database.feed import Judgement
 from ..exceptions import SchemaMismatchError
 from ..instrument.orm import ORMCalibration
 from ..remote.http.problems import CHANGED
-from ..remote.protocol import Here, Holds, Values
+from ..remote.protocol import Here, Values
 from ..remote.rows import in_form, shown
 from .errors import ProblemError
 
@@ -190,15 +190,21 @@ def here_of(sent: Sent, unknown: Callable[[str, str], bool]) -> Here:
     Whether a name belongs to another record there, the publisher itself asks before it publishes.
     """
     known = {(each.filename, each.checksum): each.holds for each in sent.answers}
-    holds: Holds = lambda filename, checksum: (  # noqa: E731
-        known[filename, checksum] if (filename, checksum) in known else unknown(filename, checksum)
-    )
-    return Here(lambda filename: False, holds)
+
+    def holds(filename: str, checksum: str) -> bool:
+        asked = filename, checksum
+        return known[asked] if asked in known else unknown(filename, checksum)
+
+    return Here(_no_name_is_taken, holds)
 
 
 def changed(said: str) -> ProblemError:
     """Give the problem of a publication whose plan does not hold any more."""
     return ProblemError(409, CHANGED, "The plan does not hold any more", said, "Plan again; nothing was published.")
+
+
+def _no_name_is_taken(_: str) -> bool:
+    return False
 
 
 def _row(orm_class: type[ORMCalibration], row: Mapping[str, Value], sent: Sent) -> Values:

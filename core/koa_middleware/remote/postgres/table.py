@@ -19,7 +19,7 @@ from .. import following
 from ..matching import is_required
 from ..origin import Told
 from ..others import Others, others_of
-from ..protocol import VERSION, Batch, Entry, Row
+from ..protocol import VERSION, Batch, Entry, Mark, Row
 from ..standing import Facts
 from .engine import SETTINGS, prepare
 from .errors import host_of, lacks_columns, remote_errors

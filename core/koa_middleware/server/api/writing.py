@@ -132,13 +132,17 @@ Publisher = Annotated[Caller, Depends(publisher)]
 Desk = Annotated[_Desk, Depends(_Desk.of)]
 
 
-@router.put("/uploads/{digits}", status_code=201, response_class=Response, summary="Bring a file that is to be published")
+@router.put(
+    "/uploads/{digits}", status_code=201, response_class=Response, summary="Bring a file that is to be published"
+)
 @accepts(LARGEST)
 async def upload(digits: Annotated[Digits, Path()], one: Writable, _: Publisher, desk: Desk, request: Request) -> None:
     """Take a file in under the digits of its sha256, as which nobody sees it; it stays for a day."""
     said = request.headers.get("content-length", "")
     if not said.isdecimal():
-        raise ProblemError(411, "length-required", "No length", "An upload has to say its length.", "Send Content-Length.")
+        raise ProblemError(
+            411, "length-required", "No length", "An upload has to say its length.", "Send Content-Length."
+        )
     await desk.uploads(one).receive(digits, int(said), request.stream())
 
 
