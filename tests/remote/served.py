@@ -21,16 +21,17 @@ from survey import Archive, Survey
 class Server:
     """A running server of an archive, whose files stand in a cache folder."""
 
-    def __init__(self, archive: Archive, url: str, cache: Path) -> None:
+    def __init__(self, archive: Archive, url: str, cache: Path, tokens: Tokens) -> None:
         self.archive = archive
         self.url = url
         self.cache = cache
+        self._tokens = tokens
         self.calibrations = cache / "calibrations"
 
     def token(self, *scopes: str, name: str = "keck") -> str:
         """Make a token."""
         letters = new_token()
-        Tokens(self.archive.remote().database).add(letters, name, scopes, (), None)
+        self._tokens.add(letters, name, scopes, (), None)
         return letters
 
     def files(self) -> dict[str, bytes]:
@@ -56,7 +57,8 @@ def serving(archive: Archive, cache: Path, *, is_writable: bool = True) -> Itera
         thread = threading.Thread(target=running.run, args=([listener],))
         thread.start()
         try:
-            yield Server(archive, f"http://127.0.0.1:{listener.getsockname()[1]}", cache)
+            tokens = Tokens(remote.database if is_writable else store.local_db)
+            yield Server(archive, f"http://127.0.0.1:{listener.getsockname()[1]}", cache, tokens)
         finally:
             running.should_exit = True
             thread.join()

@@ -9,7 +9,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from . import health, metrics
-from .api import instruments
+from .api import instruments, writing
+from .auth import known_tokens
 from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
@@ -50,6 +51,7 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
         responses=problems(),
     )
     app.state.served = {each.plugin.name: each for each in served}
+    app.state.tokens = known_tokens(app.state.served)
     app.state.options = options
     app.state.metrics = Metrics()
     add_handlers(app)
@@ -58,6 +60,7 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(instruments.router)
+    app.include_router(writing.router)
     return app
 
 

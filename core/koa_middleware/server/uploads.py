@@ -60,6 +60,7 @@ class Uploads:
             raise CacheError(
                 f"The archive's server has {in_words(free)} free; this upload needs {in_words(needed)}.",
                 f"Its keeper frees some space ({in_words(RESERVE)} stay in reserve); nothing was published.",
+                path=self._cache.partial,
             )
 
     async def receive(self, digits: str, size: int, pieces: AsyncIterator[bytes]) -> None:

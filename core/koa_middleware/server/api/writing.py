@@ -18,7 +18,7 @@ from ...cache.placing import Holdings
 from ...exceptions import CalibrationNotFoundError
 from ...remote.protocol import Values
 from ...remote.writable import Asked, WritableRemote
-from ..auth import REFUSALS, Caller, may
+from ..auth import Caller, may
 from ..errors import ProblemError, problems
 from ..limits import accepts
 from ..placing import Placing
@@ -66,7 +66,7 @@ class _AskedFirst(APIRoute):
         return asked_first
 
 
-_DECLARED = {**REFUSALS, **problems(404, 409, 413, 422, 502, 503, 507)}
+_DECLARED = problems(401, 403, 404, 409, 413, 422, 502, 503, 507)
 router = APIRouter(prefix="/api/v1/{instrument}", tags=["writing"], responses=_DECLARED, route_class=_AskedFirst)
 flags = APIRouter()
 
