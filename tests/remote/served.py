@@ -84,6 +84,10 @@ class Publisher:
         """Upload a file."""
         return self.ask("PUT", f"uploads/{digits or sha256(content)}", data=content)
 
+    def missing(self, *contents: bytes) -> requests.Response:
+        """Ask which files have yet to come."""
+        return self.ask("POST", "uploads/missing", {"sizes": {sha256(each): len(each) for each in contents}})
+
     def plan(self, *rows: dict[str, Any], **more: Any) -> requests.Response:
         """Ask what a publication would give."""
         return self.ask("POST", "publications/plan", {"rows": rows, **more})

@@ -82,11 +82,10 @@ def test_an_upload_for_which_there_is_no_room_is_refused_before_it_comes(server,
     from koa_middleware.server import uploads
 
     monkeypatch.setattr(uploads, "RESERVE", 1 << 60)
-    for answer in (publisher.put(b"a dark"), publisher.plan(row(b"a dark"), with_files=True)):
+    for answer in (publisher.put(b"a dark"), publisher.missing(b"a dark")):
         assert kind(answer) == (507, "CacheError")
         assert "free; this upload needs" in answer.json()["detail"]
     assert server.staged() == []
-    assert publisher.plan(row(b"a dark")).status_code == 200
 
 
 def test_an_upload_has_to_say_its_length_and_may_not_be_too_large(server, publisher):
@@ -111,27 +110,21 @@ def test_an_upload_that_nobody_publishes_goes_after_a_day(server, publisher):
     assert server.staged() == sorted(f"{sha256(each)}.upload" for each in (b"fresh", b"another"))
 
 
+def test_only_files_that_are_not_here_have_to_come(publisher):
+    assert publisher.missing(b"a dark", b"a flat").json() == {"missing": [sha256(b"a dark"), sha256(b"a flat")]}
+    publisher.put(b"a dark")
+    assert publisher.missing(b"a dark", b"a flat").json() == {"missing": [sha256(b"a flat")]}
+    assert kind(publisher.ask("POST", "uploads/missing", {"sizes": {"0" * 64: 11 * 10**9}}))[0] == 422
+
+
 # -- publishing ----------------------------------------------------------------------------------------------------
 
 
 def test_a_plan_tells_names_and_versions_and_changes_nothing(server, publisher):
     server.archive.insert("dark.001.fits", checksum="sha256:7e115")
     mine = row(b"a dark")
-    found = publisher.plan(mine).json()
-    assert found == {
-        "rows": [
-            {
-                "id": mine["id"],
-                "filename": "dark.002.fits",
-                "cal_version": "002",
-                "is_new": True,
-                "has_file": False,
-            }
-        ],
-        "asked": [],
-    }
-    publisher.put(b"a dark")
-    assert publisher.plan(mine).json()["rows"][0]["has_file"]
+    planned = {"id": mine["id"], "filename": "dark.002.fits", "cal_version": "002", "is_new": True}
+    assert publisher.plan(mine).json() == {"rows": [planned], "asked": []}
     assert list(server.archive.rows()) == ["dark.001.fits"]
 
 
@@ -274,7 +267,7 @@ def test_the_file_of_a_published_record_comes_later(server, publisher):
     assert server.files() == {"dark.fits": b"a dark"}
     assert publisher.ask("POST", "uploads/placements", {"files": files}).json() == {"here": [mine["id"]]}
     absent = publisher.ask("POST", "uploads/placements", {"files": {"no-such-id": "0" * 64}})
-    assert kind(absent) == (404, "CalibrationNotFoundError")
+    assert absent.json() == {"here": []}
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ..remote.http.problems import CHANGED
 from ..remote.protocol import Here, Values
 from ..remote.rows import in_form, shown
 from .errors import ProblemError
+from .uploads import LARGEST
 
 #: Rows of one publication.
 MOST_ROWS = 10_000
@@ -56,18 +57,6 @@ class Sent(_Strict):
     renamed_from: dict[str, list[str]] = {}
     defaults: dict[str, Value] = {}
     answers: list[Answered] = []
-
-
-class ToPlan(Sent):
-    """Records whose names are asked.
-
-    Attributes
-    ----------
-    with_files : bool
-        Whether the files of new records will be uploaded here, so that there must be room for them.
-    """
-
-    with_files: bool = False
 
 
 class Said(_Strict):
@@ -113,12 +102,6 @@ class Settled(BaseModel):
     is_new: bool
 
 
-class Planned(Settled):
-    """A record as it would be in the archive; `has_file` says whether its file is at the server."""
-
-    has_file: bool
-
-
 class Question(BaseModel):
     """Asks the publisher whether its file of a name has a checksum."""
 
@@ -129,7 +112,7 @@ class Question(BaseModel):
 class Plan(BaseModel):
     """What a publication would give; where something is asked, plan again with the answers."""
 
-    rows: list[Planned]
+    rows: list[Settled]
     asked: list[Question]
 
 
@@ -138,6 +121,18 @@ class Published(BaseModel):
 
     rows: list[Settled]
     newest: tuple[int, str] | None
+
+
+class Coming(_Strict):
+    """Files that are to be uploaded: their sizes in bytes, by the digits of their sha256."""
+
+    sizes: Annotated[dict[Digits, Annotated[int, Field(ge=0, le=LARGEST)]], Field(max_length=MOST_ROWS)]
+
+
+class Missing(BaseModel):
+    """Digits of those files that are not here yet, and for which there is room."""
+
+    missing: list[str]
 
 
 class ToPlace(_Strict):

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO
 
 from fastapi.concurrency import run_in_threadpool
 
 from ..cache.folder import Cache
 from ..cache.leftovers import sweep
-from ..disk.checksums import Checksum, Digest
+from ..disk.checksums import Digest
 from ..disk.room import RESERVE, free_bytes, in_words
 from ..disk.writing import cache_errors, cannot_be_written, move_into_place, sync_folder
 from ..exceptions import CacheError, ChecksumMismatchError
@@ -104,15 +105,25 @@ class Uploads:
             with self._lock:
                 self._coming -= size
 
-    def has(self, filename: str, checksum: str | None) -> bool:
-        """Whether a file of this checksum was uploaded, or stands under this name already."""
-        known = Checksum.parse(checksum) if checksum else None
-        if known is None or known.kind != "sha256":  # by which uploads are known
-            return False
-        with suppress(FileNotFoundError):
-            os.utime(self._cache.uploaded(known.digits))  # it stays for another day
-            return True
-        return self._cache.holds(filename, str(known))
+    def missing(self, sizes: Mapping[str, int]) -> list[str]:
+        """Tell which files have yet to come, given their sizes by their digits; the others stay for another day.
+
+        Raises
+        ------
+        CacheError
+            When they would find no room.
+        """
+        missing = [digits for digits in sizes if not _renewed(self._cache.uploaded(digits))]
+        self.check_room(sum(sizes[digits] for digits in missing))
+        return missing
+
+
+def _renewed(path: Path) -> bool:
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class _Coming:

@@ -42,6 +42,8 @@ class PostgresRemote(Generic[R]):
         When it is no URL of such a server.
     """
 
+    files = None
+
     def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing) -> None:
         self.orm_class = orm_class
         self.database = RemoteDatabase(orm_class, url, judged)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from ...cache.folder import Cache
 from ...cache.placing import Holdings
-from ...exceptions import CalibrationNotFoundError
+from ...remote import protocol
 from ...remote.protocol import Values
 from ...remote.writable import Asked, WritableRemote
 from ..auth import Caller, may
@@ -24,17 +24,18 @@ from ..limits import accepts
 from ..placing import Placing
 from ..publications import (
     LARGEST_REQUEST,
+    Coming,
     Digits,
     Judged,
+    Missing,
     Placed,
     Plan,
-    Planned,
     Published,
     Question,
+    Sent,
     Settled,
     ToJudge,
     ToPlace,
-    ToPlan,
     ToPublish,
     changed,
     here_of,
@@ -146,6 +147,13 @@ async def upload(digits: Annotated[Digits, Path()], one: Writable, _: Publisher,
     await desk.uploads(one).receive(digits, int(said), request.stream())
 
 
+@router.post("/uploads/missing", summary="Ask which files have yet to come")
+@accepts(LARGEST_REQUEST)
+async def missing(sent: Coming, one: Writable, _: Publisher, desk: Desk) -> Missing:
+    """Tell which files are not here yet, and that there is room for them."""
+    return Missing(missing=await desk.in_turn(desk.uploads(one).missing, sent.sizes))
+
+
 @router.post("/uploads/placements", summary="Give uploads to records that are published already")
 @accepts(LARGEST_REQUEST)
 async def place(sent: ToPlace, one: Writable, _: Publisher, desk: Desk) -> Placed:
@@ -155,9 +163,9 @@ async def place(sent: ToPlace, one: Writable, _: Publisher, desk: Desk) -> Place
 
 @router.post("/publications/plan", summary="Ask what a publication would give")
 @accepts(LARGEST_REQUEST)
-async def plan(sent: ToPlan, one: Writable, _: Publisher, desk: Desk) -> Plan:
+async def plan(sent: Sent, one: Writable, _: Publisher, desk: Desk) -> Plan:
     """Tell the names and versions that records would get; nothing is changed."""
-    return await desk.in_turn(_plan, one, desk.uploads(one), sent)
+    return await desk.in_turn(_plan, one, sent)
 
 
 @router.post("/publications", summary="Publish records, all or none")
@@ -193,7 +201,7 @@ def _asked(key: str, one: Served, caller: Caller, what: str, sent: BaseModel) ->
     return Asked(key, hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest())
 
 
-def _plan(one: Served, uploads: Uploads, sent: ToPlan) -> Plan:
+def _plan(one: Served, sent: Sent) -> Plan:
     asked: list[Question] = []
 
     def ask(filename: str, checksum: str) -> bool:
@@ -201,15 +209,7 @@ def _plan(one: Served, uploads: Uploads, sent: ToPlan) -> Plan:
         return True
 
     settled = _remote(one).plan(rows_of(one.plugin.ORM, sent), here_of(sent, ask))
-    rows = [
-        Planned(**_named(row), is_new=is_new, has_file=uploads.has(row["filename"], row["checksum"]))
-        for row, is_new in settled
-    ]
-    if sent.with_files:
-        lacking = zip(rows, settled, strict=True)
-        coming = [row["file_size"] or 0 for each, (row, is_new) in lacking if is_new and not each.has_file]
-        uploads.check_room(sum(coming))
-    return Plan(rows=rows, asked=asked)
+    return Plan(rows=list(map(_settled, settled)), asked=asked)
 
 
 def _publish(one: Served, sent: ToPublish, asked: Asked, who: str) -> Published:
@@ -232,8 +232,7 @@ def _publish(one: Served, sent: ToPublish, asked: Asked, who: str) -> Published:
         found = _remote(one).publish_once(
             asked, rows_of(one.plugin.ORM, sent), judgements_of(sent), place, here_of(sent, unknown), who
         )
-    rows = [Settled(**_named(row), is_new=is_new) for row, is_new in found.settled]
-    return Published(rows=rows, newest=found.newest)
+    return Published(rows=list(map(_settled, found.settled)), newest=found.newest)
 
 
 def _place(one: Served, sent: ToPlace) -> Placed:
@@ -242,17 +241,14 @@ def _place(one: Served, sent: ToPlace) -> Placed:
 
     def place(rows: Any) -> None:
         known = {row["id"]: row for row in rows}
-        absent = next((id_ for id_ in sent.files if id_ not in known), None)
-        if absent is not None:
-            raise CalibrationNotFoundError(
-                f"The archive has no record of the id {absent!r}.", "koa-cal sync brings what there is now."
-            )
-        missing = placing.place(sent.files, known)
-        here.extend(id_ for id_ in sent.files if id_ not in missing)
+        files = {id_: digits for id_, digits in sent.files.items() if id_ in known}
+        missing = placing.place(files, known)
+        here.extend(id_ for id_ in files if id_ not in missing)
 
     _remote(one).with_rows(list(sent.files), place)
     return Placed(here=here)
 
 
-def _named(row: Values) -> dict[str, str]:
-    return {name: str(row[name]) for name in ("id", "filename", "cal_version")}
+def _settled(found: protocol.Settled) -> Settled:
+    row, is_new = found
+    return Settled(id=str(row["id"]), filename=row["filename"], cal_version=str(row["cal_version"]), is_new=is_new)
