@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from . import health, metrics
-from .api import files, instruments, reading
+from .api import files, instruments, reading, writing
 from .auth import known_tokens
 from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
@@ -74,6 +74,7 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.include_router(instruments.router)
     app.include_router(reading.router)
     app.include_router(files.router)
+    app.include_router(writing.router)
     return app
 
 
