@@ -15,6 +15,7 @@ from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
 from .observing import Observed
+from .pages.routes import add_pages
 from .rates import RateLimit
 from .served import Served
 from .sound_files import SoundFiles
@@ -75,6 +76,7 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.include_router(reading.router)
     app.include_router(files.router)
     app.include_router(writing.router)
+    add_pages(app)
     return app
 
 
