@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -111,7 +112,8 @@ def test_a_record_is_told_whole(pages: Site) -> None:
     assert "quality UNKNOWN BAD" in shown.text  # before and after
     assert "mjd_start 61004.1 d EXPMJDST, MJD-OBS" in shown.text
     assert "SPECTROG= 'BSPEC" in shown.text
-    assert pages.get("demo/record", name=pages.store.query(filename="dark.2.fits")[0].id).text == shown.text
+    by_id = pages.get("demo/record", name=pages.store.query(filename="dark.2.fits")[0].id)
+    assert "stripes, of the new readout" in by_id.text
 
 
 def test_a_records_download_is_the_files_address_of_the_api(pages: Site) -> None:
@@ -376,6 +378,30 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
         assert "There is nothing to draw" in pages.get("demo/coverage").text
         assert "nothing fits" in pages.get("demo/why", type="dark", **FRAME).text
         assert pages.get("demo/status").status == 200
+
+
+def test_a_damaged_row_stands_there_and_hides_no_other(tmp_path: Path) -> None:
+    with site(tmp_path) as pages:
+        damage = "mjd_start = 'abc', datetime_obs = 'noon', cooled = 'x', amplifiers = 'many', checksum = x'00'"
+        with pages.store.local_db.driver_connection() as connection:
+            connection.execute(f"UPDATE demo_calibrations SET {damage} WHERE filename = 'wls.1.fits'")
+        for path in ("", "demo", "demo/status", "demo/?all=yes", "demo?type=wls", "demo/record?name=wls.1.fits"):
+            assert pages.get(path).status == 200, path
+        assert "wls.1.fits wls noon GOOD" in pages.get("demo").text
+
+
+def test_what_is_kept_apart_is_listed_with_its_reason(tmp_path: Path) -> None:
+    from koa_middleware.database.kept_apart import conflicts_table
+    from sqlalchemy import insert
+
+    with site(tmp_path) as pages:
+        kept = {"id": "an-id", "filename": "dark.1.fits", "reason": "a LOCAL record has its name", "local_id": None}
+        row = json.dumps(record("dark.1.fits", id="an-id").to_dict())
+        with pages.store.local_db.begin() as connection:
+            connection.execute(insert(conflicts_table(DemoCalibration)).values(record=row, **kept))
+        assert "dark.1.fits an-id a LOCAL record has its name" in pages.get("demo/status").text
+        assert "1 row is kept apart" in pages.get().text
+        assert pages.get("demo/record", name="an-id").status == 200
 
 
 def test_private_pages_ask_for_a_token_and_open_with_one_that_reads(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def _environment() -> Environment:
     filters: dict[str, Callable[[Any], Any]] = {
         "age": age_of,
         "clock": _clock,
+        "is_time": _is_time,
         "exactly": lambda text: Markup(escape(text)),  # noqa: S704 - which is escaped
         "number": lambda value: f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
         "offset": offset,
@@ -125,6 +126,15 @@ def _prose(text: str) -> Markup:
         else safe
         for word, safe in words
     )
+
+
+def _is_time(value: Any) -> bool:
+    """Whether this is a time; a damaged row has anything."""
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _clock(time: str) -> str:

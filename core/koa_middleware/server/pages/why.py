@@ -74,7 +74,7 @@ def _answer(
         200 if fault is None else fault["status"],
         instrument=asked.plugin.name,
         here="why",
-        types=[each.cal_type for each in orm_class.selectors.values()],
+        types=list(orm_class.selectors),
         cal_type=cal_type,
         as_of=as_of,
         fields=fields(orm_class, values),
