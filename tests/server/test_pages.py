@@ -380,6 +380,13 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
         assert pages.get("demo/status").status == 200
 
 
+def test_a_large_number_is_read_in_threes(tmp_path: Path) -> None:
+    with site(tmp_path) as pages:
+        pages.store.local_db.add([record(f"{number}.fits") for number in range(1000)])
+        for path in ("", "demo", "demo/status"):
+            assert "1\N{NARROW NO-BREAK SPACE}006" in pages.get(path).html, path
+
+
 def test_a_damaged_row_stands_there_and_hides_no_other(tmp_path: Path) -> None:
     with site(tmp_path) as pages:
         damage = "mjd_start = 'abc', datetime_obs = 'noon', cooled = 'x', amplifiers = 'many', checksum = x'00'"

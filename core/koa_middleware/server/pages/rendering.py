@@ -96,7 +96,7 @@ def _environment() -> Environment:
         "clock": _clock,
         "is_time": _is_time,
         "exactly": lambda text: Markup(escape(text)),  # noqa: S704 - which is escaped
-        "number": lambda value: f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
+        "number": _number,
         "offset": offset,
         "prose": _prose,
         "part": lambda text: quote(text, safe=""),
@@ -110,6 +110,11 @@ def _environment() -> Environment:
 
 def _query_of(values: Mapping[str, Any]) -> str:
     return query(**values)
+
+
+def _number(value: int) -> Markup:
+    """Give a number of things in groups of three digits, which no line breaks."""
+    return Markup(f"{value:,}").replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _shown(value: Any) -> Any:
