@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from . import health, metrics
 from .api import files, instruments, reading, writing
-from .auth import known_tokens
+from .auth import known_tokens, may
 from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
@@ -73,7 +73,7 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(instruments.router)
-    app.include_router(reading.router)
+    app.include_router(reading.router, dependencies=[Depends(may("read"))])
     app.include_router(files.router)
     app.include_router(writing.router)
     add_pages(app)
@@ -82,7 +82,12 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
 
 class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """Describe all routes, with what their problems are."""
+        """Describe all routes, with what their problems are and the instruments that there are."""
         described = super().openapi()
         described.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+        names = sorted(self.state.served)
+        for operation in (each for path in described["paths"].values() for each in path.values()):
+            for parameter in operation.get("parameters", ()):
+                if names and (parameter["name"], parameter["in"]) == ("instrument", "path"):
+                    parameter["schema"]["enum"] = names
         return described

@@ -113,11 +113,17 @@ def _of_values(error: RequestValidationError) -> Problem:
     return problem(422, "invalid-request", "Invalid request", said, hint, errors=found)
 
 
+#: What is said where a route says nothing of its own, and what to do.
+_SAID = {
+    404: ("There is nothing at this address.", "The API is described at /api/v1/openapi.json."),
+    405: ("This address does not take this method.", "The API is described at /api/v1/openapi.json."),
+}
+_DO = {413: "Send less at once."}
+
+
 def _of_http(error: HTTPException) -> Problem:
     status = HTTPStatus(error.status_code)
-    said = {404: "There is nothing at this address.", 405: "This address does not take this method."}
-    detail = said.get(status, str(error.detail))
-    hint = "The API is described at /api/v1/openapi.json." if status in said else ""
+    detail, hint = _SAID.get(status, (str(error.detail), _DO.get(status, "")))
     return problem(status, status.phrase.lower().replace(" ", "-"), status.phrase, detail, hint)
 
 
