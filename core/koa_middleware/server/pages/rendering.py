@@ -114,7 +114,7 @@ def _query_of(values: Mapping[str, Any]) -> str:
 
 def _number(value: int) -> Markup:
     """Give a number of things in groups of three digits, which no line breaks."""
-    return Markup(f"{value:,}").replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return escape(f"{value:,}").replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _shown(value: Any) -> Any:
