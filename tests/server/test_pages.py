@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -353,12 +356,43 @@ def test_what_is_given_to_a_page_changes_nothing_and_leaves_nothing(pages: Site,
     assert (sorted(pages.store.cache_dir.rglob("*")), len(pages.store.history("dark.1.fits"))) == before
 
 
-def test_more_than_a_page_reads_is_refused_before_it_is_read(pages: Site) -> None:
+def begun(pages: Site, length: int = 999) -> socket.socket:
+    """Begin to send a form, and do not go on."""
+    head = f"POST /demo/why HTTP/1.1\r\nHost: here\r\nAccept: text/html\r\nContent-Length: {length}\r\n"
+    connection = socket.create_connection(("127.0.0.1", int(pages.url.rpartition(":")[2])), timeout=20)
+    connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
+    return connection
+
+
+def test_more_than_a_page_takes_is_refused_before_it_comes(pages: Site) -> None:
     from koa_middleware.server.pages.uploads import MOST_BYTES
 
-    headers = {**BROWSER, "Content-Length": str(MOST_BYTES + 1), "Content-Type": "multipart/form-data; boundary=x"}
-    answer = requests.post(f"{pages.url}/demo/why", data=iter([b""]), headers=headers, timeout=30)
-    assert answer.status_code in (400, 413)
+    with begun(pages, MOST_BYTES + 1) as connection:
+        assert connection.recv(1 << 16).decode().startswith("HTTP/1.1 413")
+
+
+def test_a_form_that_does_not_come_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from koa_middleware.server.pages import uploads
+
+    monkeypatch.setattr(uploads, "PATIENCE_S", 0.2)
+    with site(tmp_path) as pages, begun(pages) as connection:
+        said = connection.recv(1 << 16).decode()
+        assert said.startswith("HTTP/1.1 408")
+
+
+def test_forms_that_do_not_come_keep_nobody_waiting_without_a_word(tmp_path: Path) -> None:
+    from koa_middleware.server.pages.uploads import AT_ONCE
+
+    with site(tmp_path) as pages, ExitStack() as opened:
+        slow = [opened.enter_context(begun(pages)) for _ in range(AT_ONCE)]
+        assert len(slow) == AT_ONCE
+        until = time.monotonic() + 20
+        shown = pages.post("demo/why", [("a.fits", b"")])
+        while shown.status != 503 and time.monotonic() < until:
+            shown = pages.post("demo/why", [("a.fits", b"")])
+        assert shown.status == 503
+        assert "Send it again in a minute." in shown.text
+        assert pages.get("demo").status == 200
 
 
 def test_what_is_sent_and_is_no_form_is_said(pages: Site) -> None:

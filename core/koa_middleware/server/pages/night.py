@@ -87,6 +87,7 @@ def _answer(
         given=[{"column": name, "value": typed.get(name, "")} for name in given_columns(orm_class)],
         prefix=PREFIX,
         not_sent=not_sent,
+        megabytes=MOST_BYTES // 1_000_000,
         fault=fault,
         unread=unread,
         told=told,

@@ -81,6 +81,7 @@ def _answer(
         columns=orm_class.column_names(),
         fault=fault,
         not_sent=not_sent,
+        megabytes=MOST_BYTES // 1_000_000,
         file=files[0].filename if files else "",
         link={"type": cal_type, "as_of": as_of, **query_of(values)} if told is not None else None,
         told=None if told is None else _told(told),
