@@ -20,7 +20,7 @@ def open_served(plugin: InstrumentPlugin) -> Served:
     store: CalibrationStore[Any] = CalibrationStore(plugin.ORM)
     url = store.settings.remote_database_url
     if url is not None and is_database(url):
-        return Served(plugin, store, remote_at(url, plugin.ORM), True)
+        return Served(plugin, store, cast(Any, remote_at(url, plugin.ORM)), True)
     return Served(plugin, store, cast(Any, None), False)
 
 
