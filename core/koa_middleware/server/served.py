@@ -36,8 +36,8 @@ class Served:
     is_writable: bool
 
 
-def served(instrument: str, request: Request) -> Served:
-    """Give what is served under an instrument's name; a dependency of the routes below it.
+async def served(instrument: str, request: Request) -> Served:
+    """Give what is served under an instrument's name; a dependency of the routes below it, which takes no thread.
 
     Raises
     ------
