@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from koa_middleware.fetch import retries
+from koa_middleware.server import state_cache
 from survey import KINDS, Archive, Client
 
 
@@ -18,8 +20,10 @@ def kind() -> str:
 
 
 @pytest.fixture
-def archive(fresh_database: str, kind: str) -> Iterator[Archive]:
-    """An empty archive of its own."""
+def archive(fresh_database: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    """An empty archive of its own; a server before it keeps no state, and is asked again at once."""
+    monkeypatch.setattr(state_cache, "KEEP_S", 0.0)
+    monkeypatch.setattr(retries, "BACKOFF_S", 0.01)
     found = KINDS[kind](fresh_database)
     yield found
     found.close()

@@ -5,9 +5,10 @@ Nothing of a server crosses this seam: no engine, no connection, and no error bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..database.feed import Judgement
@@ -27,6 +28,10 @@ ANOTHER_HISTORY = (
     "The archive was read anew: its history is not the one that this copy follows, as after a failover, a crash or a "
     "restored backup."
 )
+
+
+class Moved(Exception):  # noqa: N818 - a signal, not an error
+    """A remote changed while it was read, so that the reading has to begin again."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +102,15 @@ class Page:
         Stands for all entries up to the last of these.
     former : Batch
         The versions of rows that these entries ended; see `Past`.
+    is_complete : bool
+        Whether the last entry is the last one of its transaction; only then the bookmark may be kept.
     """
 
     entries: list[Entry]
     batch: Batch
     bookmark: str
     former: Batch
+    is_complete: bool
 
 
 #: What a former version has before the row's values: the number of the entry that ended it, and the times (UTC) from
@@ -165,27 +173,47 @@ class State:
     keeps_history: bool = False
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a remote has of some ids, in one view.
+
+    Attributes
+    ----------
+    batch : Batch
+        Their rows.
+    entries : list of Entry
+        All that its feed tells of them.
+    former : Batch
+        The versions of rows that these entries ended; see `Past`.
+    state : State
+        Of this view. Where it is behind the client, nothing is given.
+    """
+
+    batch: Batch
+    entries: list[Entry]
+    former: Batch
+    state: State
+
+
 class Reading(Protocol):
-    """One consistent view of a remote.
+    """A remote while it is read: one view of it, or several, each newer than the one before.
+
+    Where the feed cannot tell what changed between two of them, `Moved` ends the reading.
 
     Attributes
     ----------
     state : State
-        Of this view.
+        Of the newest view from which anything was given.
     """
 
     state: State
 
     def pages(self, since: str) -> Generator[Page]:
-        """Give what the feed tells after a bookmark."""
+        """Give what the feed tells after a bookmark, up to the newest entry of the last page's view."""
         ...
 
     def sweep(self, after: str) -> Generator[Batch]:
         """All rows whose id comes after a given one, in the order of the ids' code points."""
-        ...
-
-    def rows_of(self, ids: Iterable[str]) -> Batch:
-        """Rows of some ids."""
         ...
 
     def goes_on_after(self, since: str | None) -> int:
@@ -194,10 +222,6 @@ class Reading(Protocol):
 
     def history(self, after: int) -> Generator[Past]:
         """Give all entries after a number, and the versions that they ended."""
-        ...
-
-    def past_of(self, ids: Iterable[str]) -> Past:
-        """All entries of some ids, and the versions that they ended."""
         ...
 
 
@@ -218,13 +242,17 @@ class Source(Protocol):
         ...
 
     def reading(self, since: str | None, seen: str | None) -> AbstractContextManager[Reading]:
-        """Give a consistent view.
+        """Begin to read.
 
         Raises
         ------
         SchemaMismatchError
             When the remote lacks a column that the class needs.
         """
+        ...
+
+    def lookup(self, ids: Sequence[str], since: str | None, seen: str | None) -> Found:
+        """Give what the remote has of some ids; see `state` for the bookmarks."""
         ...
 
 
@@ -234,7 +262,7 @@ class Settled(NamedTuple):
     Attributes
     ----------
     row : dict
-        As the remote has it.
+        As the remote has it; of a record that was there before, its id, file name and version at least.
     is_new : bool
         Whether it was not there before.
     """
@@ -245,6 +273,27 @@ class Settled(NamedTuple):
 
 #: Gets ``(file name here, row as the remote will have it)`` of each record.
 Upload = Callable[[Sequence[tuple[str, Values]]], None]
+
+
+class Files(Protocol):
+    """Where an archive takes the files of records itself."""
+
+    def bring(self, files: Sequence[tuple[Path, Values]]) -> None:
+        """Bring the files of records that will be published, each given by its path and its row there.
+
+        Raises
+        ------
+        IntegrityError
+            When a file is not what its record says.
+        CacheError
+            When the server has no room for them.
+        """
+        ...
+
+    def place(self, files: Sequence[tuple[Path, Values]]) -> set[str]:
+        """Let records that are published have their files; gives the ids of those that have them in the end."""
+        ...
+
 
 #: Whether the file of a name here has a checksum.
 Holds = Callable[[str, str], bool]
@@ -315,11 +364,18 @@ class Remote(Protocol[R]):
     name, host : str
         The archive and its server, as messages call them; hold no secret.
     orm_class : type
+    files : Files or None
+        Takes the files of records; None where they go to a folder, or nowhere.
     """
 
     name: str
     host: str
     orm_class: type[R]
+
+    @property
+    def files(self) -> Files | None:
+        """See above."""
+        ...
 
     @property
     def database(self) -> CalibrationDatabase[R]:

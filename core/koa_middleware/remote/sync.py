@@ -20,7 +20,10 @@ from ..exceptions import RemoteUnavailableError, warn
 from ..kept import kept_property
 from .bookmark import Superseded
 from .local_copy import LocalCopy, holds_nothing, open_copy
-from .protocol import ANOTHER_HISTORY, Holds, Reading, Remote, Source, State
+from .protocol import ANOTHER_HISTORY, Holds, Moved, Reading, Remote, Source, State
+
+#: Times that a reading begins again in one sync since the archive changed under it.
+_MOVED_TIMES = 5
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,29 @@ def synchronise(
 
 def follow(local: LocalDatabase[Any], copy: LocalCopy, source: Source, host: str, *, full: bool = False) -> SyncResult:
     """Bring a copy up to date over a connection that is open; see `synchronise`."""
+    moved = 0
     while True:
         try:
             swept = _follow(copy, source, host, full=full and not copy.sweeps_begun)
         except Superseded:
             continue
+        except Moved:
+            moved += 1
+            if moved > _MOVED_TIMES:
+                raise _moving(host) from None
+            continue
         counts = copy.counts
         noticed = json.loads(copy.state.noticed or "[]")
         return SyncResult(counts.added, counts.changed, counts.withdrawn, swept, noticed, local.conflicts)
+
+
+def _moving(host: str) -> RemoteUnavailableError:
+    return RemoteUnavailableError(
+        f"The archive at {host} changed each time while it was read, as where several servers of different versions "
+        "answer in turn.",
+        "What came is kept; sync again later, or tell the archive's owner.",
+        host=host,
+    )
 
 
 def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
@@ -97,18 +115,19 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
     known = copy.load()
     sweeps = full or known.bookmark is None or known.sweep_after is not None
     there = None if sweeps else source.state(known.bookmark, known.seen)
-    if there is None or not there.continues or there.news or there.behind or _lacks_history(copy, there):
+    if there is None or not there.continues or there.news or there.behind or lacks_history(copy, there):
         with source.reading(known.bookmark, known.seen) as reading:
             there = _unless_behind(copy, reading.state, host)
             goes_on = there.continues and not full
             sweeps = sweeps or not goes_on
             if sweeps:
                 _begin_sweep(copy, there, afresh=not goes_on)
-            if sweeps or _lacks_history(copy, there):
+            if sweeps or lacks_history(copy, there):
                 _learn_history(copy, reading, anew=full)
             if sweeps:
                 _sweep(copy, reading)
             _catch_up(copy, reading)
+            there = reading.state
     noticed = copy.state.noticed if sweeps else None
     settled = copy.settle()
     copy.mark(
@@ -117,12 +136,12 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
         synced_at=time.time(),
         settled=settled,
         noticed=noticed,
-        known_until=there.clock,
+        known_until=max(filter(None, [there.clock, copy.state.known_until]), default=None),
     )
     return sweeps
 
 
-def _lacks_history(copy: LocalCopy, there: State) -> bool:
+def lacks_history(copy: LocalCopy, there: State) -> bool:
     """Whether the copy may lack a part of the history up to its bookmark."""
     return there.keeps_history and (copy.state.has_history_to is None or copy.state.known_until is None)
 
@@ -175,7 +194,7 @@ def _sweep(copy: LocalCopy, reading: Reading) -> None:
         for batch in batches:
             ids = list(copy.names_of(batch))
             last = max(ids)
-            with copy.following(sweep_after=last):
+            with copy.following(sweep_after=last, seen=reading.state.bookmark):
                 if copy.holds_between(after, last):
                     copy.withdraw_between(after, last, ids)
                     copy.take(batch)
@@ -189,8 +208,9 @@ def _catch_up(copy: LocalCopy, reading: Reading) -> None:
     """Do what the feed tells since the copy's bookmark."""
     with closing(reading.pages(copy.state.bookmark or "")) as pages:
         for page in pages:
-            told = {} if copy.state.has_history_to is None else {"told": page.bookmark}
-            with copy.following(bookmark=page.bookmark, seen=reading.state.bookmark, **told):
+            marks = ["bookmark", *(["told"] if copy.state.has_history_to is not None else [])]
+            moved = dict.fromkeys(marks, page.bookmark) if page.is_complete else {}
+            with copy.following(seen=reading.state.bookmark, **moved):
                 copy.follow(page)
 
 

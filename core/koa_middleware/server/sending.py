@@ -1,60 +1,23 @@
-"""A file on its way to a client, in bounded memory."""
+"""JSON answers, compressed where the client takes that."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+import gzip
+import json
+from collections.abc import Mapping
+from typing import Any
 
-from fastapi.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from fastapi import Request, Response
 
-from ..disk.checksums import Signature
-from ..exceptions import IntegrityError
-from .ranges import Part
-from .sound_files import Opened
-
-#: Bytes that are read and sent at once.
-PIECE = 1 << 18
+_MEDIA_TYPE = "application/json"
+#: Bytes from which an answer is compressed, and how hard; harder takes the time of many answers.
+_LARGE, _LEVEL = 1000, 4
 
 
-class SentFile(StreamingResponse):
-    """A part of an opened file, which is closed at the end, whatever that is.
-
-    Where the file is changed meanwhile the answer breaks off, so that nobody takes it for whole.
-
-    Parameters
-    ----------
-    opened : Opened
-    part : Part
-    status : int
-    headers : mapping
-    """
-
-    def __init__(self, opened: Opened, part: Part, status: int, headers: Mapping[str, str]) -> None:
-        self._opened = opened
-        length = {"content-length": str(part.stop - part.start)}
-        super().__init__(self._pieces(part), status, {**headers, **length})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._opened.stream.close()
-
-    async def _pieces(self, part: Part) -> AsyncIterator[bytes]:
-        left = part.stop - part.start
-        self._opened.stream.seek(part.start)
-        while left:
-            piece = await run_in_threadpool(self._opened.stream.read, min(left, PIECE))
-            left -= len(piece)
-            if not piece or (not left and self._has_changed()):
-                path = Path(self._opened.stream.name)
-                said = f"{path} changed while it was sent."
-                raise IntegrityError(said, "It is judged anew when it is asked for again.", path=path)
-            yield piece
-
-    def _has_changed(self) -> bool:
-        return Signature.of_status(os.fstat(self._opened.stream.fileno())) != self._opened.signature
+def sent(request: Request, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """Give an answer that nobody keeps; to be called where it may take its time."""
+    content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    more = {"Cache-Control": "no-store", "Vary": "Accept-Encoding", **(headers or {})}
+    if len(content) >= _LARGE and "gzip" in request.headers.get("accept-encoding", ""):
+        content, more["Content-Encoding"] = gzip.compress(content, _LEVEL, mtime=0), "gzip"
+    return Response(content, headers=more, media_type=_MEDIA_TYPE)

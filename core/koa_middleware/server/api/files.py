@@ -17,8 +17,8 @@ from ...instrument.orm import ORMCalibration
 from ..auth import may
 from ..elsewhere import address_elsewhere
 from ..errors import ProblemError, problems
+from ..file_sending import SentFile
 from ..ranges import Part, is_known, part_asked
-from ..sending import SentFile
 from ..served import Served, served
 from ..sound_files import Opened, SoundFiles, Spoilt
 
