@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
-from served import Publisher, row, serving, sha256
+from served import Publisher, row, serving, sha256, until
 
 
 @pytest.fixture
@@ -62,20 +62,12 @@ def test_an_upload_that_breaks_off_leaves_nothing(server, publisher):
     where, token = urlsplit(server.url), server.token("publish", name="other")
     with socket.create_connection((where.hostname, where.port)) as line:
         line.sendall(
-            f"PUT /api/v1/survey/uploads/{'0' * 64} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-            "Content-Length: 1000000\r\n\r\n".encode()
+            f"PUT {where.path}/api/v1/survey/uploads/{'0' * 64} HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Length: 1000000\r\n\r\n".encode()
             + b"x" * 500_000
         )
         until(lambda: server.staged())
     until(lambda: not server.staged())
-
-
-def until(is_so):
-    for _ in range(500):
-        if is_so():
-            return
-        time.sleep(0.01)
-    pytest.fail("it did not come to that")
 
 
 def test_an_upload_for_which_there_is_no_room_is_refused_before_it_comes(server, publisher, monkeypatch):

@@ -49,7 +49,7 @@ class HttpSource:
         """Tell how the archive stands to a client; nothing but headers comes where nothing is new."""
         known, newest = Position.read(since), Position.read(seen)
         is_whole = known is not None and known.etag and (newest is None or newest.mark == known.mark)
-        reply = self.asking.get("state", headers={"If-None-Match": known.etag} if known and is_whole else {})
+        reply = self._state(headers={"If-None-Match": known.etag} if known and is_whole else {})
         if reply.status == 304 and since is not None:
             # Whether the archive keeps a history is not said; who lacks it looks.
             return State(since, True, False, clock=reply.headers.get(CLOCK), keeps_history=True)
@@ -122,11 +122,13 @@ class HttpSource:
         return there
 
     def _there_now(self, numbers: Sequence[int]) -> There:
+        return self._there(self._state([("ask", n) for n in numbers or [0]]))
+
+    def _state(self, query: Sequence[tuple[str, object]] = (), headers: Mapping[str, str] | None = None) -> Reply:
         try:
-            reply = self.asking.get("state", [("ask", n) for n in numbers or [0]])
+            return self.asking.get("state", query, headers)
         except Refused as refused:
             raise self.asking.unexpected(refused) from None
-        return self._there(reply)
 
     def _there(self, reply: Reply, etag: str = "") -> There:
         with self.asking.understanding():
