@@ -73,7 +73,10 @@ def test_every_answer_is_as_the_description_of_the_api_says(served: tuple[Served
     with running(make_app([what])) as port:
         checks = {"positive_data_acceptance": {"expected-statuses": EXPECTED}}
         config = schemathesis.Config.from_dict({"checks": checks})
-        api = schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/api/v1/openapi.json", config=config)
+        with closing(Client(port)) as client:
+            described = client.ask("/api/v1/openapi.json").json
+        api = schemathesis.openapi.from_dict(without_places(described), config=config)
+        api.config.update(base_url=f"http://127.0.0.1:{port}")
         for operation in (each.ok() for each in api.get_all_operations()):
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 if mode is GenerationMode.NEGATIVE and not has_what_can_be_wrong(operation):
@@ -93,10 +96,19 @@ def test_a_private_server_gives_nothing_that_it_serves_without_a_token(served: t
     assert {path for path, status in answers.items() if status != 401} == FREE
 
 
+def without_places(described: Any) -> Any:
+    """Give a description whose lists say nothing of each place: the checks read that as an older standard has it."""
+    if isinstance(described, list):
+        return [without_places(each) for each in described]
+    if not isinstance(described, dict):
+        return described
+    return {name: without_places(each) for name, each in described.items() if name != "prefixItems"}
+
+
 def ask_all(operation: Any, mode: Any, known: dict[str, list[str]], token: str) -> None:
     """Ask one operation much; a part of what fits asks for what is there."""
 
-    @settings(max_examples=repetitions(6, 500), suppress_health_check=list(HealthCheck))
+    @settings(max_examples=repetitions(3, 500), suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode), chosen=st.integers(0, 9))
     def ask(case: Any, chosen: int) -> None:
         if mode.name == "POSITIVE":

@@ -49,8 +49,6 @@ class HttpRemote(Generic[R]):
         When it is no URL of such a server.
     """
 
-    files = None
-
     def __init__(
         self,
         orm_class: type[R],
