@@ -62,7 +62,7 @@ from .instrument.plain import shown
 from .kept import kept_property
 from .own_choice import own_choices
 from .register import Registration
-from .remote.servers import check_url, without_password
+from .remote.servers import with_files, without_password
 from .selection import Selection
 from .settings import Settings, as_age, resolve
 
@@ -195,12 +195,10 @@ class CalibrationStore(Generic[R]):
             shared_cache_dir=shared_cache_dir,
         )
         self._lock = None if lock is None else _locked(orm_class, lock)
-        self._open(orm_class, settings, as_age(sync_if_older_than))
+        self._open(orm_class, with_files(settings, orm_class.instrument_name), as_age(sync_if_older_than))
 
     def _open(self, orm_class: type[R], settings: Settings, sync_if_older_than: timedelta | None) -> None:
         self.orm_class, self.settings, self._sync_if_older_than = orm_class, settings, sync_if_older_than
-        if settings.remote_database_url is not None:
-            check_url(settings.remote_database_url)
         self._cache = Cache(settings.cache_dir)
         own, shared = self._cache.database / settings.local_database_filename, settings.shared_database
         self._cache.create(own, shared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,23 +23,13 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=ORMCalibration)
 
 
-def check_url(url: str) -> None:
-    """Check that a URL is one of a known kind of server; opens no connection.
-
-    Raises
-    ------
-    ConfigurationError
-        When it is none; the message does not repeat it, since a password may stand in it.
-    """
-    without_password(url)
-
-
 def without_password(url: str) -> str:
     """Give a URL as messages may show it.
 
     Raises
     ------
     ConfigurationError
+        When it is of no known kind of server; the message does not repeat it, since a password may stand in it.
     """
     if _is_of(SCHEMES, url):
         return shown_url(postgresql_url(url))
@@ -117,6 +108,22 @@ def _unusable_url() -> ConfigurationError:
 
 def _is_of(schemes: Collection[str], url: str) -> bool:
     return url.partition(":")[0].partition("+")[0].strip().lower() in schemes
+
+
+def with_files(settings: Settings, instrument_name: str) -> Settings:
+    """Let the files of an archive over HTTP come from there, where no calibration URL is set.
+
+    Raises
+    ------
+    ConfigurationError
+        When the remote's URL is of no known kind.
+    """
+    url = settings.remote_database_url
+    if url is not None:
+        address_of(url)
+    if url is None or settings.calibration_url is not None or not _is_of(http_url.SCHEMES, url):
+        return settings
+    return replace(settings, calibration_url=http_url.files_url(url, instrument_name))
 
 
 def require_remote(settings: Settings, orm_class: type[R], purpose: str = "This") -> Remote[R]:

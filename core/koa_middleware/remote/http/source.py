@@ -51,7 +51,7 @@ class HttpSource:
         etag, _, reader = known.etag.rpartition(" ") if known else ("", "", "")
         is_whole = known is not None and (newest is None or newest.mark == known.mark)
         is_known = is_whole and reader == reader_digest(self.table)
-        reply = self.asking.get("state", headers={"If-None-Match": etag} if is_known else {})
+        reply = self._state(headers={"If-None-Match": etag} if is_known else {})
         if reply.status == 304 and since is not None:
             # Whether the archive keeps a history is not said; who lacks it looks.
             return State(since, True, False, clock=reply.headers.get(CLOCK), keeps_history=True)
@@ -124,11 +124,13 @@ class HttpSource:
         return there
 
     def _there_now(self, numbers: Sequence[int]) -> There:
+        return self._there(self._state([("ask", n) for n in numbers or [0]]))
+
+    def _state(self, query: Sequence[tuple[str, object]] = (), headers: Mapping[str, str] | None = None) -> Reply:
         try:
-            reply = self.asking.get("state", [("ask", n) for n in numbers or [0]])
+            return self.asking.get("state", query, headers)
         except Refused as refused:
             raise self.asking.unexpected(refused) from None
-        return self._there(reply)
 
     def _there(self, reply: Reply, etag: str = "") -> There:
         with self.asking.understanding():
