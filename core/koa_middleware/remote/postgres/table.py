@@ -19,7 +19,7 @@ from .. import viewed
 from ..matching import is_required
 from ..origin import Told
 from ..others import OTHER, Others, others_of
-from ..protocol import VERSION, Batch, Entry, Row
+from ..protocol import VERSION, Batch, Entry, Mark, Row
 from ..standing import Facts
 from .engine import SETTINGS, prepare
 from .errors import host_of, lacks_columns, remote_errors
@@ -268,3 +268,13 @@ def newest_entry(connection: Connection, table: Table) -> list[Entry]:
     ours = f"n = (SELECT max(n) FROM {feed}) AND xmin = pg_current_xact_id()::xid"  # none where the trigger is off
     sql = f"SELECT {_ENTRY} FROM {feed} WHERE {ours}"
     return [Entry(*row) for row in connection.exec_driver_sql(sql)]
+
+
+def newest_mark(connection: Connection, table: Table) -> Mark | None:
+    """Give the feed's newest entry, that of the transaction itself where it has changed something; None without one."""
+    if not has_feed(connection, table):
+        return None
+    connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # the commit would add entries later
+    sql = f"SELECT n, token::text FROM {quote(feed_name(table))} ORDER BY n DESC LIMIT 1"
+    found = connection.exec_driver_sql(sql).one_or_none()
+    return None if found is None else Mark(*found)
