@@ -8,13 +8,17 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
+from http_server import mount
 from koa_middleware import CalibrationStore, InstrumentPlugin
 from koa_middleware.database.tokens import Tokens, new_token
+from koa_middleware.remote.servers import remote_at
+from koa_middleware.server.app import make_app
+from koa_middleware.server.served import Served
 from survey import Archive, Survey
 
 
@@ -46,23 +50,11 @@ class Server:
 @contextmanager
 def serving(archive: Archive, cache: Path, *, is_writable: bool = True) -> Iterator[Server]:
     """Serve an archive."""
-    from koa_middleware.server.app import make_app
-    from koa_middleware.server.running import Server as Running
-    from koa_middleware.server.served import Served
-
-    remote = archive.remote()
-    with CalibrationStore(Survey, cache) as store, socket.create_server(("127.0.0.1", 0)) as listener:
-        app = make_app([Served(InstrumentPlugin(ORM=Survey), store, remote, is_writable)])
-        running = Running(app)
-        thread = threading.Thread(target=running.run, args=([listener],))
-        thread.start()
-        try:
-            tokens = Tokens(remote.database if is_writable else store.local_db)
-            yield Server(archive, f"http://127.0.0.1:{listener.getsockname()[1]}", cache, tokens)
-        finally:
-            running.should_exit = True
-            thread.join()
-            remote.close()
+    origin: Any = remote_at(archive.url, Survey)
+    with CalibrationStore(Survey, cache) as store, closing(origin):
+        app = make_app([Served(InstrumentPlugin(ORM=Survey), store, origin, is_writable)])
+        tokens = Tokens(origin.database if is_writable else store.local_db)
+        yield Server(archive, mount(app), cache, tokens)
 
 
 class Publisher:
@@ -118,3 +110,50 @@ def row(content: bytes | None = None, filename: str = "dark.fits", **values: Any
     if content is not None:
         given = {"checksum": f"sha256:{sha256(content)}", "file_size": len(content), **given}
     return {"id": str(uuid.uuid4()), "filename": filename, "cal_version": "001", **given}
+
+
+@contextmanager
+def cutting(url: str, path: str, *, always: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """Stand before a server, and cut the first answer, or all, to requests for paths that end so; gives those paths."""
+    from http.client import HTTPConnection
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from urllib.parse import urlsplit
+
+    cuts: list[str] = []
+
+    class Cutting(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            there = HTTPConnection(str(urlsplit(url).netloc))
+            there.request(self.command, self.path, body, dict(self.headers))
+            found = there.getresponse()
+            content = found.read()
+            there.close()
+            if self.path.endswith(path) and (always or not cuts):
+                cuts.append(self.path)
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self.send_response(found.status)
+            for name, value in found.getheaders():
+                if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = pass_on  # noqa: N815 - as the library calls them
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Cutting) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_address[1]}{urlsplit(url).path}", cuts
+        finally:
+            proxy.shutdown()
+            thread.join()

@@ -16,6 +16,7 @@ from http_server import mount
 from koa_middleware import CalibrationStore
 from koa_middleware.database.feed import judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
+from koa_middleware.database.tokens import SCOPES, Tokens, new_token
 from koa_middleware.exceptions import KoaMiddlewareError
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
@@ -172,7 +173,7 @@ class Archive:
             found = connection.execute(text(f"SELECT * FROM {Survey.table().name}_history ORDER BY koa_n"))
             return [dict(row) for row in found.mappings()]
 
-    def remote(self) -> Remote[Survey]:
+    def remote(self, who: str = "owner") -> Remote[Survey]:
         """The archive as a client with all rights reaches it."""
         return remote_at(self.url, Survey)
 
@@ -225,14 +226,24 @@ class HttpArchive(Archive):
         origin: Any = remote_at(url, Survey)
         self.served = Served(InstrumentPlugin(Survey), store, origin, True)
         self.http_url = mount(make_app([self.served]))
+        self._tokens: dict[str, str] = {}
+        self._lock = threading.Lock()
 
-    def remote(self) -> Remote[Survey]:
+    def remote(self, who: str = "owner") -> Remote[Survey]:
         """The archive as a client with all rights reaches it."""
-        return remote_at(self.http_url, Survey)
+        return remote_at(self.http_url, Survey, access_token=self.token(who, *SCOPES))
 
     def for_reader(self) -> Remote[Survey]:
         """The archive as a client reaches it that may only read."""
-        return remote_at(self.http_url, Survey)
+        return remote_at(self.http_url, Survey, access_token=self.token("observer", "read"))
+
+    def token(self, name: str, *scopes: str) -> str:
+        """Give somebody's token."""
+        with self._lock:
+            if name not in self._tokens:
+                self._tokens[name] = new_token()
+                Tokens(self.served.remote.database).add(self._tokens[name], name, scopes, (), None)
+            return self._tokens[name]
 
     def out_of_reach(self) -> Remote[Survey]:
         """The archive under an address where nothing answers."""

@@ -62,8 +62,8 @@ def test_an_upload_that_breaks_off_leaves_nothing(server, publisher):
     where, token = urlsplit(server.url), server.token("publish", name="other")
     with socket.create_connection((where.hostname, where.port)) as line:
         line.sendall(
-            f"PUT /api/v1/survey/uploads/{'0' * 64} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-            "Content-Length: 1000000\r\n\r\n".encode()
+            f"PUT {where.path}/api/v1/survey/uploads/{'0' * 64} HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Length: 1000000\r\n\r\n".encode()
             + b"x" * 500_000
         )
         until(lambda: server.staged())

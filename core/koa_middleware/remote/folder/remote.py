@@ -28,6 +28,8 @@ class FolderRemote(Generic[R]):
         The folder's, which the caller closes.
     """
 
+    files = None
+
     def __init__(self, local: LocalDatabase[R]) -> None:
         self.orm_class = local.orm_class
         self.database = local

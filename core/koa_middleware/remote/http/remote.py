@@ -17,6 +17,7 @@ from ..others import Others, with_others
 from ..protocol import Entry, Here, Mark, Settled, SetUp, Upload, Values
 from . import writing
 from .asking import Asking
+from .files import HttpFiles
 from .mirror import Mirror
 from .source import HttpSource
 from .url import archive_url
@@ -39,6 +40,7 @@ class HttpRemote(Generic[R]):
     Attributes
     ----------
     asking : Asking
+    files : HttpFiles
     at_least : Mark or None
         The newest entry that something which was written from here gave; no older state is read afterwards.
 
@@ -63,6 +65,7 @@ class HttpRemote(Generic[R]):
         self._local = local
         self.at_least: Mark | None = None
         self.asking = Asking(there, orm_class.instrument_name, access_token, cookie_file)
+        self.files = HttpFiles(self.asking)
 
     @kept_property
     def _mirror(self) -> Mirror[R]:
@@ -84,14 +87,14 @@ class HttpRemote(Generic[R]):
         judgements: Mapping[str, Sequence[Judgement]],
         upload: Upload | None,
         here: Here,
-        who: str,
+        who: str,  # noqa: ARG002
     ) -> list[Settled]:
         """Take records in with what was said of their quality, all or none; the server's token says who it was."""
-        return writing.publish(self, rows, judgements, upload, here, who)
+        return writing.publish(self, rows, judgements, upload, here)
 
-    def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:
+    def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:  # noqa: ARG002
         """Set a record's quality; the server's token says who did it."""
-        return writing.flag(self, id, quality, reason, who)
+        return writing.flag(self, id, quality, reason)
 
     def wrote(self, newest: Mark | None) -> None:
         """Read no state from now on that is older than an entry."""
