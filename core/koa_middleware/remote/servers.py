@@ -53,7 +53,7 @@ def address_of(url: str) -> str:
     raise unusable_url()
 
 
-def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing) -> Remote[R]:
+def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing, connections: int = 0) -> Remote[R]:
     """Give an instrument's rows at a server; opens no connection.
 
     Parameters
@@ -62,6 +62,8 @@ def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing) -> 
     orm_class : type
     judged : callable
         Gives a store's own judgements, by id, which hold over the server's in selections.
+    connections : int
+        How many connections are kept and shared at most, for one that serves others; 0: none is kept.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing) -> 
         with importing:
             from .postgres.remote import PostgresRemote
 
-            return PostgresRemote(orm_class, url, judged)  # which imports the driver
+            return PostgresRemote(orm_class, url, judged, connections)  # which imports the driver
     raise unusable_url()
 
 

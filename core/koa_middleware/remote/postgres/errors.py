@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Engine, Table, exc
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
@@ -81,6 +81,12 @@ def remote_errors(engine: Engine, table: Table) -> Iterator[None]:
         yield
     except (driver.Error, DBAPIError) as error:
         raise _translated(error, engine, table) from error
+    except exc.TimeoutError as error:
+        raise RemoteUnavailableError(
+            f"All connections to the remote database at {host_of(engine)} are in use.",
+            "Try again in a moment; nothing was changed.",
+            host=host_of(engine),
+        ) from error
     except InvalidRequestError as error:
         if "Unknown PG numeric type" not in str(error):
             raise

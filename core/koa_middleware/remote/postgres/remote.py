@@ -13,6 +13,7 @@ from ...instrument.orm import ORMCalibration
 from ..others import Others, with_others
 from ..protocol import Entry, Here, Settled, SetUp, Upload, Values
 from .database import RemoteDatabase
+from .engine import postgresql_engine
 from .errors import host_of
 from .publishing import judge, send_judgements, take_in, writing
 from .schema import grants, initialise, planned
@@ -30,6 +31,9 @@ class PostgresRemote(Generic[R]):
     url : str
     judged : callable
         As of `RemoteDatabase`.
+    connections : int
+        How many connections are kept at most for reading, and as many for writing, since publishers wait for each
+        other; 0: none is. Where the URL names several hosts, kept ones read at a standby and write at the primary.
 
     Raises
     ------
@@ -37,16 +41,18 @@ class PostgresRemote(Generic[R]):
         When it is no URL of such a server.
     """
 
-    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing) -> None:
+    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing, connections: int = 0) -> None:
         self.orm_class = orm_class
-        self.database = RemoteDatabase(orm_class, url, judged)
+        self.database = RemoteDatabase(orm_class, url, judged, connections)
+        engine = self.database.engine
+        self._reads = postgresql_engine(url, connections, "prefer-standby") if connections else engine
         self.host = host_of(self.database.engine)
         self.name = self.database.name
 
     @contextmanager
     def connected(self, others: Others = ()) -> Iterator[PostgresSource]:
         """Open a connection for reading; the rows have the columns of other versions of the class, too."""
-        with connected(self.database.engine, with_others(self.orm_class.table(), others)) as source:
+        with connected(self._reads, with_others(self.orm_class.table(), others)) as source:
             yield source
 
     def publish(
@@ -86,4 +92,5 @@ class PostgresRemote(Generic[R]):
 
     def close(self) -> None:
         """Close all connections."""
+        self._reads.dispose()
         self.database.close()
