@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
@@ -17,6 +18,10 @@ SETTINGS = (
     "SET LOCAL TIME ZONE 'UTC'; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; "
     "SET LOCAL extra_float_digits = 1"
 )
+
+#: Stands before each statement: pgpool-II then leaves it at the primary, and does not ask a standby in the middle of a
+#: transaction that it has not begun there.
+AT_PRIMARY = "/*NO LOAD BALANCE*/"
 
 #: Seconds; where the URL does not say otherwise. A server that vanishes without a word is noticed within a minute.
 _REMOTE_DEFAULTS = {
@@ -137,10 +142,22 @@ def prepare(connection: Any, host: str) -> None:
     from psycopg2 import extensions
 
     require_version(connection.server_version, host)
+    connection.cursor_factory = _cursor_at_primary()
     for kind in (extensions.PYDATE, extensions.PYDATETIME, extensions.PYDATETIMETZ):
         extensions.register_type(extensions.new_type(kind.values, kind.name, _read_time(kind)), connection)
     as_text = extensions.new_type(extensions.PYINTERVAL.values, "INTERVAL", lambda text, _: text)
     extensions.register_type(as_text, connection)
+
+
+@cache
+def _cursor_at_primary() -> Any:
+    from psycopg2.extensions import cursor
+
+    class CursorAtPrimary(cursor):
+        def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
+            super().execute(f"{AT_PRIMARY}{query}", vars)
+
+    return CursorAtPrimary
 
 
 def require_version(version: int, host: str) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Table, exc
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
+from .engine import AT_PRIMARY
 from .notes import Note
 from .url import hosts_of
 
@@ -239,7 +240,11 @@ def _not_set_up(engine: Engine, table: Table, said: str) -> SchemaMismatchError:
 
 
 def _right_for(cause: Any, kind: str) -> str:
-    statement = bytes(getattr(getattr(cause, "cursor", None), "query", None) or b"").decode(errors="replace")
+    statement = (
+        bytes(getattr(getattr(cause, "cursor", None), "query", None) or b"")
+        .decode(errors="replace")
+        .removeprefix(AT_PRIMARY)
+    )
     if kind == "schema":
         return "USAGE, CREATE" if statement.lstrip().startswith("CREATE") else "USAGE"
     for right in ("INSERT", "UPDATE", "DELETE"):
