@@ -17,6 +17,7 @@ from typing import Any
 
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.exceptions import RemoteUnavailableError
+from koa_middleware.remote import following
 from koa_middleware.remote.postgres import table
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import synchronise
@@ -25,7 +26,7 @@ from survey import Survey
 
 def follow(url: str, path: str, batch: int, last: int) -> None:
     """Sync again and again; an outage ends one sync, not the client."""
-    table.BATCH = batch
+    following.BATCH = batch
     kill_at(last)
     remote, copy = remote_at(url, Survey), LocalDatabase(Survey, Path(path))
     while True:

@@ -14,7 +14,7 @@ from koa_middleware.database.feed import judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
-from koa_middleware.remote.postgres import table as postgres_table
+from koa_middleware.remote import following
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import Remote
@@ -174,7 +174,7 @@ class Archive:
     @staticmethod
     def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
         """Let a reading give so many rows at once."""
-        monkeypatch.setattr(postgres_table, "BATCH", size)
+        monkeypatch.setattr(following, "BATCH", size)
 
     # -- what is PostgreSQL's ----------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from koa_middleware.exceptions import RemoteError, RemoteUnavailableError
-from koa_middleware.remote.postgres import table as postgres_table
+from koa_middleware.remote import following
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.publish import flag
 from koa_middleware.remote.servers import remote_at
@@ -625,7 +625,7 @@ def test_a_prepared_transaction_holds_the_feed_until_it_is_committed(server, arc
 
 @needs_pgbouncer
 def test_a_pooler_in_transaction_mode_may_stand_between(archive, new_client, monkeypatch):
-    monkeypatch.setattr(postgres_table, "BATCH", 50)
+    monkeypatch.setattr(following, "BATCH", 50)
     clients = [new_client() for _ in range(4)]
     archive.fill(200)
     with Pooler(archive.url) as pooler, ExitStack() as stack:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 from koa_middleware.exceptions import RemoteUnavailableError
 from koa_middleware.remote.postgres import engine as postgres_engine
+from koa_middleware.remote.postgres.engine import driver_connection
 from koa_middleware.remote.postgres.remote import PostgresRemote
 from koa_middleware.remote.protocol import Here
 from servers import wait_until
@@ -26,8 +28,14 @@ def kept(archive: Archive) -> Iterator[PostgresRemote[Survey]]:
 
 def process_of(remote: PostgresRemote[Survey]) -> int:
     """The server's process that answers."""
-    with remote.connected() as source:
-        return int(source.fetch("SELECT pg_backend_pid()")[0][0])
+    with driver_connection(remote._reads) as connection:
+        return ask(connection, "SELECT pg_backend_pid()")
+
+
+def ask(connection: Any, question: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        return cursor.fetchone()[0]
 
 
 def connections_to(archive: Archive) -> list[str]:
@@ -75,12 +83,10 @@ def test_a_connection_that_has_died_is_replaced_without_a_failed_request(archive
 
 
 def test_a_connection_whose_transaction_was_left_open_does_not_come_back(archive, kept):
-    with kept.connected() as source:
-        source.execute("BEGIN")
-        left = source.fetch("SELECT pg_backend_pid()")[0][0]
-    with pytest.raises(ZeroDivisionError), kept.connected() as source:  # noqa: PT012
-        source.execute("BEGIN; LOCK TABLE survey_calibrations IN ACCESS SHARE MODE")
-        failed = source.fetch("SELECT pg_backend_pid()")[0][0]
+    with driver_connection(kept._reads) as connection:
+        left = ask(connection, "BEGIN; SELECT pg_backend_pid()")
+    with pytest.raises(ZeroDivisionError), driver_connection(kept._reads) as connection:  # noqa: PT012
+        failed = ask(connection, "BEGIN; LOCK TABLE survey_calibrations IN ACCESS SHARE MODE; SELECT pg_backend_pid()")
         raise ZeroDivisionError
     assert process_of(kept) not in {left, failed}
     assert connections_to(archive) == ["idle"]
@@ -91,8 +97,11 @@ def test_one_request_too_many_is_told_to_come_again_after_a_bounded_wait(archive
     with closing(PostgresRemote(Survey, archive.url, connections=2)) as kept, ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(kept.connected())
-        with pytest.raises(RemoteUnavailableError, match=r"^All connections to the remote database at .* are in use"):
-            process_of(kept)
+        with (
+            pytest.raises(RemoteUnavailableError, match=r"^All connections to the remote database at .* are in use"),
+            kept.connected(),
+        ):
+            pass
         assert len(connections_to(archive)) == 2
         stack.close()
         assert process_of(kept)

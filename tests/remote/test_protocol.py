@@ -223,8 +223,8 @@ def test_rows_come_in_form(archive):
     archive.change("d.fits", id=odd[1], file_size=2**63 - 1)
     archive.change("e.fits", id=odd[2])
     archive.change("f.fits", id=odd[3])
-    with archive.remote().connected() as source, source.reading(None, None) as reading:
-        batch = reading.rows_of([identifier, *odd])
+    with archive.remote().connected() as source:
+        batch = source.lookup([identifier, *odd], None, None).batch
     (row,) = batch.rows
     assert dict(zip(COLUMNS, row, strict=True)) == archive.rows()["a.fits"]
     assert {values["id"] for values in batch.odd} == set(odd)

@@ -28,6 +28,7 @@ from . import (
     register,
     remote_init,
     remove,
+    serve,
     show,
     status,
     sync,
@@ -81,6 +82,7 @@ COMMANDS: dict[str, Command] = {
     "bundle import": bundle_import,
     "prune": prune,
     "remote init": remote_init,
+    "serve": serve,
     "status": status,
 }
 

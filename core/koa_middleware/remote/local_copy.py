@@ -26,7 +26,7 @@ from ..instrument.times import now_iso
 from ..instrument.values import normal_form
 from .bookmark import CopyState, StateTable
 from .others import insertion_of, other_columns, with_others
-from .protocol import VERSION, Batch, Holds, Mark, Page, Past, Row
+from .protocol import VERSION, Batch, Found, Holds, Mark, Page, Past, Row
 from .rows import in_form, is_same_content, source_of
 
 _ANOTHER_ROW = "another row of the archive has this file name"
@@ -191,7 +191,7 @@ class LocalCopy:
         self.withdraw([entry.id for entry in page.entries if entry.id is not None and entry.id not in there])
         self.take(page.batch)
 
-    def record(self, told: Page | Past) -> None:
+    def record(self, told: Page | Past | Found) -> None:
         """Keep entries of the remote's feed, and versions that they ended, which are not here yet."""
         self._database.executemany(
             f"INSERT INTO {self._feed} (id, op, at, quality, who, why, archive_n, archive_token) "

@@ -7,6 +7,7 @@ and none has to read the archive anew.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -31,11 +32,15 @@ def other_columns(connection: sqlite3.Connection, orm_class: type[ORMCalibration
     standing = Standing.of(connection, orm_class)
     found = standing.found.columns.get(orm_class.table().name, set())
     mine = {name.lower() for name in orm_class.column_names()}
+    return others_of([Declaration.read(each.schema) for each in standing.plugins], found - mine)
+
+
+def others_of(declared: Iterable[Declaration], wanted: Collection[str]) -> Others:
+    """Give those of some columns, by their names in lower case, that versions of a class declare, the newest last."""
     others: dict[str, DeclaredColumn] = {}
-    for each in standing.plugins:
-        others |= Declaration.read(each.schema).columns
-    wanted = {name: said for name, said in others.items() if name.lower() in found - mine and _type_of(said)}
-    return tuple(sorted(wanted.items()))
+    for each in declared:
+        others |= each.columns
+    return tuple(sorted((name, said) for name, said in others.items() if name.lower() in wanted and _type_of(said)))
 
 
 def insertion_of(connection: sqlite3.Connection, table: Table, others: Others) -> str:

@@ -5,7 +5,7 @@ Nothing of a server crosses this seam: no engine, no connection, and no error bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -97,12 +97,15 @@ class Page:
         Stands for all entries up to the last of these.
     former : Batch
         The versions of rows that these entries ended; see `Past`.
+    is_complete : bool
+        Whether the last entry is the last one of its transaction; only then the bookmark may be kept.
     """
 
     entries: list[Entry]
     batch: Batch
     bookmark: str
     former: Batch
+    is_complete: bool
 
 
 #: What a former version has before the row's values: the number of the entry that ended it, and the times (UTC) from
@@ -165,27 +168,47 @@ class State:
     keeps_history: bool = False
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a remote has of some ids, in one view.
+
+    Attributes
+    ----------
+    batch : Batch
+        Their rows.
+    entries : list of Entry
+        All that its feed tells of them.
+    former : Batch
+        The versions of rows that these entries ended; see `Past`.
+    state : State
+        Of this view. Where it is behind the client, nothing is given.
+    """
+
+    batch: Batch
+    entries: list[Entry]
+    former: Batch
+    state: State
+
+
 class Reading(Protocol):
-    """One consistent view of a remote.
+    """A remote while it is read: one view of it, or several, each newer than the one before.
+
+    A change that its feed cannot tell in between ends it by a `koa_middleware.remote.bookmark.Superseded`.
 
     Attributes
     ----------
     state : State
-        Of this view.
+        Of the newest view from which anything was given.
     """
 
     state: State
 
     def pages(self, since: str) -> Generator[Page]:
-        """Give what the feed tells after a bookmark."""
+        """Give what the feed tells after a bookmark, up to the newest entry of the last page's view."""
         ...
 
     def sweep(self, after: str) -> Generator[Batch]:
         """All rows whose id comes after a given one, in the order of the ids' code points."""
-        ...
-
-    def rows_of(self, ids: Iterable[str]) -> Batch:
-        """Rows of some ids."""
         ...
 
     def goes_on_after(self, since: str | None) -> int:
@@ -194,10 +217,6 @@ class Reading(Protocol):
 
     def history(self, after: int) -> Generator[Past]:
         """Give all entries after a number, and the versions that they ended."""
-        ...
-
-    def past_of(self, ids: Iterable[str]) -> Past:
-        """All entries of some ids, and the versions that they ended."""
         ...
 
 
@@ -218,13 +237,17 @@ class Source(Protocol):
         ...
 
     def reading(self, since: str | None, seen: str | None) -> AbstractContextManager[Reading]:
-        """Give a consistent view.
+        """Begin to read.
 
         Raises
         ------
         SchemaMismatchError
             When the remote lacks a column that the class needs.
         """
+        ...
+
+    def lookup(self, ids: Sequence[str], since: str | None, seen: str | None) -> Found:
+        """Give what the remote has of some ids; see `state` for the bookmarks."""
         ...
 
 

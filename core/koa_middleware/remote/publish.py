@@ -21,7 +21,7 @@ from ..exceptions import CalibrationNotFoundError, warn
 from ..instrument.orm import ORMCalibration
 from .bookmark import Superseded
 from .local_copy import LocalCopy, holds_nothing, open_copy
-from .protocol import Batch, Here, Holds, Past, Remote, Upload, Values
+from .protocol import Batch, Found, Here, Holds, Remote, Upload, Values
 
 #: Gets old and new name of a file whose name changes, and makes the file stand under the new one too.
 Place = Callable[[str, str], None]
@@ -104,9 +104,9 @@ def held(remote: Remote[Any], orm_class: type[ORMCalibration], ids: Iterable[str
     """Give those ids that the remote has."""
     position = orm_class.column_names().index("id")
     found: set[str] = set()
-    with remote.connected() as source, source.reading(None, None) as reading:
+    with remote.connected() as source:
         for some in in_chunks(list(ids)):
-            batch = reading.rows_of(some)
+            batch = source.lookup(some, None, None).batch
             found.update(row[position] for row in batch.rows)
             found.update(str(values["id"]) for values in batch.odd)
     return found
@@ -192,8 +192,8 @@ def _take_back(
             is_taken = False
             while not is_taken:
                 known = copy.load()  # before the rows are read: a sync meanwhile may bring newer ones
-                with source.reading(known.bookmark, known.seen) as reading:
-                    batch, past, there = reading.rows_of(some), reading.past_of(some), reading.state
+                found = source.lookup(some, known.bookmark, known.seen)
+                batch, there = found.batch, found.state
                 if there.behind is not None:  # a later sync brings what this standby lacks
                     break
                 held = copy.names_of(batch)
@@ -204,12 +204,12 @@ def _take_back(
                         if place is not None:
                             place(old, new)
                 seen = there.bookmark if there.continues or known.bookmark is None else known.seen
-                told = past if is_told else None
+                told = found if is_told else None
                 is_taken = _replace(copy, [names[identifier][0] for identifier in held], batch, told, seen)
     return renamed
 
 
-def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, told: Past | None, seen: str | None) -> bool:
+def _replace(copy: LocalCopy, ids: Sequence[str], batch: Batch, told: Found | None, seen: str | None) -> bool:
     """Take in rows and what is told of them; whether nobody else wrote to the copy meanwhile."""
     try:
         if told is None or not told.entries:

@@ -53,6 +53,11 @@ def address_of(url: str) -> str:
     raise unusable_url()
 
 
+def is_database(url: str) -> bool:
+    """Whether a URL is that of a database server, which can be served to others."""
+    return _is_of(SCHEMES, url)
+
+
 def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing, connections: int = 0) -> Remote[R]:
     """Give an instrument's rows at a server; opens no connection.
 

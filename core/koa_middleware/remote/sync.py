@@ -109,6 +109,7 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
             if sweeps:
                 _sweep(copy, reading)
             _catch_up(copy, reading)
+            there = reading.state
     noticed = copy.state.noticed if sweeps else None
     settled = copy.settle()
     copy.mark(
@@ -117,7 +118,7 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
         synced_at=time.time(),
         settled=settled,
         noticed=noticed,
-        known_until=there.clock,
+        known_until=max(filter(None, [there.clock, copy.state.known_until]), default=None),
     )
     return sweeps
 
@@ -175,7 +176,7 @@ def _sweep(copy: LocalCopy, reading: Reading) -> None:
         for batch in batches:
             ids = list(copy.names_of(batch))
             last = max(ids)
-            with copy.following(sweep_after=last):
+            with copy.following(sweep_after=last, seen=reading.state.bookmark):
                 if copy.holds_between(after, last):
                     copy.withdraw_between(after, last, ids)
                     copy.take(batch)
@@ -189,8 +190,9 @@ def _catch_up(copy: LocalCopy, reading: Reading) -> None:
     """Do what the feed tells since the copy's bookmark."""
     with closing(reading.pages(copy.state.bookmark or "")) as pages:
         for page in pages:
-            told = {} if copy.state.has_history_to is None else {"told": page.bookmark}
-            with copy.following(bookmark=page.bookmark, seen=reading.state.bookmark, **told):
+            marks = ["bookmark", *(["told"] if copy.state.has_history_to is not None else [])]
+            moved = dict.fromkeys(marks, page.bookmark) if page.is_complete else {}
+            with copy.following(seen=reading.state.bookmark, **moved):
                 copy.follow(page)
 
 

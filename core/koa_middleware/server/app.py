@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI
 
-from .errors import add_handlers
+from . import health, metrics
+from .api import instruments
+from .errors import SCHEMAS, add_handlers, problems
+from .limits import BodyLimit
+from .metrics import Metrics
+from .observing import Observed
 from .served import Served
 
 API = "/api/v1"
@@ -34,8 +40,30 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     served : iterable of Served
     options : Options
     """
-    app = FastAPI(title="koa-middleware", version="1", openapi_url=f"{API}/openapi.json", docs_url=None, redoc_url=None)
+    app = _Application(
+        title="koa-middleware",
+        version="1",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=problems(),
+    )
     app.state.served = {each.plugin.name: each for each in served}
     app.state.options = options
+    app.state.metrics = Metrics()
     add_handlers(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Observed, metrics=app.state.metrics)  # the last one stands around the others
+    app.include_router(health.router)
+    app.include_router(metrics.router)
+    app.include_router(instruments.router)
     return app
+
+
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Describe all routes, with what their problems are."""
+        described = super().openapi()
+        described.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+        return described

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from ..exceptions import KoaMiddlewareError
 from ..remote.http.problems import MEDIA_TYPE, Problem, problem, problem_of
@@ -38,21 +43,85 @@ class ProblemError(Exception):
         self.headers = headers
 
 
-def answer(found: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Give a problem as an answer."""
-    return JSONResponse(found.body, found.status, headers, media_type=MEDIA_TYPE)
+#: What all problems have, for OpenAPI.
+SCHEMAS: dict[str, Any] = {
+    "Problem": {
+        "type": "object",
+        "description": "A problem, as RFC 9457 has it; some have values of their own.",
+        "properties": {
+            "type": {"type": "string", "description": "Its kind."},
+            "title": {"type": "string", "description": "The same for all of a kind."},
+            "status": {"type": "integer"},
+            "detail": {"type": "string", "description": "What was asked, and what was found."},
+            "hint": {"type": "string", "description": "What to do."},
+        },
+        "required": ["type", "title", "status", "detail", "hint"],
+    }
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Give what a route declares of its problems, for its ``responses``; without a status: what all may answer."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if not statuses:
+        return {"default": {"description": "A problem", "content": content}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def answer(found: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Give a problem as an answer, which nobody keeps."""
+    return JSONResponse(found.body, found.status, {"cache-control": "no-store", **(headers or {})}, MEDIA_TYPE)
 
 
 def add_handlers(app: FastAPI) -> None:
     """Let errors become problems."""
 
-    async def of_ours(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, KoaMiddlewareError)  # noqa: S101 - as it was registered
+    @app.exception_handler(KoaMiddlewareError)
+    async def of_ours(_: Request, error: KoaMiddlewareError) -> JSONResponse:
         return answer(problem_of(error))
 
-    async def of_the_server(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, ProblemError)  # noqa: S101 - as it was registered
+    @app.exception_handler(ProblemError)
+    async def of_the_server(_: Request, error: ProblemError) -> JSONResponse:
         return answer(error.problem, error.headers)
 
-    app.add_exception_handler(KoaMiddlewareError, of_ours)
-    app.add_exception_handler(ProblemError, of_the_server)
+    @app.exception_handler(RequestValidationError)
+    async def of_values(_: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(_of_values(error))
+
+    @app.exception_handler(HTTPException)
+    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["allow"] = ", ".join(_allowed(request))
+        return answer(_of_http(error), headers)
+
+
+def _of_values(error: RequestValidationError) -> Problem:
+    """Say which values are wrong and why, and never what was given: a secret may stand in the wrong place."""
+    found = [{"place": [str(part) for part in each["loc"]], "message": each["msg"]} for each in error.errors()]
+    if any(each["type"] == "json_invalid" for each in error.errors()):
+        return problem(400, "no-json", "No JSON", "The request's body is no JSON.", "Send JSON.")
+    first = found[0]
+    said = f"{'.'.join(first['place'][1:]) or first['place'][0]}: {first['message']}."
+    hint = "Give values as the API's description has them."
+    return problem(422, "invalid-request", "Invalid request", said, hint, errors=found)
+
+
+def _of_http(error: HTTPException) -> Problem:
+    status = HTTPStatus(error.status_code)
+    said = {404: "There is nothing at this address.", 405: "This address does not take this method."}
+    detail = said.get(status, str(error.detail))
+    hint = "The API is described at /api/v1/openapi.json." if status in said else ""
+    return problem(status, status.phrase.lower().replace(" ", "-"), status.phrase, detail, hint)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Give the methods that an address takes."""
+    methods = ("DELETE", "GET", "PATCH", "POST", "PUT")
+    scopes = {method: {**request.scope, "method": method} for method in methods}
+    taken = [name for name, scope in scopes.items() if _is_taken(request, scope)]
+    return sorted({*taken, *(["HEAD"] if "GET" in taken else [])})
+
+
+def _is_taken(request: Request, scope: dict[str, Any]) -> bool:
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)

@@ -154,7 +154,7 @@ def _cursor_at_primary() -> Any:
     from psycopg2.extensions import cursor
 
     class CursorAtPrimary(cursor):
-        def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
+        def execute(self, query: Any, vars: Any = None) -> None:
             super().execute(f"{AT_PRIMARY}{query}", vars)
 
     return CursorAtPrimary

@@ -10,6 +10,7 @@ from ...database.feed import Judgement
 from ...exceptions import CalibrationNotFoundError
 from ...instrument.judged import Judged, judged_nothing
 from ...instrument.orm import ORMCalibration
+from ..following import Following
 from ..others import Others, with_others
 from ..protocol import Entry, Here, Settled, SetUp, Upload, Values
 from .database import RemoteDatabase
@@ -17,6 +18,7 @@ from .engine import postgresql_engine
 from .errors import host_of
 from .publishing import judge, send_judgements, take_in, writing
 from .schema import grants, initialise, planned
+from .standbys import StandbyFirst
 from .table import PostgresSource, connected, newest_entry
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -50,10 +52,17 @@ class PostgresRemote(Generic[R]):
         self.name = self.database.name
 
     @contextmanager
-    def connected(self, others: Others = ()) -> Iterator[PostgresSource]:
+    def connected(self, others: Others = ()) -> Iterator[Following]:
         """Open a connection for reading; the rows have the columns of other versions of the class, too."""
-        with connected(self._reads, with_others(self.orm_class.table(), others)) as source:
-            yield source
+        with self.viewed(others) as views:
+            yield Following(views, views.table)
+
+    @contextmanager
+    def viewed(self, others: Others = ()) -> Iterator[PostgresSource | StandbyFirst]:
+        """Open a connection for a server that serves what it reads."""
+        table = with_others(self.orm_class.table(), others)
+        with connected(self._reads, table) as views:
+            yield views if self._reads is self.database.engine else StandbyFirst(views, self.database.engine)
 
     def publish(
         self,

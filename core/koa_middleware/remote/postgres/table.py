@@ -6,25 +6,27 @@ may stand between: whatever belongs together is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, Table, text
 
 from ...exceptions import KoaMiddlewareError, RemoteError
-from ..protocol import VERSION, Batch, Entry, Mark, Page, Past, Row, State
+from .. import following
+from ..matching import is_required
+from ..origin import Told
+from ..others import Others, others_of
+from ..protocol import VERSION, Batch, Entry, Row
+from ..standing import Facts
 from .engine import SETTINGS, driver_connection
 from .errors import host_of, lacks_columns, remote_errors
 from .identifiers import FEED_TRIGGERS, feed_name, history_name, quote
 from .notes import Note, read_notes
-from .position import Position
-from .standing import AS_TEXT, Standing, question
-from .values import batch_of, is_required, order_of_ids, selection
-
-#: Rows in one fetch, and in one local transaction.
-BATCH = 10_000
+from .standing import AS_TEXT, There, question
+from .values import batch_of, order_of_ids, selection
 
 _ENTRY = f"n, id, op, {AS_TEXT.format('at')}, quality, who, why, token::text"
 _VERSION = f"koa_n, coalesce({AS_TEXT.format('koa_since')}, ''), {AS_TEXT.format('koa_until')}"
@@ -55,12 +57,18 @@ class PostgresSource:
         sides = self.fetch(f"SELECT {', '.join(['to_regclass(%s) IS NOT NULL'] * 2)}", (self.feed, self.history))
         self._has_feed, self._has_history = sides[0]
 
-    def state(self, since: str | None, seen: str | None) -> State:
-        """Tell how the archive stands to a client."""
-        return self._ask(since, seen).state(since, seen)
+    def facts(self, asked: Collection[int] = ()) -> Facts:
+        """Ask what the archive says of itself, and for the tokens of some entries."""
+        return self._ask(asked).facts
+
+    def others(self) -> Others:
+        """Give the columns of other versions of the class that the archive has."""
+        there = self._ask(()).facts
+        unknown = there.stored.keys() - there.names.values()
+        return others_of([note.declared for note in self.notes()], unknown)
 
     @contextmanager
-    def reading(self, since: str | None, seen: str | None) -> Iterator[PostgresReading]:
+    def view(self, asked: Collection[int] = ()) -> Iterator[PostgresView]:
         """Give one consistent view: a transaction that the server keeps from writing."""
         # The lock comes before the snapshot: a rewritten or truncated table looks empty to an older snapshot.
         sides = {self.feed: self._has_feed, self.history: self._has_feed and self._has_history}
@@ -68,9 +76,9 @@ class PostgresSource:
         lock = f"LOCK TABLE {locked} IN ACCESS SHARE MODE"
         begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SETTINGS}; {lock}; "
         try:
-            there = self._ask(since, seen, begin)
-            self._require_columns(there.names)
-            yield PostgresReading(self, there, there.state(since, seen))
+            there = self._ask(asked, begin)
+            self._require_columns(there.facts.names)
+            yield PostgresView(self, there)
         except BaseException:
             with suppress(KoaMiddlewareError):  # the first one says what happened
                 self.execute("ROLLBACK")
@@ -88,11 +96,10 @@ class PostgresSource:
             self._cursor.execute(sql, parameters)
             return cast("list[Row]", self._cursor.fetchall())
 
-    def _ask(self, since: str | None, seen: str | None, begin: str = "") -> Standing:
-        asked = [position.n for position in map(Position.read, (since, seen)) if position is not None]
-        parameters = {"table": self.name, "asked": asked, "triggers": list(FEED_TRIGGERS)}
+    def _ask(self, asked: Collection[int], begin: str = "") -> There:
+        parameters = {"table": self.name, "asked": list(asked), "triggers": list(FEED_TRIGGERS)}
         answer = self.fetch(begin + question(self.table, self._has_feed), parameters)[0][0]
-        return Standing.of(self.table, answer, self.notes)
+        return There.of(self.table, answer, self.notes)
 
     def notes(self) -> list[Note]:
         """Read who set the archive up, the class that leads last."""
@@ -106,118 +113,120 @@ class PostgresSource:
             raise lacks_columns(self.table, missing, host_of(self.engine), self.notes())
 
 
-class PostgresReading:
+class PostgresView:
     """One consistent view of an archive, in a transaction.
 
     Parameters
     ----------
     source : PostgresSource
-    there : Standing
+    there : There
         What the transaction's first statement told.
-    state : State
     """
 
-    def __init__(self, source: PostgresSource, there: Standing, state: State) -> None:
-        self.state = state
+    def __init__(self, source: PostgresSource, there: There) -> None:
+        self.facts = there.facts
         self._source = source
         self._there = there
         self._table = source.table
 
-    def pages(self, since: str) -> Generator[Page]:
-        """Give what the feed tells after a bookmark."""
-        known = Position.read(since)
-        sql = f"SELECT {_ENTRY} FROM {self._source.feed} WHERE n > %s ORDER BY n LIMIT {BATCH}"
-        last = known.n if known else 0
-        while last < self._there.here.n:
-            entries = [Entry(*row) for row in self._source.fetch(sql, (last,))]
-            rows = self.rows_of({entry.id for entry in entries if entry.id is not None})
-            former = self._former(entries, "koa_n > %s AND koa_n <= %s", (last, entries[-1].n))
-            last, token = entries[-1].n, entries[-1].token
-            yield Page(entries, rows, self._there.here.at(Mark(last, token)).bookmark, former)
+    def tokens(self, numbers: Collection[int]) -> dict[int, str]:
+        """Give the tokens of entries, as far as they are there, by number."""
+        sql = f"SELECT n, token::text FROM {self._source.feed} WHERE n = ANY(%s::bigint[])"
+        return dict(self._source.fetch(sql, (list(numbers),)))
 
-    def sweep(self, after: str) -> Generator[Batch]:
-        """All rows whose id comes after a given one, in the order of their ids' code points."""
-        key, last = order_of_ids(self._there.columns["id"], self._source.encoding)
-        where = f"WHERE {key} > {last}" if after else ""
-        sql = f"SELECT {self._selection()} FROM {self._source.name} {where} ORDER BY {key}"
-        position = self._table.c.keys().index("id")
-        for rows in self._stream(sql, (after,) if after else ()):
-            ids = [after, *(row[position] for row in rows if row[position] is not None)]  # where id is no primary key
-            if ids != sorted(ids):
-                raise RemoteError(
-                    f"The archive at {host_of(self._source.engine)} does not give its rows in the order of their ids.",
-                    "Nothing more was read; ask its owner for a database whose encoding is UTF8.",
-                )
-            after = ids[-1]
-            yield batch_of(rows, self._table.c.keys())
+    def changes(self, after: int, limit: int) -> Told:
+        """Give the first entries after a number, with the rows of their records."""
+        told = self.history(after, (1 << 63) - 1, limit)
+        return replace(told, batch=self._rows_of({entry.id for entry in told.entries if entry.id is not None}))
 
-    def goes_on_after(self, since: str | None) -> int:
-        """Give the number of the entry after which who knows the history up to a bookmark can go on; 0: none."""
-        known, here = Position.read(since), self._there.here
-        if known is None or known.columns != here.columns or self._there.newest is None:
-            return 0
-        found = self._source.fetch(f"SELECT token::text FROM {self._source.feed} WHERE n = %s", (known.n,))
-        return known.n if found == [(known.token,)] else 0
+    def history(self, after: int, until: int, limit: int) -> Told:
+        """Give the first entries after a number and up to another."""
+        if self.facts.newest is None:
+            return Told([], Batch([]))
+        sql = f"SELECT {_ENTRY} FROM {self._source.feed} WHERE n > %s AND n <= %s ORDER BY n LIMIT %s"
+        entries = [Entry(*row) for row in self._source.fetch(sql, (after, until, limit + 1))]
+        # The entries of one transaction have one time.
+        is_complete = len(entries) <= limit or entries[limit].at != entries[limit - 1].at
+        entries = entries[:limit]
+        last = entries[-1].n if entries else after
+        former = self._former(entries, "koa_n > %s AND koa_n <= %s", (after, last))
+        return Told(entries, former, is_complete=is_complete)
 
-    def history(self, after: int) -> Generator[Past]:
-        """Give all entries after a number, and the versions that they ended."""
-        if self._there.newest is None:
-            return
-        with ThreadPoolExecutor(max_workers=1) as ahead:
-            coming = ahead.submit(self._past, after)
-            while (past := coming.result()).entries:
-                is_last = len(past.entries) < BATCH
-                if not is_last:
-                    coming = ahead.submit(self._past, past.entries[-1].n)
-                yield past
-                if is_last:
-                    break
-
-    def _past(self, last: int) -> Past:
-        sql = f"SELECT {_ENTRY} FROM {self._source.feed} WHERE n > %s ORDER BY n LIMIT {BATCH}"
-        entries = [Entry(*row) for row in self._source.fetch(sql, (last,))]
-        newest = entries[-1] if entries else Entry(last, None, "", "", None, None, None, "")
-        former = self._former(entries, "koa_n > %s AND koa_n <= %s", (last, newest.n))
-        return Past(entries, former, self._there.here.at(Mark(newest.n, newest.token)).bookmark)
-
-    def past_of(self, ids: Iterable[str]) -> Past:
-        """All entries of some ids, and the versions that they ended."""
-        if self._there.newest is None:
-            return Past([], Batch([]), "")
+    def lookup(self, ids: Sequence[str]) -> Told:
+        """Give the rows of some ids, and all entries on them."""
+        batch = self._rows_of(ids)
+        if self.facts.newest is None:
+            return Told([], Batch([]), batch)
         sql = f"SELECT {_ENTRY} FROM {self._source.feed} WHERE id = ANY(%s) ORDER BY n"
         entries = [Entry(*row) for row in self._source.fetch(sql, (list(ids),))]
-        return Past(entries, self._former(entries, "koa_n = ANY(%s)", ([entry.n for entry in entries],)), "")
+        return Told(entries, self._former(entries, "koa_n = ANY(%s)", ([entry.n for entry in entries],)), batch)
+
+    def rows(self, after: str, limit: int) -> Batch:
+        """Give the first rows whose id comes after a given one, in the order of their ids' code points."""
+        sql, parameters = self._rows_after(after)
+        rows = self._source.fetch(f"{sql} LIMIT %s", (*parameters, limit))
+        self._last_of(rows, after)
+        return batch_of(rows, self._table.c.keys())
+
+    def sweep(self, after: str) -> Generator[Batch]:
+        """All rows whose id comes after a given one, in that order."""
+        for rows in self._stream(*self._rows_after(after)):
+            after = self._last_of(rows, after)
+            yield batch_of(rows, self._table.c.keys())
+
+    def _rows_after(self, after: str) -> tuple[str, tuple[str, ...]]:
+        key, last = order_of_ids(self.facts.stored["id"], self._source.encoding)
+        where = f"WHERE {key} > {last}" if after else ""
+        sql = f"SELECT {self._selection()} FROM {self._source.name} {where} ORDER BY {key}"
+        return sql, (after,) if after else ()
+
+    def _last_of(self, rows: Sequence[Row], after: str) -> str:
+        """Give the last id of some rows.
+
+        Raises
+        ------
+        RemoteError
+            When they are not in the order of their ids.
+        """
+        position = self._table.c.keys().index("id")
+        ids: list[str] = [after, *(row[position] for row in rows if row[position] is not None)]  # no primary key
+        if ids != sorted(ids):
+            raise RemoteError(
+                f"The archive at {host_of(self._source.engine)} does not give its rows in the order of their ids.",
+                "Nothing more was read; ask its owner for a database whose encoding is UTF8.",
+            )
+        return ids[-1]
 
     def _former(self, entries: Sequence[Entry], where: str, parameters: Any) -> Batch:
         """Versions that some entries ended; what is added ends none."""
         columns = self._there.former
         if not columns or all(entry.op in _ENDS_NOTHING for entry in entries):
             return Batch([])
-        names = {name: there for name, there in self._there.names.items() if there in columns}
+        names = {name: there for name, there in self.facts.names.items() if there in columns}
         selected = f"{_VERSION}, {selection(self._table, columns, names)}"
         sql = f"SELECT {selected} FROM {self._source.history} WHERE {where} ORDER BY koa_n"
         return batch_of(self._source.fetch(sql, parameters), [*VERSION, *self._table.c.keys()])
 
-    def rows_of(self, ids: Iterable[str]) -> Batch:
-        """Rows of some ids."""
-        where = f"WHERE id = ANY(%s::{self._there.columns['id']}[])"
+    def _rows_of(self, ids: Collection[str]) -> Batch:
+        where = f"WHERE id = ANY(%s::{self.facts.stored['id']}[])"
         rows = self._source.fetch(f"SELECT {self._selection()} FROM {self._source.name} {where}", (list(ids),))
         return batch_of(rows, self._table.c.keys())
 
     def _selection(self) -> str:
-        return selection(self._table, self._there.columns, self._there.names)
+        return selection(self._table, self.facts.stored, self.facts.names)
 
     def _stream(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
-        fetch = f"FETCH {BATCH} FROM koa_rows"
+        size = following.BATCH
+        fetch = f"FETCH {size} FROM koa_rows"
         # Server and network work on the next batch while the caller stores this one.
         with ThreadPoolExecutor(max_workers=1) as ahead:
             declare = f"DECLARE koa_rows NO SCROLL CURSOR FOR {sql}; {fetch}"
             coming = ahead.submit(self._source.fetch, declare, parameters)
             while rows := coming.result():
-                if len(rows) == BATCH:
+                if len(rows) == size:
                     coming = ahead.submit(self._source.fetch, fetch)
                 yield rows
-                if len(rows) < BATCH:
+                if len(rows) < size:
                     break
             self._source.execute("CLOSE koa_rows")
 

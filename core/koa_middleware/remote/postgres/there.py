@@ -8,11 +8,11 @@ from sqlalchemy import Column, Connection, MetaData, Table, text
 
 from ...exceptions import SchemaMismatchError
 from ...instrument.values import default_value
+from ..matching import is_required, names_there
 from ..protocol import Values
 from .errors import host_of, init_hint, lacks_columns
 from .identifiers import feed_name, quote
 from .notes import Note, read_notes
-from .values import is_required, names_there
 
 #: What an archive gives a row by itself.
 _ITS_OWN = ("origin", "last_updated")

@@ -18,6 +18,7 @@ from ...database.changes import n_rows
 from ...database.declared import Declaration, DeclaredColumn, check_older
 from ...exceptions import SchemaMismatchError
 from ...instrument.orm import ORMCalibration
+from ..matching import former_name
 from .catalog import Catalog
 from .errors import host_of
 from .history_schema import restated
@@ -25,7 +26,7 @@ from .identifiers import history_name, quote
 from .literals import default_literal, text_literal
 from .notes import Note, read_notes
 from .restating import Restating
-from .values import TEXT_TYPES, former_name
+from .values import TEXT_TYPES
 
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Table
 
-from ...database.declared import Declaration
 from ...instrument.door import agree_in_postgres
 from ...instrument.orm import DERIVED
 from ...instrument.values import form_of
@@ -24,44 +23,6 @@ TEXT_TYPES = ("text", "character", "name", '"char"')
 _IN_ORDER = ("UTF8", "SQL_ASCII", "LATIN1")
 
 
-def is_required(column: Column[Any]) -> bool:
-    """Whether a row cannot do without a value in this column."""
-    return column.primary_key or (not column.nullable and column.default is None)
-
-
-def former_name(column: Column[Any], columns: Collection[str], table: Table) -> str | None:
-    """Give the former name by which an archive has a class's column; None where it has the present one, or neither."""
-    if column.name in columns:
-        return None
-    known: Sequence[str] = column.info.get("renamed_from", ())
-    return next((name for name in known if name in columns and name not in table.c), None)
-
-
-def names_there(table: Table, columns: Collection[str], declared: Sequence[Declaration]) -> dict[str, str]:
-    """Give the names that an archive has for the columns of a class, as far as it has them.
-
-    Parameters
-    ----------
-    table : sqlalchemy.Table
-        The table of an instrument's class.
-    columns : collection of str
-        The archive's.
-    declared : sequence of Declaration
-        What the classes declare that set it up, oldest first; they tell new names, where this class is an older one.
-    """
-    names: dict[str, str] = {}
-    for column in table.c:
-        new = column.name
-        for each in declared:
-            new = each.new_name_of(new) or new
-        found = column.name if column.name in columns else former_name(column, columns, table)
-        if found is None and new in columns and new not in table.c:
-            found = new
-        if found is not None:
-            names[column.name] = found
-    return names
-
-
 def selection(table: Table, columns: Mapping[str, str], names: Mapping[str, str]) -> str:
     """SQL that selects a row: its values in the order of the class's columns, then whether all are in form.
 
@@ -72,7 +33,7 @@ def selection(table: Table, columns: Mapping[str, str], names: Mapping[str, str]
     columns : mapping
         The remote table's columns and the names of their types.
     names : mapping
-        See `names_there`.
+        What the class's columns are called there; see `koa_middleware.remote.matching`.
     """
     selected = [_selected(column, names.get(column.name, ""), columns) for column in table.c]
     times = [form_of(table.c[name]).in_postgres(quote(name), columns.get(name, "")) for name in _TIMES]

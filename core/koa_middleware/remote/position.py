@@ -1,4 +1,4 @@
-"""What stands behind a bookmark of a PostgreSQL archive: a place in its feed, and what the feed is relied on for."""
+"""What stands behind a bookmark: a place in an archive's feed, and what the feed is relied on for."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from sqlalchemy import Column, Table
 
-from ...instrument.orm import DERIVED
-from ..protocol import Mark
+from ..instrument.orm import DERIVED
+from .protocol import Mark
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Position:
     made : str
         Changes when a column or trigger of the table is changed, switched or made anew; means something within the
         cluster.
+    etag : str
+        What an archive over HTTP calls its state at this place; empty where it does not say.
     """
 
     n: int
@@ -38,27 +40,29 @@ class Position:
     columns: str
     cluster: str
     made: str
+    etag: str = ""
 
     @classmethod
     def read(cls, bookmark: str | None) -> Self | None:
-        """Read a bookmark; None where it is none of ours, as one of another kind of server is."""
+        """Read a bookmark; None where it is none of ours."""
         try:
             found: Any = json.loads(bookmark or "")
             position = cls(**found)
         except (ValueError, TypeError, RecursionError):
             return None
-        texts = (position.token, position.columns, position.cluster, position.made)
+        texts = (position.token, position.columns, position.cluster, position.made, position.etag)
         is_ours = type(position.n) is int and 0 <= position.n < 1 << 63 and all(type(text) is str for text in texts)
         return position if is_ours else None
 
     @property
     def bookmark(self) -> str:
-        """Give as text."""
-        return json.dumps(asdict(self))
+        """Give as text; two kinds of server write the same where they serve the same archive."""
+        said = asdict(self)
+        return json.dumps(said if self.etag else {name: said[name] for name in said if name != "etag"})
 
     def at(self, mark: Mark) -> Self:
         """Give the place of another entry."""
-        return replace(self, n=mark.n, token=mark.token)
+        return replace(self, n=mark.n, token=mark.token, etag="")
 
     @property
     def mark(self) -> Mark:
@@ -66,15 +70,27 @@ class Position:
         return Mark(self.n, self.token)
 
 
-def columns_digest(table: Table, remote_columns: Mapping[str, str], names: Mapping[str, str]) -> str:
+def columns_digest(table: Table, stored: Mapping[str, str], names: Mapping[str, str], otherwise: str = "") -> str:
     """Text that changes when a column of either side does, or the form of its values.
 
     Two versions of a class have one text where each takes the other's columns along and both make the same of a row.
     What a class fills in by itself, only that class can.
+
+    Parameters
+    ----------
+    table : sqlalchemy.Table
+        Of the reader's class.
+    stored : mapping
+        The archive's columns and their types.
+    names : mapping
+        What the class's columns are called there.
+    otherwise : str
+        What a server's own class makes of the values that this one makes something else of.
     """
     here = {column.name: _form(column) for column in table.c}
     filled = [column.name for column in table.c if column.default is not None and not column.default.is_scalar]
-    said = [here, sorted(filled), sorted(table.info[DERIVED]), dict(names), dict(remote_columns)]
+    said: list[Any] = [here, sorted(filled), sorted(table.info[DERIVED]), dict(names), dict(stored)]
+    said += [otherwise] if otherwise else []
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 

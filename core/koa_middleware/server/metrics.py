@@ -1,0 +1,66 @@
+"""What the server counts, in Prometheus' text form. No label holds a file's name, an id or an address."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+#: Seconds: from an answer out of memory to a long download.
+_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+
+router = APIRouter()
+
+
+class Metrics:
+    """The counters of one application, at ``app.state.metrics``.
+
+    Attributes
+    ----------
+    requests : Counter
+        By method, route and status.
+    seconds : Histogram
+        By route.
+    sent : Counter
+        Bytes of answers' bodies, by route.
+    running : Gauge
+    from_memory : Counter
+        Questions for news that were answered without asking the database, by instrument.
+    uploads : Counter
+        Files taken in, by instrument.
+    pool : Gauge
+        Connections to the database in use, by instrument.
+    followed : Gauge
+        When this server's copy last followed its archive, in seconds since 1970, by instrument.
+    """
+
+    def __init__(self) -> None:
+        own = self._registry = CollectorRegistry()
+        self.requests = Counter("koa_requests", "Requests.", ("method", "route", "status"), registry=own)
+        self.seconds = Histogram("koa_request_seconds", "Time of requests.", ("route",), registry=own, buckets=_SECONDS)
+        self.sent = Counter("koa_sent_bytes", "Bytes of answers.", ("route",), registry=own)
+        self.running = Gauge("koa_requests_running", "Requests that are being answered.", registry=own)
+        self.from_memory = Counter(
+            "koa_polls_from_memory", "Questions for news answered from memory.", ("instrument",), registry=own
+        )
+        self.uploads = Counter("koa_uploads", "Files taken in.", ("instrument",), registry=own)
+        self.pool = Gauge("koa_database_connections", "Connections in use.", ("instrument",), registry=own)
+        self.followed = Gauge(
+            "koa_followed_timestamp_seconds", "Last time that the archive was followed.", ("instrument",), registry=own
+        )
+
+    def text(self) -> bytes:
+        """Give all of it."""
+        return generate_latest(self._registry)
+
+
+def metrics_of(request: Request) -> Metrics:
+    """Give the counters; a dependency of routes that count."""
+    found: Metrics = request.app.state.metrics
+    return found
+
+
+@router.get("/metrics", response_class=Response, summary="Counters, for Prometheus", tags=["operations"])
+def metrics(request: Request) -> Response:
+    """Give all counters in Prometheus' text form."""
+    return Response(metrics_of(request).text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
