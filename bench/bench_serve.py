@@ -1,4 +1,4 @@
-"""The archive over HTTP: polls, a thousand clients beside two hundred downloads, a first sync, and the delay of news."""
+"""The archive over HTTP: polls, a crowd that polls and downloads, a first sync, and the delay of news."""
 
 from __future__ import annotations
 
@@ -151,14 +151,13 @@ def _crowd(
         polls = _result(polling)
     nginx = _downloads(f"{plainly}/file", seconds)
     after = _memory(process)
-    note = f"{alone['rate'] / 1e6:,.0f} MB/s of {nginx['rate'] / 1e6:,.0f} MB/s; a file of {file.stat().st_size / 1e6:.1f} MB"
-    each = 1 / alone["rate"] * file.stat().st_size
-    yield row(f"{DOWNLOADERS} downloads at once", each, plain_name, 1 / nginx["rate"] * file.stat().st_size, None, note)
+    size = file.stat().st_size
+    note = f"{alone['rate'] / 1e6:,.0f} MB/s of {nginx['rate'] / 1e6:,.0f} MB/s; a file of {size / 1e6:.1f} MB"
+    each = 1 / alone["rate"] * size
+    yield row(f"{DOWNLOADERS} downloads at once", each, plain_name, 1 / nginx["rate"] * size, None, note)
     note = f"{beside['rate'] / 1e6:,.0f} MB/s beside {polls['polls'] / (seconds + 4):,.0f} polls/s"
-    each = 1 / beside["rate"] * file.stat().st_size
-    yield row(
-        f"the same beside {POLLERS:,} that poll", each, plain_name, 1 / nginx["rate"] * file.stat().st_size, None, note
-    )
+    each = 1 / beside["rate"] * size
+    yield row(f"the same beside {POLLERS:,} that poll", each, plain_name, 1 / nginx["rate"] * size, None, note)
     failed = polls["failures"] + beside["failures"] + alone["failures"]
     asked = polls["polls"] + beside["files"] + alone["files"]
     yield Row("failed requests of the crowd", 0, "none", 0, float(failed), 0.0, f"{failed} of {asked:,.0f}")
@@ -219,7 +218,10 @@ def _first_sync(url: str, address: str, folder: Path, size: int, rounds: int) ->
         synchronise(copy, remote_at(there, ORM))
         copy.close()
 
-    calls = {name: lambda n, name=name, there=there: sync(name, there, n) for name, there in (("http", address), ("direct", url))}
+    calls = {
+        name: lambda n, name=name, there=there: sync(name, there, n)
+        for name, there in (("http", address), ("direct", url))
+    }
     found = medians(calls, rounds)
     with _counted(address) as (through, crossed):
         sync("counted", through, 0)
@@ -279,4 +281,6 @@ def _delay(url: str, address: str, folder: Path, rounds: int) -> Row:
     ended.set()
     following.join()
     copy.close()
-    return at_most("from a commit to a follower's copy", statistics.median(delays), 2.0, f"{max(delays):.2f} s at worst")
+    return at_most(
+        "from a commit to a follower's copy", statistics.median(delays), 2.0, f"{max(delays):.2f} s at worst"
+    )

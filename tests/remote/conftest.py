@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from koa_middleware.fetch import retries
+from koa_middleware.server import state_cache
 from survey import KINDS, Archive, Client
+from web import starting
 
 
 @pytest.fixture
@@ -18,8 +21,10 @@ def kind() -> str:
 
 
 @pytest.fixture
-def archive(fresh_database: str, kind: str) -> Iterator[Archive]:
-    """An empty archive of its own."""
+def archive(fresh_database: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    """An empty archive of its own; a server before it keeps no state, and is asked again at once."""
+    monkeypatch.setattr(state_cache, "KEEP_S", 0.0)
+    monkeypatch.setattr(retries, "BACKOFF_S", 0.01)
     found = KINDS[kind](fresh_database)
     yield found
     found.close()
@@ -54,3 +59,10 @@ def starter() -> Iterator[subprocess.Popen[str]]:
     process.stdin.close()
     process.wait()
     process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def server_starter() -> Iterator[subprocess.Popen[str]]:
+    """A process that starts servers over HTTP which can be killed; see server_process.py."""
+    with starting() as process:
+        yield process

@@ -28,9 +28,7 @@ CONNECTIONS = 4
 def serve(url: str, folder: str, port: int, started: int) -> None:
     """Serve the archive at a URL until this process is killed; `started` gets a byte when requests are taken."""
     store = CalibrationStore(Survey, Path(folder), remote_database_url=url)
-    served = Served(
-        InstrumentPlugin(orm=Survey, selectors=()), store, remote_at(url, Survey, connections=CONNECTIONS), True
-    )
+    served = Served(InstrumentPlugin(Survey), store, remote_at(url, Survey, connections=CONNECTIONS), True)
     with socket.create_server(("127.0.0.1", port), backlog=2048) as opened:
         server = uvicorn.Server(uvicorn.Config(make_app([served]), log_level="warning"))
         threading.Thread(target=tell, args=(server, started), daemon=True).start()
@@ -60,6 +58,6 @@ if __name__ == "__main__":
                 traceback.print_exc()
             os._exit(1)
         os.close(writing)
-        os.read(reading, 1)
+        is_started = os.read(reading, 1)
         os.close(reading)
-        print(child, flush=True)
+        print(child if is_started else "its traceback is on stderr", flush=True)

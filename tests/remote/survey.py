@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,17 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from http_server import mount
+from koa_middleware import CalibrationStore
 from koa_middleware.database.feed import judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
+from koa_middleware.plugins import InstrumentPlugin
 from koa_middleware.remote import following
+from koa_middleware.remote.http import reading as http_reading
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.protocol import Remote
 from koa_middleware.remote.publish import PublishResult, publish
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import SyncResult, synchronise
+from koa_middleware.server.app import make_app
+from koa_middleware.server.served import Served
 from sqlalchemy import Connection, Float, Integer, delete, insert, make_url, select, text, update
 from sqlalchemy.orm import Mapped
 
@@ -52,6 +59,13 @@ SELECT gen_random_uuid()::text, 'HB.' || i || '.fits', 'dark', '2026-01-01T00:00
     'HB.' || i, '/koa/' || i || '.fits', 300.5, 6
 FROM generate_series(:first, :last) AS i
 """
+
+
+def free_port() -> int:
+    """Give a port of this machine where nothing answers."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port: int = other.getsockname()[1]
+    return port
 
 
 class Writer:
@@ -157,7 +171,11 @@ class Archive:
             return [dict(row) for row in found.mappings()]
 
     def remote(self) -> Remote[Survey]:
-        """The archive as its owner, who may do all, reaches it."""
+        """The archive as a client with all rights reaches it."""
+        return remote_at(self.url, Survey)
+
+    def owner(self) -> Remote[Survey]:
+        """The archive as its owner reaches it, who may set it up."""
         return remote_at(self.url, Survey)
 
     def for_reader(self) -> Remote[Survey]:
@@ -167,9 +185,7 @@ class Archive:
 
     def out_of_reach(self) -> Remote[Survey]:
         """The archive under an address where nothing answers."""
-        with socket.create_server(("127.0.0.1", 0)) as other:
-            port = other.getsockname()[1]
-        return remote_at(make_url(self.url).set(port=port).render_as_string(hide_password=False), Survey)
+        return remote_at(make_url(self.url).set(port=free_port()).render_as_string(hide_password=False), Survey)
 
     @staticmethod
     def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -197,8 +213,44 @@ class Archive:
         self.engine.dispose()
 
 
+class HttpArchive(Archive):
+    """The same archive behind a server of ours; its owner still writes to the database itself."""
+
+    def __init__(self, url: str, *, is_set_up: bool = False) -> None:
+        super().__init__(url, is_set_up=is_set_up)
+        self._folder = tempfile.TemporaryDirectory()
+        store = CalibrationStore(Survey, Path(self._folder.name))
+        origin: Any = remote_at(url, Survey)
+        self.served = Served(InstrumentPlugin(Survey), store, origin, True)
+        self.http_url = mount(make_app([self.served]))
+
+    def remote(self) -> Remote[Survey]:
+        """The archive as a client with all rights reaches it."""
+        return remote_at(self.http_url, Survey)
+
+    def for_reader(self) -> Remote[Survey]:
+        """The archive as a client reaches it that may only read."""
+        return remote_at(self.http_url, Survey)
+
+    def out_of_reach(self) -> Remote[Survey]:
+        """The archive under an address where nothing answers."""
+        return remote_at(f"http://127.0.0.1:{free_port()}/archive", Survey)
+
+    @staticmethod
+    def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+        """Let an answer hold so many rows."""
+        monkeypatch.setattr(http_reading, "BATCH", size)
+
+    def close(self) -> None:
+        """Remove the roles, and what the server has open."""
+        super().close()
+        self.served.store.close()
+        self.served.remote.close()
+        self._folder.cleanup()
+
+
 #: The kinds of archives, by the scheme of their addresses.
-KINDS = {"postgresql": Archive}
+KINDS = {"postgresql": Archive, "http": HttpArchive}
 
 
 class Client:

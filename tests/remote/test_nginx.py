@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="there is no nginx")
 
 
 @pytest.fixture
-def web(tmp_path: Path, archive: Archive) -> Iterator[Web]:
-    with Web(tmp_path, [archive.url, archive.url]) as found:
+def web(server_starter: subprocess.Popen[str], tmp_path: Path, archive: Archive) -> Iterator[Web]:
+    with Web(server_starter, tmp_path, [archive.url, archive.url]) as found:
         yield found
 
 

@@ -22,6 +22,7 @@ from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import synchronise
+from koa_middleware.server.state_cache import KEEP_S
 from servers import Server, needs_servers
 from sqlalchemy import text
 from survey import COLUMNS, FILL, Survey
@@ -273,7 +274,9 @@ def disturb(web: Web, chance: random.Random) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(max(300, ROUNDS * 10))
 @pytest.mark.parametrize("transport", ["postgresql", "http"])
-def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_path, starter, transport):
+def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(
+    tmp_path, starter, server_starter, transport
+):
     seed = int(os.environ.get("KOA_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"KOA_TEST_SEED={seed}")
     chance = random.Random(seed)
@@ -287,7 +290,11 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
             Publisher(server.url, chance.randrange(1 << 32), slow=number < SLOW_PUBLISHERS)
             for number in range(PUBLISHERS)
         ]
-        web = stack.enter_context(Web(tmp_path, [server.url, server.url])) if transport == "http" else None
+        web = (
+            stack.enter_context(Web(server_starter, tmp_path, [server.url, server.url]))
+            if transport == "http"
+            else None
+        )
         url = server.url if web is None else web.url
         clients = [Client(starter, url, tmp_path / f"{number}.db") for number in range(CLIENTS)]
         for one in publishers:
@@ -319,6 +326,7 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
                 one.gate.acquire()
             if web is not None:
                 web.proxy.fault = str
+                time.sleep(2 * KEEP_S)  # what a server keeps of the state is older
             expected = without_origin(rows_there(server.url))
             judgements = judgements_there(server)
             for client in clients:

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +21,8 @@ class Web:
 
     Parameters
     ----------
+    starter : subprocess.Popen
+        Of server_process.py.
     folder : pathlib.Path
         For the servers' cache folders.
     urls : sequence of str
@@ -31,13 +35,12 @@ class Web:
         The proxy's.
     """
 
-    def __init__(self, folder: Path, urls: Sequence[str]) -> None:
-        script = Path(__file__).with_name("server_process.py")
-        self._starter = subprocess.Popen(
-            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, starter: subprocess.Popen[str], folder: Path, urls: Sequence[str]) -> None:
+        self._starter = starter
         self._given = [f"{url} {folder / f'server-{n}'} {free_port()}" for n, url in enumerate(urls)]
-        self._pids = [self._start(given) for given in self._given]
+        self._pids: list[int | None] = []
+        for given in self._given:
+            self._pids.append(self._start(given))
         self.proxy = Proxy(*(int(given.rpartition(" ")[2]) for given in self._given))
         self.url = self.proxy.url
 
@@ -46,10 +49,12 @@ class Web:
         return f"http://127.0.0.1:{self.proxy.ports[number]}"
 
     def kill(self, number: int) -> None:
-        """Kill a server."""
-        os.kill(self._pids[number], signal.SIGKILL)
-        while Path(f"/proc/{self._pids[number]}").exists():
-            pass
+        """Kill a server, where it runs."""
+        pid, self._pids[number] = self._pids[number], None
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            while Path(f"/proc/{pid}").exists():
+                time.sleep(0.001)
 
     def restart(self, number: int) -> None:
         """Start a server that was killed."""
@@ -65,8 +70,14 @@ class Web:
 
     def __exit__(self, *_: object) -> None:
         self.proxy.__exit__()
-        for pid in self._pids:
-            os.kill(pid, signal.SIGKILL)
-        self._starter.stdin.close()
-        self._starter.wait()
-        self._starter.stdout.close()
+        for number in range(len(self._pids)):
+            self.kill(number)
+
+
+@contextmanager
+def starting() -> Iterator[subprocess.Popen[str]]:
+    """Give a process that starts servers."""
+    script = Path(__file__).with_name("server_process.py")
+    with subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+        yield one
+        one.stdin.close()

@@ -1,4 +1,4 @@
-"""Connections to file servers, kept open from one file to the next; the only user of requests.
+"""Connections to servers, kept open from one file to the next; the only user of requests.
 
 requests knows how a server is reached: the proxies, certificates and logins that the environment names. It is asked
 once for each server. urllib3, on which it stands, carries the bytes: a session of requests would add half a
@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -32,6 +32,8 @@ FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError)
 """What a request, or reading its answer, raises."""
 
 _MOST_REDIRECTS = 30
+_QUESTIONS = ("GET", "HEAD")
+_SEND_AGAIN = (307, 308)
 _NEVER_CONNECTED = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
@@ -100,20 +102,35 @@ class Connections:
                 _LOG.removeFilter(self._access.hide_in_log)
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """Ask for a URL, and go where redirects lead, with the credentials that are for each server.
+        """Ask for a URL; see `send`."""
+        return self.send("GET", url, headers)
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | BinaryIO | None = None) -> Answer:
+        """Send a request, and go where redirects lead, with the credentials that are for each server.
+
+        What is no question goes only where a redirect asks to send it again.
+
+        Parameters
+        ----------
+        method, url : str
+        headers : mapping
+        body : bytes or binary file, optional
+            A file is sent from where it stands.
 
         Raises
         ------
         FAILURES
         """
+        start = 0 if body is None or isinstance(body, bytes) else body.tell()
         for _ in range(_MOST_REDIRECTS):
             parts = urlsplit(url)
             door = self._door(f"{parts.scheme}://{parts.netloc}")
             sent = {**_HEADERS, **headers, **self._access.headers(url)}
             response = door.pool.urlopen(
-                "GET",
+                method,
                 url if door.whole_urls else f"{parts.path or '/'}?{parts.query}".removesuffix("?"),
                 headers=sent,
+                body=body,
                 retries=False,
                 redirect=False,
                 assert_same_host=False,
@@ -122,8 +139,10 @@ class Connections:
                 decode_content=False,
             )
             target = response.get_redirect_location()
-            if not target:
+            if not target or (method not in _QUESTIONS and response.status not in _SEND_AGAIN):
                 return Answer(response, url, sent)
+            if body is not None and not isinstance(body, bytes):
+                body.seek(start)
             beginning(response, self._read_s)  # a connection whose answer was read to its end is kept
             response.close()
             url = _redirected(url, target)

@@ -18,7 +18,7 @@ from ..settings import Settings
 from .bookmark import is_partial
 from .protocol import Holds, Remote, Upload
 from .publish import Place, PublishResult, flag, held, publish, settle
-from .servers import address_of, remote_at, required
+from .servers import address_of, remote_of, required
 from .staleness import PARTIAL, advice, freshen
 from .sync import SyncResult, synchronise
 
@@ -50,8 +50,7 @@ class Archive(Generic[R]):
     @kept_property
     def remote(self) -> Remote[R] | None:
         """The remote; None where none is configured."""
-        url = self._settings.remote_database_url
-        return None if url is None else remote_at(url, self._local.orm_class, self._local.judged_at)
+        return remote_of(self._settings, self._local.orm_class, self._local.judged_at)
 
     def close(self) -> None:
         """Close all connections."""

@@ -29,6 +29,10 @@ ANOTHER_HISTORY = (
 )
 
 
+class Moved(Exception):  # noqa: N818 - a signal, not an error
+    """A remote changed while it was read, so that the reading has to begin again."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some rows of a remote, as a reading of it yields them.
@@ -193,7 +197,7 @@ class Found:
 class Reading(Protocol):
     """A remote while it is read: one view of it, or several, each newer than the one before.
 
-    A change that its feed cannot tell in between ends it by a `koa_middleware.remote.bookmark.Superseded`.
+    Where the feed cannot tell what changed between two of them, `Moved` ends the reading.
 
     Attributes
     ----------

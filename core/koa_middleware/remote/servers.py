@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..exceptions import RemoteNotConfiguredError, RemoteUnavailableError
+from ..exceptions import ConfigurationError, RemoteNotConfiguredError, RemoteUnavailableError
 from ..importing import importing
 from ..instrument.judged import Judged, judged_nothing
 from ..instrument.orm import ORMCalibration
 from ..settings import OFFLINE, REMOTE_DATABASE_URL, Settings
-from .postgres.url import SCHEMES, postgresql_url, shown_url, unusable_url, without_user
+from .http import url as http_url
+from .http.url import archive_url
+from .postgres.url import SCHEMES, postgresql_url, shown_url, without_user
 
 if TYPE_CHECKING:
     from .protocol import Remote
@@ -38,7 +41,9 @@ def without_password(url: str) -> str:
     """
     if _is_of(SCHEMES, url):
         return shown_url(postgresql_url(url))
-    raise unusable_url()
+    if _is_of(http_url.SCHEMES, url):
+        return archive_url(url).shown
+    raise _unusable_url()
 
 
 def address_of(url: str) -> str:
@@ -50,7 +55,9 @@ def address_of(url: str) -> str:
     """
     if _is_of(SCHEMES, url):
         return shown_url(without_user(postgresql_url(url)))
-    raise unusable_url()
+    if _is_of(http_url.SCHEMES, url):
+        return archive_url(url).address
+    raise _unusable_url()
 
 
 def is_database(url: str) -> bool:
@@ -58,7 +65,15 @@ def is_database(url: str) -> bool:
     return _is_of(SCHEMES, url)
 
 
-def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing, connections: int = 0) -> Remote[R]:
+def remote_at(
+    url: str,
+    orm_class: type[R],
+    judged: Judged = judged_nothing,
+    *,
+    access_token: str | None = None,
+    cookie_file: Path | None = None,
+    connections: int = 0,
+) -> Remote[R]:
     """Give an instrument's rows at a server; opens no connection.
 
     Parameters
@@ -67,8 +82,12 @@ def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing, con
     orm_class : type
     judged : callable
         Gives a store's own judgements, by id, which hold over the server's in selections.
+    access_token : str or None
+        A bearer token for an archive over HTTP.
+    cookie_file : pathlib.Path or None
+        Cookies for one.
     connections : int
-        How many connections are kept and shared at most, for one that serves others; 0: none is kept.
+        How many connections to a PostgreSQL server are kept and shared at most, for one that serves others; 0: none is.
 
     Raises
     ------
@@ -79,7 +98,22 @@ def remote_at(url: str, orm_class: type[R], judged: Judged = judged_nothing, con
             from .postgres.remote import PostgresRemote
 
             return PostgresRemote(orm_class, url, judged, connections)  # which imports the driver
-    raise unusable_url()
+    if _is_of(http_url.SCHEMES, url):
+        with importing:
+            from .http.remote import HttpRemote
+
+            return HttpRemote(orm_class, url, judged, access_token, cookie_file)
+    raise _unusable_url()
+
+
+def _unusable_url() -> ConfigurationError:
+    return ConfigurationError(
+        "The URL of the remote database is not one of a PostgreSQL server, nor of an archive over HTTP.",
+        "Write it as postgresql://user@host:port/database or https://host/path, with special characters "
+        "percent-encoded.",
+        setting="remote_database_url",
+        variable=REMOTE_DATABASE_URL,
+    )
 
 
 def _is_of(schemes: Collection[str], url: str) -> bool:
@@ -88,8 +122,13 @@ def _is_of(schemes: Collection[str], url: str) -> bool:
 
 def require_remote(settings: Settings, orm_class: type[R], purpose: str = "This") -> Remote[R]:
     """Give the remote that the settings name, for work over the network; see `required`."""
-    url = settings.remote_database_url
-    return required(None if url is None else remote_at(url, orm_class), settings, purpose)
+    return required(remote_of(settings, orm_class), settings, purpose)
+
+
+def remote_of(settings: Settings, orm_class: type[R], judged: Judged = judged_nothing) -> Remote[R] | None:
+    """Give the remote that the settings name; None where they name none."""
+    url, token, cookies = settings.remote_database_url, settings.access_token, settings.cookie_file
+    return None if url is None else remote_at(url, orm_class, judged, access_token=token, cookie_file=cookies)
 
 
 def required(remote: Remote[R] | None, settings: Settings, purpose: str = "This") -> Remote[R]:

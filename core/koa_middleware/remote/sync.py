@@ -20,7 +20,10 @@ from ..exceptions import RemoteUnavailableError, warn
 from ..kept import kept_property
 from .bookmark import Superseded
 from .local_copy import LocalCopy, holds_nothing, open_copy
-from .protocol import ANOTHER_HISTORY, Holds, Reading, Remote, Source, State
+from .protocol import ANOTHER_HISTORY, Holds, Moved, Reading, Remote, Source, State
+
+#: Times that a reading begins again in one sync since the archive changed under it.
+_MOVED_TIMES = 5
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,29 @@ def synchronise(
 
 def follow(local: LocalDatabase[Any], copy: LocalCopy, source: Source, host: str, *, full: bool = False) -> SyncResult:
     """Bring a copy up to date over a connection that is open; see `synchronise`."""
+    moved = 0
     while True:
         try:
             swept = _follow(copy, source, host, full=full and not copy.sweeps_begun)
         except Superseded:
             continue
+        except Moved:
+            moved += 1
+            if moved > _MOVED_TIMES:
+                raise _moving(host) from None
+            continue
         counts = copy.counts
         noticed = json.loads(copy.state.noticed or "[]")
         return SyncResult(counts.added, counts.changed, counts.withdrawn, swept, noticed, local.conflicts)
+
+
+def _moving(host: str) -> RemoteUnavailableError:
+    return RemoteUnavailableError(
+        f"The archive at {host} changed each time while it was read, as where several servers of different versions "
+        "answer in turn.",
+        "What came is kept; sync again later, or tell the archive's owner.",
+        host=host,
+    )
 
 
 def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:

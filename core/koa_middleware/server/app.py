@@ -9,12 +9,13 @@ from typing import Any
 from fastapi import FastAPI
 
 from . import health, metrics
-from .api import instruments
+from .api import instruments, reading
 from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
 from .observing import Observed
 from .served import Served
+from .unzipped import Unzipped
 
 API = "/api/v1"
 
@@ -50,14 +51,17 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
         responses=problems(),
     )
     app.state.served = {each.plugin.name: each for each in served}
+    app.state.archives = {}
     app.state.options = options
     app.state.metrics = Metrics()
     add_handlers(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Unzipped)
     app.add_middleware(Observed, metrics=app.state.metrics)  # the last one stands around the others
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(instruments.router)
+    app.include_router(reading.router)
     return app
 
 

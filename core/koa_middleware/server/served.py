@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request
 
 from ..plugins import InstrumentPlugin
-from ..remote.protocol import Remote
+from ..remote.origin import Origin
 from ..store import CalibrationStore
 from .errors import ProblemError
 
@@ -24,7 +24,7 @@ class Served:
     store : CalibrationStore
         Whose cache folder holds the files. Where a PostgreSQL archive is served, its database follows that one, for
         the pages.
-    remote : Remote
+    remote : Origin
         Whose rows and feed are served: a PostgreSQL archive, or this cache's own database.
     is_writable : bool
         Whether there is anything to publish to.
@@ -32,7 +32,7 @@ class Served:
 
     plugin: InstrumentPlugin
     store: CalibrationStore[Any]
-    remote: Remote[Any]
+    remote: Origin[Any]
     is_writable: bool
 
 

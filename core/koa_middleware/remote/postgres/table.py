@@ -18,7 +18,7 @@ from ...exceptions import KoaMiddlewareError, RemoteError
 from .. import following
 from ..matching import is_required
 from ..origin import Told
-from ..others import Others, others_of
+from ..others import OTHER, Others, others_of
 from ..protocol import VERSION, Batch, Entry, Row
 from ..standing import Facts
 from .engine import SETTINGS, driver_connection
@@ -63,9 +63,10 @@ class PostgresSource:
 
     def others(self) -> Others:
         """Give the columns of other versions of the class that the archive has."""
-        there = self._ask(()).facts
-        unknown = there.stored.keys() - there.names.values()
-        return others_of([note.declared for note in self.notes()], unknown)
+        there, own = self._ask(()).facts, {column.name for column in self.table.c if OTHER not in column.info}
+        unknown = there.stored.keys() - {there.names.get(name) for name in own}
+        found = others_of([note.declared for note in self.notes()], {name.lower() for name in unknown})
+        return tuple((name, said) for name, said in found if name in unknown)
 
     @contextmanager
     def view(self, asked: Collection[int] = ()) -> Iterator[PostgresView]:
