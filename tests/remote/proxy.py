@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import itertools
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -46,8 +48,7 @@ class Proxy:
         self._turns = itertools.count()
         self._first: dict[tuple[str, str], Answer] = {}
         handler = type("Handler", (_Handler,), {"proxy": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -98,6 +99,16 @@ class Proxy:
             return
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a client that was killed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            raise
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -114,6 +125,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = fault in ("cut", "lost")
         if fault == "lost":
             return
+        with suppress(ConnectionError):  # of a client that was killed
+            self._send(found, fault)
+
+    def _send(self, found: Answer, fault: str) -> None:
         self.send_response_only(found.status)
         for name, value in found.headers:
             if name.lower() not in _OF_A_CONNECTION:
