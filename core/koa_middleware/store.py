@@ -62,7 +62,7 @@ from .instrument.plain import shown
 from .kept import kept_property
 from .own_choice import own_choices
 from .register import Registration
-from .remote.servers import check_url, without_password
+from .remote.servers import with_files, without_password
 from .selection import Selection
 from .settings import Settings, as_age, resolve
 
@@ -195,12 +195,10 @@ class CalibrationStore(Generic[R]):
             shared_cache_dir=shared_cache_dir,
         )
         self._lock = None if lock is None else _locked(orm_class, lock)
-        self._open(orm_class, settings, as_age(sync_if_older_than))
+        self._open(orm_class, with_files(settings, orm_class.instrument_name), as_age(sync_if_older_than))
 
     def _open(self, orm_class: type[R], settings: Settings, sync_if_older_than: timedelta | None) -> None:
         self.orm_class, self.settings, self._sync_if_older_than = orm_class, settings, sync_if_older_than
-        if settings.remote_database_url is not None:
-            check_url(settings.remote_database_url)
         self._cache = Cache(settings.cache_dir)
         own, shared = self._cache.database / settings.local_database_filename, settings.shared_database
         self._cache.create(own, shared)
@@ -1316,7 +1314,8 @@ class CalibrationStore(Generic[R]):
             All LOCAL ones by default.
         upload_to : path or file URL, optional
             A folder that the files are copied to first, verified; also those of records that were published before,
-            where the archive was not seen to have them.
+            where the archive was not seen to have them. An archive over HTTP takes the files itself where no folder is
+            named.
 
         Returns
         -------
@@ -1338,14 +1337,13 @@ class CalibrationStore(Generic[R]):
         chosen = None if records is None else records_of(records)
         folder = None if upload_to is None else path_of("upload_to", upload_to)
         names = None if chosen is None else [record.filename for record in chosen]
-        files = Uploader(self._cache, self.local_db, self._copies, folder)
+        files = Uploader(self._cache, self.local_db, self._copies, folder, self._archive.files)
         files.complete(names, self._archive.held)
         result = self._archive.publish(chosen, files.upload, files.place)
-        files.note()
+        names = None if names is None else [result.renamed.get(name, name) for name in names]
+        missing = files.finish(names, self._archive.held)
         files.forget(result.renamed)
         self._archive.settle()
-        names = None if names is None else [result.renamed.get(name, name) for name in names]
-        missing = files.missing(names, self._archive.held)
         return replace(result, not_uploaded=[record.filename for record in missing])
 
     def flag(self, id_or_filename: str | R, quality: str | None, reason: str, *, here: bool = False) -> R:

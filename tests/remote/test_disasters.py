@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 from koa_middleware.exceptions import RemoteError, RemoteUnavailableError
-from koa_middleware.remote import following
+from koa_middleware.remote import following, viewed
+from koa_middleware.remote.following import Follower
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.publish import flag
 from koa_middleware.remote.servers import remote_at
@@ -22,7 +24,7 @@ from koa_middleware.remote.sync import SyncResult
 from servers import PgPool, Pooler, Server, Standby, needs_pgbouncer, needs_pgpool, needs_servers, wait_until
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
-from survey import Archive, Client, Survey
+from survey import Archive, Client, Heard, Survey
 
 from tests.conftest import repetitions
 
@@ -109,6 +111,27 @@ def test_no_row_is_missing_after_a_crash_right_after_a_sync(server, archive, cli
         assert (result.full, "history" in said(result)) == (is_lost, is_lost)
         assert client.sync() == SyncResult(0, 0, 0)
     assert bool(losses) == (setting == "off")
+
+
+def test_who_follows_a_server_that_is_stopped_waits_and_misses_nothing(server, archive, client, monkeypatch):
+    monkeypatch.setattr(following, "LOOK_S", 0.05)
+    archive.insert("a.fits", "b.fits")
+    stop, heard = threading.Event(), Heard()
+    follower = Follower(client.database, archive.remote(), heard)
+    thread = threading.Thread(target=follower.run, args=(stop,))
+    thread.start()
+    heard.wait_for(lambda told: told == [(2, 0, 0)])
+    archive.engine.dispose()
+    server.stop()
+    heard.wait_for(lambda told: len(told) == 2)
+    server.start()
+    archive.insert("c.fits")
+    archive.delete("a.fits")
+    heard.wait_for(lambda told: "back" in told and client.rows() == archive.rows())
+    assert isinstance(heard.told[1], RemoteUnavailableError)
+    assert heard.told.count("back") == 1
+    stop.set()
+    thread.join(20)
 
 
 # -- a backup ------------------------------------------------------------------------------------------------------
@@ -625,7 +648,7 @@ def test_a_prepared_transaction_holds_the_feed_until_it_is_committed(server, arc
 
 @needs_pgbouncer
 def test_a_pooler_in_transaction_mode_may_stand_between(archive, new_client, monkeypatch):
-    monkeypatch.setattr(following, "BATCH", 50)
+    monkeypatch.setattr(viewed, "BATCH", 50)
     clients = [new_client() for _ in range(4)]
     archive.fill(200)
     with Pooler(archive.url) as pooler, ExitStack() as stack:

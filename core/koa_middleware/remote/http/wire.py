@@ -21,7 +21,7 @@ from sqlalchemy import Column, Table
 from ...database.declared import Declaration, DeclaredColumn
 from ...instrument.orm import ORMCalibration
 from ..others import Others
-from ..protocol import VERSION, Batch, Entry, Mark
+from ..protocol import VERSION, Batch, Entry, Mark, Row
 from ..standing import Facts
 
 #: Header with the time up to which an answer shows what happened, UTC, in microseconds.
@@ -32,6 +32,9 @@ ORIGIN = "origin"
 
 #: Rows or entries that one answer may hold.
 MOST = 10_000
+
+#: Types whose values JSON always has.
+_WITHOUT_INFINITY = ("String", "Text", "Integer", "BigInteger", "SmallInteger", "Boolean")
 
 _KINDS: dict[str, Callable[[str], Any]] = {
     "float": float,
@@ -85,16 +88,26 @@ class Columns:
             SentColumn(key, names[key], declared[key], scalar_default(table.c[key])) for key in keys if key in names
         ]
         self.names = [column.name for column in self.sent if column.name != ORIGIN]
+        self._keys = keys
+        self._numbers = [keys.index(each.name) for each in self.sent if each.said.type not in _WITHOUT_INFINITY]
         self._pick = itemgetter(*(keys.index(name) for name in self.names))
         self._pick_former = itemgetter(*range(len(VERSION)), *(keys.index(name) + len(VERSION) for name in self.names))
 
     def batch(self, batch: Batch) -> dict[str, Any]:
         """Give rows."""
-        return {"rows": list(map(self._pick, batch.rows)), "odd": [self._odd(values) for values in batch.odd]}
+        return self._given(batch, self._pick, ())
 
     def former(self, batch: Batch) -> dict[str, Any]:
         """Give former versions of rows."""
-        return {"rows": list(map(self._pick_former, batch.rows)), "odd": [self._odd(values) for values in batch.odd]}
+        return self._given(batch, self._pick_former, VERSION)
+
+    def _given(self, batch: Batch, pick: Callable[[Row], Any], before: Sequence[str]) -> dict[str, Any]:
+        """Give rows; one with a number that JSON does not have is taken for an odd one."""
+        places = [len(before) + place for place in self._numbers]
+        odd = [row for row in batch.rows if any(type(row[n]) is float and not math.isfinite(row[n]) for n in places)]
+        rows = [row for row in batch.rows if row not in odd] if odd else batch.rows
+        named = [dict(zip([*before, *self._keys], row, strict=True)) for row in odd]
+        return {"rows": list(map(pick, rows)), "odd": [self._odd(values) for values in [*batch.odd, *named]]}
 
     def _odd(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: encoded(values[name]) for name in (*VERSION, *self.names) if name in values}

@@ -16,8 +16,8 @@ from ...remote.origin import Told, View
 from ...remote.protocol import Mark
 from ...remote.standing import Facts
 from ..errors import ProblemError, problems
+from ..json_answers import sent
 from ..limits import accepts
-from ..sending import sent
 from ..served import Served, served
 from ..state_cache import Archive
 from . import bodies
