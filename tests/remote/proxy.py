@@ -46,6 +46,7 @@ class Proxy:
         self.fault: Callable[[], str] = str
         self.asked: list[tuple[str, str, int]] = []
         self._turns = itertools.count()
+        self._kept: dict[str, int] = {}
         self._first: dict[tuple[str, str], Answer] = {}
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = _Server(("127.0.0.1", 0), handler)
@@ -58,6 +59,14 @@ class Proxy:
     def at_random(self, chance: random.Random, share: float) -> None:
         """Let something happen to a share of the requests from now on."""
         self.fault = lambda: chance.choice(FAULTS) if chance.random() < share else ""
+
+    def skip(self) -> None:
+        """Let the next request go to the server after the one whose turn it is."""
+        next(self._turns)
+
+    def keep_to(self, number: int, methods: Sequence[str]) -> None:
+        """Let one of the servers get all requests of some methods."""
+        self._kept = dict.fromkeys(methods, self.ports[number])
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +92,7 @@ class Proxy:
         return found
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        port = self.ports[next(self._turns) % len(self.ports)]
+        port = self._kept.get(method) or self.ports[next(self._turns) % len(self.ports)]
         there = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             there.request(method, path, body or None, headers)
