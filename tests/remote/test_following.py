@@ -13,9 +13,14 @@ import pytest
 from koa_middleware.exceptions import CacheError, SchemaMismatchError
 from koa_middleware.remote import following
 from koa_middleware.remote.following import Follower
-from survey import Archive, Client, Heard
+from survey import KINDS, Archive, Client, Heard
 
 TABLE = "survey_calibrations"
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 @pytest.fixture

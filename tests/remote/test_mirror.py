@@ -16,12 +16,18 @@ import pytest
 from koa_middleware.choosing.selector import CalibrationSelector
 from koa_middleware.exceptions import CalibrationNotFoundError, ConfigurationError, RemoteError, RemoteUnavailableError
 from koa_middleware.instrument.times import now_iso
+from koa_middleware.remote.http import mirror as mirror_module
 from koa_middleware.remote.http.mirror import Mirror
 from sqlalchemy import text
 from survey import Archive, Client, Survey
 
 DARK = CalibrationSelector(cal_type="dark")
 FRAME = {"mjd_start": 61042.0}
+
+
+@pytest.fixture
+def kind() -> str:
+    return "http"
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +119,7 @@ def test_the_archives_past_is_asked_without_what_was_only_here(
 def test_one_question_is_one_look_however_many_statements_it_has(
     archive: Archive, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mirror_module, "LOOK_S", 60.0)  # a slow machine's question takes long
     archive.insert(*(f"{number}.fits" for number in range(5)))
     looks: list[Any] = []
 
@@ -173,14 +180,14 @@ def test_an_archive_that_does_not_answer_is_no_miss(archive: Archive, client: Cl
 def test_the_copy_goes_when_it_is_closed_or_forgotten(archive: Archive, client: Client, temporary: Path) -> None:
     archive.insert("a.fits")
     mirror = Mirror(archive.remote(), client.database)
-    assert not list(temporary.iterdir())
+    assert not list(temporary.glob("koa-archive-*"))
     chosen(mirror)
-    assert len(list(temporary.iterdir())) == 1
+    assert len(list(temporary.glob("koa-archive-*"))) == 1
     mirror.close()
-    assert not list(temporary.iterdir())
+    assert not list(temporary.glob("koa-archive-*"))
     assert chosen(mirror) == "a.fits"
     del mirror
-    assert not list(temporary.iterdir())
+    assert not list(temporary.glob("koa-archive-*"))
 
 
 def test_a_forked_child_makes_a_copy_of_its_own_and_leaves_its_parents(
@@ -188,32 +195,32 @@ def test_a_forked_child_makes_a_copy_of_its_own_and_leaves_its_parents(
 ) -> None:
     archive.insert("a.fits")
     chosen(mirror)
-    (ours,) = temporary.iterdir()
+    (ours,) = temporary.glob("koa-archive-*")
     asking, answering = os.pipe()
 
     def ask() -> None:
-        os.write(answering, f"{chosen(mirror)} {len(list(temporary.iterdir()))}".encode())
+        os.write(answering, f"{chosen(mirror)} {len(list(temporary.glob('koa-archive-*')))}".encode())
         mirror.close()
 
     child = multiprocessing.get_context("fork").Process(target=ask)
     child.start()
     child.join(30)
     assert (child.exitcode, os.read(asking, 100)) == (0, b"a.fits 2")
-    assert list(temporary.iterdir()) == [ours]
+    assert list(temporary.glob("koa-archive-*")) == [ours]
     assert chosen(mirror) == "a.fits"
 
 
 def test_a_process_that_ends_without_closing_leaves_nothing(archive: Archive, temporary: Path) -> None:
     archive.insert("a.fits")
     program = (
-        "import sys; from survey import Survey; from koa_middleware.remote.http.mirror import Mirror\n"
+        "import sys; from survey import Survey\n"
         "from koa_middleware.remote.servers import remote_at\n"
-        "mirror = Mirror(remote_at(sys.stdin.read(), Survey), None)\n"
-        "print(len(mirror.asked().query()))\n"
+        "remote = remote_at(sys.stdin.read(), Survey)\n"
+        "print(len(remote.database.query()))\n"
     )
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": here}
-    given: dict[str, Any] = {"input": archive.url, "capture_output": True, "text": True, "env": environment}
+    given: dict[str, Any] = {"input": archive.http_url, "capture_output": True, "text": True, "env": environment}
     done = subprocess.run([sys.executable, "-c", program], check=False, timeout=60, **given)
     assert (done.stdout, done.stderr) == ("1\n", "")
-    assert not list(temporary.iterdir())
+    assert not list(temporary.glob("koa-archive-*"))
