@@ -86,10 +86,12 @@ def plugin_of_pages() -> InstrumentPlugin:
 
 def serving(store: CalibrationStore[Any], **options: Any) -> Any:
     """Give the application of a store."""
+    from koa_middleware.remote.folder.remote import FolderRemote
     from koa_middleware.server.app import Options, make_app
     from koa_middleware.server.served import Served
 
-    return make_app([Served(plugin_of_pages(), store, None, is_writable=False)], Options(**options))  # type: ignore[arg-type]
+    own = FolderRemote(store.local_db)
+    return make_app([Served(plugin_of_pages(), store, own, is_writable=False)], Options(**options))
 
 
 @contextmanager

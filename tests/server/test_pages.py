@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -111,7 +115,8 @@ def test_a_record_is_told_whole(pages: Site) -> None:
     assert "quality UNKNOWN BAD" in shown.text  # before and after
     assert "mjd_start 61004.1 d EXPMJDST, MJD-OBS" in shown.text
     assert "SPECTROG= 'BSPEC" in shown.text
-    assert pages.get("demo/record", name=pages.store.query(filename="dark.2.fits")[0].id).text == shown.text
+    by_id = pages.get("demo/record", name=pages.store.query(filename="dark.2.fits")[0].id)
+    assert "stripes, of the new readout" in by_id.text
 
 
 def test_a_records_download_is_the_files_address_of_the_api(pages: Site) -> None:
@@ -351,12 +356,43 @@ def test_what_is_given_to_a_page_changes_nothing_and_leaves_nothing(pages: Site,
     assert (sorted(pages.store.cache_dir.rglob("*")), len(pages.store.history("dark.1.fits"))) == before
 
 
-def test_more_than_a_page_reads_is_refused_before_it_is_read(pages: Site) -> None:
+def begun(pages: Site, length: int = 999) -> socket.socket:
+    """Begin to send a form, and do not go on."""
+    head = f"POST /demo/why HTTP/1.1\r\nHost: here\r\nAccept: text/html\r\nContent-Length: {length}\r\n"
+    connection = socket.create_connection(("127.0.0.1", int(pages.url.rpartition(":")[2])), timeout=20)
+    connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
+    return connection
+
+
+def test_more_than_a_page_takes_is_refused_before_it_comes(pages: Site) -> None:
     from koa_middleware.server.pages.uploads import MOST_BYTES
 
-    headers = {**BROWSER, "Content-Length": str(MOST_BYTES + 1), "Content-Type": "multipart/form-data; boundary=x"}
-    answer = requests.post(f"{pages.url}/demo/why", data=iter([b""]), headers=headers, timeout=30)
-    assert answer.status_code in (400, 413)
+    with begun(pages, MOST_BYTES + 1) as connection:
+        assert connection.recv(1 << 16).decode().startswith("HTTP/1.1 413")
+
+
+def test_a_form_that_does_not_come_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from koa_middleware.server.pages import uploads
+
+    monkeypatch.setattr(uploads, "PATIENCE_S", 0.2)
+    with site(tmp_path) as pages, begun(pages) as connection:
+        said = connection.recv(1 << 16).decode()
+        assert said.startswith("HTTP/1.1 408")
+
+
+def test_forms_that_do_not_come_keep_nobody_waiting_without_a_word(tmp_path: Path) -> None:
+    from koa_middleware.server.pages.uploads import AT_ONCE
+
+    with site(tmp_path) as pages, ExitStack() as opened:
+        slow = [opened.enter_context(begun(pages)) for _ in range(AT_ONCE)]
+        assert len(slow) == AT_ONCE
+        until = time.monotonic() + 20
+        shown = pages.post("demo/why", [("a.fits", b"")])
+        while shown.status != 503 and time.monotonic() < until:
+            shown = pages.post("demo/why", [("a.fits", b"")])
+        assert shown.status == 503
+        assert "Send it again in a minute." in shown.text
+        assert pages.get("demo").status == 200
 
 
 def test_what_is_sent_and_is_no_form_is_said(pages: Site) -> None:
@@ -376,6 +412,37 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
         assert "There is nothing to draw" in pages.get("demo/coverage").text
         assert "nothing fits" in pages.get("demo/why", type="dark", **FRAME).text
         assert pages.get("demo/status").status == 200
+
+
+def test_a_large_number_is_read_in_threes(tmp_path: Path) -> None:
+    with site(tmp_path) as pages:
+        pages.store.local_db.add([record(f"{number}.fits") for number in range(1000)])
+        for path in ("", "demo", "demo/status"):
+            assert "1\N{NARROW NO-BREAK SPACE}006" in pages.get(path).html, path
+
+
+def test_a_damaged_row_stands_there_and_hides_no_other(tmp_path: Path) -> None:
+    with site(tmp_path) as pages:
+        damage = "mjd_start = 'abc', datetime_obs = 'noon', cooled = 'x', amplifiers = 'many', checksum = x'00'"
+        with pages.store.local_db.driver_connection() as connection:
+            connection.execute(f"UPDATE demo_calibrations SET {damage} WHERE filename = 'wls.1.fits'")
+        for path in ("", "demo", "demo/status", "demo/?all=yes", "demo?type=wls", "demo/record?name=wls.1.fits"):
+            assert pages.get(path).status == 200, path
+        assert "wls.1.fits wls noon GOOD" in pages.get("demo").text
+
+
+def test_what_is_kept_apart_is_listed_with_its_reason(tmp_path: Path) -> None:
+    from koa_middleware.database.kept_apart import conflicts_table
+    from sqlalchemy import insert
+
+    with site(tmp_path) as pages:
+        kept = {"id": "an-id", "filename": "dark.1.fits", "reason": "a LOCAL record has its name", "local_id": None}
+        row = json.dumps(record("dark.1.fits", id="an-id").to_dict())
+        with pages.store.local_db.begin() as connection:
+            connection.execute(insert(conflicts_table(DemoCalibration)).values(record=row, **kept))
+        assert "dark.1.fits an-id a LOCAL record has its name" in pages.get("demo/status").text
+        assert "1 row is kept apart" in pages.get().text
+        assert pages.get("demo/record", name="an-id").status == 200
 
 
 def test_private_pages_ask_for_a_token_and_open_with_one_that_reads(tmp_path: Path) -> None:

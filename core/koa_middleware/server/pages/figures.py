@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -29,14 +29,14 @@ class OfType(NamedTuple):
     ----------
     cal_type : str
     number : int
-    first, newest : str
-        When they were observed, UTC.
+    first, newest : str or None
+        When they were observed, UTC; None where a damaged row has no time.
     """
 
     cal_type: str
     number: int
-    first: str
-    newest: str
+    first: str | None
+    newest: str | None
 
 
 class Entry(NamedTuple):
@@ -81,7 +81,9 @@ def _by_type(store: CalibrationStore[Any]) -> list[OfType]:
     return [OfType(cal_type, number, _iso(first), _iso(last)) for cal_type, number, first, last in found]
 
 
-def _iso(mjd: float) -> str:
+def _iso(mjd: Any) -> str | None:
+    if not isinstance(mjd, int | float):
+        return None
     return iso_from_mjd(min(max(mjd, FIRST_MJD), END_MJD))
 
 
@@ -92,6 +94,11 @@ def _on_disk(store: CalibrationStore[Any]) -> Disk:
             if entry.is_file():
                 files, used = files + 1, used + entry.stat().st_size
     return Disk(files, used, shutil.disk_usage(store.cache_dir).free)
+
+
+def newest_of(types: Iterable[OfType]) -> str | None:
+    """Give when the newest of some calibrations was observed; None where there are none."""
+    return max((each.newest for each in types if each.newest is not None), default=None)
 
 
 #: Give the types that there are; and what stands on the disk.

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from ..served import Served
-from .figures import by_type
+from .figures import by_type, newest_of
 from .rendering import page
 
 router = APIRouter(include_in_schema=False)
@@ -27,7 +27,7 @@ def _line(each: Served) -> dict[str, Any]:
         "name": each.plugin.name,
         "number": sum(one.number for one in types),
         "types": len(types),
-        "newest": max((one.newest for one in types), default=None),
+        "newest": newest_of(types),
         "follows": each.store.settings.remote_database_url is not None,
         "last_sync": each.store.last_sync,
         "conflicts": len(each.store.conflicts()),

@@ -31,6 +31,7 @@ _NOTHING = Found([], None, False, None, None)
 
 
 @router.get("/{instrument}")
+@router.get("/{instrument}/")
 def listing(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
     """Show what there is."""
     store, search = asked.store, Search.of(request.query_params)

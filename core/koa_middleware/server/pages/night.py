@@ -71,7 +71,7 @@ def _answer(
         read = [(each.name, each.values) for each in frames if not isinstance(each.values, KoaMiddlewareError)]
         if read:
             found = asked.store.select_sets([dict(values) for _, values in read], as_of=as_of or None)
-            told = _told(found, [name for name, _ in read], as_of)
+            told = _told(found, read, as_of)
     except KoaMiddlewareError as error:
         fault = problem_in(error)
     return page(
@@ -87,6 +87,7 @@ def _answer(
         given=[{"column": name, "value": typed.get(name, "")} for name in given_columns(orm_class)],
         prefix=PREFIX,
         not_sent=not_sent,
+        megabytes=MOST_BYTES // 1_000_000,
         fault=fault,
         unread=unread,
         told=told,
@@ -128,13 +129,12 @@ def _no_frame(number: int, line: str, fault: str) -> ConfigurationError:
     return ConfigurationError(said, hint, setting="frames", variable=None)
 
 
-def _told(found: FrameSets, names: Sequence[str], as_of: str) -> dict[str, Any]:
+def _told(found: FrameSets, read: Sequence[tuple[str, Mapping[str, Any]]], as_of: str) -> dict[str, Any]:
     """Give what frames get as plain data: a cell for each frame and type, and what they get in words, each once."""
     types = list(dict.fromkeys(cal_type for one in found for cal_type in one))
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     rows = []
-    for name, one, values, of_types in zip(names, found, found.values, found.configurations, strict=True):
-        assert not isinstance(values, KoaMiddlewareError)  # noqa: S101 - those were read
+    for (name, values), one, of_types in zip(read, found, found.configurations, strict=True):
         asked = {"as_of": as_of, **query_of(values)}
         cells: list[dict[str, Any] | None] = []
         for cal_type in types:

@@ -16,15 +16,15 @@ from ...instrument.orm import ORMCalibration
 from ...reports.provenance.uses import Keywords, uses_in
 from ...store import CalibrationStore
 from ..served import Served, served
-from .figures import on_disk
+from .figures import by_type, on_disk
 from .header_cards import headers_in
 from .problem_page import problem_in
 from .rendering import page
 
 router = APIRouter(include_in_schema=False)
 
-#: As many files are looked through for those that were made of a calibration without being asked to.
-_FEW_FILES = 300
+#: As many files of as many calibrations are looked through for what was made of one without being asked to.
+_FEW_FILES, _FEW = 300, 20_000
 
 #: One such look at a time, so that it takes no more than one core.
 _LOOKING = Lock()
@@ -40,7 +40,7 @@ def record(request: Request, asked: Annotated[Served, Depends(served)], name: st
         found, is_there = known_or_former(known, name), False
     judged = known.judged_here().get(found.id)
     is_here = is_there and store.calibration_in_cache(found)
-    looks = request.query_params.get("made") == "yes" or on_disk(store).files <= _FEW_FILES
+    looks = request.query_params.get("made") == "yes" or _are_few(store)
     return page(
         request,
         "record.html",
@@ -58,6 +58,10 @@ def record(request: Request, asked: Annotated[Served, Depends(served)], name: st
         made=_made(store, found) if looks else None,
         **_header(store, found, is_here),
     )
+
+
+def _are_few(store: CalibrationStore[Any]) -> bool:
+    return on_disk(store).files <= _FEW_FILES and sum(each.number for each in by_type(store)) <= _FEW
 
 
 def _columns(orm_class: type[ORMCalibration], found: ORMCalibration) -> list[dict[str, Any]]:

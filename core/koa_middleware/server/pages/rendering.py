@@ -94,8 +94,9 @@ def _environment() -> Environment:
     filters: dict[str, Callable[[Any], Any]] = {
         "age": age_of,
         "clock": _clock,
+        "is_time": _is_time,
         "exactly": lambda text: Markup(escape(text)),  # noqa: S704 - which is escaped
-        "number": lambda value: f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
+        "number": _number,
         "offset": offset,
         "prose": _prose,
         "part": lambda text: quote(text, safe=""),
@@ -109,6 +110,11 @@ def _environment() -> Environment:
 
 def _query_of(values: Mapping[str, Any]) -> str:
     return query(**values)
+
+
+def _number(value: int) -> Markup:
+    """Give a number of things in groups of three digits, which no line breaks."""
+    return escape(f"{value:,}").replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _shown(value: Any) -> Any:
@@ -125,6 +131,15 @@ def _prose(text: str) -> Markup:
         else safe
         for word, safe in words
     )
+
+
+def _is_time(value: Any) -> bool:
+    """Whether this is a time; a damaged row has anything."""
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _clock(time: str) -> str:

@@ -12,7 +12,7 @@ from ...instrument.orm import ORMCalibration
 from ...remote.bookmark import is_partial, last_noticed
 from ...remote.staleness import PARTIAL
 from ..served import Served, served
-from .figures import by_type, newest_entry, on_disk
+from .figures import by_type, newest_entry, newest_of, on_disk
 from .rendering import page
 
 router = APIRouter(include_in_schema=False)
@@ -37,7 +37,7 @@ def status(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLR
         here="status",
         types=[each._asdict() for each in types],
         number=sum(each.number for each in types),
-        newest=max((each.newest for each in types), default=None),
+        newest=newest_of(types),
         entry=None if entry is None else entry._asdict(),
         follows=store.settings.remote_database_url is not None,
         last_sync=store.last_sync,
@@ -48,8 +48,19 @@ def status(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLR
             {"filename": each.filename, "id": each.id, "reason": each.reason[:_LONGEST]} for each in conflicts[:_LISTED]
         ],
         conflicts_number=len(conflicts),
-        noticed=[*last_noticed(store.local_db), *([PARTIAL] if is_partial(store.local_db) else [])],
+        noticed=[
+            *_not_followed(asked),
+            *last_noticed(store.local_db),
+            *([PARTIAL] if is_partial(store.local_db) else []),
+        ],
     )
+
+
+def _not_followed(asked: Served) -> list[str]:
+    """Say that the archive does not answer; not how, since that names machines of the archive's own."""
+    if asked.follower is None or asked.follower.error is None:
+        return []
+    return ["The archive cannot be followed for now; what stands here is of the last sync."]
 
 
 def _versions(asked: Served) -> list[dict[str, Any]]:

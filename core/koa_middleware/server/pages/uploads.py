@@ -22,8 +22,9 @@ from ...instrument.frames import FileWith, column_values
 from ...instrument.orm import ORMCalibration
 from ..errors import ProblemError
 
-#: Bytes of a form with all its files; as many forms are read at a time, since what comes stands on the disk meanwhile.
-MOST_BYTES, AT_ONCE = 300_000_000, 3
+#: Bytes of a form with all its files; as many forms are read at a time, since what comes stands on the disk meanwhile;
+#: and seconds until one must be there, so that nobody keeps others waiting.
+MOST_BYTES, AT_ONCE, PATIENCE_S = 200_000_000, 5, 120.0
 
 #: Files of a form.
 MOST_FILES = 100
@@ -49,7 +50,7 @@ async def form_of(request: Request) -> AsyncIterator[FormData]:
     Raises
     ------
     ProblemError
-        When it is too large, none, or too many are being read.
+        When it is too slow, none, or too many are being read.
     """
     turns: asyncio.Semaphore = request.app.state.uploads
     if turns.locked():
@@ -59,7 +60,12 @@ async def form_of(request: Request) -> AsyncIterator[FormData]:
     async with turns:
         parser = MultiPartParser(request.headers, request.stream(), max_files=MOST_FILES, max_fields=200)
         try:
-            form = await parser.parse()
+            async with asyncio.timeout(PATIENCE_S):
+                form = await parser.parse()
+        except TimeoutError as error:
+            said = f"The files did not come within {PATIENCE_S:.0f} s."
+            hint = "Send fewer files, or only the beginning of each, in which its headers stand."
+            raise ProblemError(408, "too-slow", "Too slow", said, hint, headers={"Connection": "close"}) from error
         except (MultiPartException, KeyError) as error:
             said = "What was sent is not a form with files, or has too many parts."
             raise ProblemError(400, "form", "Not a form", said, f"Send at most {MOST_FILES} files.") from error
