@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, QueuePool
 
 from ...database.feed import Judgement
 from ...exceptions import CalibrationNotFoundError
@@ -156,6 +156,11 @@ class PostgresRemote(Generic[R]):
         with self.database.translated_errors():
             found = (initialise if run else planned)(engine, self.orm_class, resweep=resweep)
             return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script, found.told)
+
+    def connections_in_use(self) -> int:
+        """Give how many of the connections that are kept are in use."""
+        pools = {self._reads.pool, self.database.engine.pool}
+        return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
 
     def close(self) -> None:
         """Close all connections."""
