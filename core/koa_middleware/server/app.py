@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from . import health, metrics
 from .api import files, instruments, reading, writing
-from .auth import known_tokens
+from .auth import known_tokens, may
 from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
@@ -71,9 +71,8 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
         app.add_middleware(RateLimit, rate=options.rate_limit)
     app.add_middleware(Observed, metrics=app.state.metrics)  # the last one stands around the others
     app.include_router(health.router)
-    app.include_router(metrics.router)
-    app.include_router(instruments.router)
-    app.include_router(reading.router)
+    for each in (metrics, instruments, reading):
+        app.include_router(each.router, dependencies=[Depends(may("read"))])
     app.include_router(files.router)
     app.include_router(writing.router)
     add_pages(app)
