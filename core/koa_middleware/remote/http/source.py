@@ -157,8 +157,8 @@ def _object(found: Any) -> dict[str, Any]:
 
     Raises
     ------
-    TypeError
+    ValueError
     """
     if not isinstance(found, dict):
-        raise TypeError("the answer is no object")
+        raise ValueError("the answer is no object")
     return found
