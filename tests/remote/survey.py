@@ -6,7 +6,7 @@ import socket
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from koa_middleware import CalibrationStore
 from koa_middleware.database.feed import judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.database.tokens import SCOPES, Tokens, new_token
+from koa_middleware.exceptions import KoaMiddlewareError
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
 from koa_middleware.plugins import InstrumentPlugin
-from koa_middleware.remote import following
+from koa_middleware.remote import viewed
 from koa_middleware.remote.http import reading as http_reading
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
@@ -192,7 +193,7 @@ class Archive:
     @staticmethod
     def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
         """Let a reading give so many rows at once."""
-        monkeypatch.setattr(following, "BATCH", size)
+        monkeypatch.setattr(viewed, "BATCH", size)
 
     # -- what is PostgreSQL's ----------------------------------------------------------------------------------------
 
@@ -307,3 +308,29 @@ class Client:
         """Quality, who, and why, of all judgements that this database knows of a record."""
         with self.database.connect() as connection:
             return [(said.quality, said.who, said.why) for said in judgements_of(connection, Survey, id)]
+
+
+class Heard:
+    """What a `Follower` told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self._more = threading.Condition()
+
+    def came(self, result: SyncResult) -> None:
+        self._hear((result.added, result.changed, result.withdrawn))
+
+    def lost(self, error: KoaMiddlewareError) -> None:
+        self._hear(error)
+
+    def back(self) -> None:
+        self._hear("back")
+
+    def _hear(self, what: Any) -> None:
+        with self._more:
+            self.told.append(what)
+            self._more.notify_all()
+
+    def wait_for(self, is_enough: Callable[[list[Any]], bool]) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: is_enough(self.told), 20), self.told

@@ -50,7 +50,7 @@ class Archive(Generic[R]):
     @kept_property
     def remote(self) -> Remote[R] | None:
         """The remote; None where none is configured."""
-        return remote_of(self._settings, self._local.orm_class, self._local.judged_at)
+        return remote_of(self._settings, self._local.orm_class, self._local)
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,6 +1,6 @@
 """What an archive is to a server that serves it: views, each of one state, asked for a page at a time.
 
-Whoever follows such an archive himself reads the views by `koa_middleware.remote.following`.
+Whoever follows such an archive himself reads the views by `koa_middleware.remote.viewed`.
 """
 
 from __future__ import annotations
