@@ -21,7 +21,7 @@ from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.publish import flag
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import SyncResult
-from servers import Pooler, Server, Standby, needs_pgbouncer, needs_servers, wait_until
+from servers import PgPool, Pooler, Server, Standby, needs_pgbouncer, needs_pgpool, needs_servers, wait_until
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 from survey import Archive, Client, Heard, Survey
@@ -687,3 +687,29 @@ def test_values_cross_a_pooler_unchanged_whatever_the_server_has_set(archive, cl
         client.add_local("b.fits", checksum="sha256:b", exptime=2 / 3)
         assert client.publish(pooled.remote()).renamed == {"b.fits": "b.002.fits"}
         assert client.rows()["b.002.fits"]["exptime"] == 2 / 3
+
+
+@needs_pgpool
+def test_pgpool_does_not_take_a_reading_apart_among_a_primary_and_its_standby(standby, archive, new_client):
+    first, second = new_client(), new_client()
+    archive.fill(20)
+    standby.catch_up()
+    standby.sql("SELECT pg_wal_replay_pause()")
+    archive.insert("late.fits", exptime=1 / 3)
+    with PgPool(archive.url, standby) as pooler, closing(Archive(pooler.url, is_set_up=True)) as pooled:
+        wait_until(pooler.url, f"SELECT inet_server_port() = {standby.port} FROM {TABLE} LIMIT 1")
+        for client in (first, second):
+            assert client.sync(pooler.url) == SyncResult(21, 0, 0, True)
+            assert client.rows() == archive.rows()
+        for number in range(3):
+            archive.insert(f"new-{number}.fits")
+            archive.delete(f"HB.{number + 1}.fits")
+            assert first.sync(pooler.url) == SyncResult(1, 0, 1)
+            assert first.rows() == archive.rows()
+        second.add_local("mine.fits", checksum="sha256:1a", exptime=2 / 3)
+        assert second.publish(pooled.remote()).renamed == {"mine.fits": "mine.002.fits"}
+        (row,) = pooled.remote().database.query(filename="late.fits")
+        assert row.exptime == 1 / 3
+        assert pooled.remote().flag(row.id, "BAD", "a trail", "ann")
+        first.sync(pooler.url)
+        assert first.rows() == archive.rows()

@@ -64,6 +64,7 @@ def remote_at(
     *,
     access_token: str | None = None,
     cookie_file: Path | None = None,
+    connections: int = 0,
 ) -> Remote[R]:
     """Give an instrument's rows at a server; opens no connection.
 
@@ -77,6 +78,8 @@ def remote_at(
         A bearer token for an archive over HTTP.
     cookie_file : pathlib.Path or None
         Cookies for one.
+    connections : int
+        How many connections to a PostgreSQL server are kept and shared at most, for one that serves others; 0: none is.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def remote_at(
             from .postgres.remote import PostgresRemote
 
             judged = judged_nothing if local is None else local.judged_at
-            return PostgresRemote(orm_class, url, judged)  # which imports the driver
+            return PostgresRemote(orm_class, url, judged, connections)  # which imports the driver
     if _is_of(http_url.SCHEMES, url):
         with importing:
             from .http.remote import HttpRemote

@@ -8,7 +8,6 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from sqlalchemy import QueuePool
 
 from ..remote.following import Follower
 from .served import Served
@@ -60,8 +59,7 @@ class Metrics:
         )
         for each in served:
             name, follower = each.plugin.name, each.follower
-            if isinstance(kept := each.remote.database.engine.pool, QueuePool):
-                pool.labels(name).set_function(kept.checkedout)
+            pool.labels(name).set_function(each.remote.connections_in_use)
             if follower is not None:
                 followed.labels(name).set_function(partial(_looked_at, follower))
 

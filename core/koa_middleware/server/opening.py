@@ -20,6 +20,9 @@ from ..store import CalibrationStore
 from .logs import tell
 from .served import Served
 
+#: Connections to a PostgreSQL archive that are kept at most for reading, and as many for writing.
+CONNECTIONS = 10
+
 #: Seconds that a thread is waited for when the server ends.
 _PATIENCE = 10.0
 
@@ -38,7 +41,7 @@ def open_served(plugin: InstrumentPlugin) -> Iterator[Served]:
         if url is None or not is_database(url):
             yield Served(plugin, store, FolderRemote(store.local_db), False)
             return
-        origin = cast(Origin[Any], remote_at(url, plugin.ORM))  # as a database is
+        origin = cast(Origin[Any], remote_at(url, plugin.ORM, connections=CONNECTIONS))  # as a database is
         with closing(origin), closing(remote_at(url, plugin.ORM)) as followed:
             follower = Follower(store.local_db, followed, _Teller(plugin.name), Cache(store.cache_dir).holds)
             served = Served(plugin, store, origin, True, follower)

@@ -64,6 +64,10 @@ class FolderRemote(Generic[R]):
         """Refuse."""
         raise self._refusal()
 
+    def connections_in_use(self) -> int:
+        """Give 0, since none are kept."""
+        return 0
+
     def close(self) -> None:
         """Leave the database open for its owner."""
 

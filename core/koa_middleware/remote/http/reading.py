@@ -70,6 +70,7 @@ class HttpReading:
         after = known.mark if known is not None else Mark(0, "")
         if self._facts.newest in (None, after) and self._at_least in (None, after):
             return
+        self._at_least = newer(self._at_least, self._facts.newest)
         with ThreadPoolExecutor(max_workers=1) as ahead:
             coming = self._changes(ahead, after)
             while True:

@@ -60,7 +60,7 @@ class HttpSource:
         if marks <= {there.facts.newest}:
             there = replace(there, facts=replace(there.facts, tokens=dict(marks)))
         else:
-            there = self._ask(since, seen)
+            there = self._ask(since, seen, there.facts.newest)
         self._judged = since, seen, there
         return there.facts.state(self.table, since, seen)
 
@@ -115,11 +115,12 @@ class HttpSource:
         with self.asking.understanding():
             return _object(reply.body)
 
-    def _ask(self, since: str | None, seen: str | None) -> There:
-        """Ask how the archive stands, again where an answer is older than what the client has."""
+    def _ask(self, since: str | None, seen: str | None, told: Mark | None = None) -> There:
+        """Ask how the archive stands, again where an answer is older than what the client has or was told of."""
         there = self._there_now(asked_by(since, seen))
         for _ in range(_AGAIN_TIMES):
-            if there.facts.state(self.table, since, seen).behind is None:
+            is_behind = there.facts.state(self.table, since, seen).behind is not None
+            if not is_behind and newer(there.facts.newest, told) == there.facts.newest:
                 break
             self.asking.wait_for_another()
             there = self._there_now(asked_by(since, seen))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, QueuePool
 
 from ...database.feed import Judgement
 from ...exceptions import CalibrationNotFoundError
@@ -17,10 +17,12 @@ from ..protocol import Entry, Here, Mark, Settled, SetUp, Upload, Values
 from ..viewed import Following
 from ..writable import Asked, Flagged, Publication
 from .database import RemoteDatabase
+from .engine import postgresql_engine
 from .errors import host_of
 from .once import once
 from .publishing import judge, rows_there, send_judgements, settle, take_in, writing
 from .schema import grants, initialise, planned
+from .standbys import StandbyFirst
 from .table import PostgresSource, connected, newest_entry, newest_mark
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -35,6 +37,9 @@ class PostgresRemote(Generic[R]):
     url : str
     judged : callable
         As of `RemoteDatabase`.
+    connections : int
+        How many connections are kept at most for reading, and as many for writing, since publishers wait for each
+        other; 0: none is. Where the URL names several hosts, kept ones read at a standby and write at the primary.
 
     Raises
     ------
@@ -44,9 +49,11 @@ class PostgresRemote(Generic[R]):
 
     files = None
 
-    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing) -> None:
+    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing, connections: int = 0) -> None:
         self.orm_class = orm_class
-        self.database = RemoteDatabase(orm_class, url, judged)
+        self.database = RemoteDatabase(orm_class, url, judged, connections)
+        engine = self.database.engine
+        self._reads = postgresql_engine(url, connections, "prefer-standby") if connections else engine
         self.host = host_of(self.database.engine)
         self.name = self.database.name
 
@@ -57,10 +64,11 @@ class PostgresRemote(Generic[R]):
             yield Following(views, views.table)
 
     @contextmanager
-    def viewed(self, others: Others = ()) -> Iterator[PostgresSource]:
+    def viewed(self, others: Others = ()) -> Iterator[PostgresSource | StandbyFirst]:
         """Open a connection for a server that serves what it reads."""
-        with connected(self.database.engine, with_others(self.orm_class.table(), others)) as views:
-            yield views
+        table = with_others(self.orm_class.table(), others)
+        with connected(self._reads, table) as views:
+            yield views if self._reads is self.database.engine else StandbyFirst(views, self.database.engine)
 
     def publish(
         self,
@@ -149,8 +157,14 @@ class PostgresRemote(Generic[R]):
             found = (initialise if run else planned)(engine, self.orm_class, resweep=resweep)
             return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script, found.told)
 
+    def connections_in_use(self) -> int:
+        """Give how many of the connections that are kept are in use."""
+        pools = {self._reads.pool, self.database.engine.pool}
+        return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
+
     def close(self) -> None:
         """Close all connections."""
+        self._reads.dispose()
         self.database.close()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from ..origin import Told
 from ..others import OTHER, Others, others_of
 from ..protocol import VERSION, Batch, Entry, Mark, Row
 from ..standing import Facts
-from .engine import SETTINGS, prepare
+from .engine import SETTINGS, driver_connection
 from .errors import host_of, lacks_columns, remote_errors
 from .identifiers import FEED_TRIGGERS, feed_name, history_name, quote
 from .notes import Note, read_notes
@@ -234,23 +234,17 @@ class PostgresView:
 
 @contextmanager
 def connected(engine: Engine, table: Table) -> Iterator[PostgresSource]:
-    """Open a connection for reading.
+    """Open a connection for reading, or take one of those that are kept.
 
     Raises
     ------
     RemoteUnavailableError
-        When the server does not answer or refuses.
+        When the server does not answer or refuses, or no connection is free.
     """
-    with remote_errors(engine, table):
-        # Straight from the driver: an engine's first connection would cost several more round trips.
-        arguments, options = engine.dialect.create_connect_args(engine.url)
-        connection = cast(Any, engine.dialect.connect(*arguments, **options))
-    try:
-        prepare(connection, host_of(engine))
-        connection.autocommit = True  # transactions begin and end by statements of ours
+    with ExitStack() as stack:
+        with remote_errors(engine, table):
+            connection = stack.enter_context(driver_connection(engine))
         yield PostgresSource(engine, table, connection)
-    finally:
-        connection.close()
 
 
 def has_feed(connection: Connection, table: Table) -> bool:
