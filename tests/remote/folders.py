@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from http_server import mount
+from koa_middleware import CalibrationStore
 from koa_middleware.database.local import LocalDatabase
+from koa_middleware.database.tokens import SCOPES, Tokens, new_token
+from koa_middleware.plugins import InstrumentPlugin
 from koa_middleware.remote import viewed
 from koa_middleware.remote.folder.remote import FolderRemote
+from koa_middleware.remote.http import reading as http_reading
 from koa_middleware.remote.protocol import Remote
+from koa_middleware.remote.servers import remote_at
+from koa_middleware.server.app import make_app
+from koa_middleware.server.served import Served
 from sqlalchemy import text
 from survey import Client, Survey, Writer
 
@@ -30,9 +38,12 @@ class FolderArchive:
     """A cache folder's database, and its owner; what tests ask of every kind of archive."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "survey_calibrations.db"
-        folder.mkdir()
+        self.path = folder / "database" / "survey_calibrations.db"
+        self.path.parent.mkdir(parents=True)
+        self.open()
+
+    def open(self) -> None:
+        """Open the database, or another one of its name."""
         self.database = LocalDatabase(Survey, self.path)
 
     @contextmanager
@@ -66,7 +77,7 @@ class FolderArchive:
         kept = [record.to_dict() for record in self.database.query() if record.filename in filenames]
         self.database.close()
         self.path.unlink()
-        self.database = LocalDatabase(Survey, self.path)
+        self.open()
         with self.database.begin() as connection:
             connection.execute(Survey.table().insert(), kept)
 
@@ -88,6 +99,10 @@ class FolderArchive:
         """The folder as it is served."""
         return FolderRemote(self.database)
 
+    def for_writer(self) -> Remote[Survey]:
+        """The folder as a client with all rights reaches it."""
+        return self.remote()
+
     @staticmethod
     def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
         """Let a reading give so many rows at once."""
@@ -96,6 +111,43 @@ class FolderArchive:
     def close(self) -> None:
         """Close the database."""
         self.database.close()
+
+
+class HttpFolder(FolderArchive):
+    """A cache folder behind a server of ours."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._store = CalibrationStore(Survey, folder)
+        self._origin = FolderRemote(self.database)
+        served = Served(InstrumentPlugin(Survey), self._store, self._origin, False)
+        self._url = mount(make_app([served]))
+
+    def open(self) -> None:
+        """Open the database, or another one of its name, as a server does that is started again."""
+        super().open()
+        if "_origin" in vars(self):
+            self._origin.database = self.database
+
+    def remote(self) -> Remote[Survey]:
+        """The folder as everybody reaches it."""
+        return remote_at(self._url, Survey)
+
+    def for_writer(self) -> Remote[Survey]:
+        """The folder as a client with all rights reaches it."""
+        token = new_token()
+        Tokens(self.database).add(token, "client", SCOPES, (), None)
+        return remote_at(self._url, Survey, access_token=token)
+
+    @staticmethod
+    def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+        """Let an answer hold so many rows."""
+        monkeypatch.setattr(http_reading, "BATCH", size)
+
+    def close(self) -> None:
+        """Close the databases."""
+        super().close()
+        self._store.close()
 
 
 class Following(FolderArchive):

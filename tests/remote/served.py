@@ -6,12 +6,14 @@ import hashlib
 import json
 import socket
 import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 from http_server import mount
 from koa_middleware import CalibrationStore, InstrumentPlugin
@@ -157,3 +159,12 @@ def cutting(url: str, path: str, *, always: bool = False) -> Iterator[tuple[str,
         finally:
             proxy.shutdown()
             thread.join()
+
+
+def until(is_so: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    for _ in range(2000):
+        if is_so():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not come to that")

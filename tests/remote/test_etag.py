@@ -30,3 +30,10 @@ def test_an_archive_without_a_feed_is_read_each_time(archive: Archive, client: C
     client.sync()
     archive.insert("a.fits")
     assert client.sync().added == 1
+
+
+def test_a_plain_table_is_read_each_time(archive: Archive, client: Client) -> None:
+    archive.execute(f"DROP TABLE {TABLE}_feed CASCADE", f"DROP TRIGGER koa_feed ON {TABLE}")
+    for number in range(3):
+        archive.insert(f"{number}.fits")
+        assert client.sync().added == 1

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import TABLE, FolderArchive, Following
+from folders import TABLE, FolderArchive, Following, HttpFolder
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.database.past import PastDatabase
 from koa_middleware.exceptions import RemoteError, RemoteUnavailableError
+from koa_middleware.fetch import retries
 from koa_middleware.instrument.times import now_iso
 from koa_middleware.remote.local_copy import holds_nothing
 from koa_middleware.remote.protocol import Here
 from koa_middleware.remote.sync import SyncResult
+from koa_middleware.server import state_cache
 from sqlalchemy import text
 from survey import Archive, Client, Survey
 from test_protocol import (  # noqa: F401 - they are run here with a folder
@@ -35,10 +37,12 @@ from test_protocol import (  # noqa: F401 - they are run here with a folder
 )
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[FolderArchive]:
-    """An empty cache folder."""
-    found = FolderArchive(tmp_path / "folder")
+@pytest.fixture(params=[FolderArchive, HttpFolder])
+def archive(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FolderArchive]:
+    """An empty cache folder, also behind a server."""
+    monkeypatch.setattr(state_cache, "KEEP_S", 0.0)
+    monkeypatch.setattr(retries, "BACKOFF_S", 0.01)
+    found: FolderArchive = request.param(tmp_path / "folder")
     yield found
     found.close()
 
@@ -77,18 +81,19 @@ def test_the_folders_own_records_are_local_there_and_remote_elsewhere(archive: F
 def test_nobody_writes_to_a_folder_from_elsewhere(archive: FolderArchive, client: Client) -> None:
     (identifier,) = archive.insert("a.fits")
     before, entries = archive.rows(), archive.entries()
-    remote = archive.remote()
+    remote = archive.for_writer()
     here = Here(lambda name: False, holds_nothing)
     for call in (
         lambda: remote.publish([Survey(filename="b.fits", cal_type="dark").to_dict()], {}, None, here, "ann"),
         lambda: remote.flag(identifier, "BAD", "why", "ann"),
-        lambda: remote.set_up("reader", "publisher"),
     ):
         with pytest.raises(RemoteError, match="for reading only"):
             call()
+    with pytest.raises(RemoteError):
+        remote.set_up("reader", "publisher")
     client.add_local("c.fits", checksum="sha256:c")
     with pytest.raises(RemoteError, match="for reading only"):
-        client.publish()
+        client.publish(remote)
     assert (archive.rows(), archive.entries()) == (before, entries)
     assert list(client.rows("LOCAL")) == ["c.fits"]
 
@@ -156,7 +161,7 @@ def test_a_database_that_was_put_back_is_noticed(
         archive.put_back("b.fits")
     else:
         shutil.copy(tmp_path / "backup", archive.path)
-        archive.database = LocalDatabase(Survey, archive.path)
+        archive.open()
     if how == "restored and written to":
         archive.insert("d.fits", "e.fits")
     result = client.sync()
@@ -178,7 +183,7 @@ def test_changes_that_were_made_while_the_triggers_were_gone_come(archive: Folde
     assert client.rows() == archive.rows()
     archive.insert("c.fits")
     archive.database.close()
-    archive.database = LocalDatabase(Survey, archive.path)  # which makes them again
+    archive.open()  # which makes them again
     assert client.sync().full
     assert client.rows() == archive.rows()
     assert client.sync() == SyncResult(0, 0, 0)

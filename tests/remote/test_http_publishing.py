@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -20,11 +24,11 @@ from koa_middleware.exceptions import (
 )
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
-from served import cutting, serving
+from served import cutting, serving, until
 from sqlalchemy.orm import Mapped
 from survey import Survey
 
-from tests.conftest import dark
+from tests.conftest import dark, run_python
 
 
 @pytest.fixture
@@ -234,3 +238,70 @@ def test_an_archive_that_goes_away_while_it_is_published_to_is_published_to_agai
     again = open_store().publish()
     assert (again.published, again.unchanged, again.not_uploaded) == (0, 1, [])
     assert [entry.op for entry in server.archive.entries()] == ["begun", "added"]
+
+
+#: Serves an archive, by its address, from a cache folder; prints where.
+SERVER = """
+import sys
+from pathlib import Path
+from http_server import mount
+from koa_middleware import CalibrationStore, InstrumentPlugin
+from koa_middleware.remote.servers import remote_at
+from koa_middleware.server.app import make_app
+from koa_middleware.server.served import Served
+from survey import Survey
+
+store = CalibrationStore(Survey, Path(sys.argv[2]))
+print(mount(make_app([Served(InstrumentPlugin(Survey), store, remote_at(sys.argv[1], Survey), True)])), flush=True)
+sys.stdin.read()
+"""
+
+#: Publishes all from a cache folder.
+PUBLISHER = """
+import os, sys
+from pathlib import Path
+from koa_middleware import CalibrationStore
+from survey import Survey
+
+os.environ["KOA_ACCESS_TOKEN"] = sys.argv[3]
+CalibrationStore(Survey, Path(sys.argv[2]), remote_database_url=sys.argv[1]).publish()
+"""
+
+
+@contextmanager
+def no_commit(archive, is_reached):
+    """Let publications wait with their commit, until a condition holds; ends the wait after the block."""
+    with archive.transaction() as owner:
+        owner.execute(f"LOCK TABLE {Survey.table().name}_feed_lock IN ACCESS EXCLUSIVE MODE")
+        yield lambda: until(is_reached)
+
+
+def test_a_publisher_that_is_killed_publishes_again(open_store, server, tmp_path):
+    content = registered(open_store(), tmp_path / "made")
+    token = server.token("publish", name="killed")
+    with no_commit(server.archive, server.files) as wait:
+        process = run_python(PUBLISHER, server.url, tmp_path / "keck", token, path=Path(__file__).parent)
+        wait()
+        process.kill()
+        process.communicate()
+    result = open_store().publish()
+    assert (result.published + result.unchanged, result.not_uploaded) == (1, [])
+    assert [entry.op for entry in server.archive.entries()] == ["begun", "added"]
+    assert (server.files(), server.staged()) == ({"dark.fits": content}, [])
+
+
+def test_a_server_that_is_killed_has_taken_all_or_nothing(open_store, server, tmp_path):
+    store = open_store()
+    content = registered(store, tmp_path / "made")
+    process = run_python(SERVER, server.archive.url, server.cache, path=Path(__file__).parent, stdin=subprocess.PIPE)
+    with no_commit(server.archive, server.files) as wait, ThreadPoolExecutor() as pool:
+        publishing = pool.submit(open_store(url=process.stdout.readline().strip()).publish)
+        wait()
+        process.kill()
+        process.communicate()
+        with pytest.raises(RemoteUnavailableError):
+            publishing.result()
+    assert [record.origin for record in store.query()] == ["LOCAL"]
+    assert store.publish().not_uploaded == []
+    assert [entry.op for entry in server.archive.entries()] == ["begun", "added"]
+    assert (server.files(), server.staged()) == ({"dark.fits": content}, [])

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
-from served import Publisher, row, serving, sha256
+from served import Publisher, row, serving, sha256, until
 
 
 @pytest.fixture
@@ -68,14 +68,6 @@ def test_an_upload_that_breaks_off_leaves_nothing(server, publisher):
         )
         until(lambda: server.staged())
     until(lambda: not server.staged())
-
-
-def until(is_so):
-    for _ in range(500):
-        if is_so():
-            return
-        time.sleep(0.01)
-    pytest.fail("it did not come to that")
 
 
 def test_an_upload_for_which_there_is_no_room_is_refused_before_it_comes(server, publisher, monkeypatch):

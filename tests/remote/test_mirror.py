@@ -16,6 +16,7 @@ import pytest
 from koa_middleware.choosing.selector import CalibrationSelector
 from koa_middleware.exceptions import CalibrationNotFoundError, ConfigurationError, RemoteError, RemoteUnavailableError
 from koa_middleware.instrument.times import now_iso
+from koa_middleware.remote.http import mirror as mirror_module
 from koa_middleware.remote.http.mirror import Mirror
 from sqlalchemy import text
 from survey import Archive, Client, Survey
@@ -118,6 +119,7 @@ def test_the_archives_past_is_asked_without_what_was_only_here(
 def test_one_question_is_one_look_however_many_statements_it_has(
     archive: Archive, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mirror_module, "LOOK_S", 60.0)  # a slow machine's question takes long
     archive.insert(*(f"{number}.fits" for number in range(5)))
     looks: list[Any] = []
 

@@ -95,7 +95,7 @@ def guarded_app(served: Any, **options: Any) -> Any:
 
         app.get(f"/api/v1/{{instrument}}/{scope}")(route)
         if scope == "read":
-            app.get("/any")(route)
+            app.get("/any/one")(route)
     return app
 
 
@@ -155,7 +155,7 @@ def test_reading_is_open_to_all_and_names_those_who_say_who_they_are(guarded: Gu
 def test_a_private_server_asks_readers_for_their_token_too(start: Callable[..., Guarded]) -> None:
     guarded = start(is_private=True)
     reader, writer = guarded.add("read"), guarded.add("publish", name="ann")
-    for path in ("/api/v1/demo/read", "/any"):
+    for path in ("/api/v1/demo/read", "/any/one"):
         nobody = guarded.server.ask(path)
         assert (nobody.status, nobody.headers["content-type"]) == (401, MEDIA_TYPE)
         assert guarded.server.ask(path, {"Authorization": f"Bearer {reader}"}).json["name"] == "tom"

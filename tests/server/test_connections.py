@@ -35,17 +35,17 @@ streamed: list[int] = []
 def app_of_tests() -> FastAPI:
     app = make_app([])
 
-    @app.post("/taken")
+    @app.post("/x/y/z/taken")
     @accepts(1 << 22)
     async def taken(request: Request) -> dict[str, int]:
         return {"size": len(await request.body())}
 
-    @app.get("/late")
+    @app.get("/x/y/z/late")
     async def late() -> dict[str, str]:
         await asyncio.sleep(1)
         return {"it": "came"}
 
-    @app.get("/endless")
+    @app.get("/x/y/z/endless")
     async def endless() -> StreamingResponse:
         async def pieces() -> AsyncIterator[bytes]:
             while True:
@@ -108,14 +108,14 @@ def test_a_connection_is_kept_between_requests_but_not_for_long(connect: Callabl
 @pytest.mark.parametrize("way", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
 def test_a_body_that_comes_too_slowly_is_cut(connect: Callable[..., Client], way: str) -> None:
     client = connect()
-    client.send(f"POST /taken HTTP/1.1\r\nHost: here\r\n{way}\r\n\r\n5\r\nabcde")
+    client.send(f"POST /x/y/z/taken HTTP/1.1\r\nHost: here\r\n{way}\r\n\r\n5\r\nabcde")
     client.answer().problem(408)
     assert client.ends_within(SOON) == b""
 
 
 def test_a_body_that_comes_steadily_may_take_long(connect: Callable[..., Client]) -> None:
     client = connect()
-    client.send("POST /taken HTTP/1.1\r\nHost: here\r\nContent-Length: 16000\r\n\r\n")
+    client.send("POST /x/y/z/taken HTTP/1.1\r\nHost: here\r\nContent-Length: 16000\r\n\r\n")
     for _ in range(16):  # 1.6 s, four times as long as nothing may come
         time.sleep(0.1)
         client.send(bytes(1000))
@@ -124,12 +124,12 @@ def test_a_body_that_comes_steadily_may_take_long(connect: Callable[..., Client]
 
 def test_a_server_that_takes_long_cuts_nobody(connect: Callable[..., Client]) -> None:
     client = connect()
-    assert client.ask("/late").json == {"it": "came"}
+    assert client.ask("/x/y/z/late").json == {"it": "came"}
 
 
 def test_the_next_request_may_wait_half_sent_while_one_is_answered(connect: Callable[..., Client]) -> None:
     client = connect()
-    client.send("GET /late HTTP/1.1\r\nHost: here\r\n\r\nGET /health HTTP/1.1\r\nHo")
+    client.send("GET /x/y/z/late HTTP/1.1\r\nHost: here\r\n\r\nGET /health HTTP/1.1\r\nHo")
     assert client.answer().json == {"it": "came"}
     client.send("st: here\r\n\r\n")
     assert client.answer().json == {"status": "up"}
@@ -139,7 +139,7 @@ def test_a_reader_that_takes_nothing_is_cut_and_memory_stays_bounded(connect: Ca
     streamed.clear()
     with log_lines() as lines:
         client = connect(receives=4096)
-        client.send("GET /endless HTTP/1.1\r\nHost: here\r\n\r\n")
+        client.send("GET /x/y/z/endless HTTP/1.1\r\nHost: here\r\n\r\n")
         wait_for(lambda: any(line["message"] == "request" for line in lines))
     assert sum(streamed) < 20_000_000  # what the system's own buffers take
     assert [line["why"] for line in lines if line["message"] == "cut"] == ["it took nothing of an answer"]
@@ -147,7 +147,7 @@ def test_a_reader_that_takes_nothing_is_cut_and_memory_stays_bounded(connect: Ca
 
 def test_a_reader_that_is_slow_is_served(connect: Callable[..., Client]) -> None:
     client = connect(receives=1 << 16)
-    client.send("GET /endless HTTP/1.1\r\nHost: here\r\n\r\n")
+    client.send("GET /x/y/z/endless HTTP/1.1\r\nHost: here\r\n\r\n")
     end = time.monotonic() + 3 * LIMITS.reader_seconds
     while time.monotonic() < end:
         assert client.read()
@@ -173,14 +173,14 @@ def test_what_is_no_http_is_refused(connect: Callable[..., Client], said: str) -
 
 def test_a_body_that_is_too_large_is_refused_before_it_comes(connect: Callable[..., Client]) -> None:
     client = connect()
-    head = "POST /taken HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: 99000000\r\n\r\n"
+    head = "POST /x/y/z/taken HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: 99000000\r\n\r\n"
     client.send(head)
     client.answer().problem(413)  # where 100 would ask for it
 
 
 def test_a_body_of_unknown_size_is_refused_once_it_is_too_large(connect: Callable[..., Client]) -> None:
     client = connect()
-    client.send("POST /taken HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n")
+    client.send("POST /x/y/z/taken HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n")
     piece = b"%x\r\n" % (1 << 16) + bytes(1 << 16) + b"\r\n"
     for _ in range(65):
         client.send(piece)
@@ -188,12 +188,12 @@ def test_a_body_of_unknown_size_is_refused_once_it_is_too_large(connect: Callabl
 
 
 def test_a_body_within_the_limit_of_its_route_is_taken(connect: Callable[..., Client]) -> None:
-    assert connect().ask("/taken", "POST", body=bytes(1 << 22)).json == {"size": 1 << 22}
+    assert connect().ask("/x/y/z/taken", "POST", body=bytes(1 << 22)).json == {"size": 1 << 22}
 
 
 def test_a_client_that_sends_on_gets_its_answer_and_is_cut_in_the_end(connect: Callable[..., Client]) -> None:
     client = connect()
-    client.send("POST /nothing HTTP/1.1\r\nHost: here\r\nContent-Length: 99000000\r\n\r\n")
+    client.send("POST /no/such/place/at/all HTTP/1.1\r\nHost: here\r\nContent-Length: 99000000\r\n\r\n")
     client.answer().problem(404)
     client.send_until_cut(bytes(1 << 16), SOON)
 

@@ -427,7 +427,7 @@ def test_a_store_without_its_package_is_a_problem_of_the_server(start: Callable[
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Give a bucket of a real S3 server on this machine."""
-    pytest.importorskip("s3fs")
+    s3fs = pytest.importorskip("s3fs")
     pytest.importorskip("moto")
     boto3 = pytest.importorskip("boto3")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -441,10 +441,12 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 wait_for_port(port)
+                s3fs.S3FileSystem.clear_instance_cache()  # it keeps servers of other tests
                 client = boto3.client("s3", endpoint_url=endpoint)
                 client.create_bucket(Bucket="koa", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
                 yield client
             finally:
+                s3fs.S3FileSystem.clear_instance_cache()
                 process.kill()
 
 

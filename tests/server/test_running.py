@@ -27,12 +27,12 @@ from koa_middleware.server.running import Server, end_now, listen, serve
 
 app = make_app([])
 
-@app.get("/waits/{seconds}")
+@app.get("/x/y/z/waits/{seconds}")
 async def waits(seconds: float):
     await asyncio.sleep(seconds)
     return {"it": "came"}
 
-@app.get("/works/{seconds}")
+@app.get("/x/y/z/works/{seconds}")
 def works(seconds: float):
     time.sleep(seconds)
     return {"it": "came"}
@@ -100,7 +100,7 @@ def _process(stop_seconds: int) -> Iterator[Process]:
 
 
 def test_sigterm_lets_running_requests_end_and_takes_no_more(patient: Process) -> None:
-    waiting, idle = patient.asks("/waits/1.5"), patient.connect()
+    waiting, idle = patient.asks("/x/y/z/waits/1.5"), patient.connect()
     patient.process.send_signal(signal.SIGTERM)
     assert idle.ends_within(5) == b""
     with pytest.raises(ConnectionRefusedError):
@@ -112,7 +112,7 @@ def test_sigterm_lets_running_requests_end_and_takes_no_more(patient: Process) -
     assert not [line for line in lines if line["level"] != "info"]
 
 
-@pytest.mark.parametrize("path", ["/waits/60", "/works/60"])
+@pytest.mark.parametrize("path", ["/x/y/z/waits/60", "/x/y/z/works/60"])
 def test_a_request_that_does_not_end_holds_no_server_up(hasty: Process, path: str) -> None:
     client = hasty.asks(path)
     code, took, lines = hasty.ends(signal.SIGTERM)

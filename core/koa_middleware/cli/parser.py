@@ -92,7 +92,8 @@ COMMANDS: dict[str, Command] = {
     "token revoke": token_revoke,
 }
 
-_OF_NO_INSTRUMENT = {"instruments", "token list", "token revoke"}
+#: Those that take no instrument.
+OF_NO_INSTRUMENT = {"instruments", "token list", "token revoke"}
 
 #: What the commands of a group do.
 GROUPS = {
@@ -130,7 +131,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_version(parser)
-    know_commands(name for name in COMMANDS if name not in _OF_NO_INSTRUMENT)
+    know_commands(name for name in COMMANDS if name not in OF_NO_INSTRUMENT)
     groups = {"": _commands(parser)}
     for name, module in COMMANDS.items():
         group, _, word = name.rpartition(" ")

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from . import health, metrics
 from .api import files, instruments, reading, writing
-from .auth import known_tokens
+from .auth import known_tokens, may
 from .errors import SCHEMAS, add_handlers, problems
 from .limits import BodyLimit
 from .metrics import Metrics
 from .observing import Observed
+from .pages.routes import add_pages
 from .rates import RateLimit
 from .served import Served
 from .sound_files import SoundFiles
@@ -72,15 +73,21 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(instruments.router)
-    app.include_router(reading.router)
+    app.include_router(reading.router, dependencies=[Depends(may("read"))])
     app.include_router(files.router)
     app.include_router(writing.router)
+    add_pages(app)
     return app
 
 
 class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """Describe all routes, with what their problems are."""
+        """Describe all routes, with what their problems are and the instruments that there are."""
         described = super().openapi()
         described.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+        names = sorted(self.state.served)
+        for operation in (each for path in described["paths"].values() for each in path.values()):
+            for parameter in operation.get("parameters", ()):
+                if names and (parameter["name"], parameter["in"]) == ("instrument", "path"):
+                    parameter["schema"]["enum"] = names
         return described

@@ -40,8 +40,8 @@ class Served:
     follower: Follower | None = None
 
 
-def served(instrument: str, request: Request) -> Served:
-    """Give what is served under an instrument's name; a dependency of the routes below it.
+async def served(instrument: str, request: Request) -> Served:
+    """Give what is served under an instrument's name; a dependency of the routes below it, which takes no thread.
 
     Raises
     ------

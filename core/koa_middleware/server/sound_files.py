@@ -10,7 +10,6 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -97,21 +96,15 @@ class SoundFiles:
         ------
         UnsafeFilenameError
         """
-        found: Found = None
-        for path, key in await run_in_threadpool(lambda: list(self._places(record))):
-            now = await self._look(record, path, key)
-            if isinstance(now, Opened):
-                return now
-            found = now or found
+        found = await self._look(record, self._cache.path(record.filename), record.filename)
+        if isinstance(found, Opened):
+            return found
+        shared = await run_in_threadpool(self._shared.path, record)
+        if shared is not None:
+            found = await self._look(record, shared, str(shared)) or found
         if isinstance(found, Spoilt):
             self._metrics.spoilt.labels(self._instrument).inc()
         return found
-
-    def _places(self, record: ORMCalibration) -> Iterator[tuple[Path, str]]:
-        yield self._cache.path(record.filename), record.filename
-        shared = self._shared.path(record)
-        if shared is not None:
-            yield shared, str(shared)
 
     async def _look(self, record: ORMCalibration, path: Path, key: str) -> Found:
         found = await run_in_threadpool(self._found, record, path, key, hashes=False)

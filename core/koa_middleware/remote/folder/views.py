@@ -116,8 +116,13 @@ class FolderViews:
             standing = Standing.of(self.connection, self.orm_class)
         stored = dict(self.fetch("SELECT name, type FROM pragma_table_info(?)", (self.table.name,)))
         declared = [Declaration.read(each.schema) for each in standing.plugins]
-        has_feed = is_recorded(self.orm_class, standing.found.triggers)
-        newest = self.fetch(f"SELECT n + {_SHIFT}, token FROM {self.feed} ORDER BY n DESC LIMIT 1") if has_feed else []
+        has_feed = {
+            feed_table(self.orm_class).name,
+            history_table(self.orm_class).name,
+        } <= standing.found.columns.keys()
+        is_whole = has_feed and is_recorded(self.orm_class, standing.found.triggers)
+        last = f"SELECT n + {_SHIFT}, token FROM {self.feed} ORDER BY n DESC LIMIT 1"
+        newest = self.fetch(last) if has_feed else []
         return Facts(
             newest=Mark(*newest[0]) if newest else None,
             tokens=self.tokens(asked) if has_feed else {},
@@ -125,7 +130,7 @@ class FolderViews:
             cluster="a cache folder",
             made=_digest("" if standing.newest is None else standing.newest.schema),
             resweep=self._resweep() if has_feed else (0, None),
-            trouble=() if has_feed else (_NO_FEED,),
+            trouble=() if is_whole else (_NO_FEED,),
             clock=self._clock(now, standing.found.columns),
             keeps_history=has_feed,
             stored=stored,

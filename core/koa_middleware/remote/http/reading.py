@@ -176,7 +176,7 @@ class HttpReading:
             raise self._source.asking.unexpected(refused) from None
         with self._source.asking.understanding():
             newest = mark_of(found["view"]["newest"])
-        if at_least is not None and (newest is None or newest.n < at_least.n):
+        if at_least is not None and at_least.n > (0 if newest is None else newest.n):
             raise self._behind(newest)
         return found
 

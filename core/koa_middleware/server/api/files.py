@@ -45,7 +45,7 @@ _CONTENT = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in
 router = APIRouter(prefix="/api/v1/{instrument}", tags=["files"])
 
 
-def files_of(instrument: str, request: Request) -> SoundFiles:
+async def files_of(instrument: str, request: Request) -> SoundFiles:
     """Give an instrument's files; a dependency of routes below it, once it is known."""
     found: Mapping[str, SoundFiles] = request.app.state.files
     return found[instrument]

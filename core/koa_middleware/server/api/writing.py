@@ -47,8 +47,8 @@ from ..uploads import LARGEST, Uploads
 
 T = TypeVar("T")
 
-#: Publications and judgements that are worked on at once; others wait without a thread, which readers need.
-AT_ONCE = 4
+#: Requests that are worked on at once, besides publications; others wait without a thread, which readers need.
+_AT_ONCE = 4
 
 publisher, judge = may("publish"), may("flag")
 
@@ -91,10 +91,11 @@ class _Desk:
     """
 
     def __init__(self, app: Any) -> None:
-        self.turns = CapacityLimiter(AT_ONCE)
+        self._turns = CapacityLimiter(_AT_ONCE)
         all_served: dict[str, Served] = app.state.served
         roots = {each.store.cache_dir for each in all_served.values()}
         self._uploads = {root: Uploads(Cache(root)) for root in roots}
+        self._queues = {name: CapacityLimiter(1) for name in all_served}
 
     @classmethod
     def of(cls, request: Request) -> _Desk:
@@ -110,7 +111,11 @@ class _Desk:
 
     async def in_turn(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do blocking work in a thread, when there is one for it."""
-        return await to_thread.run_sync(partial(work, *arguments), limiter=self.turns)
+        return await to_thread.run_sync(partial(work, *arguments), limiter=self._turns)
+
+    async def in_queue(self, one: Served, work: Callable[..., T], *arguments: Any) -> T:
+        """Do what publishers of an instrument do one after the other, as the archive makes them."""
+        return await to_thread.run_sync(partial(work, one, *arguments), limiter=self._queues[one.plugin.name])
 
 
 def writable(one: Annotated[Served, Depends(served)]) -> Served:
@@ -158,7 +163,7 @@ async def missing(sent: Coming, one: Writable, _: Publisher, desk: Desk) -> Miss
 @accepts(LARGEST_REQUEST)
 async def place(sent: ToPlace, one: Writable, _: Publisher, desk: Desk) -> Placed:
     """Give uploads their records' names; tells of which records the files are here."""
-    return await desk.in_turn(_place, one, sent)
+    return await desk.in_queue(one, _place, sent)
 
 
 @router.post("/publications/plan", summary="Ask what a publication would give")
@@ -172,7 +177,7 @@ async def plan(sent: Sent, one: Writable, _: Publisher, desk: Desk) -> Plan:
 @accepts(LARGEST_REQUEST)
 async def publish(sent: ToPublish, one: Writable, caller: Publisher, desk: Desk, key: Key) -> Published:
     """Take records in, with what was said of their quality."""
-    return await desk.in_turn(_publish, one, sent, _asked(key, one, caller, "publish", sent), caller.name)
+    return await desk.in_queue(one, _publish, sent, _asked(key, one, caller, "publish", sent), caller.name)
 
 
 @flags.post("/records/{id:path}/judgements", summary="Judge a record's quality")
