@@ -102,3 +102,7 @@ class Origin(Remote[R], Protocol[R]):
     def viewed(self, others: Others = ()) -> AbstractContextManager[Views]:
         """Open a connection for reading; the rows have the columns of other versions of the class, too."""
         ...
+
+    def in_use(self) -> int:
+        """How many of the connections that are kept for reading and writing are in use."""
+        ...

@@ -8,7 +8,6 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from sqlalchemy import QueuePool
 
 from ..remote.following import Follower
 from .served import Served
@@ -54,14 +53,13 @@ class Metrics:
         )
         self.uploads = Counter("koa_uploads", "Files taken in.", ("instrument",), registry=own)
         self.spoilt = Counter("koa_spoilt_files", "Spoilt files not sent.", ("instrument",), registry=own)
-        pool = Gauge("koa_database_connections", "Connections of the pool in use.", ("instrument",), registry=own)
+        pool = Gauge("koa_database_connections", "Kept connections in use.", ("instrument",), registry=own)
         followed = Gauge(
             "koa_followed_timestamp_seconds", "Last good look at the archive.", ("instrument",), registry=own
         )
         for each in served:
             name, follower = each.plugin.name, each.follower
-            if isinstance(kept := each.remote.database.engine.pool, QueuePool):
-                pool.labels(name).set_function(kept.checkedout)
+            pool.labels(name).set_function(each.remote.in_use)
             if follower is not None:
                 followed.labels(name).set_function(partial(_looked_at, follower))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, QueuePool
 
 from ...database.feed import Judgement
 from ...exceptions import CalibrationNotFoundError
@@ -69,6 +69,11 @@ class PostgresRemote(Generic[R]):
         table = with_others(self.orm_class.table(), others)
         with connected(self._reads, table) as views:
             yield views if self._reads is self.database.engine else StandbyFirst(views, self.database.engine)
+
+    def in_use(self) -> int:
+        """How many of the connections that are kept for reading and writing are in use."""
+        pools = [engine.pool for engine in (self._reads, self.database.engine)]
+        return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
 
     def publish(
         self,
