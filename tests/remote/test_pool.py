@@ -8,11 +8,17 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
+import requests
+from http_server import mount
+from koa_middleware import CalibrationStore
 from koa_middleware.exceptions import RemoteUnavailableError
+from koa_middleware.plugins import InstrumentPlugin
 from koa_middleware.remote.postgres import engine as postgres_engine
 from koa_middleware.remote.postgres.engine import driver_connection
 from koa_middleware.remote.postgres.remote import PostgresRemote
 from koa_middleware.remote.protocol import Here
+from koa_middleware.server.app import make_app
+from koa_middleware.server.served import Served
 from servers import wait_until
 from survey import Archive, Survey
 
@@ -116,3 +122,18 @@ def test_publishers_that_wait_for_another_one_keep_nobody_from_reading(archive, 
         assert process_of(kept)
         assert not any(one.done() for one in waiting)
     assert [len(one.result()) for one in waiting] == [1, 1]
+
+
+def test_over_http_one_request_too_many_gets_503_and_the_next_one_its_answer(archive, monkeypatch, tmp_path):
+    monkeypatch.setattr(postgres_engine, "PATIENCE", 0.1)
+    with (
+        closing(PostgresRemote(Survey, archive.url, connections=1)) as kept,
+        CalibrationStore(Survey, tmp_path) as store,
+    ):
+        url = mount(make_app([Served(InstrumentPlugin(Survey), store, kept, True)]))
+        asked = f"{url}/api/v1/survey/state?ask=0"
+        with kept.viewed():
+            refused = requests.get(asked, timeout=10)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "connections" in refused.json()["detail"]
+        assert requests.get(asked, timeout=10).ok

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from koa_middleware.remote.protocol import Remote
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import SyncResult
 from proxy import FAULTS
-from servers import Server, Standby, needs_servers, wait_until
+from servers import PgPool, Pooler, Server, Standby, needs_pgbouncer, needs_pgpool, needs_servers, wait_until
 from sqlalchemy import make_url
 from survey import Archive, Client, Survey
 from web import Web
@@ -242,3 +243,38 @@ def test_a_server_of_a_primary_and_its_standby_outlives_the_primary(server_start
                 assert not any(result.full for result in sync_until(client, web.url, now))
                 assert now.rows()["a.fits"]["quality"] == "BAD"
                 now.close()
+
+
+# -- poolers before the database -------------------------------------------------------------------------------------
+
+
+@needs_pgbouncer
+def test_a_server_works_through_pgbouncer_in_transaction_mode(server_starter, tmp_path, archive, new_client):
+    with Pooler(archive.url) as pooler, Web(server_starter, tmp_path, [pooler.url]) as web:
+        works(archive, web, new_client)
+
+
+@needs_pgpool
+def test_a_server_works_through_pgpool_before_a_primary_and_a_standby_that_is_late(
+    server_starter, tmp_path, archive, late, standby, new_client
+):
+    archive.delete()
+    with PgPool(archive.url, standby) as pooler, Web(server_starter, tmp_path, [pooler.url]) as web:
+        works(archive, web, new_client)
+
+
+def works(archive: Archive, web: Web, new_client: Callable[[], Client]) -> None:
+    """Follow, publish and judge through a server, several at once."""
+    archive.fill(20)
+    remote, clients = may_write(archive, web.url), [new_client() for _ in range(4)]
+    with ThreadPoolExecutor() as pool:
+        assert {result.added for result in pool.map(lambda client: client.sync(web.url), clients)} == {20}
+        for number, client in enumerate(clients):
+            client.add_local(f"mine-{number}.fits", checksum=f"sha256:{number}a", spectrograph=f"S{number}")
+        assert {result.published for result in pool.map(lambda client: client.publish(remote), clients)} == {1}
+        ids = [row["id"] for name, row in archive.rows().items() if name.startswith("mine")]
+        assert all(pool.map(lambda id_: remote.flag(id_, "BAD", "a trail", "ann"), ids))
+    for client in clients:
+        sync_until(client, web.url, archive)
+        assert client.rows() == archive.rows()
+    assert {entry.who for entry in archive.entries() if entry.op == "flagged"} == {"ann"}

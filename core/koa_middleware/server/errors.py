@@ -16,6 +16,9 @@ from ..exceptions import KoaMiddlewareError
 from ..remote.http.problems import MEDIA_TYPE, Problem, problem, problem_of
 from .pages.problem_page import problem_page, wants_page
 
+#: Seconds after which who was told that the archive does not answer, or has no connection free, may ask again.
+_AGAIN_S = "1"
+
 
 class ProblemError(Exception):
     """A problem that is no error of this package's.
@@ -84,7 +87,8 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(KoaMiddlewareError)
     async def of_ours(request: Request, error: KoaMiddlewareError) -> Response:
-        return answer_to(request, problem_of(error))
+        found = problem_of(error)
+        return answer_to(request, found, {"retry-after": _AGAIN_S} if found.status == 503 else None)
 
     @app.exception_handler(ProblemError)
     async def of_the_server(request: Request, error: ProblemError) -> Response:

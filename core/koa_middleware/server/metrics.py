@@ -53,7 +53,7 @@ class Metrics:
         )
         self.uploads = Counter("koa_uploads", "Files taken in.", ("instrument",), registry=own)
         self.spoilt = Counter("koa_spoilt_files", "Spoilt files not sent.", ("instrument",), registry=own)
-        pool = Gauge("koa_database_connections", "Connections of the pool in use.", ("instrument",), registry=own)
+        pool = Gauge("koa_database_connections", "Kept connections in use.", ("instrument",), registry=own)
         followed = Gauge(
             "koa_followed_timestamp_seconds", "Last good look at the archive.", ("instrument",), registry=own
         )

@@ -42,7 +42,7 @@ AtLeast = Annotated[
 ]
 
 
-def archive_of(request: Request, found: Annotated[Served, Depends(served)]) -> Archive:
+async def archive_of(request: Request, found: Annotated[Served, Depends(served)]) -> Archive:
     """Give the archive of an instrument; a dependency of the routes here."""
     archives: dict[str, Archive] = request.app.state.archives
     return archives.setdefault(found.plugin.name, Archive(found.remote))
