@@ -1314,7 +1314,8 @@ class CalibrationStore(Generic[R]):
             All LOCAL ones by default.
         upload_to : path or file URL, optional
             A folder that the files are copied to first, verified; also those of records that were published before,
-            where the archive was not seen to have them.
+            where the archive was not seen to have them. An archive over HTTP takes the files itself where no folder is
+            named.
 
         Returns
         -------
@@ -1336,14 +1337,13 @@ class CalibrationStore(Generic[R]):
         chosen = None if records is None else records_of(records)
         folder = None if upload_to is None else path_of("upload_to", upload_to)
         names = None if chosen is None else [record.filename for record in chosen]
-        files = Uploader(self._cache, self.local_db, self._copies, folder)
+        files = Uploader(self._cache, self.local_db, self._copies, folder, self._archive.files)
         files.complete(names, self._archive.held)
         result = self._archive.publish(chosen, files.upload, files.place)
-        files.note()
+        names = None if names is None else [result.renamed.get(name, name) for name in names]
+        missing = files.finish(names, self._archive.held)
         files.forget(result.renamed)
         self._archive.settle()
-        names = None if names is None else [result.renamed.get(name, name) for name in names]
-        missing = files.missing(names, self._archive.held)
         return replace(result, not_uploaded=[record.filename for record in missing])
 
     def flag(self, id_or_filename: str | R, quality: str | None, reason: str, *, here: bool = False) -> R:

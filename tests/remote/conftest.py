@@ -11,6 +11,7 @@ import pytest
 from koa_middleware.fetch import retries
 from koa_middleware.server import state_cache
 from survey import KINDS, Archive, Client
+from web import starting
 
 
 @pytest.fixture
@@ -58,3 +59,10 @@ def starter() -> Iterator[subprocess.Popen[str]]:
     process.stdin.close()
     process.wait()
     process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def server_starter() -> Iterator[subprocess.Popen[str]]:
+    """A process that starts servers over HTTP which can be killed; see server_process.py."""
+    with starting() as process:
+        yield process

@@ -17,7 +17,9 @@ from typing import Any
 
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.exceptions import RemoteUnavailableError
-from koa_middleware.remote import following
+from koa_middleware.remote import viewed
+from koa_middleware.remote.http import reading
+from koa_middleware.remote.http.remote import HttpRemote  # noqa: F401 - before the first client is started
 from koa_middleware.remote.postgres import table
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import synchronise
@@ -26,7 +28,7 @@ from survey import Survey
 
 def follow(url: str, path: str, batch: int, last: int) -> None:
     """Sync again and again; an outage ends one sync, not the client."""
-    following.BATCH = batch
+    viewed.BATCH = reading.BATCH = batch
     kill_at(last)
     remote, copy = remote_at(url, Survey), LocalDatabase(Survey, Path(path))
     while True:

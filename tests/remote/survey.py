@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from http_server import mount
 from koa_middleware import CalibrationStore
 from koa_middleware.database.feed import judgements_of, write_flag
 from koa_middleware.database.local import LocalDatabase
+from koa_middleware.database.tokens import SCOPES, Tokens, new_token
+from koa_middleware.exceptions import KoaMiddlewareError
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
 from koa_middleware.plugins import InstrumentPlugin
-from koa_middleware.remote import following
+from koa_middleware.remote import viewed
 from koa_middleware.remote.http import reading as http_reading
 from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
@@ -170,7 +173,7 @@ class Archive:
             found = connection.execute(text(f"SELECT * FROM {Survey.table().name}_history ORDER BY koa_n"))
             return [dict(row) for row in found.mappings()]
 
-    def remote(self) -> Remote[Survey]:
+    def remote(self, who: str = "owner") -> Remote[Survey]:
         """The archive as a client with all rights reaches it."""
         return remote_at(self.url, Survey)
 
@@ -190,7 +193,7 @@ class Archive:
     @staticmethod
     def small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
         """Let a reading give so many rows at once."""
-        monkeypatch.setattr(following, "BATCH", size)
+        monkeypatch.setattr(viewed, "BATCH", size)
 
     # -- what is PostgreSQL's ----------------------------------------------------------------------------------------
 
@@ -223,14 +226,24 @@ class HttpArchive(Archive):
         origin: Any = remote_at(url, Survey)
         self.served = Served(InstrumentPlugin(Survey), store, origin, True)
         self.http_url = mount(make_app([self.served]))
+        self._tokens: dict[str, str] = {}
+        self._lock = threading.Lock()
 
-    def remote(self) -> Remote[Survey]:
+    def remote(self, who: str = "owner") -> Remote[Survey]:
         """The archive as a client with all rights reaches it."""
-        return remote_at(self.http_url, Survey)
+        return remote_at(self.http_url, Survey, access_token=self.token(who, *SCOPES))
 
     def for_reader(self) -> Remote[Survey]:
         """The archive as a client reaches it that may only read."""
-        return remote_at(self.http_url, Survey)
+        return remote_at(self.http_url, Survey, access_token=self.token("observer", "read"))
+
+    def token(self, name: str, *scopes: str) -> str:
+        """Give somebody's token."""
+        with self._lock:
+            if name not in self._tokens:
+                self._tokens[name] = new_token()
+                Tokens(self.served.remote.database).add(self._tokens[name], name, scopes, (), None)
+            return self._tokens[name]
 
     def out_of_reach(self) -> Remote[Survey]:
         """The archive under an address where nothing answers."""
@@ -295,3 +308,29 @@ class Client:
         """Quality, who, and why, of all judgements that this database knows of a record."""
         with self.database.connect() as connection:
             return [(said.quality, said.who, said.why) for said in judgements_of(connection, Survey, id)]
+
+
+class Heard:
+    """What a `Follower` told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self._more = threading.Condition()
+
+    def came(self, result: SyncResult) -> None:
+        self._hear((result.added, result.changed, result.withdrawn))
+
+    def lost(self, error: KoaMiddlewareError) -> None:
+        self._hear(error)
+
+    def back(self) -> None:
+        self._hear("back")
+
+    def _hear(self, what: Any) -> None:
+        with self._more:
+            self.told.append(what)
+            self._more.notify_all()
+
+    def wait_for(self, is_enough: Callable[[list[Any]], bool]) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: is_enough(self.told), 20), self.told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,15 +15,16 @@ from pathlib import Path
 import psycopg2
 import pytest
 from koa_middleware.exceptions import RemoteError, RemoteUnavailableError
-from koa_middleware.remote import following
+from koa_middleware.remote import following, viewed
+from koa_middleware.remote.following import Follower
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.publish import flag
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import SyncResult
-from servers import Pooler, Server, Standby, needs_pgbouncer, needs_servers, wait_until
+from servers import PgPool, Pooler, Server, Standby, needs_pgbouncer, needs_pgpool, needs_servers, wait_until
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
-from survey import Archive, Client, Survey
+from survey import Archive, Client, Heard, Survey
 
 from tests.conftest import repetitions
 
@@ -109,6 +111,27 @@ def test_no_row_is_missing_after_a_crash_right_after_a_sync(server, archive, cli
         assert (result.full, "history" in said(result)) == (is_lost, is_lost)
         assert client.sync() == SyncResult(0, 0, 0)
     assert bool(losses) == (setting == "off")
+
+
+def test_who_follows_a_server_that_is_stopped_waits_and_misses_nothing(server, archive, client, monkeypatch):
+    monkeypatch.setattr(following, "LOOK_S", 0.05)
+    archive.insert("a.fits", "b.fits")
+    stop, heard = threading.Event(), Heard()
+    follower = Follower(client.database, archive.remote(), heard)
+    thread = threading.Thread(target=follower.run, args=(stop,))
+    thread.start()
+    heard.wait_for(lambda told: told == [(2, 0, 0)])
+    archive.engine.dispose()
+    server.stop()
+    heard.wait_for(lambda told: len(told) == 2)
+    server.start()
+    archive.insert("c.fits")
+    archive.delete("a.fits")
+    heard.wait_for(lambda told: "back" in told and client.rows() == archive.rows())
+    assert isinstance(heard.told[1], RemoteUnavailableError)
+    assert heard.told.count("back") == 1
+    stop.set()
+    thread.join(20)
 
 
 # -- a backup ------------------------------------------------------------------------------------------------------
@@ -625,7 +648,7 @@ def test_a_prepared_transaction_holds_the_feed_until_it_is_committed(server, arc
 
 @needs_pgbouncer
 def test_a_pooler_in_transaction_mode_may_stand_between(archive, new_client, monkeypatch):
-    monkeypatch.setattr(following, "BATCH", 50)
+    monkeypatch.setattr(viewed, "BATCH", 50)
     clients = [new_client() for _ in range(4)]
     archive.fill(200)
     with Pooler(archive.url) as pooler, ExitStack() as stack:
@@ -664,3 +687,29 @@ def test_values_cross_a_pooler_unchanged_whatever_the_server_has_set(archive, cl
         client.add_local("b.fits", checksum="sha256:b", exptime=2 / 3)
         assert client.publish(pooled.remote()).renamed == {"b.fits": "b.002.fits"}
         assert client.rows()["b.002.fits"]["exptime"] == 2 / 3
+
+
+@needs_pgpool
+def test_pgpool_does_not_take_a_reading_apart_among_a_primary_and_its_standby(standby, archive, new_client):
+    first, second = new_client(), new_client()
+    archive.fill(20)
+    standby.catch_up()
+    standby.sql("SELECT pg_wal_replay_pause()")
+    archive.insert("late.fits", exptime=1 / 3)
+    with PgPool(archive.url, standby) as pooler, closing(Archive(pooler.url, is_set_up=True)) as pooled:
+        wait_until(pooler.url, f"SELECT inet_server_port() = {standby.port} FROM {TABLE} LIMIT 1")
+        for client in (first, second):
+            assert client.sync(pooler.url) == SyncResult(21, 0, 0, True)
+            assert client.rows() == archive.rows()
+        for number in range(3):
+            archive.insert(f"new-{number}.fits")
+            archive.delete(f"HB.{number + 1}.fits")
+            assert first.sync(pooler.url) == SyncResult(1, 0, 1)
+            assert first.rows() == archive.rows()
+        second.add_local("mine.fits", checksum="sha256:1a", exptime=2 / 3)
+        assert second.publish(pooled.remote()).renamed == {"mine.fits": "mine.002.fits"}
+        (row,) = pooled.remote().database.query(filename="late.fits")
+        assert row.exptime == 1 / 3
+        assert pooled.remote().flag(row.id, "BAD", "a trail", "ann")
+        first.sync(pooler.url)
+        assert first.rows() == archive.rows()

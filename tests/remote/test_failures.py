@@ -15,7 +15,7 @@ from koa_middleware.exceptions import (
     RemoteUnavailableError,
     SchemaMismatchError,
 )
-from koa_middleware.remote import following
+from koa_middleware.remote import viewed
 from koa_middleware.remote.postgres import publishing
 from koa_middleware.remote.postgres.engine import postgresql_engine, require_version
 from koa_middleware.remote.postgres.errors import remote_errors
@@ -135,7 +135,7 @@ def test_ten_seconds_are_allowed_for_connecting_unless_the_url_says_otherwise():
 
 @pytest.mark.parametrize("cut_after", [500, 3_000, 20_000, 80_000])
 def test_a_connection_that_is_cut_leaves_what_came_and_the_next_sync_goes_on(archive, client, monkeypatch, cut_after):
-    monkeypatch.setattr(following, "BATCH", 50)
+    monkeypatch.setattr(viewed, "BATCH", 50)
     archive.fill(400)
     relay = Relay(archive.url, cut_after)
     with pytest.raises(RemoteUnavailableError) as caught:

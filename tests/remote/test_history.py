@@ -19,7 +19,7 @@ from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise, planned
 from koa_middleware.remote.publish import flag
 from sqlalchemy import select, text
-from survey import Archive, Client, Survey, Writer
+from survey import KINDS, Archive, Client, Survey, Writer
 
 from tests.conftest import repetitions
 
@@ -466,6 +466,7 @@ class Dark(CalibrationSelector):
     cal_type = "dark"
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_selection_from_the_archive_is_that_of_then(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(Survey, "selectors", {}, raising=False)
     archive.insert("near.fits", mjd_start=61042.0, datetime_obs="2026-01-02T00:00:00.000")
@@ -474,7 +475,7 @@ def test_a_selection_from_the_archive_is_that_of_then(archive, tmp_path, monkeyp
     archive.change("near.fits", quality="BAD")
     archive.delete("far.fits")
     frames = [{"mjd_start": 61042.1}, {"mjd_start": 61040.1}]
-    with CalibrationStore(Survey, tmp_path, remote_database_url=archive.url) as store:
+    with CalibrationStore(Survey, tmp_path, remote_database_url=getattr(archive, "http_url", archive.url)) as store:
         store.sync_from_remote()
         for source in ("local", "remote"):
             found = store.select_many(frames, Dark, source=source, as_of=good)
@@ -488,9 +489,10 @@ def test_a_selection_from_the_archive_is_that_of_then(archive, tmp_path, monkeyp
             assert caught.value.setting == "as_of"
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_a_store_judges_itself_holds_at_the_archive_from_then_on(archive, tmp_path):
     archive.insert("near.fits", "far.fits")
-    with CalibrationStore(Survey, tmp_path, remote_database_url=archive.url) as store:
+    with CalibrationStore(Survey, tmp_path, remote_database_url=getattr(archive, "http_url", archive.url)) as store:
         store.sync_from_remote()
         before = store.remote_db.as_of(known_until_of(store))
         store.flag("near.fits", "BAD", "stars in it", here=True)

@@ -12,7 +12,7 @@ from koa_middleware.remote.sync import SyncResult
 TABLE = "survey_calibrations"
 
 
-@pytest.fixture(params=["postgresql"])
+@pytest.fixture(params=["postgresql", "http"])
 def kind(request):
     return request.param
 
@@ -134,11 +134,11 @@ def test_a_flag_reaches_every_client_and_who_and_why_are_kept(archive, client, n
     (identifier,) = archive.insert("a.fits", quality="GOOD")
     other = new_client()
     client.sync(), other.sync()
-    flag(client.database, archive.remote(), identifier, "BAD", "a satellite's trail", "ann")
+    flag(client.database, archive.remote("ann"), identifier, "BAD", "a satellite's trail", "ann")
     assert client.rows()["a.fits"]["quality"] == "BAD"
     other.sync()
     assert other.rows() == client.rows() == archive.rows()
-    flag(client.database, archive.remote(), identifier, "BAD", "seen again", "bob")
+    flag(client.database, archive.remote("bob"), identifier, "BAD", "seen again", "bob")
     said = [("BAD", "ann", "a satellite's trail"), ("BAD", "bob", "seen again")]
     late = new_client()
     assert client.judgements(identifier) == said
@@ -190,7 +190,7 @@ def test_a_judgement_that_was_sent_does_not_override_a_later_one_there(archive, 
     with pytest.raises(CacheError, match="killed here"):
         client.publish()
     client.execute("DROP TRIGGER t")
-    archive.remote().flag(mine.id, "GOOD", "fine after all", "boss")
+    archive.remote("boss").flag(mine.id, "GOOD", "fine after all", "boss")
     if syncs:
         assert client.sync().conflicts == []
     assert client.publish() == PublishResult(0, 0 if syncs else 1, {})
@@ -205,7 +205,7 @@ def test_a_judgement_that_waits_as_a_conflict_is_sent_although_the_archive_has_o
     other = new_client()
     other.add_local("a.fits", id=mine.id, checksum="sha256:a", quality="GOOD")
     client.publish()
-    archive.remote().flag(mine.id, "GOOD", "checked", "keck")
+    archive.remote("keck").flag(mine.id, "GOOD", "checked", "keck")
     other.flag_here(mine.id, "BAD", "guider lost", "eve")
     assert [conflict.id for conflict in other.sync().conflicts] == [mine.id]
     other.publish()
@@ -217,4 +217,4 @@ def test_a_judgement_that_waits_as_a_conflict_is_sent_although_the_archive_has_o
 
 def test_a_withdrawn_record_cannot_be_flagged(archive, client):
     with pytest.raises(CalibrationNotFoundError, match="no-such-id"):
-        flag(client.database, archive.remote(), "no-such-id", "BAD", "why", "ann")
+        flag(client.database, archive.remote("ann"), "no-such-id", "BAD", "why", "ann")

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from koa_middleware.exceptions import CacheError, SchemaMismatchError
-from koa_middleware.remote import following
+from koa_middleware.remote import viewed
 from koa_middleware.remote.bookmark import last_noticed, last_synced
 from koa_middleware.remote.local_copy import open_copy
 from koa_middleware.remote.postgres.schema import initialise
@@ -213,7 +213,7 @@ def test_a_row_that_was_kept_apart_and_is_gone_when_all_are_read_never_comes(arc
 
 
 def test_a_conflict_whose_cause_goes_while_all_rows_are_read_anew_is_settled(archive, client, monkeypatch):
-    monkeypatch.setattr(following, "BATCH", 1)
+    monkeypatch.setattr(viewed, "BATCH", 1)
     mine = client.add_local("a.fits")
     archive.insert("a.fits", id="0")
     archive.insert("b.fits", id="1")
@@ -238,7 +238,7 @@ def test_of_two_rows_with_one_file_name_one_is_kept_apart(archive, client, monke
         " WHERE id = '2'",
     )
     for size in (10, 1):
-        monkeypatch.setattr(following, "BATCH", size)
+        monkeypatch.setattr(viewed, "BATCH", size)
         for full in (False, True):
             (conflict,) = client.sync(full=full).conflicts
             assert (conflict.id, conflict.reason) == ("3", "another row of the archive has this file name")
@@ -447,7 +447,7 @@ def test_a_reader_that_waited_for_a_rewrite_of_the_table_sees_its_rows(archive):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("full", [False, True])
 def test_several_syncs_of_one_file_at_once_end_with_the_rows_of_the_remote(archive, client, monkeypatch, full):
-    monkeypatch.setattr(following, "BATCH", 20)
+    monkeypatch.setattr(viewed, "BATCH", 20)
     archive.fill(400)
     if full:
         client.sync()

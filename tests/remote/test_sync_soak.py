@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -22,13 +22,15 @@ from koa_middleware.remote.postgres.engine import postgresql_engine
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import synchronise
+from koa_middleware.server.state_cache import KEEP_S
 from servers import Server, needs_servers
 from sqlalchemy import text
 from survey import COLUMNS, FILL, Survey
+from web import Web
 
 from tests.conftest import repetitions
 
-ROUNDS = repetitions(4, 300)
+ROUNDS = {"postgresql": repetitions(4, 300), "http": repetitions(2, 300)}
 ROWS = repetitions(3_000, 20_000)
 PUBLISHERS, SLOW_PUBLISHERS, CLIENTS = 8, 3, 3
 ISOLATIONS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
@@ -209,7 +211,7 @@ def rows_here(path: Path) -> tuple[dict[str, tuple], int]:
     rows = {row[0]: row for row in database.execute("SELECT * FROM survey_calibrations WHERE origin = 'REMOTE'")}
     for identifier, record in database.execute("SELECT id, record FROM survey_calibrations_conflicts"):
         assert identifier not in rows
-        rows[identifier] = tuple(json.loads(record).values())
+        rows[identifier] = tuple(map(json.loads(record).get, COLUMNS))
     local = database.execute("SELECT count(*) FROM survey_calibrations WHERE origin = 'LOCAL'").fetchone()[0]
     database.close()
     return rows, local
@@ -258,14 +260,27 @@ def falls_on(number: int, when: tuple[int, int]) -> bool:
     return number % every == on
 
 
+def disturb(web: Web, chance: random.Random) -> None:
+    """Kill a server and start it again; let the proxy do to some requests what networks do."""
+    web.proxy.at_random(chance, 0.2)
+    if chance.random() < 0.3:
+        number = chance.randrange(2)
+        web.kill(number)
+        time.sleep(chance.uniform(0, 0.1))
+        web.restart(number)
+
+
 @needs_servers
 @pytest.mark.soak
-@pytest.mark.timeout(max(300, ROUNDS * 10))
-def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_path, starter):
+@pytest.mark.timeout(max(300, ROUNDS["http"] * 10))
+@pytest.mark.parametrize("transport", ["postgresql", "http"])
+def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(
+    tmp_path, starter, server_starter, transport
+):
     seed = int(os.environ.get("KOA_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"KOA_TEST_SEED={seed}")
     chance = random.Random(seed)
-    with Server({"wal_writer_delay": "10s"}) as server:
+    with Server({"wal_writer_delay": "10s"}) as server, ExitStack() as stack:
         engine = postgresql_engine(server.url)
         initialise(engine, Survey)
         with engine.begin() as connection:
@@ -275,10 +290,16 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
             Publisher(server.url, chance.randrange(1 << 32), slow=number < SLOW_PUBLISHERS)
             for number in range(PUBLISHERS)
         ]
-        clients = [Client(starter, server.url, tmp_path / f"{number}.db") for number in range(CLIENTS)]
+        web = (
+            stack.enter_context(Web(server_starter, tmp_path, [server.url, server.url]))
+            if transport == "http"
+            else None
+        )
+        url = server.url if web is None else web.url
+        clients = [Client(starter, url, tmp_path / f"{number}.db") for number in range(CLIENTS)]
         for one in publishers:
             one.start()
-        for number in range(ROUNDS):
+        for number in range(ROUNDS[transport]):
             if chance.random() < 0.1:
                 chance.choice(clients).reset()
             for client in clients:
@@ -297,15 +318,20 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
                 client = chance.choice(clients)
                 client.kill()
                 client.start()
+                if web is not None:
+                    disturb(web, chance)
             for client in clients:
                 client.kill()
             for one in publishers:  # transactions stay open, nothing is written
                 one.gate.acquire()
+            if web is not None:
+                web.proxy.fault = str
+                time.sleep(2 * KEEP_S)  # what a server keeps of the state is older
             expected = without_origin(rows_there(server.url))
             judgements = judgements_there(server)
             for client in clients:
                 copy = LocalDatabase(Survey, client.path)
-                synchronise(copy, remote_at(server.url, Survey))
+                synchronise(copy, remote_at(url, Survey))
                 copy.close()
                 rows, local = rows_here(client.path)
                 found = without_origin(rows)
@@ -323,6 +349,6 @@ def test_clients_that_are_killed_at_random_end_with_the_rows_of_the_remote(tmp_p
             one.join()
         check_feed(server)
         print(
-            f"{ROUNDS} rounds, {sum(one.transactions for one in publishers)} transactions, "
+            f"{ROUNDS[transport]} rounds, {sum(one.transactions for one in publishers)} transactions, "
             f"{sum(client.kills for client in clients)} kills, {len(expected)} rows"
         )

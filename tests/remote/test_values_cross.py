@@ -14,7 +14,7 @@ from koa_middleware.database.local import LocalDatabase
 from koa_middleware.exceptions import KoaMiddlewareError, RemoteError
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
-from koa_middleware.remote import following
+from koa_middleware.remote import viewed
 from koa_middleware.remote.postgres.remote import PostgresRemote
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.servers import remote_at
@@ -255,7 +255,7 @@ def test_a_sweep_in_small_batches_keeps_all_rows_in_the_order_of_their_code_poin
     letters = {"LATIN2": "aéąłżŘ", "EUC_JP": "aあ。日本語ヲ亜", "UTF8": "aé🔭\uffee日", "SQL_ASCII": "aé🔭\uffee日"}[
         encoding
     ]
-    monkeypatch.setattr(following, "BATCH", 2)
+    monkeypatch.setattr(viewed, "BATCH", 2)
     archive = archive_in(encoding)
     client = Client(tmp_path / "one.db", archive)
     for number, letter in enumerate(letters):
@@ -272,7 +272,7 @@ def test_a_sweep_in_small_batches_keeps_all_rows_in_the_order_of_their_code_poin
 
 @pytest.mark.parametrize("remote_type", ["bigint", "uuid", "varchar(40)", "char(40)"])
 def test_a_sweep_keeps_rows_whose_ids_are_of_another_type(archive, client, monkeypatch, remote_type):
-    monkeypatch.setattr(following, "BATCH", 3)
+    monkeypatch.setattr(viewed, "BATCH", 3)
     ids = [str(uuid.uuid4()) if remote_type == "uuid" else str(number) for number in range(5, 15)]
     for number, each in enumerate(ids):
         archive.insert(f"{number}.fits", id=each)

@@ -17,7 +17,8 @@ from typing import Any
 
 import koa_middleware
 import pytest
-from koa_middleware import CalibrationStore, StaleWarning
+from http_server import mount
+from koa_middleware import CalibrationStore, InstrumentPlugin, StaleWarning
 from koa_middleware.choosing.selector import CalibrationSelector
 from koa_middleware.database.flags import this_user
 from koa_middleware.disk.checksums import digest_of
@@ -32,10 +33,14 @@ from koa_middleware.exceptions import (
     RemoteUnavailableError,
     SchemaMismatchError,
 )
+from koa_middleware.fetch import retries
 from koa_middleware.remote.postgres.engine import postgresql_engine
+from koa_middleware.remote.postgres.remote import PostgresRemote
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.servers import require_remote
 from koa_middleware.remote.staleness import _NEXT_LOOK
+from koa_middleware.server.app import make_app
+from koa_middleware.server.served import Served
 from sqlalchemy import Engine, insert, make_url, select, text, update
 
 from tests.conftest import DemoCalibration, dark, record, run_python
@@ -112,6 +117,19 @@ def client(open_demo: Open, server: Server, tmp_path: Path) -> Open:
         return open_demo(tmp_path / name, **{"remote_database_url": server.url, **more})
 
     return opening
+
+
+@pytest.fixture(params=["postgresql", "http"])
+def address(server: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URLs by which a client may reach the archive: its database, and a server before that."""
+    if request.param == "postgresql":
+        yield server.url
+        return
+    with (
+        CalibrationStore(DemoCalibration, tmp_path / "served") as store,
+        contextlib.closing(PostgresRemote(DemoCalibration, server.url)) as origin,
+    ):
+        yield mount(make_app([Served(InstrumentPlugin(DemoCalibration), store, origin, True)]))
 
 
 @pytest.fixture
@@ -534,7 +552,7 @@ def chosen(store: CalibrationStore[Any], frame: Any, selector: Any, source: str)
         return error.message
 
 
-def test_the_server_chooses_what_the_local_database_chooses(client: Open, server: Server) -> None:
+def test_the_server_chooses_what_the_local_database_chooses(client: Open, server: Server, address: str) -> None:
     dice = random.Random(7)
     names = ["b", "B", "a", "Z", "ä", "_", "-", "ab", "aB", "1"]  # collations differ in their order
     server.insert(
@@ -555,7 +573,7 @@ def test_the_server_chooses_what_the_local_database_chooses(client: Open, server
         )
     )
     url = server.role("secret", f"SELECT ON {TABLE}, {TABLE}_feed, {TABLE}_history")
-    store = client(remote_database_url=url)
+    store = client(remote_database_url=url if address == server.url else address)
     store.sync_from_remote()
     selectors = [
         DARK,
@@ -586,9 +604,11 @@ def test_the_server_chooses_what_the_local_database_chooses(client: Open, server
         store.select(FRAME, DARK, source="elsewhere")  # type: ignore[arg-type]
 
 
-def test_the_server_answers_those_who_have_no_copy_and_lets_them_write_nothing(client: Open, server: Server) -> None:
+def test_the_server_answers_those_who_have_no_copy_and_lets_them_write_nothing(
+    client: Open, server: Server, address: str
+) -> None:
     server.insert(record("a.fits"))
-    store = client()  # as the owner, who may do all
+    store = client(remote_database_url=address)  # as the owner, who may do all
     assert store.select(FRAME, DARK, source="remote").filename == "a.fits"
     assert len(store.local_db) == 0
     assert store.remote_db is not None
@@ -608,10 +628,11 @@ def quick() -> Iterator[None]:
     assert time.monotonic() - began < 15
 
 
-@pytest.mark.parametrize("how", ["down", "silent", "offline"])
+@pytest.mark.parametrize("how", ["down", "silent", "offline", "down over http"])
 def test_what_needs_no_network_works_without_one_and_an_outage_is_no_miss(
-    client: Open, server: Server, tmp_path: Path, dead_url: str, how: str
+    client: Open, server: Server, tmp_path: Path, dead_url: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(retries, "BACKOFF_S", 0.01)
     served = tmp_path / "served"
     source = dark(served, "theirs.fits", 60000.4)
     values = {"checksum": digest_of(source), "file_size": source.stat().st_size}
@@ -625,6 +646,8 @@ def test_what_needs_no_network_works_without_one_and_an_outage_is_no_miss(
             mute = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
             url = make_url(dead_url).set(port=mute.getsockname()[1]).update_query_dict({"connect_timeout": "2"})
             url = url.render_as_string(hide_password=False)
+        if how == "down over http":
+            url = f"http://127.0.0.1:{make_url(dead_url).port}"
         store = client(remote_database_url=url, calibration_url="http://127.0.0.1:9/", offline=how == "offline")
         with quick():
             assert store.get_calibration(FRAME, DARK).path.read_bytes() == source.read_bytes()
@@ -650,8 +673,8 @@ def test_what_needs_no_network_works_without_one_and_an_outage_is_no_miss(
             assert rows_of(store) == state
 
 
-def test_a_database_that_is_not_set_up_is_no_miss_either(client: Open, server: Server) -> None:
-    store = client()
+def test_a_database_that_is_not_set_up_is_no_miss_either(client: Open, server: Server, address: str) -> None:
+    store = client(remote_database_url=address)
     server.execute(f"DROP TABLE {TABLE}")
     for call in (store.sync_from_remote, lambda: store.select(FRAME, DARK, source="remote")):
         with pytest.raises(SchemaMismatchError, match="koa-cal remote init"):

@@ -36,8 +36,8 @@ from ..disk.writing import (
 from ..exceptions import CacheError, ConfigurationError, SourceFileError
 from ..fetch.turns import LOCK_FILE
 
-#: Names of staged files and staging folders, with their owners.
-_STAGED = re.compile(r"[0-9a-f]{32}(?:\.([0-9a-f]{8}-[0-9]+))?")
+#: Names of staged files and staging folders, with their owners, and of uploaded files, which have none.
+_STAGED = re.compile(r"[0-9a-f]{32}(?:\.([0-9a-f]{8}-[0-9]+))?|[0-9a-f]{64}\.upload")
 
 _NOTED_S = 60.0
 
@@ -182,7 +182,7 @@ class Cache:
             When it cannot be written, for instance on a full disk.
         """
         self.check_writable()
-        temporary = self._temporary()
+        temporary = self.temporary()
         with new_file(temporary) as sink:
             checksum = copy_stream(stream, sink)
         return Staged(temporary, checksum, temporary.stat().st_size)
@@ -191,7 +191,7 @@ class Cache:
     def staging_folder(self) -> Iterator[Path]:
         """Give an empty folder on the cache's file system, removed at the end."""
         self.check_writable()
-        folder = self._temporary()
+        folder = self.temporary()
         with cache_errors(folder):
             folder.mkdir()
         try:
@@ -224,8 +224,13 @@ class Cache:
         sync_folder(final.parent)
         return final
 
-    def _temporary(self) -> Path:
+    def temporary(self) -> Path:
+        """Give a name for a file or folder that is being written, by which it is known when it is left behind."""
         return self.partial / f"{uuid.uuid4().hex}.{this_owner()}"
+
+    def uploaded(self, digits: str) -> Path:
+        """Path of a whole file that came from a client and has no name yet, by the digits of its sha256."""
+        return self.partial / f"{digits}.upload"
 
     def note_use(self, path: Path) -> bool:
         """Note that a file of the cache is handed out, so that pruning leaves it for a while; false where it is gone.

@@ -1,4 +1,4 @@
-"""Files of published records: copied to where the archive serves them, and known under the names that it gave."""
+"""Files of published records: brought to where the archive serves them, and known under the names that it gave."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..database.local import LocalDatabase
 from ..disk.checksums import Checksum, digest_of
@@ -20,6 +20,21 @@ from .folder import Cache
 
 R = TypeVar("R", bound=ORMCalibration)
 
+#: Paths of files, and the rows of their records in the archive.
+Given = Sequence[tuple[Path, dict[str, Any]]]
+
+
+class Files(Protocol):
+    """Where an archive takes the files of records itself."""
+
+    def bring(self, files: Given) -> None:
+        """Bring the files of records that will be published."""
+        ...
+
+    def place(self, files: Given) -> set[str]:
+        """Let records that are published have their files; gives the ids of those that have them in the end."""
+        ...
+
 
 class Uploader(Generic[R]):
     """The files of a publication.
@@ -31,6 +46,8 @@ class Uploader(Generic[R]):
     copies : Copies
     destination : path or file URL, optional
         The folder that `upload` copies to.
+    files : Files, optional
+        Where the archive takes files itself; used where no folder is named.
 
     Raises
     ------
@@ -44,12 +61,14 @@ class Uploader(Generic[R]):
         local: LocalDatabase[R],
         copies: Copies[R],
         destination: str | os.PathLike[str] | None = None,
+        files: Files | None = None,
     ) -> None:
         self._cache = cache
         self._local = local
         self._copies = copies
         self._uploaded: list[str] = []
         self._folder = None if destination is None else self._checked(_folder(destination))
+        self._files = files if destination is None else None
 
     def upload(self, files: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Copy files, each given by its name here and its record there, which names the copy.
@@ -63,6 +82,13 @@ class Uploader(Generic[R]):
             for filename, row in files:
                 _copy(self._cache.path(filename), self._folder / self._cache.path(row["filename"]).name, row)
                 self._uploaded.append(row["filename"])
+        elif self._files is not None:
+            self._files.bring([self._given(filename, row) for filename, row in files])
+
+    def _given(self, filename: str, row: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+        path = self._cache.path(filename)
+        _check_there(path)
+        return path, row
 
     def complete(self, names: Collection[str] | None, held: Callable[[Sequence[str]], Collection[str]]) -> None:
         """Copy the files of records that were published before, where no copy of them was seen yet.
@@ -78,6 +104,9 @@ class Uploader(Generic[R]):
             records = self.missing(names, held)
             self.upload([(record.filename, record.to_dict()) for record in records])
             self._copies.note(records)
+        elif self._files is not None and (records := self.missing(names, held)):
+            placed = self._files.place([self._given(record.filename, record.to_dict()) for record in records])
+            self._copies.note([record for record in records if record.id in placed])
 
     def missing(self, names: Collection[str] | None, held: Callable[[Sequence[str]], Collection[str]]) -> list[R]:
         """Give the published records whose copy was not seen; see `complete`."""
@@ -85,10 +114,16 @@ class Uploader(Generic[R]):
         there = held([record.id for record in records]) if records else ()
         return [record for record in records if record.id in there]
 
-    def note(self) -> None:
-        """Note that the copies of the records which were published just now were seen."""
+    def finish(self, names: Collection[str] | None, held: Callable[[Sequence[str]], Collection[str]]) -> list[R]:
+        """Note which copies of the records that were published just now were seen; gives those without one.
+
+        See `complete` for the parameters.
+        """
         for name in self._uploaded:
             self._copies.note(self._local.query(filename=name))
+        if self._files is not None:
+            self.complete(names, held)
+        return self.missing(names, held)
 
     def place(self, old: str, new: str) -> None:
         """Let a file stand under its new name too; other content that is there is moved aside."""
@@ -123,12 +158,7 @@ class Uploader(Generic[R]):
 
 def _copy(source: Path, final: Path, row: dict[str, Any]) -> None:
     """Copy a file, which gets its name when it is whole and verified, and read it back."""
-    if not source.is_file():
-        raise IntegrityError(
-            f"{source} is missing, so it cannot be uploaded.",
-            "Nothing was published; register the file again.",
-            path=source,
-        )
+    _check_there(source)
     expected = Checksum.parse(row["checksum"] or digest_of(source))
     if not os.path.lexists(final):
         with contextlib.suppress(FileExistsError):  # another publisher was faster
@@ -140,6 +170,15 @@ def _copy(source: Path, final: Path, row: dict[str, Any]) -> None:
             f"{final} exists and has other content than {source}.",
             "Nothing was published; move one of them.",
             path=final,
+        )
+
+
+def _check_there(source: Path) -> None:
+    if not source.is_file():
+        raise IntegrityError(
+            f"{source} is missing, so it cannot be uploaded.",
+            "Nothing was published; register the file again.",
+            path=source,
         )
 
 

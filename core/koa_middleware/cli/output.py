@@ -24,6 +24,20 @@ def print_json(value: Any) -> None:
     print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))  # noqa: T201
 
 
+def print_json_line(value: Any) -> None:
+    """Print plain data as JSON in one line, at once, for who reads lines as they come."""
+    import json
+
+    print(json.dumps(_finite(value), default=str, allow_nan=False), flush=True)  # noqa: T201
+
+
+def print_line(text: str) -> None:
+    """Print one line, whatever stands in it, at once."""
+    from ..display import printable
+
+    print(printable(text), flush=True)  # noqa: T201
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
     """Print a table: as wide as the terminal, or as its content where the output goes elsewhere."""
     from ..display import render

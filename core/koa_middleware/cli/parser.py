@@ -32,6 +32,9 @@ from . import (
     show,
     status,
     sync,
+    token_add,
+    token_list,
+    token_revoke,
     verify,
 )
 from .messages import know_commands
@@ -84,12 +87,19 @@ COMMANDS: dict[str, Command] = {
     "remote init": remote_init,
     "serve": serve,
     "status": status,
+    "token add": token_add,
+    "token list": token_list,
+    "token revoke": token_revoke,
 }
+
+#: Those that take no instrument.
+OF_NO_INSTRUMENT = {"instruments", "token list", "token revoke"}
 
 #: What the commands of a group do.
 GROUPS = {
     "bundle": "move calibrations between machines in one tar",
     "remote": "set up the archive's database, for its owner",
+    "token": "say who may use a server of the archive, for its owner",
 }
 
 
@@ -121,7 +131,7 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_version(parser)
-    know_commands(name for name in COMMANDS if name != "instruments")
+    know_commands(name for name in COMMANDS if name not in OF_NO_INSTRUMENT)
     groups = {"": _commands(parser)}
     for name, module in COMMANDS.items():
         group, _, word = name.rpartition(" ")

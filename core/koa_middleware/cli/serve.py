@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 
 from ..exceptions import ConfigurationError
+from .arguments import positive
 from .context import choose_instrument
 from .messages import say
 from .output import print_exactly
@@ -32,6 +33,13 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument("--host", default="127.0.0.1", metavar="HOST", help="where to listen (127.0.0.1)")
     command.add_argument("--port", default=8765, type=port, metavar="PORT", help="0 is any free one (8765)")
     command.add_argument("--private", action="store_true", help="ask for a token with the scope read for reading, too")
+    command.add_argument(
+        "--rate-limit",
+        metavar="N",
+        type=positive,
+        default=0,
+        help="requests that a token, or an address without one, may make in a second; default: as many as it likes",
+    )
 
 
 def run(options: Namespace) -> int:
@@ -39,7 +47,7 @@ def run(options: Namespace) -> int:
     _require_the_extra()
     from ..server.app import Options, make_app
     from ..server.logs import logged_on_stderr
-    from ..server.opening import close_served, open_served
+    from ..server.opening import open_served
     from ..server.running import Server, address_of, end_now, is_loopback, listen, serve
 
     names = dict.fromkeys(options.instruments or [None])
@@ -48,16 +56,13 @@ def run(options: Namespace) -> int:
     with ExitStack() as stack:
         for each in opened:
             stack.enter_context(each)
-        served = []
-        for plugin in plugins.values():
-            served.append(open_served(plugin))
-            stack.callback(close_served, served[-1])
-        print_exactly(f"Serving {', '.join(plugins)} at {address_of(opened[0])}")
-        sys.stdout.flush()
+        stack.enter_context(logged_on_stderr())
+        served = [stack.enter_context(open_served(plugin)) for plugin in plugins.values()]
         if not all(map(is_loopback, opened)):
             say("others reach this address without encryption; put a proxy with TLS before it")
-        stack.enter_context(logged_on_stderr())
-        ended_by = serve(Server(make_app(served, Options(options.private))), opened)
+        print_exactly(f"Serving {', '.join(plugins)} at {address_of(opened[0])}")
+        sys.stdout.flush()
+        ended_by = serve(Server(make_app(served, Options(options.private, options.rate_limit))), opened)
     end_now(130 if ended_by == signal.SIGINT else 0)
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt

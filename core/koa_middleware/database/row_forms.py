@@ -103,6 +103,13 @@ def check_row(orm_class: type[ORMCalibration], row: Mapping[str, Any]) -> None:
         )
 
 
+def form_check(orm_class: type[ORMCalibration]) -> Callable[[Sequence[Any]], bool]:
+    """Give what says whether a row's values, in the order of the class's columns, are in form."""
+    names = [*columns_of(orm_class)]
+    checks = [(place, name, *_check(column)) for place, (name, column) in enumerate(columns_of(orm_class).items(), 2)]
+    return lambda values: not _judged([None, 0, *values], names, checks, {}).faults
+
+
 def without_text(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> list[str]:
     """Say which other tables of the instrument hold text that is none, and in how many rows."""
     told = []

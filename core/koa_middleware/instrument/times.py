@@ -128,6 +128,11 @@ def now_iso() -> str:
     return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
+def in_days(days: int) -> str:
+    """Give the time in so many days, as `now_iso` gives it."""
+    return (datetime.now(UTC).replace(tzinfo=None) + days * _DAY).isoformat(timespec="microseconds")
+
+
 def _to_milliseconds(moment: datetime) -> str:
     rounded = moment.astimezone(UTC) + timedelta(microseconds=500)
     return rounded.replace(tzinfo=None).isoformat(timespec="milliseconds")

@@ -16,7 +16,7 @@ from ..instrument.orm import ORMCalibration
 from ..kept import kept_property
 from ..settings import Settings
 from .bookmark import is_partial
-from .protocol import Holds, Remote, Upload
+from .protocol import Files, Holds, Remote, Upload
 from .publish import Place, PublishResult, flag, held, publish, settle
 from .servers import address_of, remote_of, required
 from .staleness import PARTIAL, advice, freshen
@@ -50,7 +50,7 @@ class Archive(Generic[R]):
     @kept_property
     def remote(self) -> Remote[R] | None:
         """The remote; None where none is configured."""
-        return remote_of(self._settings, self._local.orm_class, self._local.judged_at)
+        return remote_of(self._settings, self._local.orm_class, self._local)
 
     def close(self) -> None:
         """Close all connections."""
@@ -99,6 +99,11 @@ class Archive(Generic[R]):
         ids = None if records is None else [record.id for record in records]
         remote = self.require("Publishing")
         return publish(self._local, remote, ids, upload=upload, place=place, holds=self._holds)
+
+    @property
+    def files(self) -> Files | None:
+        """Where the archive takes files itself; None where it does not, or there is none."""
+        return None if self.remote is None else self.remote.files
 
     def held(self, ids: Iterable[str]) -> set[str]:
         """Give those ids that the remote has."""

@@ -1,100 +1,159 @@
-"""An archive as it is followed by whoever sees its states themselves, not pages that a server gives."""
+"""Follow an archive without end: look every second, sync where there is news, wait where something does not answer."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import time
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Protocol
 
-from sqlalchemy import Table
+from ..database.kept_apart import Conflict
+from ..database.local import LocalDatabase
+from ..disk.writing import cannot_be_written
+from ..exceptions import CacheError, KoaMiddlewareError, RemoteError, RemoteUnavailableError
+from ..fetch.retries import pause_s
+from .local_copy import LocalCopy, holds_nothing, open_copy
+from .others import Others
+from .protocol import Holds, Remote, Source
+from .sync import SyncResult, follow, lacks_history
 
-from .origin import Told, View, Views
-from .position import Position
-from .protocol import Batch, Found, Mark, Page, Past, State
-from .standing import asked_by
+#: Seconds from one look to the next; how an archive is asked that can only be read whole, as a multiple of its reading.
+LOOK_S, REST = 1.0, 10
 
-#: Rows or entries that are read at once, and written in one local transaction.
-BATCH = 10_000
+#: Seconds of the longest pause after a failure, and the number of failures from which on it is that.
+LONGEST_PAUSE_S, MANY = 30.0, 10
+
+#: Seconds after which a look without news is noted in the copy, so that its age is known and its history is up to date.
+NOTE_S = 10.0
 
 
-class Following:
-    """A `koa_middleware.remote.protocol.Source` over the views of an archive.
+class Listener(Protocol):
+    """Who is told of what happens while an archive is followed."""
 
-    Parameters
+    def came(self, result: SyncResult) -> None:
+        """Hear of a sync that brought something."""
+
+    def lost(self, error: KoaMiddlewareError) -> None:
+        """Hear, once, that a look has failed; it is tried again."""
+
+    def back(self) -> None:
+        """Hear that a look is good again."""
+
+
+@dataclass
+class Follower:
+    """What follows an archive into a local database; other processes may sync the same one.
+
+    It holds one connection to the archive, and no lock between two looks.
+
+    Attributes
     ----------
-    views : Views
-    table : sqlalchemy.Table
-        Of the reader's class, with the columns of other versions.
+    local : LocalDatabase
+    remote : Remote
+    listener : Listener
+    holds : callable
+        Whether the file of a name here has a checksum.
+    looked_at : float or None
+        End of the last good look, seconds since 1970-01-01 UTC; None before the first.
+    error : KoaMiddlewareError or None
+        Why the last look failed; None where it did not.
     """
 
-    def __init__(self, views: Views, table: Table) -> None:
-        self._views = views
-        self._table = table
+    local: LocalDatabase[Any]
+    remote: Remote[Any]
+    listener: Listener
+    holds: Holds = holds_nothing
+    looked_at: float | None = None
+    error: KoaMiddlewareError | None = None
+    _failures: int = 0
+    _conflicts: list[Conflict] | None = None
+    _is_read_whole: bool = False
 
-    def state(self, since: str | None, seen: str | None) -> State:
-        """Tell how the archive stands to a client."""
-        return self._views.facts(asked_by(since, seen)).state(self._table, since, seen)
+    def run(self, stop: Event) -> None:
+        """Follow until an event is set.
 
-    @contextmanager
-    def reading(self, since: str | None, seen: str | None) -> Iterator[ViewReading]:
-        """Give one view."""
-        with self._views.view(asked_by(since, seen)) as view:
-            yield ViewReading(view, self._table, view.facts.state(self._table, since, seen))
+        What may pass is waited for: an archive that does not answer; and, once a look was good, a refusal, or a disk
+        that is full.
 
-    def lookup(self, ids: Sequence[str], since: str | None, seen: str | None) -> Found:
-        """Give what the archive has of some ids."""
-        with self._views.view(asked_by(since, seen)) as view:
-            told = view.lookup(ids)
-            return Found(told.batch, told.entries, told.former, view.facts.state(self._table, since, seen))
+        Raises
+        ------
+        CacheError, RemoteError
+            When the copy cannot be written or the archive refuses, at the first look.
+        SchemaMismatchError
+            When either side is not, or no longer, made for the class.
+        """
+        while not stop.is_set():
+            try:
+                self._over_one_connection(stop)
+            except KoaMiddlewareError as error:
+                if not self._may_pass(error):
+                    raise
+                self._fail(error, stop)
+
+    def keep_running(self, stop: Event) -> None:
+        """Follow until an event is set, whatever fails; for a thread, of which `error` tells."""
+        while not stop.is_set():
+            try:
+                self.run(stop)
+            except KoaMiddlewareError as error:
+                self._failures = MANY
+                self._fail(error, stop)
+
+    def _may_pass(self, error: KoaMiddlewareError) -> bool:
+        if isinstance(error, RemoteUnavailableError):
+            return True
+        if isinstance(error, CacheError):
+            return self.looked_at is not None or not cannot_be_written(error)
+        return isinstance(error, RemoteError) and self.looked_at is not None
+
+    def _fail(self, error: KoaMiddlewareError, stop: Event) -> None:
+        if isinstance(error, CacheError):
+            self.local.close()  # another file may have its name now
+        if self.error is None:
+            self.listener.lost(error)
+        self.error = error
+        self._failures = min(self._failures + 1, MANY)
+        stop.wait(min(pause_s(2 * LOOK_S, self._failures, LOOK_S), LONGEST_PAUSE_S))
+
+    def _over_one_connection(self, stop: Event) -> None:
+        with open_copy(self.local, self.holds) as copy:
+            others = copy.others
+        with self.remote.connected(others) as source:
+            rest: float | None = LOOK_S
+            while rest is not None and not stop.is_set():
+                began = time.monotonic()
+                rest = self._look(source, others)
+                stop.wait(max(0.0, began + (rest or LOOK_S) - time.monotonic()))
+
+    def _look(self, source: Source, others: Others) -> float | None:
+        """Sync where there is news; gives the seconds to the next look, None where that needs other columns."""
+        with open_copy(self.local, self.holds) as copy:
+            if copy.others != others:
+                return None
+            began = time.monotonic()
+            result = follow(self.local, copy, source, self.remote.host) if has_news(copy, source) else None
+        self.looked_at, self._failures = time.time(), 0
+        if self.error is not None:
+            self.error = None
+            self.listener.back()
+        again, self._is_read_whole = self._is_read_whole, result is not None and result.full
+        if result is not None:
+            self._tell(result)
+        return max(LONGEST_PAUSE_S, REST * (time.monotonic() - began)) if again and self._is_read_whole else LOOK_S
+
+    def _tell(self, result: SyncResult) -> None:
+        before, self._conflicts = self._conflicts, result.conflicts
+        is_new = before is not None and before != self._conflicts
+        if result.added or result.changed or result.withdrawn or result.full or is_new:
+            self.listener.came(result)
 
 
-class ViewReading:
-    """A `koa_middleware.remote.protocol.Reading` of one view.
-
-    Parameters
-    ----------
-    view : View
-    table : sqlalchemy.Table
-    state : State
-    """
-
-    def __init__(self, view: View, table: Table, state: State) -> None:
-        self.state = state
-        self._view = view
-        self._here = view.facts.position(table)
-
-    def pages(self, since: str) -> Generator[Page]:
-        """Give what the feed tells after a bookmark."""
-        known = Position.read(since)
-        last = known.n if known else 0
-        while last < self._here.n:
-            told = self._view.changes(last, BATCH)
-            last = told.entries[-1].n
-            yield Page(told.entries, told.batch, self._after(told), told.former, told.is_complete)
-
-    def sweep(self, after: str) -> Generator[Batch]:
-        """All rows whose id comes after a given one, in the order of their ids' code points."""
-        return self._view.sweep(after)
-
-    def goes_on_after(self, since: str | None) -> int:
-        """Give the number of the entry after which who knows the history up to a bookmark can go on; 0: none."""
-        known = Position.read(since)
-        if known is None or known.columns != self._here.columns or not self._here.n:
-            return 0
-        return known.n if self._view.tokens([known.n]) == {known.n: known.token} else 0
-
-    def history(self, after: int) -> Generator[Past]:
-        """Give all entries after a number, and the versions that they ended."""
-        with ThreadPoolExecutor(max_workers=1) as ahead:
-            coming = ahead.submit(self._view.history, after, self._here.n, BATCH)
-            while (told := coming.result()).entries:
-                is_last = len(told.entries) < BATCH
-                if not is_last:
-                    coming = ahead.submit(self._view.history, told.entries[-1].n, self._here.n, BATCH)
-                yield Past(told.entries, told.former, self._after(told))
-                if is_last:
-                    break
-
-    def _after(self, told: Told) -> str:
-        last = told.entries[-1]
-        return self._here.at(Mark(last.n, last.token)).bookmark
+def has_news(copy: LocalCopy, source: Source) -> bool:
+    """Whether a sync would bring, or note, something."""
+    known = copy.load()
+    if known.bookmark is None or known.sweep_after is not None or known.synced_at is None:
+        return True
+    if not 0 <= time.time() - known.synced_at < NOTE_S:
+        return True
+    there = source.state(known.bookmark, known.seen)
+    return not there.continues or there.news or there.behind is not None or lacks_history(copy, there)

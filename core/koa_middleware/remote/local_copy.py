@@ -91,6 +91,7 @@ class LocalCopy:
         self._size = self._columns.index("file_size")
         self._required = [i for i, column in enumerate(table.c) if not column.nullable]
         self._evicted: set[str] = set()
+        self._has_set_aside = False
         self._name, self._conflicts = quote(table.name), quote(conflicts_table(orm_class).name)
         self._stored_names = stored_names(table.name, "SELECT value FROM json_each(?1)")
         self._feed = quote(feed_table(orm_class).name)
@@ -173,8 +174,12 @@ class LocalCopy:
             return
         told = self.state.has_history_to if after else None
         with self.transaction(told=told, settled=None, known_until=None):  # the feed's numbers may be given again
+            first = self._database.execute(f"SELECT min(n) FROM {self._feed} WHERE archive_n > ?", (after,)).fetchone()
             self._database.execute(f"DELETE FROM {self._feed} WHERE archive_n > ?", (after,))
             self._database.execute(f"DELETE FROM {self._history} WHERE koa_archive_n > ?", (after,))
+            # To those who follow this copy, what comes after a gap is another history.
+            other = f"UPDATE {self._feed} SET token = lower(hex(randomblob(16))) WHERE n > ?"
+            self._database.execute(other, first)
 
     def learn(self, past: Past) -> None:
         """Keep entries of the remote's feed, the next ones after those that are here, and the versions they ended."""
@@ -185,7 +190,7 @@ class LocalCopy:
         """Withdraw what comes after the last row of a view; those who follow this copy read everything anew."""
         with self.following(sweep_after=None, seen=seen):
             self.withdraw_between(self.state.sweep_after or "", None, [])
-            if self.counts != Counts() or not self.sweeps_begun:
+            if self.counts != Counts() or self._has_set_aside or not self.sweeps_begun:
                 self._database.execute(f"INSERT INTO {self._feed} (op, at) VALUES ('resweep', ?)", (now_iso(),))
 
     def follow(self, page: Page) -> None:
@@ -422,7 +427,8 @@ class LocalCopy:
     def _keep_apart(
         self, identifier: str, filename: str, reason: str, local_id: str | None, values: Mapping[str, Any]
     ) -> None:
-        self._database.execute(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", (identifier,))
+        gone = self._database.execute(f"DELETE FROM {self._name} WHERE id = ? AND origin <> 'LOCAL'", (identifier,))
+        self._has_set_aside |= gone.rowcount > 0
         self._database.execute(
             f"INSERT OR REPLACE INTO {self._conflicts} (id, filename, reason, local_id, record) VALUES (?, ?, ?, ?, ?)",
             (identifier, filename, reason, local_id, json.dumps(values, default=_as_text)),

@@ -1,6 +1,6 @@
 """What an archive is to a server that serves it: views, each of one state, asked for a page at a time.
 
-Whoever follows such an archive himself reads the views by `koa_middleware.remote.following`.
+Whoever follows such an archive himself reads the views by `koa_middleware.remote.viewed`.
 """
 
 from __future__ import annotations
@@ -101,4 +101,8 @@ class Origin(Remote[R], Protocol[R]):
 
     def viewed(self, others: Others = ()) -> AbstractContextManager[Views]:
         """Open a connection for reading; the rows have the columns of other versions of the class, too."""
+        ...
+
+    def connections_in_use(self) -> int:
+        """Give how many of the connections that are kept are in use."""
         ...

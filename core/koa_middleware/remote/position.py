@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, Self
 
 from sqlalchemy import Column, Table
@@ -32,7 +33,8 @@ class Position:
         Changes when a column or trigger of the table is changed, switched or made anew; means something within the
         cluster.
     etag : str
-        What an archive over HTTP calls its state at this place; empty where it does not say.
+        What an archive over HTTP calls its state at this place, and the digest of the reader's columns, behind a blank;
+        empty where it does not say, or where changes may have no entries.
     """
 
     n: int
@@ -87,10 +89,24 @@ def columns_digest(table: Table, stored: Mapping[str, str], names: Mapping[str, 
     otherwise : str
         What a server's own class makes of the values that this one makes something else of.
     """
+    said: list[Any] = [*_own(table), dict(names), dict(stored)]
+    said += [otherwise] if otherwise else []
+    return _digest(said)
+
+
+@lru_cache(maxsize=64)
+def reader_digest(table: Table) -> str:
+    """Text that changes when a column of the reader's class does, or the form of its values."""
+    return _digest(_own(table))
+
+
+def _own(table: Table) -> list[Any]:
     here = {column.name: _form(column) for column in table.c}
     filled = [column.name for column in table.c if column.default is not None and not column.default.is_scalar]
-    said: list[Any] = [here, sorted(filled), sorted(table.info[DERIVED]), dict(names), dict(stored)]
-    said += [otherwise] if otherwise else []
+    return [here, sorted(filled), sorted(table.info[DERIVED])]
+
+
+def _digest(said: list[Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 

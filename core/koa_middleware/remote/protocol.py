@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..database.feed import Judgement
@@ -261,7 +262,7 @@ class Settled(NamedTuple):
     Attributes
     ----------
     row : dict
-        As the remote has it.
+        As the remote has it; of a record that was there before, its id, file name and version at least.
     is_new : bool
         Whether it was not there before.
     """
@@ -272,6 +273,27 @@ class Settled(NamedTuple):
 
 #: Gets ``(file name here, row as the remote will have it)`` of each record.
 Upload = Callable[[Sequence[tuple[str, Values]]], None]
+
+
+class Files(Protocol):
+    """Where an archive takes the files of records itself."""
+
+    def bring(self, files: Sequence[tuple[Path, Values]]) -> None:
+        """Bring the files of records that will be published, each given by its path and its row there.
+
+        Raises
+        ------
+        IntegrityError
+            When a file is not what its record says.
+        CacheError
+            When the server has no room for them.
+        """
+        ...
+
+    def place(self, files: Sequence[tuple[Path, Values]]) -> set[str]:
+        """Let records that are published have their files; gives the ids of those that have them in the end."""
+        ...
+
 
 #: Whether the file of a name here has a checksum.
 Holds = Callable[[str, str], bool]
@@ -342,11 +364,18 @@ class Remote(Protocol[R]):
     name, host : str
         The archive and its server, as messages call them; hold no secret.
     orm_class : type
+    files : Files or None
+        Takes the files of records; None where they go to a folder, or nowhere.
     """
 
     name: str
     host: str
     orm_class: type[R]
+
+    @property
+    def files(self) -> Files | None:
+        """See above."""
+        ...
 
     @property
     def database(self) -> CalibrationDatabase[R]:

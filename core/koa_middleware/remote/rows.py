@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..exceptions import HeaderError
+from ..exceptions import DuplicateCalibrationError, HeaderError
 from ..instrument.orm import DERIVED, ORMCalibration
 from .protocol import Holds
 
@@ -30,8 +30,26 @@ def is_same_content(filename: str, own: str | None, theirs: str | None, holds: H
     return own == theirs if theirs is None or len(kinds) == 1 else holds(filename, str(theirs))
 
 
-def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a row of the archive into form; its origin is REMOTE.
+def clash(own: Mapping[str, Any], known: Mapping[str, Any]) -> DuplicateCalibrationError:
+    """Give the error of a record whose id or file name belongs to other content.
+
+    Parameters
+    ----------
+    own, known : mapping
+        The record's row, and the one that has its id or name.
+    """
+    return DuplicateCalibrationError(
+        f"{own['filename']} (version {own['cal_version']}, id {own['id']}) clashes with {shown(known['filename'])} "
+        f"(id {shown(known['id'])}), which has other content, here or in the archive.",
+        "Nothing was published; register the file under another name.",
+        filename=own["filename"],
+        existing=known["filename"],
+        version=own["cal_version"],
+    )
+
+
+def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any], source: str = "") -> dict[str, Any]:
+    """Bring a row of the archive, or for it, into form; its origin is REMOTE.
 
     The class derives only where a column is null that no keyword fills: all else is as the archive has it.
 
@@ -41,7 +59,7 @@ def in_form(orm_class: type[ORMCalibration], values: Mapping[str, Any]) -> dict[
         When a value cannot be one of its column, or a needed one is missing.
     UnsafeFilenameError
     """
-    source = source_of(values)
+    source = source or source_of(values)
     derive = any(values.get(name) is None for name in orm_class.table().info[DERIVED])
     row = orm_class.in_form({**values, "origin": "REMOTE"}, source, derive=derive)
     for name in ("id", "filename"):  # what a row is followed by

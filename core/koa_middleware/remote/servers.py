@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..exceptions import ConfigurationError, RemoteNotConfiguredError, RemoteUnavailableError
 from ..importing import importing
-from ..instrument.judged import Judged, judged_nothing
+from ..instrument.judged import judged_nothing
 from ..instrument.orm import ORMCalibration
 from ..settings import OFFLINE, REMOTE_DATABASE_URL, Settings
 from .http import url as http_url
@@ -17,6 +17,7 @@ from .http.url import archive_url
 from .postgres.url import SCHEMES, postgresql_url, shown_url, without_user
 
 if TYPE_CHECKING:
+    from ..database.local import LocalDatabase
     from .protocol import Remote
 
 R = TypeVar("R", bound=ORMCalibration)
@@ -59,10 +60,11 @@ def is_database(url: str) -> bool:
 def remote_at(
     url: str,
     orm_class: type[R],
-    judged: Judged = judged_nothing,
+    local: LocalDatabase[R] | None = None,
     *,
     access_token: str | None = None,
     cookie_file: Path | None = None,
+    connections: int = 0,
 ) -> Remote[R]:
     """Give an instrument's rows at a server; opens no connection.
 
@@ -70,12 +72,14 @@ def remote_at(
     ----------
     url : str
     orm_class : type
-    judged : callable
-        Gives a store's own judgements, by id, which hold over the server's in selections.
+    local : LocalDatabase or None
+        A store's, whose own judgements hold over the server's in selections.
     access_token : str or None
         A bearer token for an archive over HTTP.
     cookie_file : pathlib.Path or None
         Cookies for one.
+    connections : int
+        How many connections to a PostgreSQL server are kept and shared at most, for one that serves others; 0: none is.
 
     Raises
     ------
@@ -85,12 +89,13 @@ def remote_at(
         with importing:
             from .postgres.remote import PostgresRemote
 
-            return PostgresRemote(orm_class, url, judged)  # which imports the driver
+            judged = judged_nothing if local is None else local.judged_at
+            return PostgresRemote(orm_class, url, judged, connections)  # which imports the driver
     if _is_of(http_url.SCHEMES, url):
         with importing:
             from .http.remote import HttpRemote
 
-            return HttpRemote(orm_class, url, judged, access_token, cookie_file)
+            return HttpRemote(orm_class, url, local, access_token, cookie_file)
     raise _unusable_url()
 
 
@@ -129,10 +134,10 @@ def require_remote(settings: Settings, orm_class: type[R], purpose: str = "This"
     return required(remote_of(settings, orm_class), settings, purpose)
 
 
-def remote_of(settings: Settings, orm_class: type[R], judged: Judged = judged_nothing) -> Remote[R] | None:
+def remote_of(settings: Settings, orm_class: type[R], local: LocalDatabase[R] | None = None) -> Remote[R] | None:
     """Give the remote that the settings name; None where they name none."""
     url, token, cookies = settings.remote_database_url, settings.access_token, settings.cookie_file
-    return None if url is None else remote_at(url, orm_class, judged, access_token=token, cookie_file=cookies)
+    return None if url is None else remote_at(url, orm_class, local, access_token=token, cookie_file=cookies)
 
 
 def required(remote: Remote[R] | None, settings: Settings, purpose: str = "This") -> Remote[R]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Table
 
 from .others import OTHER
-from .position import Position, columns_digest
+from .position import Position, columns_digest, reader_digest
 from .protocol import ANOTHER_HISTORY, Mark, State
 
 _ANEW = "The archive was read anew:"
@@ -52,7 +52,7 @@ class Facts:
     otherwise : str
         As of `columns_digest`.
     etag : str
-        As of `Position`.
+        What a server calls this state; empty where it does not say.
     """
 
     newest: Mark | None
@@ -72,7 +72,8 @@ class Facts:
     def position(self, table: Table) -> Position:
         """Give the place of the newest entry, for a reader with a table."""
         columns = columns_digest(table, self.stored, self.names, self.otherwise)
-        return Position(*(self.newest or (0, "")), columns, self.cluster, self.made, self.etag)
+        etag = f"{self.etag} {reader_digest(table)}" if self.etag and not self.trouble else ""
+        return Position(*(self.newest or (0, "")), columns, self.cluster, self.made, etag)
 
     def state(self, table: Table, since: str | None, seen: str | None) -> State:
         """Compare with what a client has.

@@ -115,14 +115,14 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
     known = copy.load()
     sweeps = full or known.bookmark is None or known.sweep_after is not None
     there = None if sweeps else source.state(known.bookmark, known.seen)
-    if there is None or not there.continues or there.news or there.behind or _lacks_history(copy, there):
+    if there is None or not there.continues or there.news or there.behind or lacks_history(copy, there):
         with source.reading(known.bookmark, known.seen) as reading:
             there = _unless_behind(copy, reading.state, host)
             goes_on = there.continues and not full
             sweeps = sweeps or not goes_on
             if not goes_on:
                 _begin_sweep(copy, there)
-            if sweeps or _lacks_history(copy, there):
+            if sweeps or lacks_history(copy, there):
                 _learn_history(copy, reading, anew=full)
             if sweeps:
                 _sweep(copy, reading)
@@ -141,7 +141,7 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
     return sweeps
 
 
-def _lacks_history(copy: LocalCopy, there: State) -> bool:
+def lacks_history(copy: LocalCopy, there: State) -> bool:
     """Whether the copy may lack a part of the history up to its bookmark."""
     return there.keeps_history and (copy.state.has_history_to is None or copy.state.known_until is None)
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from ..exceptions import KoaMiddlewareError
 from ..remote.http.problems import MEDIA_TYPE, Problem, problem, problem_of
+from .pages.problem_page import problem_page, wants_page
 
 
 class ProblemError(Exception):
@@ -73,27 +74,32 @@ def answer(found: Problem, headers: Mapping[str, str] | None = None) -> JSONResp
     return JSONResponse(found.body, found.status, {"cache-control": "no-store", **(headers or {})}, MEDIA_TYPE)
 
 
+def answer_to(request: Request, found: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Give a problem as an answer; to a browser that asks for a page, as one."""
+    return problem_page(request, found, headers) if wants_page(request) else answer(found, headers)
+
+
 def add_handlers(app: FastAPI) -> None:
     """Let errors become problems."""
 
     @app.exception_handler(KoaMiddlewareError)
-    async def of_ours(_: Request, error: KoaMiddlewareError) -> JSONResponse:
-        return answer(problem_of(error))
+    async def of_ours(request: Request, error: KoaMiddlewareError) -> Response:
+        return answer_to(request, problem_of(error))
 
     @app.exception_handler(ProblemError)
-    async def of_the_server(_: Request, error: ProblemError) -> JSONResponse:
-        return answer(error.problem, error.headers)
+    async def of_the_server(request: Request, error: ProblemError) -> Response:
+        return answer_to(request, error.problem, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def of_values(_: Request, error: RequestValidationError) -> JSONResponse:
-        return answer(_of_values(error))
+    async def of_values(request: Request, error: RequestValidationError) -> Response:
+        return answer_to(request, _of_values(error))
 
     @app.exception_handler(HTTPException)
-    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+    async def of_http(request: Request, error: HTTPException) -> Response:
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["allow"] = ", ".join(_allowed(request))
-        return answer(_of_http(error), headers)
+        return answer_to(request, _of_http(error), headers)
 
 
 def _of_values(error: RequestValidationError) -> Problem:
@@ -107,11 +113,17 @@ def _of_values(error: RequestValidationError) -> Problem:
     return problem(422, "invalid-request", "Invalid request", said, hint, errors=found)
 
 
+#: What is said where a route says nothing of its own, and what to do.
+_SAID = {
+    404: ("There is nothing at this address.", "The API is described at /api/v1/openapi.json."),
+    405: ("This address does not take this method.", "The API is described at /api/v1/openapi.json."),
+}
+_DO = {413: "Send less at once."}
+
+
 def _of_http(error: HTTPException) -> Problem:
     status = HTTPStatus(error.status_code)
-    said = {404: "There is nothing at this address.", 405: "This address does not take this method."}
-    detail = said.get(status, str(error.detail))
-    hint = "The API is described at /api/v1/openapi.json." if status in said else ""
+    detail, hint = _SAID.get(status, (str(error.detail), _DO.get(status, "")))
     return problem(status, status.phrase.lower().replace(" ", "-"), status.phrase, detail, hint)
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from ..remote.following import Follower
+from .served import Served
 
 #: Seconds: from an answer out of memory to a long download.
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
@@ -14,6 +20,10 @@ router = APIRouter()
 
 class Metrics:
     """The counters of one application, at ``app.state.metrics``.
+
+    Parameters
+    ----------
+    served : iterable of Served
 
     Attributes
     ----------
@@ -28,13 +38,11 @@ class Metrics:
         Questions for news that were answered without asking the database, by instrument.
     uploads : Counter
         Files taken in, by instrument.
-    pool : Gauge
-        Connections to the database in use, by instrument.
-    followed : Gauge
-        When this server's copy last followed its archive, in seconds since 1970, by instrument.
+    spoilt : Counter
+        Requests for files that were not sent, since they are not what their records say, by instrument.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, served: Iterable[Served] = ()) -> None:
         own = self._registry = CollectorRegistry()
         self.requests = Counter("koa_requests", "Requests.", ("method", "route", "status"), registry=own)
         self.seconds = Histogram("koa_request_seconds", "Time of requests.", ("route",), registry=own, buckets=_SECONDS)
@@ -44,14 +52,24 @@ class Metrics:
             "koa_polls_from_memory", "Questions for news answered from memory.", ("instrument",), registry=own
         )
         self.uploads = Counter("koa_uploads", "Files taken in.", ("instrument",), registry=own)
-        self.pool = Gauge("koa_database_connections", "Connections in use.", ("instrument",), registry=own)
-        self.followed = Gauge(
-            "koa_followed_timestamp_seconds", "Last time that the archive was followed.", ("instrument",), registry=own
+        self.spoilt = Counter("koa_spoilt_files", "Spoilt files not sent.", ("instrument",), registry=own)
+        pool = Gauge("koa_database_connections", "Connections of the pool in use.", ("instrument",), registry=own)
+        followed = Gauge(
+            "koa_followed_timestamp_seconds", "Last good look at the archive.", ("instrument",), registry=own
         )
+        for each in served:
+            name, follower = each.plugin.name, each.follower
+            pool.labels(name).set_function(each.remote.connections_in_use)
+            if follower is not None:
+                followed.labels(name).set_function(partial(_looked_at, follower))
 
     def text(self) -> bytes:
         """Give all of it."""
         return generate_latest(self._registry)
+
+
+def _looked_at(follower: Follower) -> float:
+    return follower.looked_at or 0.0
 
 
 def metrics_of(request: Request) -> Metrics:

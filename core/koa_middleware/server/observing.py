@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from asyncio import CancelledError
+from asyncio import CancelledError, sleep
 from time import perf_counter
 from typing import Any
 
@@ -83,6 +83,8 @@ class _Exchange:
         else:
             self._size += len(message.get("body", b""))
         await self._send(message)
+        if message.get("more_body"):
+            await sleep(0)  # so that an answer whose client is gone learns of it, though nothing is waited for any more
 
     async def _fail(self, said: Problem, receive: Receive) -> None:
         """Answer with a problem; where an answer has begun, it stays without an end, and the connection is closed."""

@@ -1,31 +1,93 @@
-"""What is served of an instrument, by the settings of this machine."""
+"""What is served of an instrument, by the settings of this machine, and the threads that follow its archive."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from threading import Event, Thread
 from typing import Any, cast
 
+from ..cache.folder import Cache
+from ..exceptions import KoaMiddlewareError
 from ..plugins import InstrumentPlugin
+from ..remote.folder.remote import FolderRemote
+from ..remote.following import Follower
+from ..remote.origin import Origin
 from ..remote.servers import is_database, remote_at
+from ..remote.sync import SyncResult
 from ..store import CalibrationStore
+from .logs import tell
 from .served import Served
 
+#: Connections to a PostgreSQL archive that are kept at most for reading, and as many for writing.
+CONNECTIONS = 10
 
-def open_served(plugin: InstrumentPlugin) -> Served:
+#: Seconds that a thread is waited for when the server ends.
+_PATIENCE = 10.0
+
+
+@contextmanager
+def open_served(plugin: InstrumentPlugin) -> Iterator[Served]:
     """Open what is served: a PostgreSQL archive where one is set, else this cache's own database, for reading only.
 
     Raises
     ------
     ConfigurationError, CacheError, SchemaMismatchError
     """
-    store: CalibrationStore[Any] = CalibrationStore(plugin.ORM)
-    url = store.settings.remote_database_url
-    if url is not None and is_database(url):
-        return Served(plugin, store, cast(Any, remote_at(url, plugin.ORM)), True)
-    return Served(plugin, store, cast(Any, None), False)
+    store: CalibrationStore[Any]
+    with CalibrationStore(plugin.ORM) as store:
+        url = store.settings.remote_database_url
+        if url is None or not is_database(url):
+            yield Served(plugin, store, FolderRemote(store.local_db), False)
+            return
+        origin = cast(Origin[Any], remote_at(url, plugin.ORM, connections=CONNECTIONS))  # as a database is
+        with closing(origin), closing(remote_at(url, plugin.ORM)) as followed:
+            follower = Follower(store.local_db, followed, _Teller(plugin.name), Cache(store.cache_dir).holds)
+            served = Served(plugin, store, origin, True, follower)
+            with _followed(follower):
+                yield served
 
 
-def close_served(served: Served) -> None:
-    """Close its connections."""
-    if served.is_writable:
-        served.remote.close()
-    served.store.close()
+@contextmanager
+def _followed(follower: Follower) -> Iterator[None]:
+    stop = Event()
+    thread = Thread(target=follower.keep_running, args=(stop,), name="follower", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(_PATIENCE)
+
+
+class _Teller:
+    """Logs what happens while an archive is followed.
+
+    Parameters
+    ----------
+    instrument : str
+    """
+
+    def __init__(self, instrument: str) -> None:
+        self._instrument = instrument
+
+    def came(self, result: SyncResult) -> None:
+        """Log what a sync brought."""
+        tell(
+            logging.INFO,
+            "followed",
+            instrument=self._instrument,
+            added=result.added,
+            changed=result.changed,
+            withdrawn=result.withdrawn,
+            conflicts=len(result.conflicts),
+        )
+
+    def lost(self, error: KoaMiddlewareError) -> None:
+        """Log that the archive is not followed for now."""
+        tell(logging.WARNING, "not followed", instrument=self._instrument, why=error.message)
+
+    def back(self) -> None:
+        """Log that it is followed again."""
+        tell(logging.INFO, "followed again", instrument=self._instrument)

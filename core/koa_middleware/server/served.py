@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 
 from ..plugins import InstrumentPlugin
+from ..remote.following import Follower
 from ..remote.origin import Origin
 from ..store import CalibrationStore
 from .errors import ProblemError
@@ -28,16 +29,19 @@ class Served:
         Whose rows and feed are served: a PostgreSQL archive, or this cache's own database.
     is_writable : bool
         Whether there is anything to publish to.
+    follower : Follower or None
+        What keeps the store's database up to date; None where it is what is served.
     """
 
     plugin: InstrumentPlugin
     store: CalibrationStore[Any]
     remote: Origin[Any]
     is_writable: bool
+    follower: Follower | None = None
 
 
-def served(instrument: str, request: Request) -> Served:
-    """Give what is served under an instrument's name; a dependency of the routes below it.
+async def served(instrument: str, request: Request) -> Served:
+    """Give what is served under an instrument's name; a dependency of the routes below it, which takes no thread.
 
     Raises
     ------

@@ -70,6 +70,7 @@ class HttpReading:
         after = known.mark if known is not None else Mark(0, "")
         if self._facts.newest in (None, after) and self._at_least in (None, after):
             return
+        self._at_least = newer(self._at_least, self._facts.newest)
         with ThreadPoolExecutor(max_workers=1) as ahead:
             coming = self._changes(ahead, after)
             while True:
@@ -175,7 +176,7 @@ class HttpReading:
             raise self._source.asking.unexpected(refused) from None
         with self._source.asking.understanding():
             newest = mark_of(found["view"]["newest"])
-        if at_least is not None and (newest is None or newest.n < at_least.n):
+        if at_least is not None and at_least.n > (0 if newest is None else newest.n):
             raise self._behind(newest)
         return found
 

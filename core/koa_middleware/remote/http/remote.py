@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ...database.feed import Judgement
+from ...database.local import LocalDatabase
 from ...database.table import CalibrationDatabase
 from ...exceptions import RemoteError
-from ...instrument.judged import Judged, judged_nothing
 from ...instrument.orm import ORMCalibration
 from ...kept import kept_property
 from ..others import Others, with_others
 from ..protocol import Entry, Here, Mark, Settled, SetUp, Upload, Values
 from . import writing
 from .asking import Asking
+from .files import HttpFiles
+from .mirror import Mirror
 from .source import HttpSource
 from .url import archive_url
 
@@ -30,7 +32,7 @@ class HttpRemote(Generic[R]):
     ----------
     orm_class : type
     url : str
-    judged : callable
+    local : LocalDatabase or None
         As of `koa_middleware.remote.servers.remote_at`.
     access_token : str or None
     cookie_file : pathlib.Path or None
@@ -38,6 +40,7 @@ class HttpRemote(Generic[R]):
     Attributes
     ----------
     asking : Asking
+    files : HttpFiles
     at_least : Mark or None
         The newest entry that something which was written from here gave; no older state is read afterwards.
 
@@ -51,7 +54,7 @@ class HttpRemote(Generic[R]):
         self,
         orm_class: type[R],
         url: str,
-        judged: Judged = judged_nothing,
+        local: LocalDatabase[R] | None = None,
         access_token: str | None = None,
         cookie_file: Path | None = None,
     ) -> None:
@@ -59,14 +62,19 @@ class HttpRemote(Generic[R]):
         self.orm_class = orm_class
         self.host = there.host
         self.name = f"the archive at {there.host}"
-        self.judged = judged
+        self._local = local
         self.at_least: Mark | None = None
         self.asking = Asking(there, orm_class.instrument_name, access_token, cookie_file)
+        self.files = HttpFiles(self.asking)
 
     @kept_property
+    def _mirror(self) -> Mirror[R]:
+        return Mirror(self, self._local)
+
+    @property
     def database(self) -> CalibrationDatabase[R]:
-        """The archive's rows as records, for selections that ask the archive itself."""
-        raise RemoteError("An archive over HTTP cannot be asked for selections.", "Choose from the local copy.")
+        """The archive's rows as records, for the selections, or queries, that are made next."""
+        return self._mirror.asked()
 
     @contextmanager
     def connected(self, others: Others = ()) -> Iterator[HttpSource]:
@@ -79,14 +87,14 @@ class HttpRemote(Generic[R]):
         judgements: Mapping[str, Sequence[Judgement]],
         upload: Upload | None,
         here: Here,
-        who: str,
+        who: str,  # noqa: ARG002
     ) -> list[Settled]:
         """Take records in with what was said of their quality, all or none; the server's token says who it was."""
-        return writing.publish(self, rows, judgements, upload, here, who)
+        return writing.publish(self, rows, judgements, upload, here)
 
-    def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:
+    def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:  # noqa: ARG002
         """Set a record's quality; the server's token says who did it."""
-        return writing.flag(self, id, quality, reason, who)
+        return writing.flag(self, id, quality, reason)
 
     def wrote(self, newest: Mark | None) -> None:
         """Read no state from now on that is older than an entry."""
@@ -101,8 +109,10 @@ class HttpRemote(Generic[R]):
         )
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and remove the private copy."""
         self.asking.close()
+        if "_mirror" in vars(self):
+            self._mirror.close()
 
     def __repr__(self) -> str:
         return f"HttpRemote({self.orm_class.instrument_name}, {self.host})"

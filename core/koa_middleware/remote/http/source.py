@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Table
 
 from ...exceptions import SchemaMismatchError
-from ..position import Position
+from ..position import Position, reader_digest
 from ..protocol import Batch, Found, Mark, State
 from ..standing import asked_by
 from .asking import Refused, Reply
@@ -48,8 +48,10 @@ class HttpSource:
     def state(self, since: str | None, seen: str | None) -> State:
         """Tell how the archive stands to a client; nothing but headers comes where nothing is new."""
         known, newest = Position.read(since), Position.read(seen)
-        is_whole = known is not None and known.etag and (newest is None or newest.mark == known.mark)
-        reply = self._state(headers={"If-None-Match": known.etag} if known and is_whole else {})
+        etag, _, reader = known.etag.rpartition(" ") if known else ("", "", "")
+        is_whole = known is not None and (newest is None or newest.mark == known.mark)
+        is_known = is_whole and reader == reader_digest(self.table)
+        reply = self._state(headers={"If-None-Match": etag} if is_known else {})
         if reply.status == 304 and since is not None:
             # Whether the archive keeps a history is not said; who lacks it looks.
             return State(since, True, False, clock=reply.headers.get(CLOCK), keeps_history=True)
@@ -58,7 +60,7 @@ class HttpSource:
         if marks <= {there.facts.newest}:
             there = replace(there, facts=replace(there.facts, tokens=dict(marks)))
         else:
-            there = self._ask(since, seen)
+            there = self._ask(since, seen, there.facts.newest)
         self._judged = since, seen, there
         return there.facts.state(self.table, since, seen)
 
@@ -113,11 +115,12 @@ class HttpSource:
         with self.asking.understanding():
             return _object(reply.body)
 
-    def _ask(self, since: str | None, seen: str | None) -> There:
-        """Ask how the archive stands, again where an answer is older than what the client has."""
+    def _ask(self, since: str | None, seen: str | None, told: Mark | None = None) -> There:
+        """Ask how the archive stands, again where an answer is older than what the client has or was told of."""
         there = self._there_now(asked_by(since, seen))
         for _ in range(_AGAIN_TIMES):
-            if there.facts.state(self.table, since, seen).behind is None:
+            is_behind = there.facts.state(self.table, since, seen).behind is not None
+            if not is_behind and newer(there.facts.newest, told) == there.facts.newest:
                 break
             self.asking.wait_for_another()
             there = self._there_now(asked_by(since, seen))

@@ -36,10 +36,12 @@ class RemoteDatabase(CalibrationDatabase[R]):
     url : str
     judged : callable
         Gives the judgements of the store that asks, by id; each statement that asks for the quality is given them.
+    connections : int
+        As of `postgresql_engine`; those that are kept are to the primary.
     """
 
-    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing) -> None:
-        engine = postgresql_engine(url)
+    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing, connections: int = 0) -> None:
+        engine = postgresql_engine(url, connections, "read-write" if connections else "")
         super().__init__(orm_class, engine, f"the remote database at {host_of(engine)}")
         self._judged = judged
         event.listen(engine, "before_execute", self._with_judgements, retval=True)

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Engine, Table
+from sqlalchemy import Engine, Table, exc
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from ...exceptions import RemoteError, RemoteUnavailableError, SchemaMismatchError
+from .engine import AT_PRIMARY
 from .notes import Note
 from .url import hosts_of
 
@@ -81,6 +82,12 @@ def remote_errors(engine: Engine, table: Table) -> Iterator[None]:
         yield
     except (driver.Error, DBAPIError) as error:
         raise _translated(error, engine, table) from error
+    except exc.TimeoutError as error:
+        raise RemoteUnavailableError(
+            f"All connections to the remote database at {host_of(engine)} are in use.",
+            "Try again in a moment; nothing was changed.",
+            host=host_of(engine),
+        ) from error
     except InvalidRequestError as error:
         if "Unknown PG numeric type" not in str(error):
             raise
@@ -233,7 +240,11 @@ def _not_set_up(engine: Engine, table: Table, said: str) -> SchemaMismatchError:
 
 
 def _right_for(cause: Any, kind: str) -> str:
-    statement = bytes(getattr(getattr(cause, "cursor", None), "query", None) or b"").decode(errors="replace")
+    statement = (
+        bytes(getattr(getattr(cause, "cursor", None), "query", None) or b"")
+        .decode(errors="replace")
+        .removeprefix(AT_PRIMARY)
+    )
     if kind == "schema":
         return "USAGE, CREATE" if statement.lstrip().startswith("CREATE") else "USAGE"
     for right in ("INSERT", "UPDATE", "DELETE"):

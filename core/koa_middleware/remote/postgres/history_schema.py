@@ -18,7 +18,7 @@ from ...database.changes import n_rows
 from .catalog import Catalog
 from .identifiers import feed_name, history_name, quote
 from .literals import default_literal
-from .older import readers
+from .older import granted
 from .restating import Restating
 from .values import TEXT_TYPES
 
@@ -49,7 +49,7 @@ def history_statements(connection: Connection, table: Table, there: Catalog, *, 
     yield f"CREATE TABLE {history} AS SELECT {own}, present.* FROM {quote(table.name)} AS present WITH NO DATA"
     yield f"ALTER TABLE {history} ADD PRIMARY KEY (koa_n)"
     yield from _indexes(table, replace(there, relations=frozenset()))
-    for role in readers(connection, feed_name(table)):
+    for role in granted(connection, feed_name(table), "SELECT"):
         yield f"GRANT SELECT ON {history} TO {role}"
 
 

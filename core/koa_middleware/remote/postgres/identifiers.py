@@ -26,3 +26,8 @@ def history_name(table: Table) -> str:
 def lock_name(table: Table) -> str:
     """Name of the table whose one row is locked by the transaction that writes to the feed."""
     return f"{table.name}_feed_lock"
+
+
+def requests_name(table: Table) -> str:
+    """Name of the table that keeps the keys of requests that are carried out once, and their answers."""
+    return f"{table.name}_requests"

@@ -47,7 +47,7 @@ def drop_older(connection: Connection, table: Table, there: Catalog) -> Iterator
         if f"{table.name}_{what}" in there.functions:
             yield f"DROP FUNCTION {quote(f'{table.name}_{what}')}()"
     if _withdrawn(table) in there.relations:
-        for role in readers(connection, _withdrawn(table)):
+        for role in granted(connection, _withdrawn(table), "SELECT"):
             yield f"GRANT SELECT ON {quote(feed_name(table))}, {quote(history_name(table))} TO {role}"
     for side in (_withdrawn(table), _history(table)):
         if side in there.relations:
@@ -56,9 +56,9 @@ def drop_older(connection: Connection, table: Table, there: Catalog) -> Iterator
         yield f"ALTER TABLE {name} DROP COLUMN {_STAMP}"
 
 
-def readers(connection: Connection, name: str) -> list[str]:
-    """Roles that were granted reading of a table, as SQL writes them."""
-    granted = """SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+def granted(connection: Connection, name: str, right: str) -> list[str]:
+    """Roles that were granted a right on a table, as SQL writes them."""
+    roles = """SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
         FROM pg_class, aclexplode(relacl)
-        WHERE pg_class.oid = to_regclass(:name) AND privilege_type = 'SELECT' AND grantee <> relowner ORDER BY 1"""
-    return list(connection.scalars(text(granted), {"name": quote(name)}))
+        WHERE pg_class.oid = to_regclass(:name) AND privilege_type = :right AND grantee <> relowner ORDER BY 1"""
+    return list(connection.scalars(text(roles), {"name": quote(name), "right": right}))

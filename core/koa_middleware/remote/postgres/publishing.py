@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Connection, Table, func, insert, select, text, update
 
 from ...database.chunks import in_chunks
 from ...database.feed import Judgement, unsent
-from ...exceptions import DuplicateCalibrationError, HeaderError, RemoteError, UnsafeFilenameError
+from ...exceptions import HeaderError, RemoteError, UnsafeFilenameError
 from ...instrument.detached import record_builder
 from ...instrument.hooks import filename_of
 from ...instrument.orm import ORMCalibration, family_of
 from ...instrument.values import default_value, normal_form
 from ..protocol import Here, Settled, Upload, Values
-from ..rows import is_same_content, source_of
+from ..rows import clash, is_same_content, source_of
 from .checks import unfit_values
 from .database import RemoteDatabase
 from .identifiers import feed_name, quote
@@ -61,6 +61,37 @@ def writing(database: RemoteDatabase[Any], who: str, why: str = "", *, queued: b
         yield connection
 
 
+class Settling(NamedTuple):
+    """What records would be in an archive.
+
+    Attributes
+    ----------
+    table : sqlalchemy.Table
+        As the archive has it.
+    settled : list of Settled
+    """
+
+    table: Table
+    settled: list[Settled]
+
+
+def settle(
+    connection: Connection, orm_class: type[ORMCalibration], records: Sequence[Values], here: Here, host: str
+) -> Settling:
+    """Find out which records are there already, and give the others their versions and names.
+
+    Raises
+    ------
+    DuplicateCalibrationError
+    SchemaMismatchError
+        When the archive lacks a column for a value.
+    """
+    table = table_there(connection, orm_class.table())
+    check_nothing_lost(orm_class.table(), table, records, host)
+    there = _There(connection, orm_class, table, records, here)
+    return Settling(table, [there.settle(row) for row in records])
+
+
 def take_in(
     connection: Connection,
     orm_class: type[ORMCalibration],
@@ -70,15 +101,22 @@ def take_in(
     host: str,
 ) -> list[Settled]:
     """Settle and insert records in a queued transaction; see `koa_middleware.remote.protocol.Remote.publish`."""
-    table = table_there(connection, orm_class.table())
-    check_nothing_lost(orm_class.table(), table, records, host)
-    there = _There(connection, orm_class, table, records, here, host)
-    settled = [there.settle(row) for row in records]
+    table, settled = settle(connection, orm_class, records, here, host)
     if upload is not None:
         upload([(own["filename"], row) for own, (row, is_new) in zip(records, settled, strict=True) if is_new])
     for rows in in_chunks([row for row, is_new in settled if is_new]):
         connection.execute(insert(table), [{column.key: row[column.key] for column in table.c} for row in rows])
     return settled
+
+
+def rows_there(connection: Connection, orm_class: type[ORMCalibration], ids: Sequence[str]) -> list[Values]:
+    """Give the rows of some ids, as far as the archive has them, as they stand there."""
+    table = table_there(connection, orm_class.table())
+    columns = [column.label(column.key) for column in table.c]
+    rows: list[Values] = []
+    for some in in_chunks(ids):
+        rows += map(dict, connection.execute(select(*columns).where(table.c.id.in_(some))).mappings())
+    return rows
 
 
 def judge(connection: Connection, orm_class: type[ORMCalibration], id: str, quality: str) -> bool:
@@ -140,7 +178,6 @@ class _There:
         table: Table,
         records: Sequence[Values],
         here: Here,
-        host: str,
     ) -> None:
         columns = table.c
         self._orm_class = orm_class
@@ -148,7 +185,6 @@ class _There:
         self._columns = [column.label(column.key) for column in columns]
         self._filename = columns.filename
         self._here = here
-        self._host = host
         self._build = record_builder(orm_class)
         self._by_id: dict[str, Values] = {}
         self._by_name: dict[str, Values] = {}
@@ -181,7 +217,7 @@ class _There:
         known = self._by_id.get(own["id"])
         if known is not None:
             if not self._is_same(own, known):
-                raise self._duplicate(own, known)
+                raise clash(own, known)
             return Settled(known, False)
         known = self._by_name.get(own["filename"])
         if known is not None and own["checksum"] is not None and self._is_same(own, known):
@@ -194,16 +230,6 @@ class _There:
             row["filename"] = filename_of(self._build(list(row.values())))
             self._read(self._filename, [row["filename"]])
             if row["filename"] in self._by_name or len(row["cal_version"]) > 3 or self._here.is_taken(row["filename"]):
-                raise self._duplicate(row, self._by_name.get(row["filename"], row))
+                raise clash(row, self._by_name.get(row["filename"], row))
         self._add(row)
         return Settled(row, True)
-
-    def _duplicate(self, own: Values, known: Values) -> DuplicateCalibrationError:
-        return DuplicateCalibrationError(
-            f"{own['filename']} (version {own['cal_version']}, id {own['id']}) clashes with {known['filename']} "
-            f"(id {known['id']}), which has other content, here or on the remote database at {self._host}.",
-            "Nothing was published; register the file under another name.",
-            filename=own["filename"],
-            existing=known["filename"],
-            version=own["cal_version"],
-        )

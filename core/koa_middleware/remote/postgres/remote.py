@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, QueuePool
 
 from ...database.feed import Judgement
 from ...exceptions import CalibrationNotFoundError
 from ...instrument.judged import Judged, judged_nothing
 from ...instrument.orm import ORMCalibration
-from ..following import Following
 from ..others import Others, with_others
-from ..protocol import Entry, Here, Settled, SetUp, Upload, Values
+from ..protocol import Entry, Here, Mark, Settled, SetUp, Upload, Values
+from ..viewed import Following
+from ..writable import Asked, Flagged, Publication
 from .database import RemoteDatabase
+from .engine import postgresql_engine
 from .errors import host_of
-from .publishing import judge, send_judgements, take_in, writing
+from .once import once
+from .publishing import judge, rows_there, send_judgements, settle, take_in, writing
 from .schema import grants, initialise, planned
-from .table import PostgresSource, connected, newest_entry
+from .standbys import StandbyFirst
+from .table import PostgresSource, connected, newest_entry, newest_mark
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -31,6 +37,9 @@ class PostgresRemote(Generic[R]):
     url : str
     judged : callable
         As of `RemoteDatabase`.
+    connections : int
+        How many connections are kept at most for reading, and as many for writing, since publishers wait for each
+        other; 0: none is. Where the URL names several hosts, kept ones read at a standby and write at the primary.
 
     Raises
     ------
@@ -38,9 +47,13 @@ class PostgresRemote(Generic[R]):
         When it is no URL of such a server.
     """
 
-    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing) -> None:
+    files = None
+
+    def __init__(self, orm_class: type[R], url: str, judged: Judged = judged_nothing, connections: int = 0) -> None:
         self.orm_class = orm_class
-        self.database = RemoteDatabase(orm_class, url, judged)
+        self.database = RemoteDatabase(orm_class, url, judged, connections)
+        engine = self.database.engine
+        self._reads = postgresql_engine(url, connections, "prefer-standby") if connections else engine
         self.host = host_of(self.database.engine)
         self.name = self.database.name
 
@@ -51,10 +64,11 @@ class PostgresRemote(Generic[R]):
             yield Following(views, views.table)
 
     @contextmanager
-    def viewed(self, others: Others = ()) -> Iterator[PostgresSource]:
+    def viewed(self, others: Others = ()) -> Iterator[PostgresSource | StandbyFirst]:
         """Open a connection for a server that serves what it reads."""
-        with connected(self.database.engine, with_others(self.orm_class.table(), others)) as views:
-            yield views
+        table = with_others(self.orm_class.table(), others)
+        with connected(self._reads, table) as views:
+            yield views if self._reads is self.database.engine else StandbyFirst(views, self.database.engine)
 
     def publish(
         self,
@@ -66,23 +80,75 @@ class PostgresRemote(Generic[R]):
     ) -> list[Settled]:
         """Take records in with what was said of their quality, all or none, in one transaction."""
         with writing(self.database, who, queued=True) as connection:
-            settled = take_in(connection, self.orm_class, rows, upload, here, self.host)
-            said = {there.row["id"]: judgements.get(own["id"], ()) for own, there in zip(rows, settled, strict=True)}
-            send_judgements(connection, self.orm_class, said)
-            return settled
+            return self._publish(connection, rows, judgements, upload, here)
+
+    def plan(self, rows: Sequence[Values], here: Here) -> list[Settled]:
+        """Give what a publication would give now; nothing is changed."""
+        with self.database.connect() as connection:
+            return settle(connection, self.orm_class, rows, here, self.host).settled
+
+    def publish_once(
+        self,
+        asked: Asked,
+        rows: Sequence[Values],
+        judgements: Mapping[str, Sequence[Judgement]],
+        upload: Upload,
+        here: Here,
+        who: str,
+    ) -> Publication:
+        """Take records in, or give the answer that the request got before."""
+        table = self.orm_class.table()
+        with writing(self.database, who, queued=True) as connection:
+
+            def work() -> dict[str, Any]:
+                settled = self._publish(connection, rows, judgements, upload, here)
+                return {"settled": settled, "newest": newest_mark(connection, table)}
+
+            answer = once(connection, table, asked, work)
+        return Publication([Settled(*each) for each in answer["settled"]], _mark(answer["newest"]))
+
+    def _publish(
+        self,
+        connection: Connection,
+        rows: Sequence[Values],
+        judgements: Mapping[str, Sequence[Judgement]],
+        upload: Upload | None,
+        here: Here,
+    ) -> list[Settled]:
+        settled = take_in(connection, self.orm_class, rows, upload, here, self.host)
+        said = {there.row["id"]: judgements.get(own["id"], ()) for own, there in zip(rows, settled, strict=True)}
+        send_judgements(connection, self.orm_class, said)
+        return settled
 
     def flag(self, id: str, quality: str, reason: str, who: str) -> list[Entry]:
         """Set a record's quality; the feed keeps who did it and why."""
         with writing(self.database, who, reason) as connection:
-            is_there = judge(connection, self.orm_class, id, quality)
-            entries = newest_entry(connection, self.orm_class.table())
-        if not is_there:
+            return self._flag(connection, id, quality)
+
+    def flag_once(self, asked: Asked, id: str, quality: str, reason: str, who: str) -> Flagged:
+        """Set a record's quality, or give the answer that the request got before."""
+        table = self.orm_class.table()
+        with writing(self.database, who, reason) as connection:
+
+            def work() -> dict[str, Any]:
+                return {"entries": self._flag(connection, id, quality), "newest": newest_mark(connection, table)}
+
+            answer = once(connection, table, asked, work)
+        return Flagged([Entry(*each) for each in answer["entries"]], _mark(answer["newest"]))
+
+    def _flag(self, connection: Connection, id: str, quality: str) -> list[Entry]:
+        if not judge(connection, self.orm_class, id, quality):
             raise CalibrationNotFoundError(
                 f"No record in {self.name} has the id {id!r}.",
                 "It was withdrawn there; koa-cal sync brings what there is now.",
                 asked={"id": id},
             )
-        return entries
+        return newest_entry(connection, self.orm_class.table())
+
+    def with_rows(self, ids: Sequence[str], do: Callable[[Sequence[Values]], None]) -> None:
+        """Do something with the rows of some ids while nobody else publishes."""
+        with writing(self.database, "", queued=True) as connection:
+            do(rows_there(connection, self.orm_class, ids))
 
     def set_up(self, reader: str, publisher: str, *, resweep: bool = False, run: bool = True) -> SetUp:
         """Create or complete the instrument's table, and give the grants for two roles."""
@@ -91,6 +157,16 @@ class PostgresRemote(Generic[R]):
             found = (initialise if run else planned)(engine, self.orm_class, resweep=resweep)
             return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script, found.told)
 
+    def connections_in_use(self) -> int:
+        """Give how many of the connections that are kept are in use."""
+        pools = {self._reads.pool, self.database.engine.pool}
+        return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
+
     def close(self) -> None:
         """Close all connections."""
+        self._reads.dispose()
         self.database.close()
+
+
+def _mark(found: Sequence[Any] | None) -> Mark | None:
+    return None if found is None else Mark(*found)

@@ -2,7 +2,8 @@
 
 Beside the instrument's table, with its indexes, stand its feed, which tells what happened to each row and in which
 order, and its history, the former versions of the rows. Triggers write both, and stamp each row with the server's clock
-(`last_updated`).
+(`last_updated`). Another table keeps the answers that a server over HTTP gave to publishers; see `once`. The table of
+tokens is one for all instruments of the schema.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...database.declared import unique_columns
+from ...database.tokens import TOKENS
 from ...exceptions import RemoteError
 from ...instrument.orm import ORMCalibration
 from ..protocol import UnfitRow
@@ -22,9 +24,10 @@ from .catalog import Catalog
 from .checks import check_statements
 from .errors import host_of
 from .feed_schema import feed_statements
-from .identifiers import feed_name, history_name, quote
+from .identifiers import feed_name, history_name, quote, requests_name
 from .literals import default_literal
 from .notes import note_statement, read_notes
+from .once import RIGHTS, requests_statements
 from .upgrading import upgrade
 
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -131,9 +134,10 @@ def _plan(connection: Connection, orm_class: type[ORMCalibration], *, resweep: b
     changed = upgrade(connection, orm_class, found)
     there = changed.there
     statements = [*changed.statements, *_table_statements(table, there, with_indexes=changed.leads)]
+    statements += _token_statements(there)
     checks, unfit = check_statements(connection, table, there)
     feed = feed_statements(connection, table, there, asked=resweep, restates=changed.restates)
-    statements += [*checks, *feed]
+    statements += [*checks, *feed, *requests_statements(connection, table, there)]
     if changed.notes != read_notes(found.comment) or feed_name(table) not in found.relations:
         statements.append(note_statement(table, changed.notes))
     return Plan(there.schema, statements, unfit, changed.told)
@@ -158,6 +162,8 @@ def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: 
         f"GRANT USAGE ON SCHEMA {quote(schema)} TO {both};",
         f"GRANT SELECT ON {tables} TO {both};",
         f"GRANT INSERT, UPDATE, DELETE ON {quote(schema)}.{quote(table.name)} TO {quote(publisher)};",
+        f"GRANT {RIGHTS} ON {quote(schema)}.{quote(requests_name(table))} TO {quote(publisher)};",
+        f"GRANT SELECT ON {quote(schema)}.{quote(TOKENS.name)} TO {both};",
     ]
 
 
@@ -183,6 +189,14 @@ def _table_statements(table: Table, there: Catalog, *, with_indexes: bool) -> It
             yield f"CREATE UNIQUE INDEX {quote(unique)} ON {name} (filename)"
     for index in sorted(remote.indexes, key=lambda one: str(one.name)) if is_new or with_indexes else ():
         if _DIALECT.identifier_preparer.format_index(index).strip('"') not in there.relations:
+            yield str(CreateIndex(index).compile(dialect=_DIALECT))
+
+
+def _token_statements(there: Catalog) -> Iterator[str]:
+    """SQL that makes the table of tokens, one for all instruments."""
+    if TOKENS.name not in there.relations:
+        yield str(CreateTable(TOKENS).compile(dialect=_DIALECT)).strip()
+        for index in TOKENS.indexes:
             yield str(CreateIndex(index).compile(dialect=_DIALECT))
 
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, Table, text
 
 from ...exceptions import KoaMiddlewareError, RemoteError
-from .. import following
+from .. import viewed
 from ..matching import is_required
 from ..origin import Told
 from ..others import OTHER, Others, others_of
-from ..protocol import VERSION, Batch, Entry, Row
+from ..protocol import VERSION, Batch, Entry, Mark, Row
 from ..standing import Facts
-from .engine import SETTINGS, prepare
+from .engine import SETTINGS, driver_connection
 from .errors import host_of, lacks_columns, remote_errors
 from .identifiers import FEED_TRIGGERS, feed_name, history_name, quote
 from .notes import Note, read_notes
@@ -217,7 +217,7 @@ class PostgresView:
         return selection(self._table, self.facts.stored, self.facts.names)
 
     def _stream(self, sql: str, parameters: Sequence[Any]) -> Generator[list[Row]]:
-        size = following.BATCH
+        size = viewed.BATCH
         fetch = f"FETCH {size} FROM koa_rows"
         # Server and network work on the next batch while the caller stores this one.
         with ThreadPoolExecutor(max_workers=1) as ahead:
@@ -234,23 +234,17 @@ class PostgresView:
 
 @contextmanager
 def connected(engine: Engine, table: Table) -> Iterator[PostgresSource]:
-    """Open a connection for reading.
+    """Open a connection for reading, or take one of those that are kept.
 
     Raises
     ------
     RemoteUnavailableError
-        When the server does not answer or refuses.
+        When the server does not answer or refuses, or no connection is free.
     """
-    with remote_errors(engine, table):
-        # Straight from the driver: an engine's first connection would cost several more round trips.
-        arguments, options = engine.dialect.create_connect_args(engine.url)
-        connection = cast(Any, engine.dialect.connect(*arguments, **options))
-    try:
-        prepare(connection, host_of(engine))
-        connection.autocommit = True  # transactions begin and end by statements of ours
+    with ExitStack() as stack:
+        with remote_errors(engine, table):
+            connection = stack.enter_context(driver_connection(engine))
         yield PostgresSource(engine, table, connection)
-    finally:
-        connection.close()
 
 
 def has_feed(connection: Connection, table: Table) -> bool:
@@ -268,3 +262,13 @@ def newest_entry(connection: Connection, table: Table) -> list[Entry]:
     ours = f"n = (SELECT max(n) FROM {feed}) AND xmin = pg_current_xact_id()::xid"  # none where the trigger is off
     sql = f"SELECT {_ENTRY} FROM {feed} WHERE {ours}"
     return [Entry(*row) for row in connection.exec_driver_sql(sql)]
+
+
+def newest_mark(connection: Connection, table: Table) -> Mark | None:
+    """Give the feed's newest entry, that of the transaction itself where it has changed something; None without one."""
+    if not has_feed(connection, table):
+        return None
+    connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # the commit would add entries later
+    sql = f"SELECT n, token::text FROM {quote(feed_name(table))} ORDER BY n DESC LIMIT 1"
+    found = connection.exec_driver_sql(sql).one_or_none()
+    return None if found is None else Mark(*found)

@@ -124,6 +124,11 @@ def hosts_of(url: URL) -> str:
     return ",".join(f"{host}:{port or 5432}" for host, port in zip(shown, ports, strict=True))
 
 
+def has_several_hosts(url: URL) -> bool:
+    """Whether a URL, as `postgresql_url` reads it, names several hosts."""
+    return "," in str(url.query.get("host") or url.host or "")
+
+
 def unusable_url() -> ConfigurationError:
     """Give the error of a URL that is none of a PostgreSQL server; it does not repeat it."""
     return ConfigurationError(

@@ -1,0 +1,1 @@
+"""A cache folder as an archive, for reading: its own database is what others follow."""

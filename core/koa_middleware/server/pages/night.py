@@ -1,0 +1,180 @@
+"""A night: what each of its frames gets of each type, what is missing and why, and what is not on this disk."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse
+from starlette.datastructures import UploadFile
+
+from ...choosing.batch import records_in
+from ...choosing.bracket import Bracket
+from ...choosing.explanation import offset
+from ...choosing.night import FrameSets, reason_of
+from ...exceptions import ConfigurationError, KoaMiddlewareError
+from ...instrument.orm import ORMCalibration
+from ..limits import accepts
+from ..served import Served, served
+from .compared import given_columns
+from .frame_form import PREFIX, query_of, typed_in, values_of
+from .problem_page import problem_in
+from .rendering import page
+from .search import TIME
+from .uploads import MOST_BYTES, MOST_FILES, Given, form_of, values_in
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/{instrument}/night")
+def night(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
+    """Tell what frames get whose values are typed."""
+    given = request.query_params
+    return _answer(request, asked, given.multi_items(), [], not_sent=given.get("file", ""))
+
+
+@router.post("/{instrument}/night")
+@accepts(MOST_BYTES)
+async def night_of_files(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
+    """Tell what frames get whose files are given."""
+    async with form_of(request) as form:
+        items = form.multi_items()
+        files = [each for name, each in items if name == "file" and isinstance(each, UploadFile) and each.filename]
+        return await run_in_threadpool(_answer, request, asked, items, files)
+
+
+def _answer(
+    request: Request,
+    asked: Served,
+    items: Iterable[tuple[str, Any]],
+    files: list[UploadFile],
+    *,
+    not_sent: str = "",
+) -> HTMLResponse:
+    items = list(items)
+    orm_class: type[ORMCalibration] = asked.store.orm_class
+    plain = {name: value for name, value in items if isinstance(value, str)}
+    typed, as_of, lines = typed_in(items), plain.get("as_of", "").strip(), plain.get("frames", "")
+    told = fault = None
+    unread: list[dict[str, str]] = []
+    try:
+        common = values_of(orm_class, typed)
+        frames = [*_typed(orm_class, lines, common), *values_in(files, orm_class, common)]
+        unread = [
+            {"name": each.name, "said": each.values.message, "hint": each.values.hint}
+            for each in frames
+            if isinstance(each.values, KoaMiddlewareError)
+        ]
+        read = [(each.name, each.values) for each in frames if not isinstance(each.values, KoaMiddlewareError)]
+        if read:
+            found = asked.store.select_sets([dict(values) for _, values in read], as_of=as_of or None)
+            told = _told(found, read, as_of)
+    except KoaMiddlewareError as error:
+        fault = problem_in(error)
+    return page(
+        request,
+        "night.html",
+        200 if fault is None else fault["status"],
+        instrument=asked.plugin.name,
+        here="night",
+        most=MOST_FILES,
+        lines=lines,
+        as_of=as_of,
+        example=f"{TIME}=2026-02-12T10:00:00",
+        given=[{"column": name, "value": typed.get(name, "")} for name in given_columns(orm_class)],
+        prefix=PREFIX,
+        not_sent=not_sent,
+        megabytes=MOST_BYTES // 1_000_000,
+        fault=fault,
+        unread=unread,
+        told=told,
+    )
+
+
+def _typed(orm_class: type[ORMCalibration], lines: str, common: Mapping[str, Any]) -> list[Given]:
+    """Give the frames that were typed, one a line: ``COLUMN=VALUE COLUMN=VALUE``.
+
+    Raises
+    ------
+    ConfigurationError, HeaderError
+        When a line is none.
+    """
+    written = [line.strip() for line in lines.splitlines() if line.strip()]
+    if len(written) > MOST_FILES:
+        said = f"{len(written)} frames were typed, and a page tells of {MOST_FILES}."
+        raise ConfigurationError(said, "Ask for the others on another page.", setting="frames", variable=None)
+    found = []
+    for number, line in enumerate(written, 1):
+        values = {**common, **values_of(orm_class, _pairs(line, number))}
+        found.append(Given(str(values.get("filename") or values.get(TIME) or f"frame {number}"), values))
+    return found
+
+
+def _pairs(line: str, number: int) -> dict[str, str]:
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise _no_frame(number, line, "has a quotation mark without its other one") from error
+    if fault := next((word for word in words if "=" not in word), ""):
+        raise _no_frame(number, line, f"has {fault!r}, which is not COLUMN=VALUE")
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def _no_frame(number: int, line: str, fault: str) -> ConfigurationError:
+    said = f"Line {number} of the frames, {line!r}, {fault}."
+    hint = f"Write each frame on a line of its own, such as {TIME}=2026-02-12T10:00:00."
+    return ConfigurationError(said, hint, setting="frames", variable=None)
+
+
+def _told(found: FrameSets, read: Sequence[tuple[str, Mapping[str, Any]]], as_of: str) -> dict[str, Any]:
+    """Give what frames get as plain data: a cell for each frame and type, and what they get in words, each once."""
+    types = list(dict.fromkeys(cal_type for one in found for cal_type in one))
+    groups: dict[tuple[str, str], dict[str, Any]] = {}
+    rows = []
+    for (name, values), one, of_types in zip(read, found, found.configurations, strict=True):
+        asked = {"as_of": as_of, **query_of(values)}
+        cells: list[dict[str, Any] | None] = []
+        for cal_type in types:
+            if cal_type not in one:
+                cells.append(None)
+                continue
+            cell = _cell(one[cal_type], found.not_here)
+            cell["query"] = {"type": cal_type, **asked}
+            cells.append(cell)
+            compared = ", ".join(str(value) for value in of_types[cal_type].values() if value is not None)
+            key = cal_type, f"{compared}{cell['said']}{[each['filename'] for each in cell['records']]}"
+            group = groups.setdefault(key, {"type": cal_type, "compared": compared, "cell": cell, "frames": []})
+            group["frames"].append(name)
+        rows.append({"name": name, "time": values.get(TIME), "cells": cells})
+    return {
+        "types": types,
+        "rows": rows,
+        "groups": sorted(groups.values(), key=lambda group: (group["type"], group["compared"])),
+        "needed": sum(map(len, found)),
+        "lacking": sum(isinstance(answer, KoaMiddlewareError) for one in found for answer in one.values()),
+        "not_here": sorted(found.not_here),
+        "left_out": {name: list(columns) for name, columns in found.left_out.items()},
+    }
+
+
+def _cell(answer: Any, not_here: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a frame gets of a type: the records and how far they are, or why there is none."""
+    if isinstance(answer, KoaMiddlewareError):
+        return {"records": [], "said": reason_of(answer), "whole": answer.message, "lacks_side": "", "is_missing": True}
+    records = [
+        {
+            "filename": each.filename,
+            "id": each.id,
+            "offset": offset(each.choice.delta_days),
+            "is_here": each.filename not in not_here,
+            "fallback": (f"step {each.choice.step}" if each.choice.step else "fallback") if each.is_fallback else "",
+        }
+        for each in records_in(answer)
+    ]
+    lacks = (
+        "" if not isinstance(answer, Bracket) or len(records) == 2 else "before" if answer.before is None else "after"
+    )
+    return {"records": records, "said": "", "whole": "", "lacks_side": lacks, "is_missing": False}

@@ -1,0 +1,35 @@
+"""An error as a page, or on one: the same sentence and the same hint as everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from ...exceptions import HeaderError, KoaMiddlewareError
+from ...remote.http.problems import Problem, problem_of
+from .rendering import page
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks, and not a program that asks the API."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return not path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+
+
+def problem_page(request: Request, found: Problem, headers: Mapping[str, str] | None = None) -> HTMLResponse:
+    """Give a problem as a page."""
+    body = found.body
+    answer = page(request, "problem.html", found.status, title=body["title"], said=body["detail"], hint=body["hint"])
+    answer.headers.update(headers or {})
+    return answer
+
+
+def problem_in(error: KoaMiddlewareError) -> dict[str, Any]:
+    """Give an error for a page that shows it beside what was asked: status, title, sentence, hint, and its column."""
+    found = problem_of(error)
+    column = error.column if isinstance(error, HeaderError) else ""
+    told = {name: found.body[name] for name in ("title", "hint")}
+    return {"status": found.status, "said": found.body["detail"], "column": column, **told}
