@@ -19,6 +19,7 @@ from koa_middleware.remote import viewed
 from koa_middleware.remote.postgres import publishing
 from koa_middleware.remote.postgres.engine import postgresql_engine, require_version
 from koa_middleware.remote.postgres.errors import remote_errors
+from koa_middleware.remote.postgres.remote import PostgresRemote
 from koa_middleware.remote.postgres.schema import grants, initialise
 from koa_middleware.remote.servers import remote_at, without_password
 from sqlalchemy import make_url, text
@@ -216,8 +217,8 @@ def test_a_table_without_a_feed_is_read_whole_each_time_until_it_is_set_up(archi
 
 def test_the_readers_transactions_cannot_write(archive, client):
     with (
-        archive.remote().connected() as source,
-        source.reading(None, None),
+        PostgresRemote(Survey, archive.url).viewed() as source,
+        source.view(),
         pytest.raises(RemoteError, match="read-only"),
         remote_errors(archive.engine, Survey.table()),
     ):

@@ -15,12 +15,13 @@ from koa_middleware.exceptions import KoaMiddlewareError, RemoteError
 from koa_middleware.instrument.columns import fits_column
 from koa_middleware.instrument.orm import TEXT, ORMCalibration
 from koa_middleware.remote import viewed
+from koa_middleware.remote.postgres.remote import PostgresRemote
 from koa_middleware.remote.postgres.schema import initialise
 from koa_middleware.remote.servers import remote_at
 from koa_middleware.remote.sync import synchronise
 from sqlalchemy import BigInteger, Boolean, Float, Integer, create_engine, make_url, text
 from sqlalchemy.orm import Mapped
-from survey import Archive, Client
+from survey import Archive, Client, Survey
 
 TABLE = "survey_calibrations"
 
@@ -165,10 +166,10 @@ def test_settings_that_an_earlier_user_of_a_poolers_connection_left_change_nothi
     archive.execute(f"ALTER TABLE {TABLE} ALTER last_processed TYPE date")
     client.sync()
     names = list(archive.rows()["0.fits"])
-    with archive.remote().connected() as source:
+    with PostgresRemote(Survey, archive.url).viewed() as source:
         source.execute("SET datestyle = 'SQL, DMY'; SET extra_float_digits = -15; SET TIME ZONE 'Asia/Kolkata'")
-        with source.reading(None, None) as reading:
-            rows = [dict(zip(names, row, strict=True)) for batch in reading.sweep("") for row in batch.rows]
+        with source.view() as view:
+            rows = [dict(zip(names, row, strict=True)) for batch in view.sweep("") for row in batch.rows]
     in_ascii = {name: row for name, row in client.rows().items() if name not in {"t0.fits", "t1.fits"}}
     assert bits({row["filename"]: row for row in rows}) == bits(in_ascii)
 
