@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.request import urlopen
@@ -93,6 +94,24 @@ def test_an_archive_that_does_not_answer_is_told_by_ready_and_stops_nothing(
     code, said = started.ended(signal.SIGTERM)
     assert code == 0
     assert "secret-word" not in body + said + started.first
+
+
+@pytest.mark.usefixtures("archive")
+def test_an_archive_is_served_for_writing_and_followed_for_the_pages(serve: Callable[..., Started], typed: Run) -> None:
+    typed("remote", "init").ended(0)
+    started = serve()
+    assert started.get("/ready") == {"status": "ready"}
+    assert started.get("/api/v1/")["instruments"][0]["is_writable"]
+    begun = time.time()
+    while True:
+        with urlopen(started.url + "/metrics", timeout=30) as answer:
+            counters = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#")
+        if float(counters['koa_followed_timestamp_seconds{instrument="testspec"}']) > begun - 60:
+            break
+        assert time.time() < begun + 30
+        time.sleep(0.1)
+    assert 'koa_database_connections{instrument="testspec"}' in counters
+    assert started.ended(signal.SIGTERM)[0] == 0
 
 
 def test_a_port_that_is_taken_is_wrong_usage_in_one_line(koa_cal: Run) -> None:

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from koa_middleware import CalibrationStore, InstrumentPlugin
+from koa_middleware.remote.folder.remote import FolderRemote
 from koa_middleware.remote.protocol import Remote
 
 
@@ -68,6 +68,5 @@ def serving(store: CalibrationStore[Any], remote: Remote[Any] | None = None) -> 
     """Give a store as something that is served: from its own database, or from an archive."""
     from koa_middleware.server.served import Served
 
-    own: Any = SimpleNamespace(database=store.local_db, name="its own database")
     plugin = InstrumentPlugin(ORM=store.orm_class, selectors=[])
-    return Served(plugin, store, remote or own, is_writable=remote is not None)
+    return Served(plugin, store, remote or FolderRemote(store.local_db), is_writable=remote is not None)

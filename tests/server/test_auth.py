@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ class Guarded:
     server: Live
     tokens: Tokens
     statements: list[str]
+    router: Any
 
     def add(
         self, *scopes: str, name: str = "tom", expires: str | None = None, instruments: tuple[str, ...] = ()
@@ -75,7 +77,7 @@ def start(served: Any) -> Iterator[Callable[..., Guarded]]:
             engine = served.remote.database.engine
             event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
             app = guarded_app(served, **options)
-            return Guarded(started.enter_context(live(app)), Tokens(served.remote.database), statements)
+            return Guarded(started.enter_context(live(app)), Tokens(served.remote.database), statements, app.router)
 
         yield starting
 
@@ -162,6 +164,30 @@ def test_a_private_server_asks_readers_for_their_token_too(start: Callable[..., 
         assert guarded.server.ask(path, {"Authorization": f"Bearer {writer}"}).json["scope"] == "read"
 
 
+def asked_of(router: Any, above: str = "") -> Iterator[tuple[str, str]]:
+    """Give method and path of all that a router answers, and those that stand in it."""
+    for each in router.routes:
+        below = getattr(each, "original_router", None)
+        if below is not None:
+            yield from asked_of(below, above + router.prefix)
+        elif each.path not in OPEN:
+            yield from ((method, re.sub("{[^}]+}", "demo", above + each.path)) for method in each.methods)
+
+
+#: What a private server tells everybody: programs that look after it, and a login's page, need it.
+OPEN = {"/health", "/ready", "/api/v1/openapi.json", "/static"}
+
+
+def test_whatever_else_there_is_on_a_private_server_asks_for_a_token(start: Callable[..., Guarded]) -> None:
+    guarded = start(is_private=True)
+    answers = {each: guarded.server.ask(each[1], method=each[0]).status for each in asked_of(guarded.router)}
+    assert len(answers) > 20
+    assert {each: status for each, status in answers.items() if status != 401} in (
+        {},
+        {("POST", "/api/v1/demo/records/demo/judgements"): 403},  # of a folder, which nobody writes to
+    )
+
+
 def as_basic(user: str, password: str) -> dict[str, str]:
     """The header by which a browser logs in."""
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
@@ -200,17 +226,20 @@ def test_a_new_token_holds_at_once_and_a_revoked_one_no_longer_than_a_second(
     elsewhere.revoke("tom")
     if kind == "folder":
         store.close()
-    revoked_at = time.monotonic()
-    while guarded.ask("publish", token).status == 200:
-        assert time.monotonic() - revoked_at < 5
-    assert time.monotonic() - revoked_at < 1
+    revoked_at, slowest, holds = time.monotonic(), 0.0, True
+    while holds:
+        asked_at = time.monotonic()
+        assert asked_at - revoked_at < 1 + slowest
+        holds = guarded.ask("publish", token).status == 200
+        slowest = max(slowest, time.monotonic() - asked_at)
 
 
 def test_a_token_that_expires_holds_no_longer_than_it_says(guarded: Guarded) -> None:
-    ends = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=0.3)
+    ends = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=0.5)
     token = guarded.add("publish", expires=ends.isoformat(timespec="microseconds"))
-    assert guarded.ask("publish", token).status == 200
-    time.sleep(0.31)
+    held = guarded.ask("publish", token).status == 200
+    assert held or datetime.now(UTC).replace(tzinfo=None) > ends
+    time.sleep(max(0.0, (ends - datetime.now(UTC).replace(tzinfo=None)).total_seconds()))
     assert guarded.ask("publish", token).status == 401
 
 

@@ -193,7 +193,7 @@ def test_a_body_within_the_limit_of_its_route_is_taken(connect: Callable[..., Cl
 
 def test_a_client_that_sends_on_gets_its_answer_and_is_cut_in_the_end(connect: Callable[..., Client]) -> None:
     client = connect()
-    client.send("POST /no/such/place/at/all HTTP/1.1\r\nHost: here\r\nContent-Length: 99000000\r\n\r\n")
+    client.send("POST /no/such/place/at/all HTTP/1.1\r\nHost: here\r\nContent-Length: 99000000000\r\n\r\n")
     client.answer().problem(404)
     client.send_until_cut(bytes(1 << 16), SOON)
 

@@ -544,7 +544,7 @@ def test_a_download_that_is_cut_again_and_again_goes_on_where_it_was(
     assert fetched(cutting.url, row, tmp_path, progress=came.append).read_bytes() == content
     assert sum(came) == len(content)
     assert min(came) > 0  # nothing came twice
-    assert len(cutting.asked) == 8
+    assert len(cutting.asked) >= 8
     assert all("Range: bytes=" in each and f'If-Range: "{row["checksum"]}"' in each for each in cutting.asked[1:])
 
 

@@ -126,6 +126,18 @@ def test_pages_give_each_calibration_once_and_in_order(
     assert back + shown_last == names
 
 
+@pytest.mark.parametrize("cal_type", ["", "dark"])
+def test_a_list_that_grows_meanwhile_goes_on_where_it_was(
+    filled: Any, pages_of: Callable[..., Any], cal_type: str
+) -> None:
+    from koa_middleware.server.pages.search import Search
+
+    search = Search(cal_type=cal_type)
+    place = pages_of(is_wide=False)(filled.known_db, search, ("filename",)).next.to_text()
+    found = pages_of(is_wide=True)(filled.known_db, Search(cal_type=cal_type, after=place), ("filename",))
+    assert [row["filename"] for row in found.rows] == expected(filled, search)[7:14]
+
+
 @pytest.mark.parametrize("place", ["[null,null]", '[null,""]', '[true,"x"]', '[false,""]'])
 def test_any_place_in_an_order_can_be_asked_for(filled: Any, pages_of: Callable[..., Any], place: str) -> None:
     from koa_middleware.server.pages.search import Search

@@ -103,6 +103,6 @@ class Origin(Remote[R], Protocol[R]):
         """Open a connection for reading; the rows have the columns of other versions of the class, too."""
         ...
 
-    def in_use(self) -> int:
-        """How many of the connections that are kept for reading and writing are in use."""
+    def connections_in_use(self) -> int:
+        """Give how many of the connections that are kept are in use."""
         ...

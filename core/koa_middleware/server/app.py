@@ -71,9 +71,8 @@ def make_app(served: Iterable[Served], options: Options = Options()) -> FastAPI:
         app.add_middleware(RateLimit, rate=options.rate_limit)
     app.add_middleware(Observed, metrics=app.state.metrics)  # the last one stands around the others
     app.include_router(health.router)
-    app.include_router(metrics.router)
-    app.include_router(instruments.router)
-    app.include_router(reading.router, dependencies=[Depends(may("read"))])
+    for each in (metrics, instruments, reading):
+        app.include_router(each.router, dependencies=[Depends(may("read"))])
     app.include_router(files.router)
     app.include_router(writing.router)
     add_pages(app)

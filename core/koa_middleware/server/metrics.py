@@ -59,7 +59,7 @@ class Metrics:
         )
         for each in served:
             name, follower = each.plugin.name, each.follower
-            pool.labels(name).set_function(each.remote.in_use)
+            pool.labels(name).set_function(each.remote.connections_in_use)
             if follower is not None:
                 followed.labels(name).set_function(partial(_looked_at, follower))
 

@@ -70,11 +70,6 @@ class PostgresRemote(Generic[R]):
         with connected(self._reads, table) as views:
             yield views if self._reads is self.database.engine else StandbyFirst(views, self.database.engine)
 
-    def in_use(self) -> int:
-        """How many of the connections that are kept for reading and writing are in use."""
-        pools = [engine.pool for engine in (self._reads, self.database.engine)]
-        return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
-
     def publish(
         self,
         rows: Sequence[Values],
@@ -161,6 +156,11 @@ class PostgresRemote(Generic[R]):
         with self.database.translated_errors():
             found = (initialise if run else planned)(engine, self.orm_class, resweep=resweep)
             return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script, found.told)
+
+    def connections_in_use(self) -> int:
+        """Give how many of the connections that are kept are in use."""
+        pools = {self._reads.pool, self.database.engine.pool}
+        return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
 
     def close(self) -> None:
         """Close all connections."""

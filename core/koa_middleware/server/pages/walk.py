@@ -165,14 +165,12 @@ class _Walk:
         return number if number <= MOST_SORTED else None
 
     def _order_of(self, name: str) -> _Order:
-        columns, descends = self._orm_class.table().c, self._search.is_descending
-        column = columns[name]
-        if self._number is None:
-            if name == TIME:
-                column = columns.mjd_start if self._search.cal_type else column
-            elif name != "filename":
-                raise too_many(name, MOST_SORTED)
-        return _Order(column, columns.id, descends, bool(column.nullable))
+        """Give the order by a column; of a type by the time that its index has, however many there are."""
+        columns = self._orm_class.table().c
+        if self._number is None and name not in (TIME, "filename"):
+            raise too_many(name, MOST_SORTED)
+        column = columns.mjd_start if name == TIME and self._search.cal_type else columns[name]
+        return _Order(column, columns.id, self._search.is_descending, bool(column.nullable))
 
     def _rows(self) -> tuple[list[dict[str, Any]], Place | None]:
         """Give the page's rows and one more where there is one; and where the search stopped before it came so far."""
