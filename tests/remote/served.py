@@ -80,7 +80,8 @@ class Publisher:
 
     def missing(self, *contents: bytes) -> requests.Response:
         """Ask which files have yet to come."""
-        return self.ask("POST", "uploads/missing", {"sizes": {sha256(each): len(each) for each in contents}})
+        files = [{"digits": sha256(each), "size": len(each)} for each in contents]
+        return self.ask("POST", "uploads", {"files": files})
 
     def plan(self, *rows: dict[str, Any], **more: Any) -> requests.Response:
         """Ask what a publication would give."""

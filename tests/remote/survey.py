@@ -315,9 +315,11 @@ class Heard:
 
     def __init__(self) -> None:
         self.told: list[Any] = []
+        self.was_full: list[bool] = []
         self._more = threading.Condition()
 
     def came(self, result: SyncResult) -> None:
+        self.was_full.append(result.full)
         self._hear((result.added, result.changed, result.withdrawn))
 
     def lost(self, error: KoaMiddlewareError) -> None:

@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+from koa_middleware.database.local import LocalDatabase
 from koa_middleware.exceptions import CacheError, SchemaMismatchError
 from koa_middleware.remote import following
 from koa_middleware.remote.following import Follower
-from survey import KINDS, Archive, Client, Heard
+from survey import KINDS, Archive, Client, Heard, Survey
 
 TABLE = "survey_calibrations"
 
@@ -88,6 +90,39 @@ def test_an_archive_without_a_feed_is_not_read_whole_again_and_again(
         heard.wait_for(lambda told: len(told) >= 2)
         time.sleep(0.3)
     assert heard.told == [(0, 0, 0)] * 2
+
+
+def test_an_archive_that_gets_a_feed_meanwhile_is_not_read_whole_any_more(
+    archive: Archive, client: Client, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(following, "REST", 0)
+    archive.execute(f"DROP TABLE {TABLE}_feed CASCADE", f"DROP TRIGGER koa_feed ON {TABLE}")
+    heard = Heard()
+    with running(client, heard):
+        heard.wait_for(lambda told: len(told) >= 2)
+        archive.owner().set_up("reader", "publisher")
+        heard.wait_for(lambda _: len(heard.was_full) > 2)
+        archive.insert("a.fits")
+        heard.wait_for(lambda told: told[-1] == (1, 0, 0))
+        archive.insert("b.fits")
+        heard.wait_for(lambda told: told[-2:] == [(1, 0, 0)] * 2)
+    assert not heard.was_full[-1]
+
+
+def test_a_database_that_was_made_anew_beside_is_followed_on(
+    archive: Archive, client: Client, often: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "NOTE_S", 0.0)
+    archive.insert("a.fits")
+    heard = Heard()
+    with running(client, heard):
+        heard.wait_for(lambda told: told == [(1, 0, 0)])
+        LocalDatabase(Survey, tmp_path / "anew.db").close()
+        (tmp_path / "anew.db").replace(client.database.path)
+        heard.wait_for(lambda told: told[2:] == ["back", (1, 0, 0)])
+    assert isinstance(heard.told[1], CacheError)
+    assert client.rows() == archive.rows()
 
 
 def test_looks_come_one_a_second_and_hold_no_lock(archive: Archive, client: Client) -> None:

@@ -207,6 +207,17 @@ def test_an_archive_whose_owner_asks_for_it_while_it_is_read_is_read_anew(archiv
     assert client.rows() == archive.rows()
 
 
+def test_what_is_done_with_the_feed_switched_off_while_it_is_read_comes_in_the_same_sync(archive, client, line):
+    archive.insert("a.fits")
+    client.sync()
+    archive.insert("b.fits")
+    switched = f"ALTER TABLE {TABLE} {{}} TRIGGER koa_feed".format
+    quietly = [switched("DISABLE"), f"UPDATE {TABLE} SET nframes = 5", switched("ENABLE ALWAYS")]
+    line.before = once("changes", lambda: archive.execute(*quietly))
+    assert client.sync().full
+    assert client.rows() == archive.rows()
+
+
 def test_servers_of_two_archives_that_answer_in_turn_are_noticed(archive, client, line, another):
     archive.insert("a.fits")
     another.insert("b.fits")

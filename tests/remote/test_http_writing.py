@@ -106,7 +106,7 @@ def test_only_files_that_are_not_here_have_to_come(publisher):
     assert publisher.missing(b"a dark", b"a flat").json() == {"missing": [sha256(b"a dark"), sha256(b"a flat")]}
     publisher.put(b"a dark")
     assert publisher.missing(b"a dark", b"a flat").json() == {"missing": [sha256(b"a flat")]}
-    assert kind(publisher.ask("POST", "uploads/missing", {"sizes": {"0" * 64: 11 * 10**9}}))[0] == 422
+    assert kind(publisher.ask("POST", "uploads", {"files": [{"digits": "0" * 64, "size": 11 * 10**9}]}))[0] == 422
 
 
 # -- publishing ----------------------------------------------------------------------------------------------------
@@ -253,12 +253,12 @@ def test_the_file_of_a_published_record_comes_later(server, publisher):
     mine = row(b"a dark")
     publisher.publish(mine)
     files = {mine["id"]: sha256(b"a dark")}
-    assert publisher.ask("POST", "uploads/placements", {"files": files}).json() == {"here": []}
+    assert publisher.ask("POST", "placements", {"files": files}).json() == {"here": []}
     publisher.put(b"a dark")
-    assert publisher.ask("POST", "uploads/placements", {"files": files}).json() == {"here": [mine["id"]]}
+    assert publisher.ask("POST", "placements", {"files": files}).json() == {"here": [mine["id"]]}
     assert server.files() == {"dark.fits": b"a dark"}
-    assert publisher.ask("POST", "uploads/placements", {"files": files}).json() == {"here": [mine["id"]]}
-    absent = publisher.ask("POST", "uploads/placements", {"files": {"no-such-id": "0" * 64}})
+    assert publisher.ask("POST", "placements", {"files": files}).json() == {"here": [mine["id"]]}
+    absent = publisher.ask("POST", "placements", {"files": {"no-such-id": "0" * 64}})
     assert absent.json() == {"here": []}
 
 
@@ -269,7 +269,10 @@ def test_the_file_of_a_published_record_comes_later(server, publisher):
 UNFIT = [
     ({"filename": "../../etc/passwd"}, "UnsafeFilenameError", "path separator"),
     ({"filename": ".hidden"}, "UnsafeFilenameError", "dot"),
-    ({"filename": "a\x00b.fits"}, "UnsafeFilenameError", "control"),
+    ({"filename": "a\x01b.fits"}, "UnsafeFilenameError", "control"),
+    ({"filename": "a\x00b.fits"}, "invalid-request", "U+0000"),
+    ({"spectrograph": "a\ud800"}, "invalid-request", "spectrograph"),
+    ({"a\ud800": "x"}, "invalid-request", "rows"),
     ({"filename": "x" * 300}, "UnsafeFilenameError", "longer"),
     ({"filename": None}, "HeaderError", "filename"),
     ({"filename": 7}, "HeaderError", "filename"),
@@ -308,7 +311,7 @@ def test_a_body_that_is_not_as_described_is_a_problem(publisher):
         b"\xff\xfe",
     ]
     headers = {"Content-Type": "application/json", "Idempotency-Key": "a-key-of-mine"}
-    for path in ("publications", "publications/plan", "uploads/placements"):
+    for path in ("publications", "publications/plan", "placements"):
         for body in wrong:
             assert kind(publisher.ask("POST", path, data=body, headers=headers))[0] in (400, 422)
 
@@ -354,7 +357,8 @@ def test_flags_that_cannot_be_are_problems(server, publisher):
     (identifier,) = server.archive.insert("a.fits", quality="GOOD")
     assert publisher.flag(identifier, quality="MEDIOCRE", reason="x").status_code == 422
     assert publisher.flag(identifier, quality="BAD", reason="x", key="short").status_code == 422
-    assert publisher.flag(identifier, quality="BAD", reason="a\x00b").status_code == 502
+    assert kind(publisher.flag(identifier, quality="BAD", reason="a\x00b")) == (422, "invalid-request")
+    assert kind(publisher.flag("a%00b", quality="BAD", reason="x")) == (422, "invalid-request")
     assert server.archive.rows()["a.fits"]["quality"] == "GOOD"
 
 
@@ -366,7 +370,7 @@ def test_who_has_no_token_for_it_writes_nothing(server):
         assert one.publish(row(), planned={}).status_code == status
         assert one.ask("POST", "publications", data=b" " * (33 << 20)).status_code == status
         assert one.plan(row()).status_code == status
-        assert one.ask("POST", "uploads/placements", {"files": {}}).status_code == status
+        assert one.ask("POST", "placements", {"files": {}}).status_code == status
     assert reader.flag(identifier, quality="BAD", reason="x").status_code == 403
     assert judge.flag(identifier, quality="BAD", reason="x").status_code == 200
     assert (list(server.archive.rows()), server.staged()) == (["a.fits"], [])

@@ -20,7 +20,7 @@ from koa_middleware.remote.staleness import last_sync
 from koa_middleware.remote.sync import SyncResult
 from servers import Server, needs_servers
 from sqlalchemy import text
-from survey import COLUMNS, Archive, Client, Survey
+from survey import COLUMNS, KINDS, Archive, Client, Survey
 
 TABLE = "survey_calibrations"
 
@@ -143,11 +143,12 @@ def test_what_was_done_with_the_triggers_off_comes_with_the_next_sync_which_says
     assert (counts(result), result.full) == ((0, 1, 1), True)
     assert "trigger" in " ".join(result.noticed)
     assert client.rows() == archive.rows()
-    archive.remote().set_up("reader", "publisher")
+    archive.owner().set_up("reader", "publisher")
     client.sync()
     assert client.sync() == SyncResult(0, 0, 0)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_archive_without_a_feed_is_read_wholly_each_time_and_that_is_said(archive, client):
     archive.insert("a.fits", "b.fits")
     archive.execute(
@@ -280,10 +281,11 @@ def test_a_table_that_was_lost_here_is_filled_again(archive, client, tmp_path):
     again.database.close()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_owner_can_ask_everybody_to_read_everything_once(archive, client):
     archive.insert("a.fits")
     client.sync()
-    archive.remote().set_up("reader", "publisher", resweep=True)
+    archive.owner().set_up("reader", "publisher", resweep=True)
     result = client.sync()
     assert result.full
     assert "owner asked" in result.noticed[0]
@@ -442,6 +444,7 @@ def test_a_reader_that_waited_for_a_rewrite_of_the_table_sees_its_rows(archive):
     assert len(found) == 2
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("full", [False, True])
 def test_several_syncs_of_one_file_at_once_end_with_the_rows_of_the_remote(archive, client, monkeypatch, full):
     monkeypatch.setattr(viewed, "BATCH", 20)

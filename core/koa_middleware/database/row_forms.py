@@ -77,7 +77,7 @@ def spoilt_rows(
     where = "" if rowids is None else f" WHERE _rowid_ IN ({', '.join(str(int(each)) for each in rowids)})"
     agree = _AGREE if set(TIMES) <= set(names) else "TRUE"
     asked = f"SELECT {agree}, _rowid_, {', '.join(map(quote, names))} FROM {table}{where}"  # noqa: S608 - names, quoted
-    rows = _read_as_bytes(connection, asked)
+    rows = read_as_bytes(connection, asked)
     checks = [(place, name, *_check(columns_of(orm_class)[name])) for place, name in enumerate(names, 2)]
     hashed = _checksums(connection, orm_class) if {"checksum", "origin", "filename"} <= set(names) else {}
     return [found for found in (_judged(row, names, checks, hashed) for row in rows) if found.faults]
@@ -115,22 +115,23 @@ def without_text(connection: sqlite3.Connection, orm_class: type[ORMCalibration]
     told = []
     for name in (feed_table(orm_class).name, signatures_table(orm_class).name):
         if columns := _names(connection, name):
-            rows = _read_as_bytes(connection, f"SELECT {', '.join(map(quote, columns))} FROM {quote(name)}")  # noqa: S608
+            rows = read_as_bytes(connection, f"SELECT {', '.join(map(quote, columns))} FROM {quote(name)}")  # noqa: S608
             number = sum(bytes in map(type, row) for row in rows)
             if number:
                 told.append(f"{name} holds {_NO_TEXT} in {number} row{'s' * (number > 1)}")
     return told
 
 
-def _read_as_bytes(connection: sqlite3.Connection, asked: str) -> list[tuple[Any, ...]]:
+def read_as_bytes(connection: sqlite3.Connection, asked: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Rows of a statement; where text among them is none, that comes as bytes."""
     try:
-        return connection.execute(asked).fetchall()
+        return connection.execute(asked, parameters).fetchall()
     except sqlite3.Error as error:
         if not str(error).startswith(NO_TEXT):
             raise
     before, connection.text_factory = connection.text_factory, text_or_bytes
     try:
-        return connection.execute(asked).fetchall()
+        return connection.execute(asked, parameters).fetchall()
     finally:
         connection.text_factory = before
 
@@ -148,7 +149,7 @@ def _checksums(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) 
         f"SELECT files.filename, files.checksum FROM {quote(files)} AS files JOIN {table} AS rows USING (filename)"  # noqa: S608
         " WHERE rows.origin = 'LOCAL' AND rows.checksum IS NULL AND files.checksum <> ''"
     )
-    return dict(_read_as_bytes(connection, asked))
+    return dict(read_as_bytes(connection, asked))
 
 
 Check = tuple[int, str, Callable[[Any], str], bool]

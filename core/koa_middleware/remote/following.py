@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..database.kept_apart import Conflict
 from ..database.local import LocalDatabase
@@ -38,6 +38,13 @@ class Listener(Protocol):
 
     def back(self) -> None:
         """Hear that a look is good again."""
+
+
+class _Looked(NamedTuple):
+    """When the next look is due, in seconds from the beginning of this one, and whether over the same connection."""
+
+    rest: float
+    goes_on: bool
 
 
 @dataclass
@@ -119,19 +126,20 @@ class Follower:
         with open_copy(self.local, self.holds) as copy:
             others = copy.others
         with self.remote.connected(others) as source:
-            rest: float | None = LOOK_S
-            while rest is not None and not stop.is_set():
+            looked = _Looked(LOOK_S, True)
+            while looked.goes_on and not stop.is_set():
                 began = time.monotonic()
-                rest = self._look(source, others)
-                stop.wait(max(0.0, began + (rest or LOOK_S) - time.monotonic()))
+                looked = self._look(source, others)
+                stop.wait(max(0.0, began + looked.rest - time.monotonic()))
 
-    def _look(self, source: Source, others: Others) -> float | None:
-        """Sync where there is news; gives the seconds to the next look, None where that needs other columns."""
+    def _look(self, source: Source, others: Others) -> _Looked:
+        """Sync where there is news."""
+        began, result = time.monotonic(), None
         with open_copy(self.local, self.holds) as copy:
             if copy.others != others:
-                return None
-            began = time.monotonic()
-            result = follow(self.local, copy, source, self.remote.host) if has_news(copy, source) else None
+                return _Looked(LOOK_S, False)
+            if has_news(copy, source):
+                result = follow(self.local, copy, source, self.remote.host)
         self.looked_at, self._failures = time.time(), 0
         if self.error is not None:
             self.error = None
@@ -139,7 +147,10 @@ class Follower:
         again, self._is_read_whole = self._is_read_whole, result is not None and result.full
         if result is not None:
             self._tell(result)
-        return max(LONGEST_PAUSE_S, REST * (time.monotonic() - began)) if again and self._is_read_whole else LOOK_S
+        if not self._is_read_whole:
+            return _Looked(LOOK_S, True)
+        # What made that necessary may be nothing that the connection has noticed.
+        return _Looked(max(LONGEST_PAUSE_S, REST * (time.monotonic() - began)) if again else LOOK_S, False)
 
     def _tell(self, result: SyncResult) -> None:
         before, self._conflicts = self._conflicts, result.conflicts

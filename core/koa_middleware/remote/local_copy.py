@@ -166,8 +166,12 @@ class LocalCopy:
     def forget_history(self, after: int) -> None:
         """Forget what the copy has of the remote's history after an entry, by its number there; 0: all.
 
-        What was published or judged from here may stand there, and be lost at the remote.
+        What was published or judged from here may stand there, and be lost at the remote. Where there is nothing of it,
+        nothing is written: another process that reads, too, would begin again.
         """
+        later = f"SELECT EXISTS (SELECT 1 FROM {self._feed} WHERE archive_n > ?)"
+        if after and not self._database.execute(later, (after,)).fetchone()[0]:
+            return
         told = self.state.has_history_to if after else None
         with self.transaction(told=told, settled=None, known_until=None):  # the feed's numbers may be given again
             first = self._database.execute(f"SELECT min(n) FROM {self._feed} WHERE archive_n > ?", (after,)).fetchone()
@@ -182,9 +186,9 @@ class LocalCopy:
         with self.transaction(told=past.bookmark):
             self.record(past)
 
-    def end_sweep(self) -> None:
-        """Withdraw what comes after the last row; those who follow this copy read everything anew."""
-        with self.following(sweep_after=None):
+    def end_sweep(self, seen: str) -> None:
+        """Withdraw what comes after the last row of a view; those who follow this copy read everything anew."""
+        with self.following(sweep_after=None, seen=seen):
             self.withdraw_between(self.state.sweep_after or "", None, [])
             if self.counts != Counts() or self._has_set_aside or not self.sweeps_begun:
                 self._database.execute(f"INSERT INTO {self._feed} (op, at) VALUES ('resweep', ?)", (now_iso(),))

@@ -120,8 +120,8 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
             there = _unless_behind(copy, reading.state, host)
             goes_on = there.continues and not full
             sweeps = sweeps or not goes_on
-            if sweeps:
-                _begin_sweep(copy, there, afresh=not goes_on)
+            if not goes_on:
+                _begin_sweep(copy, there)
             if sweeps or lacks_history(copy, there):
                 _learn_history(copy, reading, anew=full)
             if sweeps:
@@ -166,16 +166,13 @@ def _unless_behind(copy: LocalCopy, there: State, host: str) -> State:
     )
 
 
-def _begin_sweep(copy: LocalCopy, there: State, *, afresh: bool) -> None:
-    """Begin to read all rows, or go on with it.
+def _begin_sweep(copy: LocalCopy, there: State) -> None:
+    """Begin to read all rows.
 
     The bookmark is the one of the first reading's beginning, so what changed behind its back is caught up afterwards.
     """
-    if afresh:
-        _warn_of_columns(copy, there)
-        copy.begin_sweep(there.bookmark, there.noticed)
-    else:
-        copy.mark(seen=there.bookmark)
+    _warn_of_columns(copy, there)
+    copy.begin_sweep(there.bookmark, there.noticed)
 
 
 def _learn_history(copy: LocalCopy, reading: Reading, *, anew: bool) -> None:
@@ -201,7 +198,7 @@ def _sweep(copy: LocalCopy, reading: Reading) -> None:
                 else:
                     copy.take_new(batch)
             after = last
-    copy.end_sweep()
+    copy.end_sweep(reading.state.bookmark)
 
 
 def _catch_up(copy: LocalCopy, reading: Reading) -> None:

@@ -108,13 +108,18 @@ def add_handlers(app: FastAPI) -> None:
 
 def _of_values(error: RequestValidationError) -> Problem:
     """Say which values are wrong and why, and never what was given: a secret may stand in the wrong place."""
-    found = [{"place": [str(part) for part in each["loc"]], "message": each["msg"]} for each in error.errors()]
+    found = [{"place": [_readable(part) for part in each["loc"]], "message": each["msg"]} for each in error.errors()]
     if any(each["type"] == "json_invalid" for each in error.errors()):
         return problem(400, "no-json", "No JSON", "The request's body is no JSON.", "Send JSON.")
     first = found[0]
     said = f"{'.'.join(first['place'][1:]) or first['place'][0]}: {first['message']}."
     hint = "Give values as the API's description has them."
     return problem(422, "invalid-request", "Invalid request", said, hint, errors=found)
+
+
+def _readable(part: object) -> str:
+    """Give a part of a place, which may be a name that a client chose, as text that can be sent."""
+    return str(part).encode(errors="backslashreplace").decode()
 
 
 #: What is said where a route says nothing of its own, and what to do.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..database.feed import Judgement
 from ..exceptions import SchemaMismatchError
@@ -24,18 +24,28 @@ LARGEST_REQUEST = 32 << 20
 
 Digits = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Hexadecimal digits of a sha256")]
 Quality = Literal["GOOD", "BAD", "UNKNOWN"]
-Value = str | int | float | bool | None
+
+
+def _storable(text: str) -> str:
+    if "\0" in text or (not text.isascii() and text != text.encode(errors="replace").decode()):
+        raise ValueError("text with U+0000, or a half of a surrogate pair, cannot be stored")
+    return text
+
+
+#: Text that a database can hold.
+Text = Annotated[str, AfterValidator(_storable)]
+Value = Text | int | float | bool | None
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Answered(_Strict):
     """Whether the publisher's file of a name has a checksum, as the plan asked."""
 
-    filename: str
-    checksum: str
+    filename: Text
+    checksum: Text
     holds: bool
 
 
@@ -53,9 +63,9 @@ class Sent(_Strict):
     answers : list of Answered
     """
 
-    rows: Annotated[list[dict[str, Value]], Field(max_length=MOST_ROWS)]
-    renamed_from: dict[str, list[str]] = {}
-    defaults: dict[str, Value] = {}
+    rows: Annotated[list[dict[Text, Value]], Field(max_length=MOST_ROWS)]
+    renamed_from: dict[Text, list[Text]] = {}
+    defaults: dict[Text, Value] = {}
     answers: list[Answered] = []
 
 
@@ -63,16 +73,16 @@ class Said(_Strict):
     """A judgement that the publisher's side made."""
 
     quality: Quality
-    who: str | None
-    why: str | None
-    at: str
+    who: Text | None
+    why: Text | None
+    at: Text
 
 
 class Name(_Strict):
     """What a new record is to be called."""
 
-    filename: str
-    cal_version: str
+    filename: Text
+    cal_version: Text
 
 
 class ToPublish(Sent):
@@ -88,9 +98,9 @@ class ToPublish(Sent):
         Oldest first, by id.
     """
 
-    planned: dict[str, Name]
-    files: dict[str, Digits] = {}
-    judgements: dict[str, list[Said]] = {}
+    planned: dict[Text, Name]
+    files: dict[Text, Digits] = {}
+    judgements: dict[Text, list[Said]] = {}
 
 
 class Settled(BaseModel):
@@ -123,10 +133,17 @@ class Published(BaseModel):
     newest: tuple[int, str] | None
 
 
-class Coming(_Strict):
-    """Files that are to be uploaded: their sizes in bytes, by the digits of their sha256."""
+class ComingFile(_Strict):
+    """A file that is to be uploaded, and its size in bytes."""
 
-    sizes: Annotated[dict[Digits, Annotated[int, Field(ge=0, le=LARGEST)]], Field(max_length=MOST_ROWS)]
+    digits: Digits
+    size: Annotated[int, Field(ge=0, le=LARGEST)]
+
+
+class Coming(_Strict):
+    """Files that are to be uploaded."""
+
+    files: Annotated[list[ComingFile], Field(max_length=MOST_ROWS)]
 
 
 class Missing(BaseModel):
@@ -138,7 +155,7 @@ class Missing(BaseModel):
 class ToPlace(_Strict):
     """Files of records that are published already, by id: the sha256 of what was uploaded for it."""
 
-    files: Annotated[dict[str, Digits], Field(max_length=MOST_ROWS)]
+    files: Annotated[dict[Text, Digits], Field(max_length=MOST_ROWS)]
 
 
 class Placed(BaseModel):
@@ -151,7 +168,7 @@ class ToJudge(_Strict):
     """A judgement."""
 
     quality: Quality
-    reason: Annotated[str, Field(max_length=10_000)]
+    reason: Annotated[Text, Field(max_length=10_000)]
 
 
 class Judged(BaseModel):

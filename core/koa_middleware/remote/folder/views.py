@@ -17,11 +17,10 @@ from sqlalchemy import Column, Table
 
 from ...database.copy_state import copy_table
 from ...database.declared import Declaration
-from ...database.driver import text_or_bytes
 from ...database.feed import feed_table
 from ...database.history import history_table, is_recorded
 from ...database.local import LocalDatabase
-from ...database.row_forms import form_check
+from ...database.row_forms import form_check, read_as_bytes
 from ...database.sqlite import quote
 from ...database.upgrade import Standing
 from ...exceptions import RemoteUnavailableError
@@ -91,12 +90,8 @@ class FolderViews:
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a statement; text that is none comes as bytes."""
-        before, self.connection.text_factory = self.connection.text_factory, text_or_bytes
-        try:
-            with self._told_as_an_archive():
-                return self.connection.execute(sql, parameters).fetchall()
-        finally:
-            self.connection.text_factory = before
+        with self._told_as_an_archive():
+            return read_as_bytes(self.connection, sql, parameters)
 
     @contextmanager
     def _told_as_an_archive(self) -> Iterator[None]:

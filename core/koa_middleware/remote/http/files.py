@@ -38,10 +38,10 @@ class HttpFiles:
     def bring(self, files: Sequence[tuple[Path, Values]]) -> None:
         """Bring files whose records will be published, where the server does not have them yet."""
         by_digits = {_digits(path, row): (path, row) for path, row in files}
-        sizes = {digits: path.stat().st_size for digits, (path, _) in by_digits.items()}
-        missing = self._post("uploads/missing", {"sizes": sizes})["missing"] if sizes else []
-        for digits in missing:
-            self._put(digits, *by_digits[digits])
+        coming = [{"digits": digits, "size": path.stat().st_size} for digits, (path, _) in by_digits.items()]
+        if coming:
+            for digits in self._post("uploads", {"files": coming})["missing"]:
+                self._put(digits, *by_digits[digits])
         self.brought |= {row["id"]: _digits(path, row) for path, row in files}
 
     def place(self, files: Sequence[tuple[Path, Values]]) -> set[str]:
@@ -57,7 +57,7 @@ class HttpFiles:
         return here
 
     def _placed(self, digits: dict[str, str]) -> set[str]:
-        return set(map(str, self._post("uploads/placements", {"files": digits})["here"]))
+        return set(map(str, self._post("placements", {"files": digits})["here"]))
 
     def _put(self, digits: str, path: Path, row: Values) -> None:
         _check(path, digits, row)

@@ -71,9 +71,11 @@ class HttpSource:
         there = judged[2] if judged is not None and judged[:2] == (since, seen) else self._ask(since, seen)
         if there.mapped.missing:
             raise self._lacks_columns(there.mapped.missing)
-        newest = Position.read(seen) or Position.read(since)
-        at_least = newer(newest.mark if newest else None, self.remote.at_least)
-        yield HttpReading(self, there, there.facts.state(self.table, since, seen), at_least)
+        state, newest = there.facts.state(self.table, since, seen), Position.read(seen) or Position.read(since)
+        # What the archive has lost is not asked for any more.
+        is_there = newest is not None and there.facts.tokens.get(newest.n) == newest.token
+        at_least = newest.mark if newest is not None and (is_there or state.behind) else None
+        yield HttpReading(self, there, state, newer(at_least, self.remote.at_least))
 
     def lookup(self, ids: Sequence[str], since: str | None, seen: str | None) -> Found:
         """Give what the archive has of some ids."""
@@ -158,8 +160,8 @@ def _object(found: Any) -> dict[str, Any]:
 
     Raises
     ------
-    TypeError
+    ValueError
     """
     if not isinstance(found, dict):
-        raise TypeError("the answer is no object")
+        raise ValueError("the answer is no object")
     return found

@@ -213,7 +213,7 @@ def entries_of(found: Sequence[Any]) -> list[Entry]:
     """
     entries = [Entry(*each) for each in found]
     if not all(type(e.n) is int and all(isinstance(text, str) for text in (e.op, e.at, e.token)) for e in entries):
-        raise TypeError("an entry is none")
+        raise ValueError("an entry is none")
     return entries
 
 

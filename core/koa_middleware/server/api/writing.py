@@ -34,6 +34,7 @@ from ..publications import (
     Question,
     Sent,
     Settled,
+    Text,
     ToJudge,
     ToPlace,
     ToPublish,
@@ -70,6 +71,14 @@ class _AskedFirst(APIRoute):
 _DECLARED = problems(401, 403, 404, 409, 413, 422, 502, 503, 507)
 router = APIRouter(prefix="/api/v1/{instrument}", tags=["writing"], responses=_DECLARED, route_class=_AskedFirst)
 flags = APIRouter()
+
+#: The body of an upload, which no model describes.
+_BYTES = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 
 Key = Annotated[
     str,
@@ -139,7 +148,11 @@ Desk = Annotated[_Desk, Depends(_Desk.of)]
 
 
 @router.put(
-    "/uploads/{digits}", status_code=201, response_class=Response, summary="Bring a file that is to be published"
+    "/uploads/{digits}",
+    status_code=201,
+    response_class=Response,
+    summary="Bring a file that is to be published",
+    openapi_extra=_BYTES,
 )
 @accepts(LARGEST)
 async def upload(digits: Annotated[Digits, Path()], one: Writable, _: Publisher, desk: Desk, request: Request) -> None:
@@ -152,14 +165,15 @@ async def upload(digits: Annotated[Digits, Path()], one: Writable, _: Publisher,
     await desk.uploads(one).receive(digits, int(said), request.stream())
 
 
-@router.post("/uploads/missing", summary="Ask which files have yet to come")
+@router.post("/uploads", summary="Ask which files have yet to come")
 @accepts(LARGEST_REQUEST)
 async def missing(sent: Coming, one: Writable, _: Publisher, desk: Desk) -> Missing:
     """Tell which files are not here yet, and that there is room for them."""
-    return Missing(missing=await desk.in_turn(desk.uploads(one).missing, sent.sizes))
+    sizes = {each.digits: each.size for each in sent.files}
+    return Missing(missing=await desk.in_turn(desk.uploads(one).missing, sizes))
 
 
-@router.post("/uploads/placements", summary="Give uploads to records that are published already")
+@router.post("/placements", summary="Give uploads to records that are published already")
 @accepts(LARGEST_REQUEST)
 async def place(sent: ToPlace, one: Writable, _: Publisher, desk: Desk) -> Placed:
     """Give uploads their records' names; tells of which records the files are here."""
@@ -182,7 +196,7 @@ async def publish(sent: ToPublish, one: Writable, caller: Publisher, desk: Desk,
 
 @flags.post("/records/{id:path}/judgements", summary="Judge a record's quality")
 async def flag(
-    id: str, sent: ToJudge, one: Writable, caller: Annotated[Caller, Depends(judge)], desk: Desk, key: Key
+    id: Text, sent: ToJudge, one: Writable, caller: Annotated[Caller, Depends(judge)], desk: Desk, key: Key
 ) -> Judged:
     """Set a record's quality, and keep who did it and why."""
     asked = _asked(key, one, caller, f"judge {id}", sent)
