@@ -228,7 +228,7 @@ def _first_sync(url: str, address: str, folder: Path, size: int, rounds: int) ->
     with _counted(address) as (through, crossed):
         sync("counted", through, 0)
     note = f"{sum(crossed) / 1e6:.1f} MB crossed"
-    yield row(f"first sync of {size:,} rows", found["http"], "from PostgreSQL", found["direct"], 1.7, note)
+    yield row(f"first sync of {size:,} rows", found["http"], "from PostgreSQL", found["direct"], 2.5, note)
 
 
 @contextmanager

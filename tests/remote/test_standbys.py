@@ -17,29 +17,39 @@ from survey import Archive, Survey
 pytestmark = needs_servers
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def primary() -> Iterator[Server]:
     with Server() as started:
         yield started
 
 
-@pytest.fixture
-def fresh_database(primary: Server) -> str:
-    return primary.url
-
-
-@pytest.fixture
-def standby(primary: Server, archive: Archive) -> Iterator[Standby]:
-    archive.fill(20)
+@pytest.fixture(scope="module")
+def replica(primary: Server) -> Iterator[Standby]:
     with Standby(primary) as started:
         yield started
 
 
 @pytest.fixture
-def served(primary: Server, standby: Standby) -> Iterator[PostgresRemote[Survey]]:
+def fresh_database(primary: Server) -> str:
+    name = f"koa_test_{uuid.uuid4().hex[:12]}"
+    primary.sql(f"CREATE DATABASE {name}")
+    return primary.url_for(name)
+
+
+@pytest.fixture
+def standby(replica: Standby, archive: Archive) -> Iterator[Standby]:
+    """A standby that has the archive's first rows."""
+    archive.fill(20)
+    replica.catch_up()
+    yield replica
+    replica.sql("SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()")
+
+
+@pytest.fixture
+def served(primary: Server, standby: Standby, archive: Archive) -> Iterator[PostgresRemote[Survey]]:
     """The archive as a server has it that was given both hosts."""
-    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-    with closing(PostgresRemote(Survey, primary.url.replace(f"127.0.0.1:{primary.port}", hosts), connections=2)) as one:
+    both = archive.url.replace(f":{primary.port}", f":{primary.port},127.0.0.1:{standby.port}")
+    with closing(PostgresRemote(Survey, both, connections=2)) as one:
         yield one
 
 
@@ -72,6 +82,23 @@ def test_writes_go_to_the_primary(archive, standby, served, client):
     assert client.sync(served) == SyncResult(0, 0, 0)
 
 
+def test_reads_go_to_the_primary_while_the_standby_is_away(archive, standby, served, client):
+    client.sync(served)
+    standby.stop()
+    archive.insert("a.fits")
+    assert client.sync(served) == SyncResult(1, 0, 0)
+    assert client.rows() == archive.rows()
+    standby.start()
+
+
+def test_a_single_host_is_asked_for_nothing_that_it_may_not_be(standby, archive):
+    url = make_url(archive.url).set(port=standby.port).render_as_string(hide_password=False)
+    standby.catch_up()
+    with closing(PostgresRemote(Survey, url, connections=1)) as only, only.connected() as source:
+        assert source.state(None, None).news
+    assert run_sql(url, "SELECT pg_is_in_recovery()") == [(True,)]
+
+
 def test_reads_go_on_and_writes_come_back_when_the_primary_is_lost_and_the_standby_promoted(
     archive, primary, standby, served, client
 ):
@@ -88,19 +115,3 @@ def test_reads_go_on_and_writes_come_back_when_the_primary_is_lost_and_the_stand
     assert served.flag(identifier, "GOOD", "no trail", "ann")
     assert client.sync(served) == SyncResult(0, 1, 0)
     assert client.rows()["a.fits"]["quality"] == "GOOD"
-
-
-def test_reads_go_to_the_primary_while_the_standby_is_away(archive, standby, served, client):
-    client.sync(served)
-    standby.stop()
-    archive.insert("a.fits")
-    assert client.sync(served) == SyncResult(1, 0, 0)
-    assert client.rows() == archive.rows()
-
-
-def test_a_single_host_is_asked_for_nothing_that_it_may_not_be(standby, archive):
-    url = make_url(archive.url).set(port=standby.port).render_as_string(hide_password=False)
-    standby.catch_up()
-    with closing(PostgresRemote(Survey, url, connections=1)) as only, only.connected() as source:
-        assert source.state(None, None).news
-    assert run_sql(url, "SELECT pg_is_in_recovery()") == [(True,)]

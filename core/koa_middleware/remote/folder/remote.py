@@ -52,10 +52,6 @@ class FolderRemote(Generic[R]):
                 raise unreadable(self.host, error.__cause__ or error.message) from error
             yield FolderViews(self.database, connection, with_others(self.orm_class.table(), others))
 
-    def in_use(self) -> int:
-        """None: no connections are kept."""
-        return 0
-
     def publish(self, *_: object, **__: object) -> NoReturn:
         """Refuse."""
         raise self._refusal()

@@ -70,11 +70,6 @@ class PostgresRemote(Generic[R]):
         with connected(self._reads, table) as views:
             yield views if self._reads is self.database.engine else StandbyFirst(views, self.database.engine)
 
-    def in_use(self) -> int:
-        """How many of the connections that are kept for reading and writing are in use."""
-        pools = [engine.pool for engine in (self._reads, self.database.engine)]
-        return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
-
     def publish(
         self,
         rows: Sequence[Values],
