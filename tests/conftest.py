@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +158,21 @@ def interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture(autouse=True)
-def as_without_a_plugin() -> Iterator[None]:
-    """What a plugin of a test gives to the class ends with it."""
+@contextmanager
+def without_a_plugin() -> Iterator[None]:
+    """Let what a plugin gives to the class end with the block."""
     names = ("selectors", "needs", "product_cards", "inputs")
     before = {name: getattr(DemoCalibration, name) for name in names}
     yield
     for name, value in before.items():
         setattr(DemoCalibration, name, value)
+
+
+@pytest.fixture(autouse=True)
+def as_without_a_plugin() -> Iterator[None]:
+    """What a plugin of a test gives to the class ends with it."""
+    with without_a_plugin():
+        yield
 
 
 @pytest.fixture

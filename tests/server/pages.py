@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import requests
 from koa_middleware import CalibrationSelector, CalibrationStore, InstrumentPlugin, Step
 
-from tests.conftest import DemoCalibration, dark, record
+from tests.conftest import DemoCalibration, dark, record, without_a_plugin
 from tests.server.live import live
 
 #: What a browser says that it wants.
@@ -97,7 +97,7 @@ def serving(store: CalibrationStore[Any], **options: Any) -> Any:
 @contextmanager
 def site(folder: Path, **options: Any) -> Iterator[Site]:
     """Serve a store with calibrations of a few days."""
-    with CalibrationStore(DemoCalibration, folder / "cache") as store:
+    with without_a_plugin(), CalibrationStore(DemoCalibration, folder / "cache") as store:
         fill(store, folder / "made")
         with live(serving(store, **options)) as server:
             yield Site(server.url, store)

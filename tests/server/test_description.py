@@ -25,7 +25,7 @@ from tests.server.shell import Client, running
 EXPECTED = ["2xx", "3xx", "401", "403", "404", "409", "410", "416", "422", "502", "503"]
 
 #: What a private server tells everybody.
-FREE = {"/health", "/ready", "/metrics", "/api/v1/"}
+FREE = {"/health", "/ready"}
 
 CONTENT = b"SIMPLE  =                    T".ljust(2880)
 
