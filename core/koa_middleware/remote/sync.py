@@ -118,7 +118,9 @@ def _follow(copy: LocalCopy, source: Source, host: str, *, full: bool) -> bool:
     if there is None or not there.continues or there.news or there.behind or lacks_history(copy, there):
         with source.reading(known.bookmark, known.seen) as reading:
             there = _unless_behind(copy, reading.state, host)
-            goes_on = there.continues and not full
+            # Whoever began again since this sync did reads what this one would: they need not undo each other's work.
+            is_begun = copy.sweeps_begun > 0 and known.bookmark == there.bookmark
+            goes_on = (there.continues or is_begun) and not full
             sweeps = sweeps or not goes_on
             if not goes_on:
                 _begin_sweep(copy, there)
