@@ -264,9 +264,10 @@ def test_a_programmed_selector_that_names_an_unknown_column_is_told_so(filled: S
 
 
 LARGE = """
-import json, resource, sqlite3, sys
+import json, sqlite3, sys
 from koa_middleware import CalibrationNotFoundError, CalibrationSelector, CalibrationStore
 from tests.conftest import DemoCalibration, record
+from tests.memory import peak_mb
 
 class Passes(CalibrationSelector):
     cal_type = "dark"
@@ -298,7 +299,7 @@ for ask in (
         found.append(ask())
     except CalibrationNotFoundError as error:
         found.append(error.total)
-print(json.dumps([found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+print(json.dumps([found, peak_mb()]))
 """
 
 

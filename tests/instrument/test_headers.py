@@ -171,15 +171,16 @@ def test_warnings_of_astropy_reach_nobody(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     script = """
-import resource, sys
+import sys
 from pathlib import Path
 from koa_middleware import CalibrationStore
 from tests.conftest import DemoCalibration, dark
+from tests.memory import peak_mb
 folder = Path(sys.argv[1])
 small = dark(folder, "small.fits", 60001.0)
 with CalibrationStore(DemoCalibration, folder / "cache") as store:
     store.register_calibration(small)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     large = dark(folder, "large.fits")
     data = large.read_bytes()
     header = data[:2880].replace(b"NAXIS1  =                    8", b"NAXIS1  =             10000000")
@@ -188,10 +189,10 @@ with CalibrationStore(DemoCalibration, folder / "cache") as store:
         stream.truncate(2880 + -(-2 * 8 * 10_000_000 // 2880) * 2880)
     path, record = store.register_calibration(large)
     assert path.stat().st_size == record.file_size > 160_000_000
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    print(peak_mb() - before)
 """
-    grown = int(output_of(run_python(script, tmp_path)))  # MB
-    assert grown < 40
+    grown_mb = float(output_of(run_python(script, tmp_path)))
+    assert grown_mb < 40
 
 
 @pytest.mark.parametrize("name", ["frame.fits.1", "frame.fits.tmp", "frame", "frame.dat.gz"])
