@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -37,3 +38,21 @@ def test_a_transaction_that_writes_much_shuts_readers_out_only_at_its_commit(
         connection.execute(insert(DemoCalibration.table()), rows)
         with closing(sqlite3.connect(store.local_db.path, timeout=0)) as reader:
             assert reader.execute("SELECT filename FROM demo_calibrations").fetchall() == [("before.fits",)]
+
+
+def test_a_database_that_was_put_back_is_read_and_written_from_then_on(
+    store: CalibrationStore[DemoCalibration],
+) -> None:
+    database, path = store.local_db, store.local_db.path
+    database.add(record("before.fits"))
+    backup = path.with_suffix(".kept")
+    shutil.copy(path, backup)
+    database.add(record("lost.fits"))
+    assert [each.filename for each in database.query()] == ["before.fits", "lost.fits"]
+    backup.replace(path)
+    assert [each.filename for each in database.query()] == ["before.fits"]
+    with database.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM demo_calibrations").scalar() == 1
+    store.flag("before.fits", "BAD", "stripes")
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("SELECT filename, quality FROM demo_calibrations").fetchall() == [("before.fits", "BAD")]

@@ -7,6 +7,7 @@
 - A connection that came over a fork is neither used nor closed: closing it could roll back the parent's transaction.
 - Rows that are read outside of a transaction are fetched at once, so that no lock lasts longer than the statement.
 - Readers have time between two commits, and a transaction that writes much shuts them out only at its commit.
+- A connection knows its file, so that nobody goes on with one in whose place another file stands by now.
 - A lock's error tells a reader from a writer, and one's own thread from others.
 - What Python cannot decode is an error of SQLite's, as all else is.
 """
@@ -154,6 +155,15 @@ def _has_transaction(but_of: int = 0) -> bool:
     return any(each._process == here and each.in_transaction and each._writer != but_of for each in _all_connections())
 
 
+def _file_at(path: str) -> tuple[int, int] | None:
+    """Give what tells a file from others, device and inode; None where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - it is asked at each statement
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _all_connections() -> list[GuardedConnection]:
     while True:
         try:
@@ -183,7 +193,14 @@ class GuardedConnection(sqlite3.Connection):
             super().__init__(database, *arguments, **settings)
             self.create_function("koa_folded", 1, folded, deterministic=True)
             super().execute(f"PRAGMA cache_spill = {PAGES_IN_MEMORY}")
+        self._file = _file_at(self._database)
         _connections.add(self)
+
+    def is_of_its_file(self) -> bool:
+        """Whether the file that it reads is the one that stands at its path, if any does; a backup may be put there."""
+        found = _file_at(self._database)
+        self._file = self._file or found  # SQLite makes a new file when it is first written to
+        return found in (None, self._file)
 
     def cursor(self, factory: Any = None) -> Any:
         """Give a cursor."""

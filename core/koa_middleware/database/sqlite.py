@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
@@ -77,6 +77,11 @@ def sqlite_engine(path: Path) -> Engine:
     }
     engine = create_engine(URL.create("sqlite", database=str(path)), connect_args=arguments, poolclass=QueuePool)
 
+    @event.listens_for(engine, "checkout")
+    def check_file(connection: GuardedConnection, _record: object, _pooled: object) -> None:
+        if not connection.is_of_its_file():
+            raise exc.DisconnectionError  # which the pool takes for the wish for a new one
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("sqlite_begin") == "IMMEDIATE":
@@ -127,18 +132,19 @@ class ReadConnections:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._idle_by_process: dict[int, deque[sqlite3.Connection]] = {}
+        self._idle_by_process: dict[int, deque[GuardedConnection]] = {}
 
-    def take(self) -> sqlite3.Connection:
+    def take(self) -> GuardedConnection:
         """Give one that nobody else uses; it opens no transaction by itself."""
         try:
-            return self._idle().pop()
+            while not (connection := self._idle().pop()).is_of_its_file():
+                connection.close()
         except IndexError:
             pooled = self._engine.raw_connection()
-            connection = cast(sqlite3.Connection, pooled.driver_connection)
+            connection = cast(GuardedConnection, pooled.driver_connection)
             pooled.detach()
             connection.execute("PRAGMA busy_timeout = 0")
-            return connection
+        return connection
 
     def read(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any]) -> list[tuple[Any, ...]]:
         """Give the rows of a statement; where a writer commits just now, as soon as it is done.
@@ -172,7 +178,7 @@ class ReadConnections:
         finally:
             self.give_back(connection)
 
-    def give_back(self, connection: sqlite3.Connection) -> None:
+    def give_back(self, connection: GuardedConnection) -> None:
         """Keep one for its next user."""
         idle = self._idle()
         if len(idle) < self._MOST_IDLE:
@@ -186,7 +192,7 @@ class ReadConnections:
         while idle:
             idle.pop().close()
 
-    def _idle(self) -> deque[sqlite3.Connection]:
+    def _idle(self) -> deque[GuardedConnection]:
         return self._idle_by_process.setdefault(os.getpid(), deque())
 
 
