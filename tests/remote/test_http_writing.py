@@ -286,6 +286,9 @@ UNFIT = [
     ({"exptime": "long"}, "HeaderError", "exptime"),
     ({"nframes": 2**70}, "HeaderError", "nframes"),
     ({"datetime_obs": "yesterday", "mjd_start": None}, "HeaderError", "datetime_obs"),
+    ({"datetime_obs": "x"}, "HeaderError", "datetime_obs"),
+    ({"mjd_start": "abc"}, "HeaderError", "mjd_start"),
+    ({"mjd_start": True}, "HeaderError", "mjd_start"),
     ({"cal_type": None}, "HeaderError", "cal_type"),
     ({"no_such_column": 3}, "SchemaMismatchError", "no_such_column"),
 ]
@@ -296,6 +299,15 @@ def test_a_row_that_is_not_in_form_is_refused_with_its_column(server, publisher)
         answer = publisher.publish(row(**values), planned={})
         assert kind(answer) == (422, found)
         assert said in answer.json()["detail"]
+    assert server.archive.rows() == {}
+
+
+def test_one_record_sent_twice_is_refused(server, publisher):
+    mine = row()
+    names = {mine["id"]: {"filename": "dark.fits", "cal_version": "001"}}
+    answer = publisher.publish(mine, {**mine, "filename": "other.fits"}, planned=names)
+    assert kind(answer) == (422, "invalid-request")
+    assert mine["id"] in answer.json()["detail"]
     assert server.archive.rows() == {}
 
 

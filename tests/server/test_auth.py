@@ -135,6 +135,13 @@ def test_a_token_of_other_instruments_is_refused(guarded: Guarded) -> None:
     assert guarded.ask("flag", guarded.add("flag", name="ann", instruments=("demo", "other"))).status == 200
 
 
+def test_an_instrument_that_the_server_does_not_have_is_no_question_of_tokens(start: Callable[..., Guarded]) -> None:
+    guarded = start(is_private=True)
+    headers = {"Authorization": f"Bearer {guarded.add('read', instruments=('demo',))}"}
+    for name in ("favicon.ico", "DEMO"):
+        assert guarded.server.ask(f"/api/v1/{name}/state", headers).status == 404
+
+
 def test_a_token_counts_in_its_header_alone(guarded: Guarded) -> None:
     token = guarded.add("publish")
     path = "/api/v1/demo/publish"

@@ -179,8 +179,8 @@ def _require(token: Token | None, scope: Scope, request: Request) -> None:
     if scope not in token.scopes:
         said = f"The token of {token.name} lacks the scope {scope}."
         raise _forbidden(said, f"Ask for a token that has it: koa-cal token add NAME --scope {scope}.", scope)
-    instrument = request.path_params.get("instrument")
-    if instrument is not None and not token.holds_for(instrument):
+    instrument = str(request.path_params.get("instrument"))
+    if instrument in request.app.state.tokens and not token.holds_for(instrument):
         said = f"The token of {token.name} is for {' and '.join(token.instruments)}, not for {instrument}."
         raise _forbidden(said, f"Ask for a token for it: koa-cal token add NAME -i {instrument}.", scope)
 

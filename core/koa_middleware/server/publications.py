@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..database.feed import Judgement
 from ..exceptions import SchemaMismatchError
+from ..instrument.door import TIMES
 from ..instrument.orm import ORMCalibration
+from ..instrument.values import normal_form
 from ..remote.http.problems import CHANGED
 from ..remote.protocol import Here, Values
 from ..remote.rows import in_form, shown
@@ -186,8 +189,12 @@ def rows_of(orm_class: type[ORMCalibration], sent: Sent) -> list[Values]:
     HeaderError, UnsafeFilenameError
         When a value is not in form, or a needed one is missing.
     ProblemError
-        When a column that the class lacks holds a value.
+        When a column that the class lacks holds a value, or two rows have one id.
     """
+    for id_, many in Counter(str(row["id"]) for row in sent.rows if row.get("id") is not None).items():
+        if many > 1:
+            said = f"{many} of the rows that were sent have the id {shown(id_)}."
+            raise ProblemError(422, "invalid-request", "Invalid request", said, "Send each record once.")
     return [_row(orm_class, row, sent) for row in sent.rows]
 
 
@@ -227,7 +234,10 @@ def _row(orm_class: type[ORMCalibration], row: Mapping[str, Value], sent: Sent) 
             known[own] = value
         elif value is not None and value != sent.defaults.get(name):
             raise _unknown(orm_class, name, row)
-    return in_form(orm_class, known, f"the record {shown(known['filename'])}")
+    source = f"the record {shown(known['filename'])}"
+    for name in TIMES:  # of which the door takes the other where one is none
+        normal_form(orm_class.table().c[name], known[name], source)
+    return in_form(orm_class, known, source)
 
 
 def _own_name(

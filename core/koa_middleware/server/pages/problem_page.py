@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-from ...exceptions import HeaderError, KoaMiddlewareError
+from ...exceptions import HeaderError, KoaMiddlewareError, SourceFileError
 from ...remote.http.problems import Problem, problem_of
 from .rendering import page
 
@@ -28,8 +28,12 @@ def problem_page(request: Request, found: Problem, headers: Mapping[str, str] | 
 
 
 def problem_in(error: KoaMiddlewareError) -> dict[str, Any]:
-    """Give an error for a page that shows it beside what was asked: status, title, sentence, hint, and its column."""
+    """Give an error for a page that shows it beside what was asked: status, title, sentence, hint, and its column.
+
+    A page reads no files but those that are given to it, so that one that cannot be read is the asker's.
+    """
     found = problem_of(error)
+    status = 422 if isinstance(error, SourceFileError) else found.status
     column = error.column if isinstance(error, HeaderError) else ""
     told = {name: found.body[name] for name in ("title", "hint")}
-    return {"status": found.status, "said": found.body["detail"], "column": column, **told}
+    return {"status": status, "said": found.body["detail"], "column": column, **told}
