@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -148,3 +149,13 @@ def test_no_other_command_and_no_help_loads_what_the_server_needs(command: Run) 
     env = command("status")["env"]
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_cache_folder_that_is_not_there_is_not_made_to_be_served(
+    koa_cal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "calibratons"
+    monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(missing))
+    said = koa_cal("serve", "-i", "testspec", "--port", "0").ended(2).err
+    assert f"The cache folder {missing} does not exist" in said
+    assert not missing.exists()

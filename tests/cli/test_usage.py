@@ -288,3 +288,10 @@ def test_without_an_archive_these_commands_are_wrong_usage(koa_cal: Run, command
 def test_a_misspelt_type_is_wrong_usage_where_none_is_chosen_too(koa_cal: Run, command: list[str]) -> None:
     said = koa_cal(*command, "--type", "dork", "-i", "testspec").ended(2).said
     assert said.endswith("Did you mean dark? Its types are dark, flat, arc, bias.\n")
+
+
+@pytest.mark.parametrize(
+    "typed", [("list", "-i", "testspec", "-i", "other"), ("list", "--limit", "3", "-i", "testspec", "--limit", "4")]
+)
+def test_an_option_that_takes_one_value_is_not_given_twice(koa_cal: Run, typed: tuple[str, ...]) -> None:
+    assert "is given twice; give it once" in koa_cal(*typed).ended(2).err

@@ -6,7 +6,7 @@ from email.utils import formatdate
 from time import time
 
 import pytest
-from koa_middleware.fetch.responses import continues, retry_after, validator, words
+from koa_middleware.fetch.responses import continues, problem_in, retry_after, validator, words
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,12 @@ def test_an_error_page_becomes_one_short_line():
     line = words(page)
     assert line.startswith("No & [31m access x")
     assert len(line) == 200
+
+
+def test_a_problem_is_told_by_its_sentence_and_hint_and_what_is_none_is_not():
+    headers = {"Content-Type": "application/problem+json; charset=utf-8"}
+    body = b'{"title": "Spoilt", "detail": "The copy is spoilt.", "hint": "Ask its keeper."}'
+    assert problem_in(body, headers) == ("The copy is spoilt.", "Ask its keeper.")
+    for other in (body[:-9], b"[]", b"{}", b""):
+        assert problem_in(other, headers) == ("", "")
+    assert problem_in(body, {"Content-Type": "application/json"}) == ("", "")

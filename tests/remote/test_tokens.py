@@ -75,9 +75,10 @@ def test_of_two_who_take_a_name_at_once_one_gets_it(tokens):
     assert sorted(outcomes) == ["refused", "refused", "refused", "taken"]
 
 
-def test_the_printed_grants_let_readers_and_publishers_know_tokens_and_make_none(archive, tokens):
+def test_the_printed_grants_let_the_servers_role_know_tokens_and_make_none(archive, tokens):
     tokens.add(new_token(), "tom", ["read"], [], None)
-    known = next(each for each in grants(archive.engine, Survey.table(), "{0}", "{0}") if "koa_tokens" in each)
+    known = next(each for each in grants(archive.engine, Survey.table(), "reader", "{0}") if "koa_tokens" in each)
+    assert "reader" not in known
     role = archive.role(known.replace('"{0}"', "{0}"))
     theirs = Tokens(remote_at(role, Survey).database)
     assert len(theirs.living()) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Action, ArgumentError, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -103,10 +103,33 @@ GROUPS = {
 }
 
 
+class _Once(Action):
+    """Take an option's value; refuse a second one, of which argparse would take the last."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,  # noqa: ARG002
+        namespace: Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Take the value."""
+        given: set[str] = vars(namespace).setdefault("given_once", set())
+        if option_string is not None and self.dest in given:
+            raise ArgumentError(self, "it is given twice; give it once")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class _CommandParser(ArgumentParser):
     """The parser of a command, whose options may stand between the names."""
 
     _is_again = False
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.register("action", None, _Once)
+        self.register("action", "store", _Once)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None

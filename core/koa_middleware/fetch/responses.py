@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -78,6 +79,19 @@ def what_came(head: bytes, headers: Mapping[str, str]) -> str:
     if encoding := headers.get("Content-Encoding"):
         return f"the server sent it with the encoding {encoding}, which was not asked for"
     return f"the server sent something else, which begins with {words(head)!r}"
+
+
+def problem_in(body: bytes, headers: Mapping[str, str]) -> tuple[str, str]:
+    """Return the sentence and the hint of an answer ``application/problem+json``; empty where it is none, or cut."""
+    if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/problem+json":
+        return "", ""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return "", ""
+    said = found if isinstance(found, dict) else {}
+    sentence, hint = (words(str(said.get(name) or "").encode()) for name in ("detail", "hint"))
+    return sentence, hint
 
 
 def words(body: bytes) -> str:

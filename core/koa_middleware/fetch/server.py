@@ -19,7 +19,7 @@ from .credentials import Access
 from .fetching import fetch, fetch_many
 from .pace import SLOW_AFTER_S, SLOWEST, Pace, TooSlowError
 from .progress import Progress
-from .responses import CHECK_URL, Setback, continues, retry_after, validator, words
+from .responses import CHECK_URL, Setback, continues, problem_in, retry_after, validator, words
 from .retries import BACKOFF_S, LONGEST_WAIT_S, TIMEOUT_S
 from .sources import receive_file, receive_object
 from .transfer import Fetched, Transfer
@@ -201,16 +201,23 @@ class FileServer:
     def _refusal(self, answer: Answer) -> Setback:
         """Tell what an answer without a file means."""
         response, status = answer.response, answer.response.status
-        said = words(beginning(response, self._slow_after_s, decode=True))
-        reason = f"the server answers {status} {response.reason or ''}".rstrip() + (f", {said!r}" if said else "")
+        body = beginning(response, self._slow_after_s, decode=True)
+        sentence, told = problem_in(body, response.headers)
+        page = words(body)
+        said = sentence.rstrip(".") or (repr(page) if page else "")
+        reason = f"the server answers {status} {response.reason or ''}".rstrip() + (f", {said}" if said else "")
         if status in {408, 429} or status >= 500:
             wait_s = retry_after(response.headers)
             too_long = wait_s > LONGEST_WAIT_S
             hint = f"Try again in {wait_s:.0f} s." if too_long else "Try again later."
             return Setback(reason, hint, status, wait_s=wait_s, permanent=too_long)
-        hint = CHECK_URL
+        return Setback(reason, told or self._advice(answer), status, permanent=True)
+
+    def _advice(self, answer: Answer) -> str:
+        """Say what to do about a refusal that does not say it itself."""
+        status = answer.response.status
         if status in {401, 403}:
-            hint = self._access.hint(answer.url, answer.sent)
-        elif status in {404, 410}:
-            hint = "Check KOA_CALIBRATION_URL, and run koa-cal sync: the archive may have withdrawn this file."
-        return Setback(reason, hint, status, permanent=True)
+            return self._access.hint(answer.url, answer.sent)
+        if status in {404, 410}:
+            return "Check KOA_CALIBRATION_URL, and run koa-cal sync: the archive may have withdrawn this file."
+        return CHECK_URL

@@ -9,13 +9,14 @@ from threading import Event, Thread
 from typing import Any, cast
 
 from ..cache.folder import Cache
-from ..exceptions import KoaMiddlewareError
+from ..exceptions import ConfigurationError, KoaMiddlewareError
 from ..plugins import InstrumentPlugin
 from ..remote.folder.remote import FolderRemote
 from ..remote.following import Follower
 from ..remote.origin import Origin
 from ..remote.servers import is_database, remote_at
 from ..remote.sync import SyncResult
+from ..settings import CACHE_DIR, REMOTE_DATABASE_URL, resolve
 from ..store import CalibrationStore
 from .logs import tell
 from .served import Served
@@ -36,9 +37,18 @@ def open_served(plugin: InstrumentPlugin) -> Iterator[Served]:
     ConfigurationError, CacheError, SchemaMismatchError
     """
     store: CalibrationStore[Any]
+    settings = resolve(plugin.name)
+    url = settings.remote_database_url
+    is_of_database = url is not None and is_database(url)
+    if not is_of_database and not settings.cache_dir.is_dir():
+        raise ConfigurationError(
+            f"The cache folder {settings.cache_dir} does not exist, so there is nothing to serve.",
+            f"Correct {CACHE_DIR}; or set {REMOTE_DATABASE_URL} to serve an archive.",
+            setting="cache_dir",
+            variable=CACHE_DIR,
+        )
     with CalibrationStore(plugin.ORM) as store:
-        url = store.settings.remote_database_url
-        if url is None or not is_database(url):
+        if url is None or not is_of_database:
             yield Served(plugin, store, FolderRemote(store.local_db), False)
             return
         origin = cast(Origin[Any], remote_at(url, plugin.ORM, connections=CONNECTIONS))  # as a database is

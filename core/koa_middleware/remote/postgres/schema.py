@@ -163,7 +163,7 @@ def grants(engine: Engine, table: Table, reader: str = "koa_reader", publisher: 
         f"GRANT SELECT ON {tables} TO {both};",
         f"GRANT INSERT, UPDATE, DELETE ON {quote(schema)}.{quote(table.name)} TO {quote(publisher)};",
         f"GRANT {RIGHTS} ON {quote(schema)}.{quote(requests_name(table))} TO {quote(publisher)};",
-        f"GRANT SELECT ON {quote(schema)}.{quote(TOKENS.name)} TO {both};",
+        f"GRANT SELECT ON {quote(schema)}.{quote(TOKENS.name)} TO {quote(publisher)};",
     ]
 
 

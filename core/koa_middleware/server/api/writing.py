@@ -137,7 +137,7 @@ def writable(one: Annotated[Served, Depends(served)]) -> Served:
     """
     if not one.is_writable:
         said = f"This server serves {one.plugin.name} for reading only."
-        hint = "Publish to the archive that it follows; nothing was changed."
+        hint = "Register and flag with koa-cal in the folder that it serves; nothing was changed."
         raise ProblemError(403, "read-only", "The archive is read only", said, hint)
     return one
 
