@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import write_fits
+from tests.conftest import record, write_fits
 from tests.server.pages import Site, plugin_of_pages, site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -177,3 +177,30 @@ def test_a_name_is_whole_on_a_phone_too(pages: Site, tab: Any) -> None:
         )
         assert heights
         assert set(heights) == {1}
+
+
+LONG = "hispec_20260212_bspec_masterdark_0123456789_v001.fits"
+
+
+def test_nothing_is_cut_off_on_a_phone(tab: Any, tmp_path: Path) -> None:
+    plugin_of_pages()
+    with site(tmp_path) as pages:
+        pages.store.local_db.add([record(LONG, 61002.0, origin="REMOTE")])
+        tab.set_viewport_size({"width": 320, "height": 640})
+        for path in ("demo", "demo/status", f"demo/record?name={LONG}", f"demo/why?type=dark&{FRAME}"):
+            tab.goto(f"{pages.url}/{path}")
+            cut = tab.evaluate(
+                "[...document.querySelectorAll('.facts, .answer, h1, .list, h1 .scroll')]"
+                ".filter(each => each.clientWidth && each.scrollWidth > each.clientWidth + 1)"
+                ".map(each => each.outerHTML)"
+            )
+            assert cut == [], path
+
+
+def test_a_night_on_a_phone_shows_more_than_its_frames(pages: Site, tab: Any) -> None:
+    tab.set_viewport_size({"width": 320, "height": 640})
+    tab.goto(
+        f"{pages.url}/demo/night?frames=filename%3D{LONG}%20datetime_obs%3D2025-11-23T00:00:00%20spectrograph%3DBSPEC"
+    )
+    second = tab.locator("table.matrix thead th").nth(1).bounding_box()
+    assert second["x"] + second["width"] < 320
