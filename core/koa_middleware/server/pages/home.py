@@ -28,6 +28,7 @@ def _line(each: Served) -> dict[str, Any]:
         "number": sum(one.number for one in types),
         "types": len(types),
         "newest": newest_of(types),
+        "is_led": each.follower is not None,
         "follows": each.store.settings.remote_database_url is not None,
         "last_sync": each.store.last_sync,
         "conflicts": len(each.store.conflicts()),

@@ -55,6 +55,7 @@ def listing(request: Request, asked: Annotated[Served, Depends(served)]) -> HTML
         rows=found.rows,
         number=found.number,
         fault=fault,
+        is_led=asked.follower is not None,
         looked_until=_time_of(found.looked_until),
         pages=_pages(search, found),
     )
