@@ -244,9 +244,38 @@ def test_why_says_which_value_is_missing_and_marks_its_field(pages: Site) -> Non
     assert re.search(r'name="frame.spectrograph"[^>]* aria-invalid="true"', shown.html)
 
 
-def test_a_file_that_was_chosen_and_not_sent_is_said(pages: Site) -> None:
-    assert "was not sent" in pages.get("demo/why", type="dark", file="frame.fits").text
-    assert "were not sent" in pages.get("demo/night", file="frame.fits").text
+@pytest.mark.parametrize(
+    ("path", "name", "known"),
+    [
+        ("", "type", "Leave it out."),
+        ("demo", "from", "It knows type, since, until,"),
+        ("demo", "untill", "Did you mean until?"),
+        ("demo/coverage", "from", "It knows type, start, end."),
+        ("demo/record", "id", "It knows name, made."),
+        ("demo/why", "spectrograph", "It knows type, as_of, frame.COLUMN."),
+        ("demo/night", "file", "It knows as_of, frames, frame.COLUMN."),
+        ("demo/status", "type", "Leave it out."),
+    ],
+)
+def test_a_name_in_an_address_that_a_page_does_not_know_is_refused(
+    pages: Site, path: str, name: str, known: str
+) -> None:
+    shown = pages.get(path, **{name: "2026-02-12"})
+    assert shown.status == 422
+    assert f"The address asks for '{name}', which this page does not know." in shown.text
+    assert known in shown.text
+
+
+@pytest.mark.parametrize("path", ["why", "night"])
+def test_a_form_without_a_file_leads_to_an_address_that_asks_the_same(pages: Site, path: str) -> None:
+    typed = {"frames": "datetime_obs=2025-11-23T00:00:00 spectrograph=BSPEC"} if path == "night" else FRAME
+    parts = {name: (None, value) for name, value in {"as_of": "", **typed}.items()}
+    url = f"{pages.url}/demo/{path}"
+    sent = requests.post(url, files=parts, headers=BROWSER, allow_redirects=False, timeout=30)
+    assert sent.status_code == 303
+    assert requests.get(urljoin(url, sent.headers["location"]), headers=BROWSER, timeout=30).status_code == 200
+    asked = requests.Request("GET", url, params=typed).prepare().url
+    assert urljoin(url, sent.headers["location"]) == asked
 
 
 def test_a_night_tells_what_each_frame_gets_and_why_one_gets_nothing(pages: Site, frame: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_file_that_is_chosen_gives_its_answer_and_the_link_gives_the_same(
     tab.goto(f"{pages.url}/demo/why")
     tab.get_by_label("Type", exact=True).select_option("dark")
     tab.locator("input[type=file]").set_input_files(frame)
-    tab.get_by_role("button", name="Explain for this file").click()
+    tab.get_by_role("button", name="Explain", exact=True).click()
     answer = tab.get_by_role("heading", name="is chosen").inner_text()
     assert "dark.1.fits is chosen" in answer
     tab.get_by_role("link", name="This question as a link").click()
@@ -161,7 +161,7 @@ def test_the_files_of_a_night_are_dropped_at_once(pages: Site, tab: Any, tmp_pat
     ]
     tab.goto(f"{pages.url}/demo/night")
     tab.locator("input[type=file]").set_input_files(frames)
-    tab.get_by_role("button", name="Check these files").click()
+    tab.get_by_role("button", name="Check", exact=True).click()
     table = tab.get_by_role("table", name="What each frame gets of each type")
     assert table.get_by_role("rowheader").all_inner_texts() == [each.name for each in frames]
     assert table.get_by_role("columnheader").all_inner_texts() == ["frame", "dark", "wls", "bias"]

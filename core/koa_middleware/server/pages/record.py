@@ -17,6 +17,7 @@ from ...remote.http.problems import Problem, problem
 from ...reports.provenance.uses import Keywords, uses_in
 from ...store import CalibrationStore
 from ..served import Served, served
+from .asking import takes
 from .figures import by_type, on_disk
 from .header_cards import headers_in
 from .problem_page import problem_in, problem_page
@@ -31,7 +32,7 @@ _FEW_FILES, _FEW = 300, 20_000
 _LOOKING = Lock()
 
 
-@router.get("/{instrument}/record")
+@router.get("/{instrument}/record", dependencies=[takes("name", "made")])
 def record(request: Request, asked: Annotated[Served, Depends(served)], name: str = "") -> HTMLResponse:
     """Show a calibration, also one that is gone."""
     store, known = asked.store, asked.store.known_db
