@@ -128,6 +128,24 @@ def test_a_records_download_is_the_files_address_of_the_api(pages: Site) -> None
     assert "not on this server's disk" in pages.get("demo/record", name="wls.1.fits").text
 
 
+def test_a_spoilt_file_is_called_spoilt_and_not_absent(tmp_path: Path) -> None:
+    with site(tmp_path) as pages:
+        pages.store.get_local_filepath(pages.store.query(filename="dark.1.fits")[0]).write_bytes(b"spoilt")
+        shown = pages.get("demo/record", name="dark.1.fits")
+    assert shown.status == 200
+    assert "Its file on this server's disk is spoilt" in shown.text
+    assert "not on this server's disk" not in shown.text
+    assert "Download" not in shown.text
+
+
+def test_a_judgement_here_is_told_as_one_that_clients_do_not_get(tmp_path: Path) -> None:
+    with site(tmp_path) as pages:
+        pages.store.flag("wls.1.fits", "BAD", "a lamp was off", here=True)
+        shown = pages.get("demo/record", name="wls.1.fits")
+        assert "Clients that sync with this server get GOOD, the archive's word." in shown.text
+        assert "archive's word" not in pages.get("demo/record", name="dark.1.fits").text
+
+
 def test_a_record_that_is_gone_is_shown_as_it_was_with_its_history(pages: Site, tmp_path: Path) -> None:
     made = pages.store.register_calibration(dark(tmp_path, "gone.fits", 60990.0)).calibration
     pages.store.remove(made)
@@ -141,7 +159,8 @@ def test_a_record_that_never_was_is_an_error_page(pages: Site) -> None:
     shown = pages.get("demo/record", name="never.fits")
     assert shown.status == 404
     assert "never.fits" in shown.text
-    assert "koa-cal list shows what there is." in shown.text
+    assert "No such calibration demo has no calibration with the file name or id 'never.fits'." in shown.text
+    assert shown.link("Browse demo") == "../demo"
 
 
 def test_a_master_is_shown_with_what_it_was_made_with_and_what_was_made_with_it(tmp_path: Path) -> None:
@@ -225,9 +244,38 @@ def test_why_says_which_value_is_missing_and_marks_its_field(pages: Site) -> Non
     assert re.search(r'name="frame.spectrograph"[^>]* aria-invalid="true"', shown.html)
 
 
-def test_a_file_that_was_chosen_and_not_sent_is_said(pages: Site) -> None:
-    assert "was not sent" in pages.get("demo/why", type="dark", file="frame.fits").text
-    assert "were not sent" in pages.get("demo/night", file="frame.fits").text
+@pytest.mark.parametrize(
+    ("path", "name", "known"),
+    [
+        ("", "type", "Leave it out."),
+        ("demo", "from", "It knows type, since, until,"),
+        ("demo", "untill", "Did you mean until?"),
+        ("demo/coverage", "from", "It knows type, start, end."),
+        ("demo/record", "id", "It knows name, made."),
+        ("demo/why", "spectrograph", "It knows type, as_of, frame.COLUMN."),
+        ("demo/night", "file", "It knows as_of, frames, frame.COLUMN."),
+        ("demo/status", "type", "Leave it out."),
+    ],
+)
+def test_a_name_in_an_address_that_a_page_does_not_know_is_refused(
+    pages: Site, path: str, name: str, known: str
+) -> None:
+    shown = pages.get(path, **{name: "2026-02-12"})
+    assert shown.status == 422
+    assert f"The address asks for '{name}', which this page does not know." in shown.text
+    assert known in shown.text
+
+
+@pytest.mark.parametrize("path", ["why", "night"])
+def test_a_form_without_a_file_leads_to_an_address_that_asks_the_same(pages: Site, path: str) -> None:
+    typed = {"frames": "datetime_obs=2025-11-23T00:00:00 spectrograph=BSPEC"} if path == "night" else FRAME
+    parts = {name: (None, value) for name, value in {"as_of": "", **typed}.items()}
+    url = f"{pages.url}/demo/{path}"
+    sent = requests.post(url, files=parts, headers=BROWSER, allow_redirects=False, timeout=30)
+    assert sent.status_code == 303
+    assert requests.get(urljoin(url, sent.headers["location"]), headers=BROWSER, timeout=30).status_code == 200
+    asked = requests.Request("GET", url, params=typed).prepare().url
+    assert urljoin(url, sent.headers["location"]) == asked
 
 
 def test_a_night_tells_what_each_frame_gets_and_why_one_gets_nothing(pages: Site, frame: Path) -> None:
@@ -414,6 +462,25 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
         assert pages.get("demo/status").status == 200
 
 
+def test_an_empty_archive_asks_no_visitor_to_sync(tmp_path: Path) -> None:
+    from koa_middleware.remote.folder.remote import FolderRemote
+    from koa_middleware.remote.following import Follower
+    from koa_middleware.server.app import make_app
+    from koa_middleware.server.served import Served
+
+    from tests.remote.survey import Heard
+
+    plugin_of_pages()
+    with CalibrationStore(DemoCalibration, tmp_path / "cache") as store:
+        archive = FolderRemote(store.local_db)
+        led = Served(plugin_of_pages(), store, archive, True, Follower(store.local_db, archive, Heard()))
+        with live(make_app([led])) as server:
+            pages = Site(server.url, store)
+            for path in ("", "demo"):
+                assert "appears here by itself" in pages.get(path).text
+                assert "koa-cal sync" not in pages.get(path).text
+
+
 def test_a_large_number_is_read_in_threes(tmp_path: Path) -> None:
     with site(tmp_path) as pages:
         pages.store.local_db.add([record(f"{number}.fits") for number in range(1000)])
@@ -449,6 +516,8 @@ def test_private_pages_ask_for_a_token_and_open_with_one_that_reads(tmp_path: Pa
     with site(tmp_path, is_private=True) as pages:
         shown = pages.get("demo")
         assert shown.status == 401
+        assert "give the token as the password" in shown.text
+        assert "KOA_" not in shown.text
         assert "Basic" in shown.headers["www-authenticate"]
         assert "dark.1.fits" not in shown.html
         assert requests.get(f"{pages.url}/static/pages.css", timeout=30).status_code == 200

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import write_fits
+from tests.conftest import record, write_fits
 from tests.server.pages import Site, plugin_of_pages, site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -146,7 +146,7 @@ def test_a_file_that_is_chosen_gives_its_answer_and_the_link_gives_the_same(
     tab.goto(f"{pages.url}/demo/why")
     tab.get_by_label("Type", exact=True).select_option("dark")
     tab.locator("input[type=file]").set_input_files(frame)
-    tab.get_by_role("button", name="Explain for this file").click()
+    tab.get_by_role("button", name="Explain", exact=True).click()
     answer = tab.get_by_role("heading", name="is chosen").inner_text()
     assert "dark.1.fits is chosen" in answer
     tab.get_by_role("link", name="This question as a link").click()
@@ -161,7 +161,7 @@ def test_the_files_of_a_night_are_dropped_at_once(pages: Site, tab: Any, tmp_pat
     ]
     tab.goto(f"{pages.url}/demo/night")
     tab.locator("input[type=file]").set_input_files(frames)
-    tab.get_by_role("button", name="Check these files").click()
+    tab.get_by_role("button", name="Check", exact=True).click()
     table = tab.get_by_role("table", name="What each frame gets of each type")
     assert table.get_by_role("rowheader").all_inner_texts() == [each.name for each in frames]
     assert table.get_by_role("columnheader").all_inner_texts() == ["frame", "dark", "wls", "bias"]
@@ -177,3 +177,30 @@ def test_a_name_is_whole_on_a_phone_too(pages: Site, tab: Any) -> None:
         )
         assert heights
         assert set(heights) == {1}
+
+
+LONG = "hispec_20260212_bspec_masterdark_0123456789_v001.fits"
+
+
+def test_nothing_is_cut_off_on_a_phone(tab: Any, tmp_path: Path) -> None:
+    plugin_of_pages()
+    with site(tmp_path) as pages:
+        pages.store.local_db.add([record(LONG, 61002.0, origin="REMOTE")])
+        tab.set_viewport_size({"width": 320, "height": 640})
+        for path in ("demo", "demo/status", f"demo/record?name={LONG}", f"demo/why?type=dark&{FRAME}"):
+            tab.goto(f"{pages.url}/{path}")
+            cut = tab.evaluate(
+                "[...document.querySelectorAll('.facts, .answer, h1, .list, h1 .scroll')]"
+                ".filter(each => each.clientWidth && each.scrollWidth > each.clientWidth + 1)"
+                ".map(each => each.outerHTML)"
+            )
+            assert cut == [], path
+
+
+def test_a_night_on_a_phone_shows_more_than_its_frames(pages: Site, tab: Any) -> None:
+    tab.set_viewport_size({"width": 320, "height": 640})
+    tab.goto(
+        f"{pages.url}/demo/night?frames=filename%3D{LONG}%20datetime_obs%3D2025-11-23T00:00:00%20spectrograph%3DBSPEC"
+    )
+    second = tab.locator("table.matrix thead th").nth(1).bounding_box()
+    assert second["x"] + second["width"] < 320

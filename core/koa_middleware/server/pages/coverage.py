@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from ...exceptions import ConfigurationError, KoaMiddlewareError
 from ...reports.coverage.report import Coverage
 from ..served import Served, served
+from .asking import takes
 from .figures import by_type
 from .problem_page import problem_in
 from .rendering import page
@@ -25,7 +26,7 @@ _FEW, _MOST = 20_000, 200_000
 _COUNTING = Lock()
 
 
-@router.get("/{instrument}/coverage")
+@router.get("/{instrument}/coverage", dependencies=[takes("type", "start", "end")])
 def coverage(
     request: Request,
     asked: Annotated[Served, Depends(served)],

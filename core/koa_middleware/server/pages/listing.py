@@ -12,11 +12,12 @@ from ...exceptions import KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
 from ...instrument.times import iso_from_mjd
 from ..served import Served, served
+from .asking import takes
 from .compared import compared_in
 from .figures import by_type
 from .problem_page import problem_in
 from .rendering import page
-from .search import TIME, Place, Search
+from .search import NAMES, TIME, Place, Search
 from .walk import Found, find
 
 router = APIRouter(include_in_schema=False)
@@ -30,8 +31,8 @@ _MOST_COMPARED = 6
 _NOTHING = Found([], None, False, None, None)
 
 
-@router.get("/{instrument}")
-@router.get("/{instrument}/")
+@router.get("/{instrument}", dependencies=[takes(*NAMES)])
+@router.get("/{instrument}/", dependencies=[takes(*NAMES)])
 def listing(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
     """Show what there is."""
     store, search = asked.store, Search.of(request.query_params)
@@ -55,6 +56,7 @@ def listing(request: Request, asked: Annotated[Served, Depends(served)]) -> HTML
         rows=found.rows,
         number=found.number,
         fault=fault,
+        is_led=asked.follower is not None,
         looked_until=_time_of(found.looked_until),
         pages=_pages(search, found),
     )

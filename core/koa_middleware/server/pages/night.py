@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from starlette.datastructures import UploadFile
 
 from ...choosing.batch import records_in
@@ -19,41 +19,36 @@ from ...exceptions import ConfigurationError, KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
 from ..limits import accepts
 from ..served import Served, served
+from .asking import takes
 from .compared import given_columns
 from .frame_form import PREFIX, query_of, typed_in, values_of
 from .problem_page import problem_in
 from .rendering import page
 from .search import TIME
-from .uploads import MOST_BYTES, MOST_FILES, Given, form_of, values_in
+from .uploads import MOST_BYTES, MOST_FILES, Given, form_of, to_address, values_in
 
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/{instrument}/night")
+@router.get("/{instrument}/night", dependencies=[takes("as_of", "frames", prefix=PREFIX)])
 def night(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
     """Tell what frames get whose values are typed."""
-    given = request.query_params
-    return _answer(request, asked, given.multi_items(), [], not_sent=given.get("file", ""))
+    return _answer(request, asked, request.query_params.multi_items(), [])
 
 
 @router.post("/{instrument}/night")
 @accepts(MOST_BYTES)
-async def night_of_files(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
-    """Tell what frames get whose files are given."""
+async def night_of_files(request: Request, asked: Annotated[Served, Depends(served)]) -> Response:
+    """Tell what frames get whose files are given; without files their values go into the address."""
     async with form_of(request) as form:
         items = form.multi_items()
         files = [each for name, each in items if name == "file" and isinstance(each, UploadFile) and each.filename]
+        if not files:
+            return to_address(items)
         return await run_in_threadpool(_answer, request, asked, items, files)
 
 
-def _answer(
-    request: Request,
-    asked: Served,
-    items: Iterable[tuple[str, Any]],
-    files: list[UploadFile],
-    *,
-    not_sent: str = "",
-) -> HTMLResponse:
+def _answer(request: Request, asked: Served, items: Iterable[tuple[str, Any]], files: list[UploadFile]) -> HTMLResponse:
     items = list(items)
     orm_class: type[ORMCalibration] = asked.store.orm_class
     plain = {name: value for name, value in items if isinstance(value, str)}
@@ -86,7 +81,6 @@ def _answer(
         example=f"{TIME}=2026-02-12T10:00:00",
         given=[{"column": name, "value": typed.get(name, "")} for name in given_columns(orm_class)],
         prefix=PREFIX,
-        not_sent=not_sent,
         megabytes=MOST_BYTES // 1_000_000,
         fault=fault,
         unread=unread,

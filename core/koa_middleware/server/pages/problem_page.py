@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
@@ -12,6 +13,9 @@ from ...exceptions import HeaderError, KoaMiddlewareError, SourceFileError
 from ...remote.http.problems import Problem, problem_of
 from .rendering import page
 
+#: What a browser's user does who has no token that holds; programs are told of their setting.
+_LOGIN = "Load the page again, and give the token as the password; the user name may be anything."
+
 
 def wants_page(request: Request) -> bool:
     """Whether a browser asks, and not a program that asks the API."""
@@ -19,10 +23,15 @@ def wants_page(request: Request) -> bool:
     return not path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
 
 
-def problem_page(request: Request, found: Problem, headers: Mapping[str, str] | None = None) -> HTMLResponse:
-    """Give a problem as a page."""
+def problem_page(
+    request: Request, found: Problem, headers: Mapping[str, str] | None = None, browse: str = ""
+) -> HTMLResponse:
+    """Give a problem as a page; with a link to the calibrations of the instrument ``browse``, where one is named."""
     body = found.body
-    answer = page(request, "problem.html", found.status, title=body["title"], said=body["detail"], hint=body["hint"])
+    hint = _LOGIN if found.status == HTTPStatus.UNAUTHORIZED else body["hint"]
+    answer = page(
+        request, "problem.html", found.status, title=body["title"], said=body["detail"], hint=hint, browse=browse
+    )
     answer.headers.update(headers or {})
     return answer
 

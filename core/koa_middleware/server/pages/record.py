@@ -13,12 +13,14 @@ from ...database.told import known_or_former
 from ...disk.fits import is_fits_name
 from ...exceptions import CalibrationNotFoundError, SourceFileError
 from ...instrument.orm import ORMCalibration
+from ...remote.http.problems import Problem, problem
 from ...reports.provenance.uses import Keywords, uses_in
 from ...store import CalibrationStore
 from ..served import Served, served
+from .asking import takes
 from .figures import by_type, on_disk
 from .header_cards import headers_in
-from .problem_page import problem_in
+from .problem_page import problem_in, problem_page
 from .rendering import page
 
 router = APIRouter(include_in_schema=False)
@@ -30,14 +32,17 @@ _FEW_FILES, _FEW = 300, 20_000
 _LOOKING = Lock()
 
 
-@router.get("/{instrument}/record")
+@router.get("/{instrument}/record", dependencies=[takes("name", "made")])
 def record(request: Request, asked: Annotated[Served, Depends(served)], name: str = "") -> HTMLResponse:
     """Show a calibration, also one that is gone."""
     store, known = asked.store, asked.store.known_db
     try:
         found, is_there = known.find(name), True
     except CalibrationNotFoundError:
-        found, is_there = known_or_former(known, name), False
+        try:
+            found, is_there = known_or_former(known, name), False
+        except CalibrationNotFoundError:
+            return problem_page(request, _no_record(asked.plugin.name, name), browse=asked.plugin.name)
     judged = known.judged_here().get(found.id)
     is_here = is_there and store.calibration_in_cache(found)
     looks = request.query_params.get("made") == "yes" or _are_few(store)
@@ -49,6 +54,7 @@ def record(request: Request, asked: Annotated[Served, Depends(served)], name: st
         record=found.to_dict(),
         is_there=is_there,
         is_here=is_here,
+        is_spoilt=is_there and not is_here and store.get_local_filepath(found).exists(),
         may_come=is_there and store.settings.calibration_url is not None,
         judged=None if judged is None else judged._asdict(),
         columns=_columns(store.orm_class, found),
@@ -58,6 +64,11 @@ def record(request: Request, asked: Annotated[Served, Depends(served)], name: st
         made=_made(store, found) if looks else None,
         **_header(store, found, is_here),
     )
+
+
+def _no_record(instrument: str, name: str) -> Problem:
+    said = f"{instrument} has no calibration with the file name or id {name!r}."
+    return problem(404, "not-found", "No such calibration", said, "Browse shows what there is.")
 
 
 def _are_few(store: CalibrationStore[Any]) -> bool:

@@ -22,6 +22,9 @@ TIME = "datetime_obs"
 #: Days by which the two times of a calibration differ at most.
 _APART = 1.0
 
+#: What an address may have of a search.
+NAMES = ("type", "since", "until", "quality", "column", "value", "sort", "all", "after", "before")
+
 _SOURCE = "the search"
 
 #: The greatest whole number of a database.

@@ -12,6 +12,7 @@ from ...instrument.orm import ORMCalibration
 from ...remote.bookmark import is_partial, last_noticed
 from ...remote.staleness import PARTIAL
 from ..served import Served, served
+from .asking import takes
 from .figures import by_type, newest_entry, newest_of, on_disk
 from .rendering import page
 
@@ -24,7 +25,7 @@ _LISTED = 200
 _LONGEST = 300
 
 
-@router.get("/{instrument}/status")
+@router.get("/{instrument}/status", dependencies=[takes()])
 def status(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
     """Show the state."""
     store = asked.store

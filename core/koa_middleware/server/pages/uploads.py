@@ -6,11 +6,14 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, Any, NamedTuple
+from urllib.parse import urlencode
 
 from fastapi import Request
+from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -73,6 +76,12 @@ async def form_of(request: Request) -> AsyncIterator[FormData]:
             yield form
         finally:
             await form.close()
+
+
+def to_address(items: Sequence[tuple[str, Any]]) -> RedirectResponse:
+    """Send a browser to the page whose address has what was typed into a form, so that it can be sent to others."""
+    typed = [(name, value) for name, value in items if isinstance(value, str) and value.strip()]
+    return RedirectResponse(f"?{urlencode(typed)}", HTTPStatus.SEE_OTHER)
 
 
 def values_in(files: Sequence[UploadFile], orm_class: type[ORMCalibration], typed: Mapping[str, Any]) -> list[Given]:

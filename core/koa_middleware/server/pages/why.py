@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from starlette.datastructures import UploadFile
 
 from ...choosing.explanation import Candidate, Explanation
@@ -16,10 +16,11 @@ from ...exceptions import KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
 from ..limits import accepts
 from ..served import Served, served
-from .frame_form import fields, query_of, typed_in, values_of
+from .asking import takes
+from .frame_form import PREFIX, fields, query_of, typed_in, values_of
 from .problem_page import problem_in
 from .rendering import page
-from .uploads import MOST_BYTES, form_of, values_in
+from .uploads import MOST_BYTES, form_of, to_address, values_in
 
 router = APIRouter(include_in_schema=False)
 
@@ -27,31 +28,25 @@ router = APIRouter(include_in_schema=False)
 _NEAREST = 30
 
 
-@router.get("/{instrument}/why")
+@router.get("/{instrument}/why", dependencies=[takes("type", "as_of", prefix=PREFIX)])
 def why(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
     """Explain a choice for a frame whose values are typed."""
-    given = request.query_params
-    return _answer(request, asked, given.multi_items(), [], not_sent=given.get("file", ""))
+    return _answer(request, asked, request.query_params.multi_items(), [])
 
 
 @router.post("/{instrument}/why")
 @accepts(MOST_BYTES)
-async def why_for_a_file(request: Request, asked: Annotated[Served, Depends(served)]) -> HTMLResponse:
-    """Explain a choice for a frame whose file is given."""
+async def why_for_a_file(request: Request, asked: Annotated[Served, Depends(served)]) -> Response:
+    """Explain a choice for a frame whose file is given; without a file its values go into the address."""
     async with form_of(request) as form:
         items = form.multi_items()
         files = [each for name, each in items if name == "file" and isinstance(each, UploadFile) and each.filename]
+        if not files:
+            return to_address(items)
         return await run_in_threadpool(_answer, request, asked, items, files[:1])
 
 
-def _answer(
-    request: Request,
-    asked: Served,
-    items: Iterable[tuple[str, Any]],
-    files: list[UploadFile],
-    *,
-    not_sent: str = "",
-) -> HTMLResponse:
+def _answer(request: Request, asked: Served, items: Iterable[tuple[str, Any]], files: list[UploadFile]) -> HTMLResponse:
     items = list(items)
     orm_class: type[ORMCalibration] = asked.store.orm_class
     plain = {name: value.strip() for name, value in items if isinstance(value, str)}
@@ -80,7 +75,6 @@ def _answer(
         fields=fields(orm_class, values),
         columns=orm_class.column_names(),
         fault=fault,
-        not_sent=not_sent,
         megabytes=MOST_BYTES // 1_000_000,
         file=files[0].filename if files else "",
         link={"type": cal_type, "as_of": as_of, **query_of(values)} if told is not None else None,
