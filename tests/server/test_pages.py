@@ -288,6 +288,33 @@ def test_a_night_tells_what_each_frame_gets_and_why_one_gets_nothing(pages: Site
     assert "fits is chosen" in pages.get("demo/" + shown.link("0.000 d newer").replace("../demo/", "")).text
 
 
+def test_a_value_that_is_typed_wrongly_is_corrected_below_and_in_no_header(pages: Site) -> None:
+    lacking = pages.get("demo/why", type="dark", **{"frame.datetime_obs": "2025-11-23T00:00:00"})
+    assert "The frame has no spectrograph" in lacking.text
+    assert "Give its spectrograph below." in lacking.text
+    wrong = pages.get("demo/why", type="dark", **{"frame.datetime_obs": "noon", "frame.filename": "a.fits"})
+    assert "Correct its datetime_obs below." in wrong.text
+    for shown in (lacking, wrong):
+        assert shown.status == 422
+        assert "orrect the header" not in shown.text
+        assert "orrect it there" not in shown.text
+    assert "UTC" in pages.get("demo/why", type="dark", as_of="noon", **FRAME).text
+
+
+def test_a_line_of_a_night_that_says_too_little_is_incomplete_and_lacks_no_calibration(
+    pages: Site, tmp_path: Path
+) -> None:
+    shown = pages.get("demo/night", frames="datetime_obs=2025-11-23T00:00:00 filename=a.fits")
+    assert "1 frame: 0 of 1 calibrations found" in shown.text  # the bias, which compares nothing
+    assert "The line of a.fits is incomplete: it has no spectrograph. Give it" in shown.text
+    assert "not asked: no spectrograph on its line" in shown.text
+    assert "in the header" not in shown.text
+    frame = write_fits(tmp_path / "frame.fits", {"MJD-OBS": 61002.0})
+    of_a_file = pages.post("demo/night", [("frame.fits", frame.read_bytes())])
+    assert "missing : no spectrograph in the header" in of_a_file.text
+    assert "incomplete" not in of_a_file.text
+
+
 def test_a_night_says_which_types_it_left_out_and_which_files_it_could_not_read(pages: Site, frame: Path) -> None:
     files = [("frame.fits", frame.read_bytes()), ("page.fits", b"<html>")]
     shown = pages.post("demo/night", files)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, HeaderError, KoaMiddlewareError
 from ...instrument.door import in_forms
 from ...instrument.orm import ORMCalibration
 from ...instrument.plain import is_wildcard
 from .compared import compared_in, given_columns
+from .problem_page import problem_in
 from .search import TIME, check_column
 
 #: What the names of such fields begin with.
 PREFIX = "frame."
+
+#: What errors call a frame that has no file name.
+_UNNAMED = ("the frame", "the input")
 
 #: What a frame's row may hold that no rule asks a frame for.
 _NOT_OF_FRAMES = frozenset(
@@ -72,6 +76,20 @@ def values_of(orm_class: type[ORMCalibration], typed: Mapping[str, str]) -> dict
             said = f"The {name} of the frame is {typed[name]!r}, which is no value."
             raise ConfigurationError(said, "Type the value, or leave the field empty.", setting=name, variable=None)
     return dict(own.values)
+
+
+def problem_of_typed(error: KoaMiddlewareError, typed: Mapping[str, str]) -> dict[str, Any]:
+    """Give an error of values that were typed into a form for its page: they have no header to correct."""
+    told = problem_in(error)
+    if not isinstance(error, HeaderError) or error.source not in (*_UNNAMED, typed.get("filename")):
+        return told
+    said = told["said"].replace("the input", "the frame")
+    verb = "Correct" if error.column in typed else "Give"
+    return {
+        **told,
+        "said": f"{said[:1].upper()}{said[1:]}" if said.startswith("the ") else said,
+        "hint": f"{verb} its {error.column} below.",
+    }
 
 
 def query_of(values: Mapping[str, Any]) -> dict[str, Any]:

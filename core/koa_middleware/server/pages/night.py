@@ -15,7 +15,7 @@ from ...choosing.batch import records_in
 from ...choosing.bracket import Bracket
 from ...choosing.explanation import offset
 from ...choosing.night import FrameSets, reason_of
-from ...exceptions import ConfigurationError, KoaMiddlewareError
+from ...exceptions import ConfigurationError, HeaderError, KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
 from ..limits import accepts
 from ..served import Served, served
@@ -57,7 +57,8 @@ def _answer(request: Request, asked: Served, items: Iterable[tuple[str, Any]], f
     unread: list[dict[str, str]] = []
     try:
         common = values_of(orm_class, typed)
-        frames = [*_typed(orm_class, lines, common), *values_in(files, orm_class, common)]
+        written = _typed(orm_class, lines, common)
+        frames = [*written, *values_in(files, orm_class, common)]
         unread = [
             {"name": each.name, "said": each.values.message, "hint": each.values.hint}
             for each in frames
@@ -66,7 +67,7 @@ def _answer(request: Request, asked: Served, items: Iterable[tuple[str, Any]], f
         read = [(each.name, each.values) for each in frames if not isinstance(each.values, KoaMiddlewareError)]
         if read:
             found = asked.store.select_sets([dict(values) for _, values in read], as_of=as_of or None)
-            told = _told(found, read, as_of)
+            told = _told(found, read, as_of, len(written))
     except KoaMiddlewareError as error:
         fault = problem_in(error)
     return page(
@@ -123,12 +124,15 @@ def _no_frame(number: int, line: str, fault: str) -> ConfigurationError:
     return ConfigurationError(said, hint, setting="frames", variable=None)
 
 
-def _told(found: FrameSets, read: Sequence[tuple[str, Mapping[str, Any]]], as_of: str) -> dict[str, Any]:
-    """Give what frames get as plain data: a cell for each frame and type, and what they get in words, each once."""
+def _told(found: FrameSets, read: Sequence[tuple[str, Mapping[str, Any]]], as_of: str, written: int) -> dict[str, Any]:
+    """Give what frames get as plain data: a cell for each frame and type, and what they get in words, each once.
+
+    The first frames, so many as were written, were typed: what they do not say is no fault of theirs, but not asked.
+    """
     types = list(dict.fromkeys(cal_type for one in found for cal_type in one))
     groups: dict[tuple[str, str], dict[str, Any]] = {}
-    rows = []
-    for (name, values), one, of_types in zip(read, found, found.configurations, strict=True):
+    rows: list[dict[str, Any]] = []
+    for number, ((name, values), one, of_types) in enumerate(zip(read, found, found.configurations, strict=True)):
         asked = {"as_of": as_of, **query_of(values)}
         cells: list[dict[str, Any] | None] = []
         for cal_type in types:
@@ -136,6 +140,8 @@ def _told(found: FrameSets, read: Sequence[tuple[str, Mapping[str, Any]]], as_of
                 cells.append(None)
                 continue
             cell = _cell(one[cal_type], found.not_here)
+            if number < written:
+                cell |= _unasked(one[cal_type], values)
             cell["query"] = {"type": cal_type, **asked}
             cells.append(cell)
             compared = ", ".join(str(value) for value in of_types[cal_type].values() if value is not None)
@@ -143,21 +149,34 @@ def _told(found: FrameSets, read: Sequence[tuple[str, Mapping[str, Any]]], as_of
             group = groups.setdefault(key, {"type": cal_type, "compared": compared, "cell": cell, "frames": []})
             group["frames"].append(name)
         rows.append({"name": name, "time": values.get(TIME), "cells": cells})
+    asked_for = [cell for row in rows for cell in row["cells"] if cell is not None and not cell["lacks"]]
     return {
         "types": types,
         "rows": rows,
+        "incomplete": [(row["name"], lacks) for row in rows if (lacks := _lacking(row["cells"]))],
         "groups": sorted(groups.values(), key=lambda group: (group["type"], group["compared"])),
-        "needed": sum(map(len, found)),
-        "lacking": sum(isinstance(answer, KoaMiddlewareError) for one in found for answer in one.values()),
+        "needed": len(asked_for),
+        "lacking": sum(cell["is_missing"] for cell in asked_for),
         "not_here": sorted(found.not_here),
         "left_out": {name: list(columns) for name, columns in found.left_out.items()},
     }
 
 
+def _unasked(answer: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a cell has besides where the line of its frame lacks a column that the type compares."""
+    if not isinstance(answer, HeaderError) or not answer.column or values.get(answer.column) is not None:
+        return {}
+    return {"lacks": answer.column, "is_missing": False, "said": f"no {answer.column} on its line"}
+
+
+def _lacking(cells: Iterable[Mapping[str, Any] | None]) -> list[str]:
+    return list(dict.fromkeys(cell["lacks"] for cell in cells if cell is not None and cell["lacks"]))
+
+
 def _cell(answer: Any, not_here: Mapping[str, Any]) -> dict[str, Any]:
     """Give what a frame gets of a type: the records and how far they are, or why there is none."""
     if isinstance(answer, KoaMiddlewareError):
-        return {"records": [], "said": reason_of(answer), "whole": answer.message, "lacks_side": "", "is_missing": True}
+        return {"records": [], "said": reason_of(answer), "lacks_side": "", "lacks": "", "is_missing": True}
     records = [
         {
             "filename": each.filename,
@@ -171,4 +190,4 @@ def _cell(answer: Any, not_here: Mapping[str, Any]) -> dict[str, Any]:
     lacks = (
         "" if not isinstance(answer, Bracket) or len(records) == 2 else "before" if answer.before is None else "after"
     )
-    return {"records": records, "said": "", "whole": "", "lacks_side": lacks, "is_missing": False}
+    return {"records": records, "said": "", "lacks_side": lacks, "lacks": "", "is_missing": False}

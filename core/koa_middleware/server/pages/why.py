@@ -17,7 +17,7 @@ from ...instrument.orm import ORMCalibration
 from ..limits import accepts
 from ..served import Served, served
 from .asking import takes
-from .frame_form import PREFIX, fields, query_of, typed_in, values_of
+from .frame_form import PREFIX, fields, problem_of_typed, query_of, typed_in, values_of
 from .problem_page import problem_in
 from .rendering import page
 from .uploads import MOST_BYTES, form_of, to_address, values_in
@@ -62,7 +62,7 @@ def _answer(request: Request, asked: Served, items: Iterable[tuple[str, Any]], f
         if cal_type and values:
             told = asked.store.explain(values, cal_type, _NEAREST, as_of=as_of or None)
     except KoaMiddlewareError as error:
-        fault = problem_in(error)
+        fault = problem_in(error) if files else problem_of_typed(error, typed)
     return page(
         request,
         "why.html",
