@@ -235,3 +235,13 @@ def test_one_connection_serves_one_file_after_another(fetch: Fetch, port: int, f
     names = [f"{fault[:2]}{number}-{SIZE}.fits" for number in range(5)]
     assert all(isinstance(one, Fetched) for one in fetch(f"http://127.0.0.1:{port}/{fault}", *names))
     assert len({tuple(entry["client"]) for name in names for entry in log(port, name)}) == 1
+
+
+def test_who_is_told_of_a_connection_is_told_nothing_of_our_classes(fetch: Fetch, port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dead = listener.getsockname()[1]
+    (refused,) = fetch(f"http://127.0.0.1:{dead}/ok/-", f"dead2-{SIZE}.fits")
+    assert "Connection refused" in str(refused)
+    assert "host=" not in str(refused)
+    (plain,) = fetch(f"https://127.0.0.1:{port}/ok/-", f"plain-{SIZE}.fits")
+    assert "does not speak TLS" in str(plain)

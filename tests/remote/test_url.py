@@ -59,3 +59,11 @@ def test_a_password_with_signs_that_are_not_encoded_is_not_taken_for_a_host(url)
         without_password(url)
     assert "s3cret" not in str(caught.value)
     assert without_password("postgresql://me:a?b@host:5432/koa?sslmode=require") == "postgresql://me:***@host:5432/koa"
+
+
+@pytest.mark.parametrize("more", ["/api", "/api/v1/", "/koa/api/v1/hispec", "?token=s3cret", "#pages"])
+def test_what_stands_behind_the_place_of_an_archives_server_is_said_to_be_left_out(more):
+    with pytest.raises(ConfigurationError, match="Leave out /api") as caught:
+        without_password(f"https://archive.example{more}")
+    assert "s3cret" not in str(caught.value)
+    assert without_password("https://archive.example/api/koa") == "https://archive.example/api/koa"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -40,6 +41,8 @@ _NEVER_CONNECTED = (
     urllib3.exceptions.ProxyError,
 )
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "koa-middleware"}
+#: How urllib3 begins what it says of a connection: with the object, of a class that nobody knows.
+_OF_WHICH = re.compile(r"^<?\w+\(host=[^)]*\)>?: ")
 _LOG = logging.getLogger("urllib3.connectionpool")
 
 
@@ -218,12 +221,16 @@ def beginning(response: urllib3.BaseHTTPResponse, over_s: float, *, decode: bool
 
 def what_broke(error: Exception, received: int) -> Setback:
     """Tell what one of `FAILURES` means for a transfer of which so many bytes are here."""
+    said = _OF_WHICH.sub("", str(error))
+    if isinstance(error, urllib3.exceptions.SSLError) and "WRONG_VERSION_NUMBER" in said:
+        hint = "Check the port; http:// is for a server on this machine that has no TLS before it."
+        return Setback("the server does not speak TLS at this port", hint, permanent=True)
     if isinstance(error, urllib3.exceptions.SSLError) and "certificate" in str(error).lower():
         hint = "Check this machine's clock and certificates; REQUESTS_CA_BUNDLE can name other ones."
-        return Setback(f"the server's certificate is not accepted ({error})", hint, permanent=True)
+        return Setback(f"the server's certificate is not accepted ({said})", hint, permanent=True)
     if isinstance(error, requests.RequestException | ValueError):
-        return Setback(f"the address cannot be used ({error})", CHECK_URL, permanent=True)
+        return Setback(f"the address cannot be used ({said})", CHECK_URL, permanent=True)
     if isinstance(error, _NEVER_CONNECTED):
         hint = "Check the network and KOA_CALIBRATION_URL, or set KOA_OFFLINE to work with the cache alone."
-        return Setback(f"the server cannot be reached ({error})", hint, unreachable=True)
-    return Setback(f"the connection broke after {received} bytes ({error})")
+        return Setback(f"the server cannot be reached ({said})", hint, unreachable=True)
+    return Setback(f"the connection broke after {received} bytes ({said})")

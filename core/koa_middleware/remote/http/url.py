@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from ...exceptions import ConfigurationError
 
 SCHEMES = frozenset({"http", "https"})
+#: How the path goes on below the place where a server is mounted.
+_API = re.compile(r"/api(/v1(/.*)?)?/?$")
 _SETTING = {"setting": "remote_database_url", "variable": "KOA_REMOTE_DATABASE_URL"}
 
 
@@ -58,8 +61,14 @@ def archive_url(text: str) -> ArchiveUrl:
     scheme = parts.scheme.lower()
     login, _, netloc = parts.netloc.rpartition("@")
     is_plain = text.isprintable() and not set("@{}\\ ") & set(netloc + parts.path)
-    if scheme not in SCHEMES or not host or parts.query or parts.fragment or not is_plain:
+    if scheme not in SCHEMES or not host or not is_plain:
         raise _unusable()
+    if parts.query or parts.fragment or _API.search(parts.path):
+        raise ConfigurationError(
+            "The URL of the remote database has more than where the archive's server is.",
+            "Leave out /api and all behind it, and what begins with ? or #; in a password these are percent-encoded.",
+            **_SETTING,
+        )
     if scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(
             "The URL of the remote database begins with http://, and whoever is on the way could read and change what "
