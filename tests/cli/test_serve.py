@@ -69,6 +69,7 @@ def test_a_cache_is_served_on_this_machine_until_sigterm(serve: Callable[..., St
     assert [line["message"] for line in lines] == ["serving", *["request"] * 3, "stopping", "stopped"]
 
 
+@pytest.mark.usefixtures("night")
 def test_ctrl_c_ends_it_and_a_word_warns_of_an_address_that_others_reach(serve: Callable[..., Started]) -> None:
     started = serve("--host", "0.0.0.0")
     assert started.get("/health") == {"status": "up"}
@@ -92,8 +93,13 @@ def test_an_archive_that_does_not_answer_is_told_by_ready_and_stops_nothing(
         started.get("/ready")
     body = found.value.read().decode()
     assert json.loads(body)["reasons"].keys() == {"testspec"}
+    with pytest.raises(OSError, match="503") as asked:
+        started.get("/api/v1/testspec/state")
+    body += asked.value.read().decode()
+    assert not {"127.0.0.1", "reader", "pgpass"} & set(re.findall(r"[\w.]+", body))
     code, said = started.ended(signal.SIGTERM)
     assert code == 0
+    assert f"127.0.0.1:{port}" in said
     assert "secret-word" not in body + said + started.first
 
 

@@ -24,7 +24,7 @@ from fastapi.security import HTTPBearer
 
 from ..database.tokens import Scope, Token, Tokens, hash_of
 from .errors import ProblemError
-from .observing import WHO
+from .logs import WHO
 from .served import Served
 
 #: Seconds for which the tokens that were read are believed; a revocation holds within them, also of other processes.

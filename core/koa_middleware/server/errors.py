@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,8 +13,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from ..exceptions import KoaMiddlewareError
+from ..exceptions import KoaMiddlewareError, RemoteUnavailableError
 from ..remote.http.problems import MEDIA_TYPE, Problem, problem, problem_of
+from .logs import WHO, tell
 from .pages.problem_page import problem_page, wants_page
 
 #: Seconds after which who was told that the archive does not answer, or has no connection free, may ask again.
@@ -82,12 +84,22 @@ def answer_to(request: Request, found: Problem, headers: Mapping[str, str] | Non
     return problem_page(request, found, headers) if wants_page(request) else answer(found, headers)
 
 
+def outward(error: KoaMiddlewareError) -> KoaMiddlewareError:
+    """Give an error as those are told of it who bear no token: what a database says of itself goes to the log."""
+    if not isinstance(error, RemoteUnavailableError):
+        return error
+    tell(logging.WARNING, "the archive is not available", why=error.message)
+    return RemoteUnavailableError(
+        "The archive does not answer its server.", "Ask again later, or tell its keeper, whose log says why.", host=""
+    )
+
+
 def add_handlers(app: FastAPI) -> None:
     """Let errors become problems."""
 
     @app.exception_handler(KoaMiddlewareError)
     async def of_ours(request: Request, error: KoaMiddlewareError) -> Response:
-        found = problem_of(error)
+        found = problem_of(error if getattr(request.state, WHO, None) else outward(error))
         return answer_to(request, found, {"retry-after": _AGAIN_S} if found.status == 503 else None)
 
     @app.exception_handler(ProblemError)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
 from ..exceptions import KoaMiddlewareError
-from .errors import ProblemError, problems
+from .errors import ProblemError, outward, problems
 from .served import Served
 
 #: Seconds until a database that says nothing does not answer.
@@ -69,7 +69,7 @@ async def _faults_in_time(served: Served) -> list[str]:
         async with asyncio.timeout(_PATIENCE):
             return await run_in_threadpool(_faults, served)
     except TimeoutError:
-        return [f"{served.remote.name} did not answer within {_PATIENCE:.0f} s."]
+        return [f"The archive did not answer within {_PATIENCE:.0f} s."]
 
 
 def _faults(served: Served) -> list[str]:
@@ -82,5 +82,5 @@ def _faults(served: Served) -> list[str]:
         with served.remote.connected() as source:
             source.state(None, None)
     except KoaMiddlewareError as error:
-        faults.append(error.message)
+        faults.append(outward(error).message)
     return faults

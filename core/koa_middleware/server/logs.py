@@ -18,6 +18,9 @@ _LONGEST = 1000
 
 log = logging.getLogger("koa_middleware.server")
 
+#: The key of a request's state under which a route that has checked a token says whose it is.
+WHO = "who"
+
 
 def tell(level: int, message: str, error: BaseException | None = None, **values: Any) -> None:
     """Log what happened, with values of its own; of an error its traceback, too."""

@@ -16,11 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..remote.http.problems import Problem, problem
 from .errors import answer
 from .headers import HEADERS
-from .logs import tell
+from .logs import WHO, tell
 from .metrics import Metrics
-
-#: The key of a request's state under which a route that has checked a token says whose it is.
-WHO = "who"
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 

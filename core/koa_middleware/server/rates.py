@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..remote.http.problems import problem
 from .errors import answer
-from .observing import WHO
+from .logs import WHO
 
 #: Seconds on whose average the rate is kept: so much may come at once after a silence.
 BURST_S = 10.0
