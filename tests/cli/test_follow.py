@@ -41,7 +41,7 @@ def serve(command: Run) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def starting(*arguments: object) -> subprocess.Popen[str]:
-        given = command("serve", "--port", 0, "-i", "testspec", *arguments)
+        given = command("serve", "-i", "testspec", *(arguments or ("--port", 0)))
         process = subprocess.Popen(**given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         started.append(process)
         return process
