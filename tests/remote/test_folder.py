@@ -206,7 +206,8 @@ def test_a_folder_that_cannot_be_read_is_an_archive_that_does_not_answer(
     archive.insert("a.fits")
     archive.database.close()
     archive.path.write_bytes(b"no database" * 1000)
-    with pytest.raises(RemoteUnavailableError, match="cache folder"):
+    said = "does not answer its server" if isinstance(archive, HttpFolder) else "cache folder"
+    with pytest.raises(RemoteUnavailableError, match=said):
         client.sync()
 
 
