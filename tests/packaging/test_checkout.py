@@ -43,8 +43,11 @@ class TestPlugin:
         assert project["name"] == f"koa-middleware-{name}"
         assert project["entry-points"] == {"koa_middleware": {name: f"koa_middleware_{name}"}}
 
-    def test_the_version_is_that_of_core(self, project: dict[str, Any]) -> None:
-        assert project["version"] == CORE["project"]["version"]
+    def test_the_version_is_that_of_core_whose_number_stands_once(self, name: str, project: dict[str, Any]) -> None:
+        folder = ROOT / "plugins" / name
+        assert "version" in project["dynamic"]
+        read = (folder / PLUGINS[name]["tool"]["hatch"]["version"]["path"]).resolve()
+        assert read == (ROOT / CORE["tool"]["hatch"]["version"]["path"]).resolve()
 
     def test_core_has_an_extra_for_it(self, name: str) -> None:
         (requirement,) = CORE["project"]["optional-dependencies"][name]
