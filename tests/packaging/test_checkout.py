@@ -33,6 +33,17 @@ def test_the_hooks_have_the_versions_of_the_linters_and_of_core() -> None:
     assert hooked == {requirement for requirement in wanted if not requirement.startswith("psycopg2")}
 
 
+def test_the_workflows_run_sessions_that_there_are_on_every_supported_python() -> None:
+    text = (ROOT / ".github/workflows/tests.yml").read_text("utf-8")
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text("utf-8"), re.M))
+    named = {name for line in re.findall(r"session: \[(.*)\]", text) for name in line.split(", ")}
+    assert named | {"tests"} <= sessions
+    (pythons,) = re.findall(r"python: \[(.*)\]", text)
+    prefix = "Programming Language :: Python :: 3."
+    declared = [line.split(" :: ")[-1] for line in CORE["project"]["classifiers"] if line.startswith(prefix)]
+    assert [python.strip('"') for python in pythons.split(", ")] == declared
+
+
 @pytest.mark.parametrize("name", sorted(PLUGINS))
 class TestPlugin:
     @pytest.fixture

@@ -176,9 +176,7 @@ class TestContent:
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_an_extra_brings_that_plugin_alone(
-    name: str, core_alone: Path, from_index: list[str], tmp_path: Path
-) -> None:
+def test_an_extra_brings_that_plugin_alone(name: str, core_alone: Path, from_index: list[str], tmp_path: Path) -> None:
     pip(core_alone, *from_index, f"koa-middleware[{name}]")
     try:
         assert instruments(core_alone) == [name]
