@@ -41,7 +41,6 @@ def page(plugin: InstrumentPlugin) -> str:
     package = import_module(plugin.ORM.__module__.partition(".")[0])
     parts = [
         f"# {plugin.name.upper()}",
-        "Made by `docs/generate.py` from the plugin's declarations; what is wrong here is corrected there.",
         doc(package),
         "## Types",
         *types(plugin),
@@ -55,6 +54,7 @@ def page(plugin: InstrumentPlugin) -> str:
         *columns(plugin.ORM),
         "## Where this comes from",
         *sources(plugin, package),
+        "Made by `docs/generate.py` from the plugin's declarations; what is wrong here is corrected there.",
     ]
     return "\n\n".join(parts) + "\n"
 
