@@ -214,29 +214,41 @@ def test_each_page_stands_in_the_index() -> None:
     assert linked == {str(path.relative_to(DOCS)) for path in [*PAGES[1:], *INSTRUMENTS]} - {"index.md"}
 
 
-def generator() -> Any:
-    """docs/generate.py as a module."""
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+def script(name: str) -> Any:
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_each_plugin_of_the_repository_has_a_page() -> None:
-    assert [path.stem for path in INSTRUMENTS] == generator().NAMES
+    assert [path.stem for path in INSTRUMENTS] == script("generate").NAMES
 
 
 @pytest.mark.parametrize("path", INSTRUMENTS, ids=lambda path: path.stem)
 def test_an_instruments_page_says_what_its_plugin_declares(path: Path) -> None:
     if not entry_points(group="koa_middleware", name=path.stem):
         pytest.skip("the plugin is not installed")
-    made = generator().page(koa_middleware.get_plugin(path.stem))
+    made = script("generate").page(koa_middleware.get_plugin(path.stem))
     assert path.read_text("utf-8") == made, "Run `python docs/generate.py`."
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", DOCS / "settings.md"], ids=lambda path: path.stem)
-def test_the_variables_are_those_that_the_settings_read(path: Path) -> None:
-    assert set(re.findall(r"\bKOA_[A-Z_]+\b", path.read_text("utf-8"))) == set(settings.VARIABLES)
+@pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the picture is of HISPEC")
+def test_the_picture_of_the_readme_shows_what_the_command_says() -> None:
+    picture = script("picture")
+    assert picture.PLACE.read_text("utf-8") == picture.draw(), "Run `python docs/generate.py`."
+
+
+def test_the_variables_are_those_that_the_settings_read() -> None:
+    assert set(re.findall(r"\bKOA_[A-Z_]+\b", page("settings.md"))) == set(settings.VARIABLES)
+    assert set(re.findall(r"\bKOA_[A-Z_]+\b", PAGES[0].read_text("utf-8"))) <= set(settings.VARIABLES)
+
+
+def test_the_readme_is_read_in_a_minute() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) < 120
+    assert re.search(r"!\[[^]]{40,}\]\(docs/images/explain\.svg\)", text.partition("## ")[0])
 
 
 @pytest.mark.parametrize("package", ["koa_middleware", "koa_middleware.testing"])
