@@ -190,6 +190,25 @@ def test_the_examples_of_a_page_give_what_it_says(
         example.evaluate()
 
 
+@pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the night is of HISPEC")
+def test_the_job_of_the_night_recipes_brings_a_night_to_the_archive(
+    fresh_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", fresh_database)
+    for command in (f"koa-cal demo -i hispec --dir {tmp_path}/demo", "koa-cal remote init -i hispec"):
+        monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(tmp_path / "cache"))
+        assert koa_cal(command)[0] == 0
+    (job,) = (block for _, block in FENCED.findall(page("night-recipes.md")) if block.startswith("#!/bin/sh"))
+    (tmp_path / "nightly.sh").write_text(job)
+    done = subprocess.run(["sh", tmp_path / "nightly.sh", tmp_path / "demo/night"], capture_output=True, text=True)
+    assert re.findall("koa-cal (.*)", done.stdout) == ["register", "publish", "sync", "verify"]
+    assert "koa-cal register ended with exit code 1" in done.stderr  # the science frame is no calibration
+    assert done.returncode == 1
+    assert "19 published, 0 unchanged" in done.stdout
+    assert "19 files checked" in done.stdout
+
+
 @pytest.mark.parametrize("path", [*PAGES, *INSTRUMENTS], ids=lambda path: path.stem)
 def test_links_lead_somewhere(path: Path) -> None:
     text = prose(path.read_text("utf-8"))
