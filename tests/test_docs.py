@@ -190,6 +190,25 @@ def test_the_examples_of_a_page_give_what_it_says(
         example.evaluate()
 
 
+@pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the night is of HISPEC")
+def test_the_job_of_the_night_recipes_brings_a_night_to_the_archive(
+    fresh_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", fresh_database)
+    for command in (f"koa-cal demo -i hispec --dir {tmp_path}/demo", "koa-cal remote init -i hispec"):
+        monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(tmp_path / "cache"))
+        assert koa_cal(command)[0] == 0
+    (job,) = (block for _, block in FENCED.findall(page("night-recipes.md")) if block.startswith("#!/bin/sh"))
+    (tmp_path / "nightly.sh").write_text(job)
+    done = subprocess.run(["sh", tmp_path / "nightly.sh", tmp_path / "demo/night"], capture_output=True, text=True)
+    assert re.findall("koa-cal (.*)", done.stdout) == ["register", "publish", "sync", "verify"]
+    assert "koa-cal register ended with exit code 1" in done.stderr  # the science frame is no calibration
+    assert done.returncode == 1
+    assert "19 published, 0 unchanged" in done.stdout
+    assert "19 files checked" in done.stdout
+
+
 @pytest.mark.parametrize("path", [*PAGES, *INSTRUMENTS], ids=lambda path: path.stem)
 def test_links_lead_somewhere(path: Path) -> None:
     text = prose(path.read_text("utf-8"))
@@ -211,32 +230,44 @@ def slug(heading: str) -> str:
 
 def test_each_page_stands_in_the_index() -> None:
     linked = set(re.findall(r"\]\((\w[\w/-]*\.md)", page("index.md")))
-    assert linked >= {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - {"index.md"}
+    assert linked == {str(path.relative_to(DOCS)) for path in [*PAGES[1:], *INSTRUMENTS]} - {"index.md"}
 
 
-def generator() -> Any:
-    """docs/generate.py as a module."""
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+def script(name: str) -> Any:
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_each_plugin_of_the_repository_has_a_page() -> None:
-    assert [path.stem for path in INSTRUMENTS] == generator().NAMES
+    assert [path.stem for path in INSTRUMENTS] == script("generate").NAMES
 
 
 @pytest.mark.parametrize("path", INSTRUMENTS, ids=lambda path: path.stem)
 def test_an_instruments_page_says_what_its_plugin_declares(path: Path) -> None:
     if not entry_points(group="koa_middleware", name=path.stem):
         pytest.skip("the plugin is not installed")
-    made = generator().page(koa_middleware.get_plugin(path.stem))
+    made = script("generate").page(koa_middleware.get_plugin(path.stem))
     assert path.read_text("utf-8") == made, "Run `python docs/generate.py`."
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", DOCS / "settings.md"], ids=lambda path: path.stem)
-def test_the_variables_are_those_that_the_settings_read(path: Path) -> None:
-    assert set(re.findall(r"\bKOA_[A-Z_]+\b", path.read_text("utf-8"))) == set(settings.VARIABLES)
+@pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the picture is of HISPEC")
+def test_the_picture_of_the_readme_shows_what_the_command_says() -> None:
+    picture = script("picture")
+    assert picture.PLACE.read_text("utf-8") == picture.draw(), "Run `python docs/generate.py`."
+
+
+def test_the_variables_are_those_that_the_settings_read() -> None:
+    assert set(re.findall(r"\bKOA_[A-Z_]+\b", page("settings.md"))) == set(settings.VARIABLES)
+    assert set(re.findall(r"\bKOA_[A-Z_]+\b", PAGES[0].read_text("utf-8"))) <= set(settings.VARIABLES)
+
+
+def test_the_readme_is_read_in_a_minute() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) < 120
+    assert re.search(r"!\[[^]]{40,}\]\(docs/images/explain\.svg\)", text.partition("## ")[0])
 
 
 @pytest.mark.parametrize("package", ["koa_middleware", "koa_middleware.testing"])
@@ -264,16 +295,16 @@ def test_each_hook_is_documented_with_its_signature() -> None:
 
 
 def test_each_error_and_warning_is_documented_with_its_attributes() -> None:
-    rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` (\|.*)$", page("errors.md"), re.MULTILINE)}
+    told = {name.strip("`"): text for name, text in sections(page("errors.md")).items() if name.startswith("`")}
     errors = {name: error for name, error in vars(exceptions).items() if inspect.isclass(error)}
     ours = (exceptions.KoaMiddlewareError, UserWarning)
     errors = {name: error for name, error in errors.items() if issubclass(error, ours)}
-    assert set(rows) == set(errors)
+    assert set(told) == set(errors)
     missing = [
         f"{name}.{value}"
         for name, error in errors.items()
         for value in inspect.get_annotations(error)
-        if f"`{value}`" not in rows[name]
+        if f"`{value}`" not in told[name]
     ]
     assert missing == []
 

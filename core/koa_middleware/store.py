@@ -316,7 +316,7 @@ class CalibrationStore(Generic[R]):
         Parameters
         ----------
         input : path, header, mapping or model
-            The frame; see `koa_middleware.instrument.frames.column_values`.
+            The frame; in any of the forms that the docs name.
         selector : CalibrationSelector or str
             A selector, its class, or the name of a cal type that the plugin has one for.
         source : str

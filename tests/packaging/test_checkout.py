@@ -33,6 +33,17 @@ def test_the_hooks_have_the_versions_of_the_linters_and_of_core() -> None:
     assert hooked == {requirement for requirement in wanted if not requirement.startswith("psycopg2")}
 
 
+def test_the_workflows_run_sessions_that_there_are_on_every_supported_python() -> None:
+    text = (ROOT / ".github/workflows/tests.yml").read_text("utf-8")
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text("utf-8"), re.M))
+    named = {name for line in re.findall(r"session: \[(.*)\]", text) for name in line.split(", ")}
+    assert named | {"tests"} <= sessions
+    (pythons,) = re.findall(r"python: \[(.*)\]", text)
+    prefix = "Programming Language :: Python :: 3."
+    declared = [line.split(" :: ")[-1] for line in CORE["project"]["classifiers"] if line.startswith(prefix)]
+    assert [python.strip('"') for python in pythons.split(", ")] == declared
+
+
 @pytest.mark.parametrize("name", sorted(PLUGINS))
 class TestPlugin:
     @pytest.fixture
@@ -43,8 +54,11 @@ class TestPlugin:
         assert project["name"] == f"koa-middleware-{name}"
         assert project["entry-points"] == {"koa_middleware": {name: f"koa_middleware_{name}"}}
 
-    def test_the_version_is_that_of_core(self, project: dict[str, Any]) -> None:
-        assert project["version"] == CORE["project"]["version"]
+    def test_the_version_is_that_of_core_whose_number_stands_once(self, name: str, project: dict[str, Any]) -> None:
+        folder = ROOT / "plugins" / name
+        assert "version" in project["dynamic"]
+        read = (folder / PLUGINS[name]["tool"]["hatch"]["version"]["path"]).resolve()
+        assert read == (ROOT / CORE["tool"]["hatch"]["version"]["path"]).resolve()
 
     def test_core_has_an_extra_for_it(self, name: str) -> None:
         (requirement,) = CORE["project"]["optional-dependencies"][name]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import email
+import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
+from collections.abc import Iterator
 from email.message import Message
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 
 import pytest
+from koa_middleware import __version__
 
 pytestmark = pytest.mark.packaging
 
@@ -72,28 +79,55 @@ def pip(commands: Path, *arguments: str | Path) -> None:
     run(sys.executable, "-m", "pip", "--isolated", "--python", commands / "python", *arguments)
 
 
-@pytest.fixture(scope="module")
-def from_wheelhouse(wheelhouse: Path) -> list[str | Path]:
-    """Give what makes pip install from the wheelhouse alone; modules are compiled when imported, which saves time."""
-    return ["install", "--quiet", "--no-compile", "--no-index", "--find-links", wheelhouse]
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
-def core_alone(tmp_path_factory: pytest.TempPathFactory, from_wheelhouse: list[str | Path]) -> Path:
+def index(wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a package index on loopback that has the wheelhouse and no more."""
+    folder = tmp_path_factory.mktemp("index")
+    for file in wheelhouse.iterdir():
+        project = folder / "simple" / re.sub(r"[-_.]+", "-", file.name.partition("-")[0]).lower()
+        project.mkdir(parents=True, exist_ok=True)
+        os.link(file, project / file.name)
+    for project in (folder / "simple").iterdir():
+        names = sorted(html.escape(file.name) for file in project.iterdir())
+        (project / "index.html").write_text("".join(f'<a href="{name}">{name}</a>' for name in names), "utf-8")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/simple/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def from_index(index: str) -> list[str]:
+    """Give what makes pip install from that index alone; modules are compiled when imported, which saves time."""
+    return ["install", "--quiet", "--no-compile", "--index-url", index]
+
+
+@pytest.fixture(scope="module")
+def core_alone(tmp_path_factory: pytest.TempPathFactory, from_index: list[str]) -> Path:
     """An environment with core and what it depends on, no more; gives the folder of its commands."""
     commands = empty_environment(tmp_path_factory.mktemp("core") / "venv")
-    pip(commands, *from_wheelhouse, "koa-middleware")
+    pip(commands, *from_index, "koa-middleware")
     return commands
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory, from_wheelhouse: list[str | Path]) -> Path:
+def everything(tmp_path_factory: pytest.TempPathFactory, from_index: list[str]) -> Path:
     """An environment with core, all plugins and what the tests need; gives the folder of its commands."""
     import nox.project
 
     commands = empty_environment(tmp_path_factory.mktemp("everything") / "venv")
     tests = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "test")
-    pip(commands, *from_wheelhouse, f"koa-middleware[{','.join(PLUGINS)}]", *tests)
+    pip(commands, *from_index, f"koa-middleware[{','.join(PLUGINS)}]", *tests)
     return commands
 
 
@@ -118,20 +152,32 @@ class TestContent:
         assert {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml"} <= files
         assert not {name for name in files - code if name.endswith(".py")}
 
+    def test_the_same_bytes_are_built_elsewhere_at_another_time(self, package: str, tmp_path: Path) -> None:
+        folder = SOURCES[package].parents[0 if package == "koa_middleware" else 1]
+        copied = tmp_path / "elsewhere"
+        shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(*LEFT_OUT), copy_function=shutil.copy)
+        for file in copied.rglob("*.py"):
+            file.chmod(0o600)
+        where = copied / (folder.parent if package == "koa_middleware" else folder).relative_to(ROOT)
+        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", where)
+        assert {file.name: file.read_bytes() for file in (tmp_path / "dist").iterdir()} == {
+            built(package, kind).name: built(package, kind).read_bytes() for kind in (".whl", ".tar.gz")
+        }
+
     def test_the_metadata_has_what_an_index_shows(self, package: str) -> None:
         with zipfile.ZipFile(built(package, ".whl")) as wheel:
             (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
             metadata: Message = email.message_from_bytes(wheel.read(name))
         assert metadata["License-Expression"] == "BSD-3-Clause"
         assert metadata["Requires-Python"] == ">=3.11"
+        assert metadata["Version"] == __version__
+        assert {"Summary", "Author", "Keywords", "Description-Content-Type"} <= set(metadata)
         assert str(metadata.get_payload()).lstrip().startswith("# koa-middleware")
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_an_extra_brings_that_plugin_alone(
-    name: str, core_alone: Path, from_wheelhouse: list[str | Path], tmp_path: Path
-) -> None:
-    pip(core_alone, *from_wheelhouse, f"koa-middleware[{name}]")
+def test_an_extra_brings_that_plugin_alone(name: str, core_alone: Path, from_index: list[str], tmp_path: Path) -> None:
+    pip(core_alone, *from_index, f"koa-middleware[{name}]")
     try:
         assert instruments(core_alone) == [name]
         assert run(core_alone / "koa-cal", "demo", "--dir", tmp_path / "night")
@@ -151,7 +197,7 @@ def test_core_alone_says_how_to_get_an_instrument(core_alone: Path) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("missing", PLUGINS)
 def test_without_a_plugins_folder_the_others_work(
-    missing: str, everything: Path, from_wheelhouse: list[str | Path], tmp_path: Path
+    missing: str, everything: Path, from_index: list[str], tmp_path: Path
 ) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*LEFT_OUT))
@@ -166,7 +212,7 @@ def test_without_a_plugins_folder_the_others_work(
         for name in others:
             assert " is chosen" in run(everything / "koa-cal", "demo", "-i", name)
     finally:
-        pip(everything, *from_wheelhouse, "--no-deps", f"koa-middleware-{missing}")
+        pip(everything, *from_index, "--no-deps", f"koa-middleware-{missing}")
 
 
 @pytest.mark.timeout(900)
