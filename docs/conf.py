@@ -57,3 +57,4 @@ def setup(app: Sphinx) -> None:
     site_pages.write(HERE / "_generated")
     reference.write(HERE / "_generated")
     app.connect("source-read", site_pages.resolve_links)
+    app.connect("autodoc-process-docstring", reference.say_it_here)
