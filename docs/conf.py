@@ -31,6 +31,7 @@ nitpick_ignore_regex = [
 
 myst_heading_anchors = 4
 nb_execution_mode = "off"
+nb_ipywidgets_js = {}  # it would come from elsewhere
 suppress_warnings = ["misc.highlighting_failure"]  # of examples that "..." cuts short
 
 autodoc_typehints = "none"
