@@ -41,7 +41,7 @@ FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITH_EXAMPLES = [path for path in PAGES if re.search("^```(python|console)", path.read_text("utf-8"), re.MULTILINE)]
 #: A command that holds nothing which a shell would read.
-FOR_NO_SHELL = re.compile(r"koa-cal [^|<>;&$`*?~\\]+")
+FOR_NO_SHELL = re.compile(r"koa-cal [^|<>;&$`*?~\\]+(> /dev/null)?")
 #: The variable by which the pages' commands find a PostgreSQL database.
 ARCHIVE_URL = "ARCHIVE_URL"
 #: The folder in which the pages' commands are typed.
@@ -73,19 +73,21 @@ def koa_cal(command: str) -> tuple[int, str]:
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
-        os._exit(_as_a_new_process(shlex.split(command)[1:], write))
+        typed, quiet, _ = command.partition("> /dev/null")
+        output = os.open(os.devnull, os.O_WRONLY) if quiet else write
+        os._exit(_as_a_new_process(shlex.split(typed)[1:], output, write))
     os.close(write)
     with open(read, encoding="utf-8") as stream:  # noqa: PTH123 - a pipe has no path
         said = stream.read()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
 
 
-def _as_a_new_process(arguments: list[str], output: int) -> int:
+def _as_a_new_process(arguments: list[str], output: int, errors: int) -> int:
     """Run ``koa-cal`` with nothing of what pytest and earlier examples have set."""
     code = 70
     try:
         os.dup2(output, 1)
-        os.dup2(output, 2)
+        os.dup2(errors, 2)
         sys.stdout = open(1, "w", buffering=1, encoding="utf-8")  # noqa: SIM115 - the process ends with it
         sys.stderr = open(2, "w", buffering=1, encoding="utf-8")  # noqa: SIM115
         logging.root.handlers.clear()
