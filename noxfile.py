@@ -70,7 +70,7 @@ def install(session: nox.Session, *groups: str, plugins: list[str] = PLUGINS, pi
     folders = [".", *(f"plugins/{plugin}" for plugin in plugins)]
     editables = [argument for folder in folders for argument in ("-e", folder)]
     # Compiled as pip does where all is tested: each process of a test would compile anew what it imports.
-    compiled = {"UV_COMPILE_BYTECODE": "1"} if plugins == PLUGINS else None
+    compiled = {"UV_COMPILE_BYTECODE": "1"} if "test" in groups and plugins == PLUGINS else None
     session.install(*editables, *nox.project.dependency_groups(PYPROJECT, *groups), *(pins or []), env=compiled)
 
 
@@ -164,12 +164,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def site(session: nox.Session) -> None:
     """Make the site of the docs in docs/_build/html, without a network, and look at it in a browser."""
+    install(session, "docs")
     make_site(session)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Make the site of the docs, and run the examples that stand in the README and in docs/."""
+    install(session, "test", "docs")
     make_site(session)
     session.run("pytest", "tests/test_docs.py", *(session.posargs or PARALLEL))
 
@@ -177,13 +179,12 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def links(session: nox.Session) -> None:
     """Whether the docs' links to elsewhere lead somewhere; needs a network."""
-    install(session, "test", "docs")
+    install(session, "docs")
     sphinx(session, "linkcheck")
 
 
 def make_site(session: nox.Session) -> None:
     """Build the pages, each warning an error, and run the tests that look at them."""
-    install(session, "test", "docs")
     shutil.rmtree(ROOT / "docs" / "_build", ignore_errors=True)
     sphinx(session, "html")
     session.run("pytest", "-m", "site", "tests/docs_site")

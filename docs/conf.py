@@ -31,6 +31,7 @@ nitpick_ignore_regex = [
 
 myst_heading_anchors = 4
 nb_execution_mode = "off"
+nb_ipywidgets_js = {}  # it would come from elsewhere
 suppress_warnings = ["misc.highlighting_failure"]  # of examples that "..." cuts short
 
 autodoc_typehints = "none"
@@ -57,3 +58,4 @@ def setup(app: Sphinx) -> None:
     site_pages.write(HERE / "_generated")
     reference.write(HERE / "_generated")
     app.connect("source-read", site_pages.resolve_links)
+    app.connect("autodoc-process-docstring", reference.say_it_here)

@@ -10,6 +10,7 @@ from pathlib import Path
 import koa_middleware
 from koa_middleware import testing
 from koa_middleware.cli.parser import build_parser
+from sphinx.application import Sphinx
 
 _ABOUT_THE_API = "Made from the docstrings. Everything here is public; all else may change."
 
@@ -19,6 +20,14 @@ def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "commands.md").write_text("\n\n".join(_commands()) + "\n", "utf-8")
     (folder / "api.rst").write_text("\n".join(_api()), "utf-8")
+
+
+def say_it_here(_app: Sphinx, _kind: str, name: str, _value: object, _options: object, lines: list[str]) -> None:
+    """Leave out what a library's docstrings say of an object of ours."""
+    if name == "koa_middleware.hookimpl":
+        lines[:] = ["Decorator of a plugin's hook, the function ``koa_register_instrument``."]
+    if any(line.startswith("Alias for field number") for line in lines):
+        lines.clear()
 
 
 def _commands() -> Iterator[str]:

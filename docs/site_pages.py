@@ -24,6 +24,8 @@ MADE_FROM_CODE = {"Errors, command line and API": [f"/{MADE}/commands", f"/{MADE
 
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([^)\s#]+)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+#: Files that are pages as they are.
+_PAGES = (".md", ".ipynb")
 _LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".yaml": "yaml", ".sh": "sh"}
 
 
@@ -54,13 +56,10 @@ def _write_page(path: Path, folder: Path) -> Path | None:
     """Write the page of a file or folder; gives the file whose links are to be followed, if it has any."""
     target = folder / _page_name(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".ipynb":
-        shutil.copy(path, target)
-        return None
-    is_text = path.suffix == ".md"
-    text = _resolved(path.read_text("utf-8"), path) if is_text else _listing(path)
-    target.write_text(f"---\norphan: true\n---\n{text}", "utf-8")
-    return path if is_text else None
+    has_links = path.suffix in _PAGES
+    text = _resolved(path.read_text("utf-8"), path) if has_links else _listing(path)
+    target.write_text(text if path.suffix == ".ipynb" else f"---\norphan: true\n---\n{text}", "utf-8")
+    return path if has_links else None
 
 
 def _listing(path: Path) -> str:
@@ -76,7 +75,7 @@ def _listing(path: Path) -> str:
 
 def _page_name(path: Path) -> str:
     name = path.relative_to(ROOT).as_posix()
-    return name if path.suffix in (".md", ".ipynb") else f"{name}.md"
+    return name if path.suffix in _PAGES else f"{name}.md"
 
 
 def _outside(text: str, place: Path) -> Iterator[Path]:

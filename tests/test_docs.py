@@ -201,7 +201,11 @@ def test_the_job_of_the_night_recipes_brings_a_night_to_the_archive(
         assert koa_cal(command)[0] == 0
     (job,) = (block for _, block in FENCED.findall(page("night-recipes.md")) if block.startswith("#!/bin/sh"))
     (tmp_path / "nightly.sh").write_text(job)
-    done = subprocess.run(["sh", tmp_path / "nightly.sh", tmp_path / "demo/night"], capture_output=True, text=True)
+    typed = ["sh", tmp_path / "nightly.sh", tmp_path / "demo/night"]
+    unmounted = os.environ | {"KOA_CALIBRATION_CACHE": str(tmp_path / "not mounted")}
+    assert subprocess.run(typed, capture_output=True, env=unmounted).returncode == 1
+    assert not (tmp_path / "not mounted").exists()
+    done = subprocess.run(typed, capture_output=True, text=True)
     assert re.findall("koa-cal (.*)", done.stdout) == ["register", "publish", "sync", "verify"]
     assert "koa-cal register ended with exit code 1" in done.stderr  # the science frame is no calibration
     assert done.returncode == 1

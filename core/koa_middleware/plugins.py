@@ -281,7 +281,20 @@ def _registry() -> PluginRegistry:
 
 
 def get_plugin(name: str) -> InstrumentPlugin:
-    """Give the installed plugin of an instrument; see `PluginRegistry.get`."""
+    """Give the installed plugin of an instrument, and import no other.
+
+    Parameters
+    ----------
+    name : str
+        In any letter case.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        When none of that name is installed, or what is given is no name.
+    InvalidPluginError
+        When it cannot be used; names its distribution and version.
+    """
     return _registry().get(name)
 
 

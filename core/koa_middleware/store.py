@@ -101,7 +101,15 @@ _OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "_selection", 
 
 
 class CalibrationResult(NamedTuple):
-    """A calibration as a file on disk, and its record."""
+    """A calibration as a file on disk, and its record.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file, which was verified.
+    calibration : ORMCalibration
+        The record.
+    """
 
     path: Path
     calibration: Any
