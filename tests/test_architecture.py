@@ -204,7 +204,7 @@ def test_only_the_settings_read_the_environment() -> None:
     wrong = [
         f"{file.relative_to(ROOT)}: {ast.unparse(node)}"
         for file in sources
-        if file != CORE / "settings.py"
+        if file not in (CORE / "settings.py", CORE / "testing/loading.py")  # which watches who reads it
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute | ast.Name | ast.ImportFrom) and reads.search(ast.unparse(node))
     ]
