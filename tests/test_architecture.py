@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "hookspecs": "",
     "plugins": "hookspecs choosing instrument",
     "opening": "store plugins",
+    "new_plugin": "plugins instrument disk",
 }
 ABOVE = {"__init__", "testing", "cli", "server"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import InvalidPluginError, KoaMiddlewareError
-from koa_middleware.testing import PluginContract
+from koa_middleware import InvalidPluginError
 
 from tests.conftest import repetitions
 from tests.testing.broken_plugins import BROKEN, SOUND
+from tests.testing.contract_runs import failures
 
 PACKAGE = "koa_middleware_soundspec"
 
@@ -31,29 +30,6 @@ def plugin_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
     yield load
     sys.modules.pop(PACKAGE, None)
-
-
-#: The contract's tests that make a database; the others take milliseconds.
-SLOW = ("least", "overrides", "registered")
-
-
-def failures(plugin: Any, folder: Path, all_of_them: bool = True) -> dict[str, str]:
-    """What the contract's tests say of a plugin, by test; those that take longer only where the others find nothing."""
-    contract = PluginContract()
-    contract.plugin = plugin
-    said: dict[str, str] = {}
-    tests = [each for each in inspect.getmembers(contract, inspect.ismethod) if each[0].startswith("test_")]
-    for name, test in sorted(tests, key=lambda each: any(word in each[0] for word in SLOW)):
-        if said and not all_of_them and any(word in name for word in SLOW):
-            continue
-        (folder / name).mkdir()
-        try:
-            test(**({"tmp_path": folder / name} if "tmp_path" in inspect.signature(test).parameters else {}))
-        except (AssertionError, KoaMiddlewareError) as error:
-            said[name] = str(error)
-        except pytest.skip.Exception:
-            continue
-    return said
 
 
 def test_a_sound_plugin_passes(plugin_of: Callable[[str], Any], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ..exceptions import HeaderError, KoaMiddlewareError, described
 from ..instrument.door import columns_of, complete_times
 from ..instrument.headers import open_headers
 from ..instrument.hooks import filename_of, values_by
-from ..instrument.keywords import named_by, said_by
+from ..instrument.keywords import means, named_by, said_by
 from ..instrument.orm import COMMON_COLUMNS, ORMCalibration
 from ..instrument.values import normal_form
 from ..plugins import InstrumentPlugin, available_instruments
@@ -195,7 +195,6 @@ def faults_of_pickling(plugin: InstrumentPlugin) -> Iterator[str]:
 
 def faults_of_instrume(plugin: InstrumentPlugin) -> Iterator[str]:
     """Say which `instrume_values` are those of another installed instrument."""
-    others = set(available_instruments()) - {plugin.name}
     for value in plugin.ORM.instrume_values:
-        if (folded := "".join(filter(str.isalnum, value)).lower()) in {name.replace("_", "") for name in others}:
-            yield f"{plugin.ORM.__name__} has {value!r} among its instrume_values, which means the instrument {folded}."
+        for other in (name for name in available_instruments() if name != plugin.name and means(value, [name])):
+            yield f"{plugin.ORM.__name__} has {value!r} among its instrume_values, which means the instrument {other}."
