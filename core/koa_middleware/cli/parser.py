@@ -20,6 +20,7 @@ from . import (
     instruments,
     list_,
     lock,
+    new_plugin,
     prefetch,
     prune,
     publish,
@@ -87,13 +88,14 @@ COMMANDS: dict[str, Command] = {
     "remote init": remote_init,
     "serve": serve,
     "status": status,
+    "new-plugin": new_plugin,
     "token add": token_add,
     "token list": token_list,
     "token revoke": token_revoke,
 }
 
 #: Those that take no instrument.
-OF_NO_INSTRUMENT = {"instruments", "token list", "token revoke"}
+OF_NO_INSTRUMENT = {"instruments", "new-plugin", "token list", "token revoke"}
 
 #: What the commands of a group do.
 GROUPS = {
