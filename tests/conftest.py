@@ -33,7 +33,7 @@ def repetitions(few: int, many: int) -> int:
 
 settings.register_profile(
     "koa",
-    max_examples=repetitions(100, 5000),
+    max_examples=repetitions(50, 5000),
     deadline=None,
     derandomize="KOA_TEST_SOAK" not in os.environ,  # so that what fails is a change; the soak draws anew
     print_blob=True,

@@ -378,7 +378,7 @@ def test_a_lock_whose_checksum_was_changed_finds_nothing(
 def test_random_nights_give_the_same_after_whatever_came(open_demo: Opening, tmp_path: Path) -> None:
     import random
 
-    for seed in range(repetitions(3, 100)):
+    for seed in range(repetitions(1, 100)):
         chance = random.Random(seed)
         store = open_demo(tmp_path / f"cache{seed}")
 

@@ -499,7 +499,7 @@ def test_a_whole_compressed_file_is_registered_as_it_is(store: Store, tmp_path: 
     assert (found.cal_type, found.mjd_mid) == ("dark", 60000.0)
 
 
-@settings(max_examples=repetitions(50, 2000))
+@settings(max_examples=repetitions(20, 2000))
 @given(positions=st.lists(st.integers(0, 2880 * 6 - 1), min_size=1, max_size=4), value=st.integers(0, 255))
 def test_a_file_with_changed_bytes_is_taken_or_refused_by_an_error_of_ours(
     tmp_path_factory: pytest.TempPathFactory, positions: list[int], value: int

@@ -110,7 +110,7 @@ with CalibrationStore(DemoCalibration, folder) as store:
 def test_a_killed_registration_leaves_what_verify_lists_and_nothing_to_repair(store: Store, tmp_path: Path) -> None:
     sources = [dark(tmp_path / "night", f"{number}.fits", 60000.0 + number) for number in range(40)]
     chance = random.Random(1)
-    for _ in range(repetitions(5, 100)):
+    for _ in range(repetitions(2, 100)):
         process = run_python(REGISTRAR, store.cache_dir, *sources)
         assert process.stdout is not None
         process.stdout.readline()

@@ -229,7 +229,7 @@ def test_the_choice_from_two_databases_is_that_from_one_with_all_rows(tmp_path: 
     import random
 
     chance = random.Random(11)
-    for round_ in range(repetitions(3, 100)):
+    for round_ in range(repetitions(1, 100)):
         rows = [
             record(f"{n}.fits", 60000.0 + chance.randrange(40) / 4, cal_version=f"{chance.randrange(1, 4):03}",
                    spectrograph=chance.choice(["BSPEC", "RSPEC"]), quality=chance.choice(["GOOD", "GOOD", "BAD"]))

@@ -62,7 +62,7 @@ def test_what_others_change_meanwhile_is_no_fault(store: Store, open_demo: Open,
     ended = threading.Event()
 
     def come_and_go() -> None:
-        for number in range(repetitions(12, 1000)):
+        for number in range(repetitions(5, 1000)):
             path, one = busy.register_calibration(dark(tmp_path / "more", f"more{number % 5}.fits", 61000.0 + number))
             with busy.local_db.begin() as connection:
                 connection.execute(delete(table).where(table.c.id == one.id))

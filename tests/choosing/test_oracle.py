@@ -39,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::koa_middleware.FallbackWarning"
 #: Kinds of answer besides ids.
 NOTHING, LACKING = "nothing", "the frame lacks a value"
 
-FEW = settings(max_examples=repetitions(30, 3000))
+FEW = settings(max_examples=repetitions(15, 3000))
 
 Store = CalibrationStore[Sample]
 

@@ -14,6 +14,8 @@ from koa_middleware.instrument.orm import TEXT
 from sqlalchemy import Column, Engine, Float, MetaData, Table, create_engine, delete, insert, make_url, select
 from sqlalchemy.pool import StaticPool
 
+from tests.conftest import repetitions
+
 ASKED = 60000.0
 
 #: As an instrument's, but that all of it may be null.
@@ -47,7 +49,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     made.dispose()
 
 
-@settings(max_examples=300)
+@settings(max_examples=repetitions(60, 3000))
 @given(rows=ROWS)
 def test_sql_and_python_give_the_same_order(engine: Engine, rows: tuple[dict[str, Any], ...]) -> None:
     columns = dict(TABLE.c.items())

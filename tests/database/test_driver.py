@@ -15,7 +15,7 @@ from tests.conftest import DemoCalibration, record, repetitions
 
 def test_threads_that_write_through_one_store_wait_for_each_other(store: CalibrationStore[DemoCalibration]) -> None:
     store.local_db.add([record(f"{number}.fits") for number in range(4)])
-    times = repetitions(50, 2000)
+    times = repetitions(20, 2000)
 
     def flag(number: int) -> None:
         for _ in range(times):

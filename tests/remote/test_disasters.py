@@ -94,7 +94,7 @@ def test_no_row_is_missing_after_a_crash_right_after_a_sync(server, archive, cli
     chance, losses = random.Random(setting), 0
     archive.fill(20)
     client.sync()
-    for number in range(repetitions(8, 200)):
+    for number in range(repetitions(3, 200)):
         work(archive, chance, f"before-{number}", transactions=chance.randint(0, 3), setting=setting)
         if chance.random() < 0.5:
             with archive.engine.connect() as connection:  # and rolled back
@@ -189,7 +189,7 @@ def test_a_client_that_was_killed_in_a_sync_before_a_backup_is_put_back(
 ):
     chance = random.Random(killed_in)
     archive.fill(100)
-    clients = {at: new_client() for at in range(2, 40, repetitions(6, 1))}
+    clients = {at: new_client() for at in range(2, 40, repetitions(14, 1))}
     for client in clients.values():
         if killed_in == "a sweep":
             kill_in_sync(starter, client, at=11)

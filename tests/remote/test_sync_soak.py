@@ -30,8 +30,8 @@ from web import Web
 
 from tests.conftest import repetitions
 
-ROUNDS = {"postgresql": repetitions(4, 300), "http": repetitions(2, 300)}
-ROWS = repetitions(3_000, 20_000)
+ROUNDS = {"postgresql": repetitions(2, 300), "http": repetitions(1, 300)}
+ROWS = repetitions(2_000, 20_000)
 PUBLISHERS, SLOW_PUBLISHERS, CLIENTS = 8, 3, 3
 ISOLATIONS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 #: Of every so many rounds, the one before which it happens.

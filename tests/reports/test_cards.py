@@ -54,7 +54,7 @@ def written_and_read(header: fits.Header) -> list[tuple[str, Any]]:
             return [(card.keyword, card.value) for card in read[0].header.cards]
 
 
-@settings(max_examples=repetitions(50, 5000))
+@settings(max_examples=repetitions(20, 5000))
 @given(st.dictionaries(st.sampled_from([name for name in COMMENTS if name not in ("step", "weight")]), TEXTS))
 def test_any_text_comes_back_from_the_cards_of_a_file(texts: dict[str, str]) -> None:
     told = told_by(written_and_read(as_cards({}, [texts])))
@@ -68,7 +68,7 @@ def test_text_in_a_card_is_what_fits_allows(text: str) -> None:
     assert unescaped(escaped(text)) == text
 
 
-@settings(max_examples=repetitions(50, 5000))
+@settings(max_examples=repetitions(20, 5000))
 @given(st.floats(), st.integers(0, 99), st.booleans())
 def test_numbers_come_back_and_what_is_none_has_no_card(delta: float, step: int, given: bool) -> None:
     each = {"delta_days": delta, "step": step, "given_by_user": given, "file": None}

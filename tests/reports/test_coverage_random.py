@@ -53,7 +53,7 @@ def finds(store: Store, frame: Row, selector: Any) -> bool:
     return True
 
 
-@settings(max_examples=repetitions(40, 4000))
+@settings(max_examples=repetitions(15, 4000))
 @given(case=cases(SINGLE + BRACKET), seed=st.integers(0, 2**32))
 def test_a_selection_finds_nothing_in_gaps_and_something_beside_them(local: Any, case: Case, seed: int) -> None:
     store, filling = local

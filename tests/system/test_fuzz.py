@@ -39,7 +39,7 @@ from tests.system.test_odd_headers import NAMES, ODD, keywords_of, outcomes
 Store = CalibrationStore[DemoCalibration]
 
 #: Where an example takes a store and files of its own.
-costly = settings(max_examples=repetitions(8, 1000), suppress_health_check=list(HealthCheck))
+costly = settings(max_examples=repetitions(4, 1000), suppress_health_check=list(HealthCheck))
 
 SQL = [
     "'; DROP TABLE demo_calibrations; --",
@@ -113,7 +113,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Calib
 
 @pytest.mark.parametrize("instrument", available_instruments())
 @given(data=st.data())
-@settings(max_examples=repetitions(40, 5000))
+@settings(max_examples=repetitions(20, 5000))
 def test_made_up_cards_are_read_or_refused(
     stores: dict[str, CalibrationStore[Any]], instrument: str, data: st.DataObject
 ) -> None:
@@ -127,7 +127,7 @@ def test_made_up_cards_are_read_or_refused(
 
 
 @given(changes=st.lists(st.tuples(st.integers(0, 5759), st.binary(min_size=1, max_size=80)), min_size=1, max_size=6))
-@settings(max_examples=repetitions(25, 5000), suppress_health_check=list(HealthCheck))
+@settings(max_examples=repetitions(12, 5000), suppress_health_check=list(HealthCheck))
 @example(changes=[(320, b"CALTYPE =")])
 @example(changes=[(0, b"\0" * 80)])
 def test_a_file_with_made_up_bytes_is_registered_or_refused(night: Path, changes: list[tuple[int, bytes]]) -> None:
@@ -481,7 +481,7 @@ def spoilt_uses(here: Path) -> dict[str, str]:
 
 
 @given(spoil=st.sampled_from(sorted(SPOILS)), value=CELLS)
-@settings(max_examples=repetitions(6, 1500), suppress_health_check=list(HealthCheck))
+@settings(max_examples=repetitions(3, 1500), suppress_health_check=list(HealthCheck))
 @example(spoil="versions of core", value="no JSON")
 @example(spoil="versions of the class", value="{}")
 @example(spoil="conflict", value="{}")

@@ -225,7 +225,7 @@ with CalibrationStore(DemoCalibration, folder, remote_database_url=url) as store
 def test_a_publisher_that_is_killed_anywhere_loses_nothing(keck: Store, server: Server, served: Path) -> None:
     before = content(keck)
     chance = random.Random(5)
-    for _ in range(repetitions(4, 60)):
+    for _ in range(repetitions(2, 60)):
         process = run_python(PUBLISHER, keck.cache_dir, server.url, served)
         assert process.stdout is not None
         process.stdout.readline()
