@@ -192,7 +192,12 @@ class CalibrationSelector:
         ------
         HeaderError
             When the frame lacks a value that the rule compares.
+        ConfigurationError
+            When `nearest` is no whole number, or below 0.
         """
+        if not isinstance(nearest, int) or isinstance(nearest, bool) or not 0 <= nearest < 2**63:
+            said = f"nearest is {shown(nearest)}."
+            raise ConfigurationError(said, "Give a whole number, 0 or more.", setting="nearest")
         return explained(self, input, db, nearest)
 
     def _overrides(self, method: str) -> bool:
