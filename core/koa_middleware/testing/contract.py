@@ -3,7 +3,7 @@
 A plugin's tests subclass `PluginContract` and set ``plugin``::
 
     from koa_middleware.testing import PluginContract
-    from koa_middleware_esi import plugin
+    from koa_middleware_myspec import plugin
 
     class TestContract(PluginContract):
         plugin = plugin
