@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 INSTRUMENTS = sorted((DOCS / "instruments").glob("*.md"))
-DEMOSPEC = ROOT / "examples" / "koa-middleware-demospec"
+TUTORIAL = ROOT / "examples" / "koa-middleware-esi"
 
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -150,17 +150,42 @@ class Console:
         return text
 
 
-def install_demospec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example plugin as it is when installed, for this process and for those that it starts."""
-    site = tmp_path / "site"
-    metadata = site / "koa_middleware_demospec-0.1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: koa-middleware-demospec\nVersion: 0.1.0\n")
-    (metadata / "entry_points.txt").write_text("[koa_middleware]\ndemospec = koa_middleware_demospec\n")
-    folders = [str(site), str(DEMOSPEC / "src")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")])))
-    for folder in folders:
-        monkeypatch.syspath_prepend(folder)
+class Tutorial(Console):
+    """The commands of the tutorial, where pip installs without a network, and the files that stand on the page."""
+
+    def __call__(self, example: Any) -> str | None:
+        if not example.parsed.startswith("$ python3 -m pip install -e"):
+            return super().__call__(example)
+        example.parsed = "".join(example.parsed.splitlines(keepends=True)[1:])
+        self.install("esi")
+        return super().__call__(example)
+
+    def install(self, name: str) -> None:
+        """Make the package that was written look installed, for this process and for those that it starts."""
+        site = self.folder.parent / "site"
+        metadata = site / f"koa_middleware_{name}-0.1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: koa-middleware-{name}\nVersion: 0.1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[koa_middleware]\n{name} = koa_middleware_{name}\n")
+        folders = [str(site), str(self.folder / f"koa-middleware-{name}/src")]
+        path = os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")]))
+        self.monkeypatch.setenv("PYTHONPATH", path)
+        self.monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # two versions of a file may be of one second
+        self.monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        for folder in folders:
+            self.monkeypatch.syspath_prepend(folder)
+
+    def write(self, example: Any) -> None:
+        """Write a file that the page shows, whose name stands before it."""
+        named = re.search(r"`([\w./-]+)`:\n\n$", example.document.text[: example.region.start])
+        (self.folder / named[1]).write_text(example.parsed)
+
+    def check(self) -> None:
+        """Check that the page ends with the plugin that stands in the examples."""
+        made = self.folder / TUTORIAL.name
+        files = [path.relative_to(TUTORIAL) for path in TUTORIAL.rglob("*") if path.is_file()]
+        files = [path for path in files if not {"__pycache__", ".pytest_cache", ".ruff_cache"} & set(path.parts)]
+        assert [path for path in files if (made / path).read_bytes() != (TUTORIAL / path).read_bytes()] == []
 
 
 @pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the examples are of HISPEC")
@@ -173,8 +198,6 @@ def test_the_examples_of_a_page_give_what_it_says(
 
     if "koa-cal demo -i kpf" in path.read_text("utf-8") and not entry_points(group="koa_middleware", name="kpf"):
         pytest.skip("the examples are of KPF")
-    if path.stem == "write-a-plugin":
-        install_demospec(tmp_path, monkeypatch)
     if f"${ARCHIVE_URL}" in path.read_text("utf-8"):
         monkeypatch.setenv(ARCHIVE_URL, request.getfixturevalue("fresh_database"))
     folder = tmp_path / "home"
@@ -183,11 +206,15 @@ def test_the_examples_of_a_page_give_what_it_says(
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setenv("PYTHONUTF8", "1")
-    console = CodeBlockParser("console", Console(monkeypatch, folder))
-    document = Document.parse(str(path), PythonCodeBlockParser(doctest_optionflags=FLAGS), console)
+    is_tutorial = path.stem == "write-a-plugin"
+    run = (Tutorial if is_tutorial else Console)(monkeypatch, folder)
+    python = CodeBlockParser("python", run.write) if is_tutorial else PythonCodeBlockParser(doctest_optionflags=FLAGS)
+    document = Document.parse(str(path), python, CodeBlockParser("console", run))
     document.namespace["__name__"] = "__main__"
     for example in document.examples():
         example.evaluate()
+    if is_tutorial:
+        run.check()
 
 
 @pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the night is of HISPEC")
@@ -349,25 +376,3 @@ def test_a_command_is_documented_with_its_options(name: str) -> None:
     options = {action.option_strings[-1] for action in actions if action.option_strings}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) == options
     assert [str(action.metavar) for action in actions if action.metavar and str(action.metavar) not in text] == []
-
-
-@pytest.mark.parametrize(
-    "file",
-    [
-        "pyproject.toml",
-        "src/koa_middleware_demospec/__init__.py",
-        "tests/conftest.py",
-        "tests/test_contract.py",
-        "tests/test_selectors.py",
-    ],
-)
-def test_the_tutorial_ends_with_the_plugin_that_stands_in_the_examples(file: str) -> None:
-    blocks = [block for _, block in FENCED.findall(page("write-a-plugin.md"))]
-    assert (DEMOSPEC / file).read_text("utf-8") in blocks
-
-
-def test_the_plugin_of_the_tutorial_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_demospec(tmp_path, monkeypatch)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(DEMOSPEC / "tests")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout

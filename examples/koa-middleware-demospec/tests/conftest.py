@@ -1,8 +1,0 @@
-import pytest
-from koa_middleware.testing import add_record, clean_environment, store, write_fits  # noqa: F401
-from koa_middleware_demospec import plugin
-
-
-@pytest.fixture(name="plugin")
-def demospec():
-    return plugin
