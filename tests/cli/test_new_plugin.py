@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 from koa_middleware.cli import main
+from koa_middleware.testing import add_record, demo_store, store  # noqa: F401  (pytest finds them here)
 
 from tests.conftest import ROOT, write_fits
 from tests.testing.contract_runs import failures
@@ -52,15 +55,20 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         del sys.modules[name]
 
 
-def test_a_new_package_passes_its_own_tests(tmp_path: Path) -> None:
-    assert main(["new-plugin", NAME]) == 0
-    folder = tmp_path / f"koa-middleware-{NAME}"
-    path = os.pathsep.join(filter(None, [str(folder / "src"), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
+@pytest.fixture
+def plugin(made: Callable[..., Any]) -> Any:
+    return made()
+
+
+def test_a_new_package_fulfils_the_contract_and_passes_its_own_tests(
+    plugin: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    own = runpy.run_path(str(tmp_path / f"koa-middleware-{NAME}/tests/test_selectors.py"))
+    tests = [each for name, each in own.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test(*map(request.getfixturevalue, inspect.signature(test).parameters))
+    assert failures(plugin, tmp_path) == {}
 
 
 def test_columns_come_from_the_header_that_is_given(made: Any, tmp_path: Path, capsys: Any) -> None:

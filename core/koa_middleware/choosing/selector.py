@@ -18,11 +18,12 @@ from ..exceptions import ConfigurationError, InvalidPluginError
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .amounts import By, Step
+from .asking import admitted_by
 from .bracket import Bracket
 from .cases import every_case
 from .criteria import faults, misdeclared
 from .criterion import Fault, frozen
-from .deciding import admitted_by, bracket_by, consider, explained, missed
+from .deciding import bracket_by, consider, explained, missed
 from .declaration import check_class, not_usable
 from .explanation import Explanation
 from .limits import Finite

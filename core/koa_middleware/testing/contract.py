@@ -3,7 +3,7 @@
 A plugin's tests subclass `PluginContract` and set ``plugin``::
 
     from koa_middleware.testing import PluginContract
-    from koa_middleware_esi import plugin
+    from koa_middleware_myspec import plugin
 
     class TestContract(PluginContract):
         plugin = plugin
@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from .. import CalibrationNotFoundError, CalibrationStore, HeaderError, InstrumentPlugin, get_plugin
-from ..choosing.deciding import is_declared
+from ..choosing.own_methods import is_declared
 from ..hookspecs import GROUP
 from ..instrument.orm import COMMON_COLUMNS
 from ..plugins import loaded

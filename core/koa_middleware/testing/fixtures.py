@@ -4,10 +4,10 @@ A plugin's ``conftest.py`` imports those that its tests use, and says which plug
 
     import pytest
     from koa_middleware.testing import add_record, clean_environment, store, write_fits  # noqa: F401
-    from koa_middleware_esi import plugin
+    from koa_middleware_myspec import plugin
 
     @pytest.fixture(name="plugin")
-    def esi():
+    def myspec():
         return plugin
 """
 

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from ...choosing.asking import asking
 from ...choosing.batch import asked_together
+from ...choosing.considered import Considered, Prepared
 from ...choosing.criterion import Limit
-from ...choosing.deciding import Considered, Prepared, asking, is_declared
 from ...choosing.limits import MAX, SAME, Finite
 from ...choosing.order import in_ms
+from ...choosing.own_methods import is_declared
 from ...choosing.validity import ValidAt
 from ...exceptions import CalibrationNotFoundError
 from .gaps import Standing, is_by_interval

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Column
 
 from ...choosing.cases import columns_of_cases, every_case
-from ...choosing.deciding import is_programmed
 from ...choosing.frame import Frame, frame_name, own_values
+from ...choosing.own_methods import is_programmed
 from ...choosing.selector import CalibrationSelector, given_to, settings_of
 from ...exceptions import CalibrationNotFoundError, HeaderError
 from ...instrument.door import columns_of
