@@ -198,6 +198,15 @@ def sphinx(session: nox.Session, builder: str) -> None:
 
 
 @nox.session
+def pipelines(session: nox.Session) -> None:
+    """The examples of pipelines, with the real frameworks."""
+    install(session, "pipelines", plugins=["hispec"])
+    session.install("-e", "examples/koa-middleware-kcwi")
+    folders = ["examples/koa-middleware-kcwi/tests", "examples/pipelines/tests"]
+    session.run("pytest", *(session.posargs or folders))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Print how long things take, as ratios to what they cannot be faster than."""
     install(session, "bench")

@@ -82,8 +82,8 @@ def locked_frame(lock: LockFile, orm_class: type[ORMCalibration], given: Mapping
         return found[""]
     hint = "Lock it too, or open the store without the lock."
     if not found:
-        said = f"{lock.name} has no frame {filename or frame_name(given, 'mjd_start')}."
-        raise CalibrationNotFoundError(said, hint)
+        asked = filename or frame_name(given, "mjd_start").removeprefix("the frame").strip()
+        raise CalibrationNotFoundError(f"{lock.name} has no frame {asked}.", hint)
     said = f"{filename} is not as the frame of that name in {lock.name}: {'; '.join(found)}."
     if unsaid := [name for name in given_columns(orm_class, orm_class.selectors) if _is_unsaid(name, values, found)]:
         hint = f"Say it (--set {' '.join(f'{name}=...' for name in unsaid)}), lock it too, or leave the lock out."
