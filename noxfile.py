@@ -70,7 +70,7 @@ def install(session: nox.Session, *groups: str, plugins: list[str] = PLUGINS, pi
     folders = [".", *(f"plugins/{plugin}" for plugin in plugins)]
     editables = [argument for folder in folders for argument in ("-e", folder)]
     # Compiled as pip does where all is tested: each process of a test would compile anew what it imports.
-    compiled = {"UV_COMPILE_BYTECODE": "1"} if plugins == PLUGINS else None
+    compiled = {"UV_COMPILE_BYTECODE": "1"} if "test" in groups and plugins == PLUGINS else None
     session.install(*editables, *nox.project.dependency_groups(PYPROJECT, *groups), *(pins or []), env=compiled)
 
 
@@ -162,10 +162,48 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Make the site of the docs in docs/_build/html, without a network, and look at it in a browser."""
+    install(session, "docs")
+    make_site(session)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
-    """Run the examples that stand in the README and in docs/."""
-    install(session, "test")
-    session.run("pytest", "tests/test_docs.py", *session.posargs)
+    """Make the site of the docs, and run the examples that stand in the README and in docs/."""
+    install(session, "test", "docs")
+    make_site(session)
+    session.run("pytest", "tests/test_docs.py", *(session.posargs or PARALLEL))
+
+
+@nox.session
+def links(session: nox.Session) -> None:
+    """Whether the docs' links to elsewhere lead somewhere; needs a network."""
+    install(session, "docs")
+    sphinx(session, "linkcheck")
+
+
+def make_site(session: nox.Session) -> None:
+    """Build the pages, each warning an error, and run the tests that look at them."""
+    shutil.rmtree(ROOT / "docs" / "_build", ignore_errors=True)
+    sphinx(session, "html")
+    session.run("pytest", "-m", "site", "tests/docs_site")
+
+
+def sphinx(session: nox.Session, builder: str) -> None:
+    """Run Sphinx over docs/; a warning, and a link within the docs that leads nowhere, is an error."""
+    built = ROOT / "docs" / "_build"
+    strict = ["--nitpicky", "--fail-on-warning", "--keep-going", "--quiet"]
+    session.run("sphinx-build", *strict, "-b", builder, "-d", str(built / "doctrees"), "docs", str(built / builder))
+
+
+@nox.session
+def pipelines(session: nox.Session) -> None:
+    """The examples of pipelines, with the real frameworks."""
+    install(session, "pipelines", plugins=["hispec"])
+    session.install("-e", "examples/koa-middleware-kcwi")
+    folders = ["examples/koa-middleware-kcwi/tests", "examples/pipelines/tests"]
+    session.run("pytest", *(session.posargs or folders))
 
 
 @nox.session

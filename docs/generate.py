@@ -1,6 +1,6 @@
-"""Write docs/instruments/ anew from what the plugins declare: ``python docs/generate.py``.
+"""Write docs/instruments/ anew from what the plugins declare, and the README's picture: ``python docs/generate.py``.
 
-It needs core and the plugins installed. A test compares the pages with what this gives.
+It needs core and the plugins installed. Tests compare the pages and the picture with what this gives.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ def page(plugin: InstrumentPlugin) -> str:
     package = import_module(plugin.ORM.__module__.partition(".")[0])
     parts = [
         f"# {plugin.name.upper()}",
-        "Made by `docs/generate.py` from the plugin's declarations; what is wrong here is corrected there.",
         doc(package),
         "## Types",
         *types(plugin),
@@ -55,6 +54,7 @@ def page(plugin: InstrumentPlugin) -> str:
         *columns(plugin.ORM),
         "## Where this comes from",
         *sources(plugin, package),
+        "Made by `docs/generate.py` from the plugin's declarations; what is wrong here is corrected there.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -221,7 +221,10 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def main() -> None:
-    """Write all pages."""
+    """Write all pages and the picture."""
+    import picture
+
+    picture.PLACE.write_text(picture.draw(), "utf-8")
     PAGES.mkdir(exist_ok=True)
     for name in NAMES:
         (PAGES / f"{name}.md").write_text(page(get_plugin(name)), "utf-8")

@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "hookspecs": "",
     "plugins": "hookspecs choosing instrument",
     "opening": "store plugins",
+    "new_plugin": "plugins instrument disk",
 }
 ABOVE = {"__init__", "testing", "cli", "server"}
 
@@ -204,7 +205,7 @@ def test_only_the_settings_read_the_environment() -> None:
     wrong = [
         f"{file.relative_to(ROOT)}: {ast.unparse(node)}"
         for file in sources
-        if file != CORE / "settings.py"
+        if file not in (CORE / "settings.py", CORE / "testing/loading.py")  # which watches who reads it
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute | ast.Name | ast.ImportFrom) and reads.search(ast.unparse(node))
     ]

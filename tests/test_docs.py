@@ -35,13 +35,13 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 INSTRUMENTS = sorted((DOCS / "instruments").glob("*.md"))
-DEMOSPEC = ROOT / "examples" / "koa-middleware-demospec"
+TUTORIAL = ROOT / "examples" / "koa-middleware-esi"
 
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITH_EXAMPLES = [path for path in PAGES if re.search("^```(python|console)", path.read_text("utf-8"), re.MULTILINE)]
 #: A command that holds nothing which a shell would read.
-FOR_NO_SHELL = re.compile(r"koa-cal [^|<>;&$`*?~\\]+")
+FOR_NO_SHELL = re.compile(r"koa-cal [^|<>;&$`*?~\\]+(> /dev/null)?")
 #: The variable by which the pages' commands find a PostgreSQL database.
 ARCHIVE_URL = "ARCHIVE_URL"
 #: The folder in which the pages' commands are typed.
@@ -73,19 +73,21 @@ def koa_cal(command: str) -> tuple[int, str]:
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
-        os._exit(_as_a_new_process(shlex.split(command)[1:], write))
+        typed, quiet, _ = command.partition("> /dev/null")
+        output = os.open(os.devnull, os.O_WRONLY) if quiet else write
+        os._exit(_as_a_new_process(shlex.split(typed)[1:], output, write))
     os.close(write)
     with open(read, encoding="utf-8") as stream:  # noqa: PTH123 - a pipe has no path
         said = stream.read()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
 
 
-def _as_a_new_process(arguments: list[str], output: int) -> int:
+def _as_a_new_process(arguments: list[str], output: int, errors: int) -> int:
     """Run ``koa-cal`` with nothing of what pytest and earlier examples have set."""
     code = 70
     try:
         os.dup2(output, 1)
-        os.dup2(output, 2)
+        os.dup2(errors, 2)
         sys.stdout = open(1, "w", buffering=1, encoding="utf-8")  # noqa: SIM115 - the process ends with it
         sys.stderr = open(2, "w", buffering=1, encoding="utf-8")  # noqa: SIM115
         logging.root.handlers.clear()
@@ -150,17 +152,42 @@ class Console:
         return text
 
 
-def install_demospec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example plugin as it is when installed, for this process and for those that it starts."""
-    site = tmp_path / "site"
-    metadata = site / "koa_middleware_demospec-0.1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: koa-middleware-demospec\nVersion: 0.1.0\n")
-    (metadata / "entry_points.txt").write_text("[koa_middleware]\ndemospec = koa_middleware_demospec\n")
-    folders = [str(site), str(DEMOSPEC / "src")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")])))
-    for folder in folders:
-        monkeypatch.syspath_prepend(folder)
+class Tutorial(Console):
+    """The commands of the tutorial, where pip installs without a network, and the files that stand on the page."""
+
+    def __call__(self, example: Any) -> str | None:
+        if not example.parsed.startswith("$ python3 -m pip install -e"):
+            return super().__call__(example)
+        example.parsed = "".join(example.parsed.splitlines(keepends=True)[1:])
+        self.install("esi")
+        return super().__call__(example)
+
+    def install(self, name: str) -> None:
+        """Make the package that was written look installed, for this process and for those that it starts."""
+        site = self.folder.parent / "site"
+        metadata = site / f"koa_middleware_{name}-0.1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: koa-middleware-{name}\nVersion: 0.1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[koa_middleware]\n{name} = koa_middleware_{name}\n")
+        folders = [str(site), str(self.folder / f"koa-middleware-{name}/src")]
+        path = os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")]))
+        self.monkeypatch.setenv("PYTHONPATH", path)
+        self.monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # two versions of a file may be of one second
+        self.monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        for folder in folders:
+            self.monkeypatch.syspath_prepend(folder)
+
+    def write(self, example: Any) -> None:
+        """Write a file that the page shows, whose name stands before it."""
+        named = re.search(r"`([\w./-]+)`:\n\n$", example.document.text[: example.region.start])
+        (self.folder / named[1]).write_text(example.parsed)
+
+    def check(self) -> None:
+        """Check that the page ends with the plugin that stands in the examples."""
+        made = self.folder / TUTORIAL.name
+        files = [path.relative_to(TUTORIAL) for path in TUTORIAL.rglob("*") if path.is_file()]
+        files = [path for path in files if not {"__pycache__", ".pytest_cache", ".ruff_cache"} & set(path.parts)]
+        assert [path for path in files if (made / path).read_bytes() != (TUTORIAL / path).read_bytes()] == []
 
 
 @pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the examples are of HISPEC")
@@ -173,8 +200,6 @@ def test_the_examples_of_a_page_give_what_it_says(
 
     if "koa-cal demo -i kpf" in path.read_text("utf-8") and not entry_points(group="koa_middleware", name="kpf"):
         pytest.skip("the examples are of KPF")
-    if path.stem == "write-a-plugin":
-        install_demospec(tmp_path, monkeypatch)
     if f"${ARCHIVE_URL}" in path.read_text("utf-8"):
         monkeypatch.setenv(ARCHIVE_URL, request.getfixturevalue("fresh_database"))
     folder = tmp_path / "home"
@@ -183,11 +208,38 @@ def test_the_examples_of_a_page_give_what_it_says(
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setenv("PYTHONUTF8", "1")
-    console = CodeBlockParser("console", Console(monkeypatch, folder))
-    document = Document.parse(str(path), PythonCodeBlockParser(doctest_optionflags=FLAGS), console)
+    is_tutorial = path.stem == "write-a-plugin"
+    run = (Tutorial if is_tutorial else Console)(monkeypatch, folder)
+    python = CodeBlockParser("python", run.write) if is_tutorial else PythonCodeBlockParser(doctest_optionflags=FLAGS)
+    document = Document.parse(str(path), python, CodeBlockParser("console", run))
     document.namespace["__name__"] = "__main__"
     for example in document.examples():
         example.evaluate()
+    if is_tutorial:
+        run.check()
+
+
+@pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the night is of HISPEC")
+def test_the_job_of_the_night_recipes_brings_a_night_to_the_archive(
+    fresh_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", fresh_database)
+    for command in (f"koa-cal demo -i hispec --dir {tmp_path}/demo", "koa-cal remote init -i hispec"):
+        monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(tmp_path / "cache"))
+        assert koa_cal(command)[0] == 0
+    (job,) = (block for _, block in FENCED.findall(page("night-recipes.md")) if block.startswith("#!/bin/sh"))
+    (tmp_path / "nightly.sh").write_text(job)
+    typed = ["sh", tmp_path / "nightly.sh", tmp_path / "demo/night"]
+    unmounted = os.environ | {"KOA_CALIBRATION_CACHE": str(tmp_path / "not mounted")}
+    assert subprocess.run(typed, capture_output=True, env=unmounted).returncode == 1
+    assert not (tmp_path / "not mounted").exists()
+    done = subprocess.run(typed, capture_output=True, text=True)
+    assert re.findall("koa-cal (.*)", done.stdout) == ["register", "publish", "sync", "verify"]
+    assert "koa-cal register ended with exit code 1" in done.stderr  # the science frame is no calibration
+    assert done.returncode == 1
+    assert "19 published, 0 unchanged" in done.stdout
+    assert "19 files checked" in done.stdout
 
 
 @pytest.mark.parametrize("path", [*PAGES, *INSTRUMENTS], ids=lambda path: path.stem)
@@ -211,32 +263,44 @@ def slug(heading: str) -> str:
 
 def test_each_page_stands_in_the_index() -> None:
     linked = set(re.findall(r"\]\((\w[\w/-]*\.md)", page("index.md")))
-    assert linked >= {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - {"index.md"}
+    assert linked == {str(path.relative_to(DOCS)) for path in [*PAGES[1:], *INSTRUMENTS]} - {"index.md"}
 
 
-def generator() -> Any:
-    """docs/generate.py as a module."""
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+def script(name: str) -> Any:
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_each_plugin_of_the_repository_has_a_page() -> None:
-    assert [path.stem for path in INSTRUMENTS] == generator().NAMES
+    assert [path.stem for path in INSTRUMENTS] == script("generate").NAMES
 
 
 @pytest.mark.parametrize("path", INSTRUMENTS, ids=lambda path: path.stem)
 def test_an_instruments_page_says_what_its_plugin_declares(path: Path) -> None:
     if not entry_points(group="koa_middleware", name=path.stem):
         pytest.skip("the plugin is not installed")
-    made = generator().page(koa_middleware.get_plugin(path.stem))
+    made = script("generate").page(koa_middleware.get_plugin(path.stem))
     assert path.read_text("utf-8") == made, "Run `python docs/generate.py`."
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", DOCS / "settings.md"], ids=lambda path: path.stem)
-def test_the_variables_are_those_that_the_settings_read(path: Path) -> None:
-    assert set(re.findall(r"\bKOA_[A-Z_]+\b", path.read_text("utf-8"))) == set(settings.VARIABLES)
+@pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the picture is of HISPEC")
+def test_the_picture_of_the_readme_shows_what_the_command_says() -> None:
+    picture = script("picture")
+    assert picture.PLACE.read_text("utf-8") == picture.draw(), "Run `python docs/generate.py`."
+
+
+def test_the_variables_are_those_that_the_settings_read() -> None:
+    assert set(re.findall(r"\bKOA_[A-Z_]+\b", page("settings.md"))) == set(settings.VARIABLES)
+    assert set(re.findall(r"\bKOA_[A-Z_]+\b", PAGES[0].read_text("utf-8"))) <= set(settings.VARIABLES)
+
+
+def test_the_readme_is_read_in_a_minute() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) < 120
+    assert re.search(r"!\[[^]]{40,}\]\(docs/images/explain\.svg\)", text.partition("## ")[0])
 
 
 @pytest.mark.parametrize("package", ["koa_middleware", "koa_middleware.testing"])
@@ -264,16 +328,16 @@ def test_each_hook_is_documented_with_its_signature() -> None:
 
 
 def test_each_error_and_warning_is_documented_with_its_attributes() -> None:
-    rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` (\|.*)$", page("errors.md"), re.MULTILINE)}
+    told = {name.strip("`"): text for name, text in sections(page("errors.md")).items() if name.startswith("`")}
     errors = {name: error for name, error in vars(exceptions).items() if inspect.isclass(error)}
     ours = (exceptions.KoaMiddlewareError, UserWarning)
     errors = {name: error for name, error in errors.items() if issubclass(error, ours)}
-    assert set(rows) == set(errors)
+    assert set(told) == set(errors)
     missing = [
         f"{name}.{value}"
         for name, error in errors.items()
         for value in inspect.get_annotations(error)
-        if f"`{value}`" not in rows[name]
+        if f"`{value}`" not in told[name]
     ]
     assert missing == []
 
@@ -314,25 +378,3 @@ def test_a_command_is_documented_with_its_options(name: str) -> None:
     options = {action.option_strings[-1] for action in actions if action.option_strings}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) == options
     assert [str(action.metavar) for action in actions if action.metavar and str(action.metavar) not in text] == []
-
-
-@pytest.mark.parametrize(
-    "file",
-    [
-        "pyproject.toml",
-        "src/koa_middleware_demospec/__init__.py",
-        "tests/conftest.py",
-        "tests/test_contract.py",
-        "tests/test_selectors.py",
-    ],
-)
-def test_the_tutorial_ends_with_the_plugin_that_stands_in_the_examples(file: str) -> None:
-    blocks = [block for _, block in FENCED.findall(page("write-a-plugin.md"))]
-    assert (DEMOSPEC / file).read_text("utf-8") in blocks
-
-
-def test_the_plugin_of_the_tutorial_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_demospec(tmp_path, monkeypatch)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(DEMOSPEC / "tests")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from astropy.io import fits
 from koa_middleware import (
     Bracket,
     CalibrationNotFoundError,
@@ -196,6 +197,27 @@ def test_another_frame_is_an_error_that_names_the_lock(
     assert list(found[0]) == list(found[1]) == ["dark", "flat", "wls"]
     assert all(isinstance(each, CalibrationNotFoundError) for each in found[0].values())
     assert not found.missing.keys() - {str(other)}
+
+
+def test_a_header_in_memory_finds_the_frame_that_was_locked_with_its_name(
+    origin: Store, open_demo: Opening, lock: Path, frames: list[Path], tmp_path: Path
+) -> None:
+    header = fits.getheader(frames[1])
+    locked = open_demo(tmp_path / "origin", lock=lock)
+    assert locked.select(header, "wls").id == locked.select(frames[1], "wls").id
+    header["EXPMJDST"] = 60002.5
+    with pytest.raises(CalibrationNotFoundError, match=r"night\.lock has no frame of mjd_start 60002\.5"):
+        locked.select(header, "wls")
+
+
+def test_a_header_in_memory_that_several_locked_frames_have_is_an_error(
+    origin: Store, open_demo: Opening, frames: list[Path], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.fits"
+    copy.write_bytes(frames[1].read_bytes())
+    origin.lock([copy, frames[1]]).write(tmp_path / "both.lock")
+    with pytest.raises(CalibrationNotFoundError, match="has no frame of mjd_start"):
+        open_demo(tmp_path / "origin", lock=tmp_path / "both.lock").select(fits.getheader(copy), "wls")
 
 
 def test_a_frame_that_changed_is_an_error_that_names_the_value(

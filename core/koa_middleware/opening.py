@@ -17,5 +17,14 @@ def open_store(instrument: str, **settings: Any) -> CalibrationStore[Any]:
         In any letter case.
     **settings
         Go to `CalibrationStore`.
+
+    Raises
+    ------
+    UnknownInstrumentError, InvalidPluginError
+        As `get_plugin` does.
+    ConfigurationError
+        When a setting is missing or cannot be used, such as the cache folder.
+    CacheError, SchemaMismatchError
+        When the cache or its database cannot be used.
     """
     return CalibrationStore(get_plugin(instrument).ORM, **settings)

@@ -229,40 +229,8 @@ class PluginRegistry:
             if len(found) > 1:
                 owners = " and ".join(_package(entry) for entry in found)
                 raise _invalid(name, owners, "several packages provide this instrument")
-            self._loaded[name] = self._load(found[0])
+            self._loaded[name] = loaded(found[0])
         return self._loaded[name]
-
-    def _load(self, entry: EntryPoint) -> InstrumentPlugin:
-        package = _package(entry)
-        manager = pluggy.PluginManager(hookspecs.GROUP)  # of its own, as another thread may load another plugin
-        manager.add_hookspecs(hookspecs)
-        try:
-            manager.register(entry.load(), entry.name)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a plugin may call sys.exit()
-            raise _failed(entry, f"importing {entry.value}", error) from error
-        try:
-            manager.check_pending()
-            hook = manager.hook.koa_register_instrument
-            has_hook, plugins = bool(hook.get_hookimpls()), hook()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise _failed(entry, "its hook", error) from error
-        if not has_hook:
-            raise _invalid(entry.name, package, f"{entry.value} has no hook koa_register_instrument")
-        if not plugins:
-            raise _invalid(entry.name, package, "its hook returned nothing")
-        plugin = plugins[0]
-        if not isinstance(plugin, InstrumentPlugin):
-            returned = plugin.__name__ if isinstance(plugin, type) else f"a {type(plugin).__name__}"
-            raise _invalid(entry.name, package, f"its hook returned {returned}, not an InstrumentPlugin")
-        if plugin.name != entry.name:
-            raise _invalid(
-                entry.name, package, f"its entry point is named {entry.name}, but its instrument is {plugin.name}"
-            )
-        return plugin
 
     def _unknown(self, given: object) -> UnknownInstrumentError:
         names, name = self.names(), str(given).strip().lower()
@@ -277,13 +245,66 @@ class PluginRegistry:
         )
 
 
+def loaded(entry: EntryPoint) -> InstrumentPlugin:
+    """Import the module of an entry point, and give the plugin that its hook gives.
+
+    Raises
+    ------
+    InvalidPluginError
+        When there is none; names its distribution and version.
+    """
+    package = _package(entry)
+    manager = pluggy.PluginManager(hookspecs.GROUP)  # of its own, as another thread may load another plugin
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(entry.load(), entry.name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may call sys.exit()
+        raise _failed(entry, f"importing {entry.value}", error) from error
+    try:
+        manager.check_pending()
+        hook = manager.hook.koa_register_instrument
+        has_hook, plugins = bool(hook.get_hookimpls()), hook()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _failed(entry, "its hook", error) from error
+    if not has_hook:
+        raise _invalid(entry.name, package, f"{entry.value} has no hook koa_register_instrument")
+    if not plugins:
+        raise _invalid(entry.name, package, "its hook returned nothing")
+    plugin = plugins[0]
+    if not isinstance(plugin, InstrumentPlugin):
+        returned = plugin.__name__ if isinstance(plugin, type) else f"a {type(plugin).__name__}"
+        raise _invalid(entry.name, package, f"its hook returned {returned}, not an InstrumentPlugin")
+    if plugin.name != entry.name:
+        raise _invalid(
+            entry.name, package, f"its entry point is named {entry.name}, but its instrument is {plugin.name}"
+        )
+    return plugin
+
+
 @lru_cache(maxsize=1)
 def _registry() -> PluginRegistry:
     return PluginRegistry()
 
 
 def get_plugin(name: str) -> InstrumentPlugin:
-    """Give the installed plugin of an instrument; see `PluginRegistry.get`."""
+    """Give the installed plugin of an instrument, and import no other.
+
+    Parameters
+    ----------
+    name : str
+        In any letter case.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        When none of that name is installed, or what is given is no name.
+    InvalidPluginError
+        When it cannot be used; names its distribution and version.
+    """
     return _registry().get(name)
 
 

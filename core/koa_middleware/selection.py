@@ -13,11 +13,13 @@ from .cache.processes import applied
 from .choosing.batch import Task, choose_each, in_places, records_in
 from .choosing.bracket import Bracket
 from .choosing.common import choose_common
-from .choosing.deciding import admitted, choose, log_choice
+from .choosing.deciding import admitted
 from .choosing.explanation import Explanation
 from .choosing.frame import frame_name
 from .choosing.frame_sets import choose_sets, left_out_of
+from .choosing.marking import log_choice
 from .choosing.misses import moment_asked
+from .choosing.own_methods import choose
 from .choosing.selector import CalibrationSelector, Database, selector_for
 from .exceptions import CalibrationNotFoundError, KoaMiddlewareError, logger
 from .fetch.progress import counted

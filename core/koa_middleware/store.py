@@ -101,7 +101,15 @@ _OPENED = frozenset({"_archive", "_cache", "_files", "_holdings", "_selection", 
 
 
 class CalibrationResult(NamedTuple):
-    """A calibration as a file on disk, and its record."""
+    """A calibration as a file on disk, and its record.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file, which was verified.
+    calibration : ORMCalibration
+        The record.
+    """
 
     path: Path
     calibration: Any
@@ -316,7 +324,7 @@ class CalibrationStore(Generic[R]):
         Parameters
         ----------
         input : path, header, mapping or model
-            The frame; see `koa_middleware.instrument.frames.column_values`.
+            The frame; in any of the forms that the docs name.
         selector : CalibrationSelector or str
             A selector, its class, or the name of a cal type that the plugin has one for.
         source : str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -207,3 +208,20 @@ def test_what_is_no_frame_is_told_in_the_right_words(
 ) -> None:
     with pytest.raises(HeaderError, match=r"^An int is not a frame\."):
         open_demo().select(5, "dark")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"match": ("lamp",)}, "A Step has no match. It has require, within, max_age, direction"),
+        ({"requires": {"lamp": "lfc"}}, "A Step has no requires. Did you mean require?"),
+    ],
+)
+def test_what_a_step_does_not_have_is_said_with_what_it_has(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        Step(**settings)
+
+
+def test_a_step_of_too_many_values_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"was given 5 values\. Give require, within, max_age, direction"):
+        Step({}, {}, None, "before", "lamp")  # type: ignore[call-arg]

@@ -5,7 +5,7 @@ import math
 from datetime import timedelta
 
 import pytest
-from koa_middleware import CalibrationSelector, CalibrationStore, Explanation
+from koa_middleware import CalibrationSelector, CalibrationStore, ConfigurationError, Explanation
 from koa_middleware.choosing.explanation import offset
 from sqlalchemy import update
 
@@ -143,3 +143,9 @@ def test_a_required_choice_is_told_with_its_values(store: Store) -> None:
 )
 def test_an_offset_is_said_in_days(delta: float | None, said: str) -> None:
     assert offset(delta) == said
+
+
+@pytest.mark.parametrize("nearest", [-1, 1.5, "5", None, True, 10**30])
+def test_a_selector_is_asked_for_a_whole_number_of_records(store: Store, nearest: object) -> None:
+    with pytest.raises(ConfigurationError, match="whole number, 0 or more"):
+        RULE.explain(FRAME, store.local_db, nearest=nearest)  # type: ignore[arg-type]

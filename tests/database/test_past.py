@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from koa_middleware import CalibrationNotFoundError, CalibrationSelector, ConfigurationError
 from koa_middleware.choosing.batch import Task, choose_each
-from koa_middleware.choosing.deciding import choose
+from koa_middleware.choosing.own_methods import choose
 from koa_middleware.database.feed import write_flag
 from koa_middleware.database.local import LocalDatabase
 from koa_middleware.instrument.times import now_iso

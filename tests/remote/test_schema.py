@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from koa_middleware.choosing.deciding import choose
+from koa_middleware.choosing.own_methods import choose
 from koa_middleware.choosing.selector import CalibrationSelector
 from koa_middleware.exceptions import CalibrationNotFoundError, RemoteError, SchemaMismatchError
 from koa_middleware.instrument.columns import fits_column

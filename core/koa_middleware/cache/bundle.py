@@ -1,4 +1,4 @@
-"""Taking in bundles: records with their files in one tar, for a machine without a network.
+"""Importing bundles: records with their files in one tar, for a machine without a network.
 
 An import adds each record with its file, both or neither, under the rules of a registration. A conflict with a record
 that is here is reported, and changes nothing.
@@ -69,7 +69,7 @@ class BundleImport:
 
 
 class BundleImporter(Generic[R]):
-    """Takes in bundles.
+    """Imports bundles.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class BundleImporter(Generic[R]):
         self._orm_class = holdings.orm_class
 
     def run(self, source: Path | BinaryIO) -> BundleImport:
-        """Take in a bundle; see `CalibrationStore.import_bundle`."""
+        """Import a bundle; see `CalibrationStore.import_bundle`."""
         if isinstance(source, Path):
             return self._run(source, str(source))
         staged = self._cache.stage_stream(source)
@@ -184,7 +184,7 @@ class BundleImporter(Generic[R]):
         return here
 
     def _is_other(self, here: R, row: dict[str, Any], staged: Staged) -> bool:
-        """Whether a file is another one than that of a record whose checksum cannot be compared with the row's."""
+        """Whether a file differs from that of a record whose checksum is of another kind than the row's."""
         is_known = here.checksum is not None or self._cache.path(here.filename).is_file()
         return is_known and here.checksum != row["checksum"] and not self._holdings.has_content(here, staged)
 
@@ -228,7 +228,7 @@ class BundleImporter(Generic[R]):
 
 
 def _may_agree(here: Any, there: Any) -> bool:
-    """Whether two checksums or sizes are equal, or cannot be compared: one is not known, or their kinds differ."""
+    """Whether two checksums or sizes are equal, or cannot be compared because one is unknown or their kinds differ."""
     return here is None or there is None or here == there or (str(here)[:4] != str(there)[:4] and ":" in str(here))
 
 

@@ -1,6 +1,6 @@
 """Columns of a bundle's records beyond those of the class: former and newer names, and what the class does not know.
 
-What it does not know is kept: it goes into a column of that name, which is added where there is none.
+A value of an unknown column is kept: the table gets a column of that name.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def other_values(database: LocalDatabase[Any], others: Sequence[str], ids: Seque
 def named_as_here(
     orm_class: type[ORMCalibration], values: Mapping[str, Any], declared: Declaration | None
 ) -> dict[str, Any]:
-    """Give a record's values under the names of the class, also where that is an older or a newer one.
+    """Give a record's values under the names of the class, which may be an older or a newer one.
 
     Parameters
     ----------

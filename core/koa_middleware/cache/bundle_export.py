@@ -1,4 +1,4 @@
-"""Writing bundles: each file is verified, and a whole bundle is left or none."""
+"""Writing bundles: each file is verified, and the bundle is whole or is not written."""
 
 from __future__ import annotations
 

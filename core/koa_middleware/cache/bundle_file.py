@@ -94,7 +94,7 @@ def write_bundle(path: Path, head: Head, entries: Sequence[tuple[Entry, Path]], 
 
 
 def stream_bundle(sink: BinaryIO, head: Head, entries: Sequence[tuple[Entry, Path]]) -> None:
-    """Write a bundle to where one cannot go back; what was written before an error is no whole bundle.
+    """Write a bundle to a stream that cannot be rewound; what was written before an error is no whole bundle.
 
     Raises
     ------
@@ -171,7 +171,7 @@ class _Hashing:
 
 
 class _Bounded:
-    """A file that gives no huge pieces, and nothing of a negative size, to whoever trusts a header."""
+    """A file that refuses huge and negative reads, which a header may ask for."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -204,7 +204,7 @@ class Bundle(NamedTuple):
 
 @contextmanager
 def open_bundle(path: Path, instrument: str, name: str) -> Iterator[Bundle]:
-    """Open a bundle, which messages call by a name.
+    """Open a bundle; messages use the given name.
 
     Everything but the files' content is checked before.
 
@@ -255,7 +255,7 @@ def _opened(stream: IO[bytes]) -> tuple[tarfile.TarFile, int]:
 
 @contextmanager
 def _faults_of(path: Path, name: str) -> Iterator[None]:
-    """Turn what is wrong with a bundle into errors that call it by a name."""
+    """Turn a bundle's faults into errors that name it."""
     try:
         yield
     except SourceFileError as error:
@@ -314,7 +314,7 @@ def _entry(given: Any) -> Entry:
 
 
 def _members(archive: tarfile.TarFile, sizes: dict[str, int], end: int) -> dict[str, tarfile.TarInfo]:
-    """Members by name: each one that the manifest names, once, of that size, and no other."""
+    """Members by name: exactly those of the manifest, each once and of its size."""
     found: dict[str, tarfile.TarInfo] = {}
     while (member := archive.next()) is not None:
         _check(member, end)
@@ -332,7 +332,7 @@ def _members(archive: tarfile.TarFile, sizes: dict[str, int], end: int) -> dict[
 
 
 def _check(member: tarfile.TarInfo, end: int) -> None:
-    """Check that a member is a plain file that lies wholly before the end of the archive, bytes."""
+    """Check that a member is a plain file that ends before the archive does."""
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse is not None:
         raise _refusal(f"has a member {member.name!r} that is not a plain file.")
     if member.offset_data + member.size > end:

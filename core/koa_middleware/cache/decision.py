@@ -1,4 +1,4 @@
-"""What becomes of a record's file: it is here, to come, spoilt, or not to be had.
+"""What to do about a record's file: use it, download it, move it aside, or refuse.
 
 Nothing is read or changed here: `look` finds out what there is, and `provide` does what is decided.
 """
@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Terms:
-    """Under which terms a file is asked for.
+    """The terms under which a file is asked for.
 
     Attributes
     ----------
@@ -68,12 +68,12 @@ class Here(NamedTuple):
 
 @dataclass(frozen=True)
 class ToCome:
-    """The file is to be downloaded."""
+    """The file must be downloaded."""
 
 
 @dataclass(frozen=True)
 class Spoilt:
-    """A file differs from its record, and there is another way to have it.
+    """A file differs from its record, and can be had elsewhere.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Spoilt:
 
 @dataclass(frozen=True)
 class NotToBeHad:
-    """There is no way to have the file; the error says why."""
+    """The file cannot be had; the error says why."""
 
     error: KoaMiddlewareError
 

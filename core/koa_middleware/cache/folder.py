@@ -112,7 +112,7 @@ class Cache:
             ) from error
 
     def check_outside(self, path: Path) -> None:
-        """Check that what a user lets be written would not stand among the cache's own files.
+        """Check that a file that a user asks for would not lie among the cache's own files.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class Cache:
         return final
 
     def temporary(self) -> Path:
-        """Give a name for a file or folder that is being written, by which it is known when it is left behind."""
+        """Give a temporary name for a file or folder, which tells later who left it behind."""
         return self.partial / f"{uuid.uuid4().hex}.{this_owner()}"
 
     def uploaded(self, digits: str) -> Path:
@@ -250,7 +250,7 @@ class Cache:
         return True
 
     def disks(self) -> list[Path]:
-        """Give a folder of each disk on which a file that comes takes room."""
+        """Give one folder for each disk on which a download takes room."""
         with cache_errors(self.root, "read"):
             by_device = {path.stat().st_dev: path for path in (self.calibrations, self.partial)}
             root = self.root.stat().st_dev
@@ -293,7 +293,7 @@ class Cache:
             _make_writable(self.calibrations)
 
     def quarantine(self, path: Path, judged: Signature | None = None) -> Path | None:
-        """Move a file that is not what it should be out of the readers' way.
+        """Move a spoilt file out of the readers' way.
 
         Parameters
         ----------

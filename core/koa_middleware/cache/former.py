@@ -1,4 +1,4 @@
-"""The file of a record as it stood at a time, of what the cache and the archive have now."""
+"""The file of a record as it stood at a time, taken from what the cache and the archive have now."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def provided_then(
 
 
 def _told_of_removal(error: KoaMiddlewareError, record: R, known: LocalDatabase[R], cache: Cache) -> KoaMiddlewareError:
-    """Give an error that says when, by whom and why a record was removed; the one that is given where it was not."""
+    """Give an error that says when, by whom and why a record was removed; the given error where it was not removed."""
     from ..database.told import history_of
     from .leftovers import last_in_quarantine
 

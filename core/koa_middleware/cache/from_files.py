@@ -1,4 +1,4 @@
-"""Records made anew of files alone: their headers, their names, and the times at which they came.
+"""Records made of files alone: of their headers, their names, and the times at which they came.
 
 Files whose header or name says the version come first, others get the next free one, in the order in which they came.
 """
@@ -165,7 +165,7 @@ class Versions:
             self._take(row)
 
     def settle(self, file: OwnFile, new_id: str) -> list[str]:
-        """Settle id and version of a file's row; says what of it is not what the file says, or is not said by it.
+        """Settle id and version of a file's row; says what the file does not say, or says otherwise.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What killed processes left in a cache, and in an archive that is a folder: it is known by its names.
+"""What killed processes left in a cache, and in an archive that is a folder; its names tell.
 
 It goes by itself, at any registration, sync or pruning that is a day later.
 """
@@ -22,7 +22,7 @@ from .placing import Holdings
 
 
 def leftovers(cache: Cache, *, of_dead: bool = False, quick: bool = False) -> list[Path]:
-    """Give what was left a day ago, or also what processes that are dead have left since.
+    """Give what was left a day ago; also, where asked, what dead processes have left since.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def remove(path: Path) -> None:
 
 
 def sweep(cache: Cache) -> None:
-    """Remove what was left a day ago; what is another user's stays until that one comes."""
+    """Remove what was left a day ago; another user's leftovers wait for that user."""
     for path in leftovers(cache, quick=True):
         with suppress(OSError):
             remove(path)
@@ -86,7 +86,7 @@ def in_quarantine(cache: Cache) -> list[Path]:
 
 
 def last_in_quarantine(cache: Cache, filename: str, checksum: str | None) -> Path | None:
-    """Give the file of a name and content that was moved aside last, without a checksum any; None where there is none.
+    """Give the last file of a name, and of a content where that is known, that was moved aside; None without one.
 
     Raises
     ------

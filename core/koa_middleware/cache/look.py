@@ -1,4 +1,4 @@
-"""Finding out what there is of records' files: on the disk, and in what the database knows of it."""
+"""Finding records' files: what is on the disk, and what the database knows of it."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class Looker(Generic[R]):
         return found
 
     def look_past(self, record: R, fault: str | None, knowledge: Knowledge[R]) -> Found:
-        """Find out what else there is of a record's file, where the user's own is known to be spoilt, or missing."""
+        """Look for a record's file elsewhere, where the user's own is spoilt or missing."""
         found = self._look_past(record, fault, knowledge)
         knowledge.save()
         return found
@@ -283,7 +283,7 @@ def fault_of(record: R, path: Path, key: str, knowledge: Knowledge[R], *, rehash
 
 
 def fault_in_words(record: R, cache: Cache, knowledge: Knowledge[R]) -> str | None:
-    """Hash a file and say what is wrong with it, also that it cannot be read; see `fault_of`."""
+    """Hash a file and say what is wrong with it, for instance that it cannot be read; see `fault_of`."""
     try:
         return fault_of(record, cache.path(record.filename), record.filename, knowledge, rehash=True)
     except KoaMiddlewareError as error:

@@ -55,7 +55,7 @@ def files_but(cache: Cache, names: set[str]) -> Iterator[Path]:
 
 
 def has_files_of(orm_class: type[ORMCalibration], cache: Cache, database: Path) -> bool:
-    """Whether among the files that no other database names there is one that the class can read."""
+    """Whether the class can read any of the files that no other database names."""
     return next(_files_of(orm_class, cache, database), None) is not None
 
 
@@ -99,7 +99,7 @@ def check_not_emptied(orm_class: type[ORMCalibration], cache: Cache, database: P
 
 
 class NoRecords(NamedTuple):
-    """That a database has no records, and there are files of its instrument.
+    """A database without records beside files of its instrument.
 
     Attributes
     ----------

@@ -55,7 +55,7 @@ class PrefetchReport:
     size: int = 0
 
     def note(self, filename: str, outcome: Provided | KoaMiddlewareError) -> None:
-        """Take in how it ended for one file."""
+        """Note how it ended for one file."""
         if isinstance(outcome, KoaMiddlewareError):
             self.failed[filename] = outcome
             return
@@ -74,7 +74,7 @@ class PrefetchReport:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a prefetch is going to do.
+    """What a prefetch will do.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Having a record's file in the cache, verified, and downloaded from the archive where it is not there."""
+"""Providing a record's file: verified in the cache, or downloaded from the archive."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Provider(Generic[R]):
         return [record.filename for record in there if record.filename not in missing]
 
     def _may_be_here(self, record: R) -> bool:
-        """Whether there is something of that name, which a look at it must tell; a quick answer, since many are not."""
+        """Whether a file of that name may be here: a quick answer, since many are not."""
         if self._settings.shared_cache_dir is not None:
             return True
         return os.path.exists(f"{self._cache.calibrations}/{record.filename}")  # noqa: PTH110 - the fastest
@@ -183,7 +183,7 @@ class Provider(Generic[R]):
         return self._act(record, self._decide(record, found, use_cached), fresh=not use_cached)
 
     def _decide(self, record: R, found: Found, use_cached: bool) -> Decision:
-        """Decide what becomes of a record's file; of a LOCAL one of the shared cache its keeper is to be told."""
+        """Decide what to do about a record's file; a fault of a shared LOCAL one is its keeper's."""
         decision = decide(record, found, self._terms[bool(use_cached)])
         is_absent = record.origin == "LOCAL" and found.own_fault is None and isinstance(decision, NotToBeHad)
         if is_absent and found.shared is None and self._is_shared(record):
@@ -214,7 +214,7 @@ class Provider(Generic[R]):
         return fetched.path
 
     def _prepare(self, record: R, decision: Decision, *, tell: bool = True) -> Path | Transfer:
-        """Do what was decided, up to the transfer where there is to be one; a spoilt file is moved aside."""
+        """Do what was decided, up to the transfer if there is one; a spoilt file is moved aside."""
         if isinstance(decision, NotToBeHad):
             raise decision.error
         if isinstance(decision, Here):
@@ -294,7 +294,7 @@ class Provider(Generic[R]):
     def prefetch(
         self, records: Sequence[R], use_cached: bool, transport: Transport, announce: Callable[[str], None] | None
     ) -> PrefetchReport:
-        """Have the files of many records here; see `CalibrationStore.prefetch`."""
+        """Bring the files of many records; see `CalibrationStore.prefetch`."""
         report = PrefetchReport()
         wanted = list({record.filename: record for record in records}.values())
         decisions = self._decide_many(wanted, use_cached)

@@ -1,4 +1,4 @@
-"""Freeing space: the files of what the archive has, and what dead processes left behind.
+"""Freeing space: files that the archive has, and what dead processes left behind.
 
 A file goes only when the archive's copy was seen, when this instrument's database names it as REMOTE or knows it for
 one whose record was withdrawn since, and when no other table of the cache's databases names it. LOCAL files never go.
@@ -120,7 +120,7 @@ class Pruner(Generic[R]):
         return choice
 
     def _look_for_copies(self, limits: Limits) -> None:
-        """Look, before the lock is taken, for the copies of files that would go if they had been seen."""
+        """Look, before the lock is taken, for the archive's copies of files that could then go."""
         unseen = self._copies.unseen()
         if unseen:
             with cache_errors(self._cache.calibrations, "read"), self._database.connect() as connection:

@@ -13,7 +13,7 @@ _DAY_S = 86400.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What is to go; a file goes that any of the limits names, and without one none does.
+    """What may go: each file that any of the limits names; without limits none.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Limits:
 
     @property
     def given(self) -> bool:
-        """Whether anything but leftovers is to go."""
+        """Whether any limit is given; else only leftovers go."""
         return (self.max_size, self.older_than_days, self.cal_type) != (None, None, None)
 
 
@@ -87,7 +87,7 @@ class Choice:
     size_left: int = 0
 
     def keep(self, file: CachedFile) -> None:
-        """Let a file stay that was to go: it has come into use."""
+        """Keep a file that has come into use meanwhile."""
         self.going.remove(file)
         self.in_use.append(file)
         self.size_left += file.size
@@ -105,7 +105,7 @@ def reason_to_stay(file: CachedFile, limits: Limits) -> str:
 
 
 def reason_to_go(file: CachedFile, limits: Limits, size: int) -> str:
-    """Say which limit a file exceeds while all files together have this size, bytes; empty where it exceeds none."""
+    """Say which limit a file exceeds, with the size of all files in bytes; empty where it exceeds none."""
     if limits.older_than_days is not None and file.unused_s > limits.older_than_days * _DAY_S:
         return f"it was not used for {file.unused_s / _DAY_S:.1f} days"
     if limits.max_size is not None and size > limits.max_size:

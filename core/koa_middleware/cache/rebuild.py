@@ -1,4 +1,4 @@
-"""Making a lost or spoilt database anew, of all that is left.
+"""Making a lost or spoilt database anew from all that is left.
 
 The new one is built in ``partial/``. What is left of the old database comes first, then the copies beside it, the
 archive, and the files. Then it takes the place of a spoilt one, which is set aside, in one step; or its rows go into
@@ -165,7 +165,7 @@ class Rebuilder(Generic[R]):
                 self._tell_of_judgements(local, old, copied, copied_at)
 
     def _tell_of_orphans(self, local: LocalDatabase[R]) -> None:
-        """Say which judgements are of lost records, and as far as it is known of which files."""
+        """Say which judgements belong to lost records, and to which files where that is known."""
         with local.driver_connection() as connection:
             but_withdrawn = not self._is_emptied
             orphans = orphaned_judgements(connection, self._orm_class, but_withdrawn=but_withdrawn)
@@ -212,7 +212,7 @@ class Rebuilder(Generic[R]):
         self._report.from_archive = max(0, len(local) - before)
 
     def _add_files(self, local: LocalDatabase[R], trusted: set[str], judged: dict[str, str]) -> None:
-        """Give the files that have no record one, and note which files are what their records say."""
+        """Give each file without a record one, and note which files are what their records say."""
         records = {record.filename: record for record in local.query()}
         named, faults = named_beside(self._path, self._orm_class)
         named |= set(names_in(local.path, but=self._orm_class.table().name))

@@ -1,4 +1,4 @@
-"""Mending what a verification found, and saying of each thing what was done about it, or why not.
+"""Mending what a verification found, and saying what was done about each fault, or why not.
 
 A file that cannot come again stays where it is, and so does every file that may be a user's. A file without a row is
 registered again only when its header says which calibration it is, and nothing here says that it was taken away.
@@ -114,7 +114,7 @@ class Repairer(Generic[R]):
     # -- rows that are not in form -------------------------------------------------------------------------------------
 
     def _mend_rows(self, found: Verifier[R]) -> None:
-        """Mend the rows of which all is known."""
+        """Mend the rows whose values are all known."""
         if not found.spoilt_rows:
             return
         database = self._holdings.database
@@ -145,7 +145,7 @@ class Repairer(Generic[R]):
     # -- files without a record ----------------------------------------------------------------------------------------
 
     def _stray(self, found: Verifier[R], name: str) -> str:
-        """Say of which calibration a file has the content; empty where of none."""
+        """Say which calibration's content a file has; empty where it has none's."""
         names = found.report.same_content.get(name, [])
         for other in names:
             if other in found.report.missing or other in found.report.gone:
@@ -166,7 +166,7 @@ class Repairer(Generic[R]):
         return f"registered again as {record.origin}, with the id {record.id} and the quality {record.quality}"
 
     def _doubt(self, path: Path) -> str:
-        """Say why a file may be another one than a calibration that was registered here; empty where it is one.
+        """Say why a file may not be a calibration that was registered here; empty where it is one.
 
         Raises
         ------

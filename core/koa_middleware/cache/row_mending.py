@@ -1,4 +1,4 @@
-"""Mending rows that are not in form, of what is known: their own values, the history, what was hashed, the file."""
+"""Mending rows that are not in form from their own values, the history, the last hashing, and the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .from_files import OwnFile, read_files
 
 
 class Mended(NamedTuple):
-    """What a row is to be.
+    """What a row should be.
 
     Attributes
     ----------
@@ -63,14 +63,14 @@ class RowMender:
         self._files = quote(signatures_table(orm_class).name)
 
     def mended(self, rows: Iterable[SpoiltRow]) -> list[Mended]:
-        """Say what each row is to be; nothing is written."""
+        """Say what each row should be; nothing is written."""
         known = [(row, self._known(row)) for row in rows]
         paths = {path for row, values in known if (path := self._path_to_ask(row, values)) is not None}
         read = {file.path: file for file in read_files(self._orm_class, sorted(paths), {})}
         return [self._settled(row, values, read) for row, values in known]
 
     def write(self, mended: Sequence[Mended]) -> list[Mended]:
-        """Write rows that are as they were, in the caller's transaction; gives those that could not be written."""
+        """Write mended rows that nobody changed meanwhile, in the caller's transaction; gives those left."""
         now = {row.rowid: row for row in spoilt_rows(self._connection, self._orm_class, [m.row.rowid for m in mended])}
         left = []
         for each in mended:

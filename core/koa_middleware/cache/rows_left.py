@@ -1,4 +1,4 @@
-"""Making the rows that are left of a spoilt database right again, before anything is added to them."""
+"""Mending the rows that are left of a spoilt database, before anything is added to them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def correct_by_indexes(local: LocalDatabase[Any], old: Path) -> Told:
 
 
 def mend_all(local: LocalDatabase[Any], cache: Cache) -> Told:
-    """Mend the rows that are not in form, and remove those of which too much is lost."""
+    """Mend the rows that are not in form, and remove those that lost too much."""
     told, table = Told([], {}), quote(local.orm_class.table().name)
     with local.begin() as connection, feed_paused(driver_of(connection), local.orm_class):
         driver = driver_of(connection)

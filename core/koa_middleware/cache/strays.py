@@ -1,4 +1,4 @@
-"""Files that no record names, and whose content is that of a calibration: copies of it, or the file itself, renamed."""
+"""Files without a record that have a calibration's content: copies of it, or the renamed file itself."""
 
 from __future__ import annotations
 

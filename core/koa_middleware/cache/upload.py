@@ -126,7 +126,7 @@ class Uploader(Generic[R]):
         return self.missing(names, held)
 
     def place(self, old: str, new: str) -> None:
-        """Let a file stand under its new name too; other content that is there is moved aside."""
+        """Give a file its new name too; other content of that name is moved aside."""
         path, final = self._cache.path(old), self._cache.path(new)
         if not path.is_file():
             return

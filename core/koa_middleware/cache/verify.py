@@ -201,7 +201,7 @@ class Verifier(Generic[R]):
             last = some[-1].filename
 
     def _divided(self) -> tuple[list[R], list[R]]:
-        """Give the records whose file seems to be here, and those whose is not; one look at the folder tells."""
+        """Give the records whose file seems to be here, and the others, by one look at the folder."""
         with cache_errors(self._cache.calibrations, "read"):
             names = {folded(name) for name in os.listdir(self._cache.calibrations)}  # noqa: PTH208 - a third of the time
         here: list[R] = []
@@ -307,7 +307,7 @@ class Verifier(Generic[R]):
 
     @contextmanager
     def _faults_noted(self) -> Iterator[None]:
-        """Let what cannot be read be a fault that stops no other look."""
+        """Note what cannot be read as a fault, and go on."""
         try:
             yield
         except CacheError as error:

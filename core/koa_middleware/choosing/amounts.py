@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Self
+
+from ..exceptions import ConfigurationError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,30 @@ class Step:
         Replaces the selector's.
     direction : str
         Replaces the selector's; ``"nearest"``, ``"before"`` or ``"after"``.
+
+    Raises
+    ------
+    ConfigurationError
+        For a setting that a step does not have.
     """
 
     require: Any = field(default_factory=dict)
     within: Any = field(default_factory=dict)
     max_age: timedelta | By | Unchanged | None = UNCHANGED
     direction: str | By | Unchanged = UNCHANGED
+
+    def __new__(cls, *arguments: Any, **settings: Any) -> Self:
+        """Make a step; refuse what it does not have.
+
+        Raises
+        ------
+        ConfigurationError
+        """
+        known = [each.name for each in fields(cls)]
+        for name in (name for name in settings if name not in known):
+            hint = f"{did_you_mean(name, known)}It has {', '.join(known)}; what else a rule compares is the selector's."
+            raise ConfigurationError(f"A Step has no {name}.", hint, setting="prefer")
+        if len(arguments) > len(known):
+            hint = f"Give {', '.join(known)} in this order, or by name."
+            raise ConfigurationError(f"A Step was given {len(arguments)} values.", hint, setting="prefer")
+        return super().__new__(cls)

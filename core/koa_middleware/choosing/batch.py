@@ -12,9 +12,11 @@ from sqlalchemy import Select
 from ..exceptions import KoaMiddlewareError
 from ..instrument.orm import ORMCalibration
 from .answering import Ask, Asking
+from .asking import asking, run
 from .bracket import Bracket
-from .deciding import Considered, Prepared, asking, check_type, choose, fallen_back, is_programmed, programmed_of, run
+from .considered import Considered, Prepared
 from .misses import missing
+from .own_methods import check_type, choose, fallen_back, is_programmed, programmed_of
 from .programmed import without_collection
 
 if TYPE_CHECKING:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import CalibrationNotFoundError, ConfigurationError, HeaderError
 from .answering import answer
+from .asking import asking, run
 from .batch import Task, choose_each
 from .common_misses import missed_by_all
+from .considered import Considered, Prepared
 from .criteria import is_itself
 from .criterion import Limit
-from .deciding import Considered, Prepared, asking, check_type, is_programmed, note_choice, run, warn_of_step
 from .frame import Frame
 from .limits import NeverAcross, date_of
+from .marking import note_choice, warn_of_step
+from .own_methods import check_type, is_programmed
 from .ruling import Ruling
 from .statement import fetch
 

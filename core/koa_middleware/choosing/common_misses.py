@@ -10,12 +10,14 @@ from sqlalchemy import select
 
 from ..exceptions import CalibrationNotFoundError
 from ..instrument.detached import record_builder
-from .deciding import Considered, missed, programmed_of
+from .considered import Considered
+from .deciding import missed
 from .explanation import Candidate
 from .frame import Frame
 from .judged import last_said_of
 from .judging import Judge
 from .misses import Part, moment_asked, not_found
+from .own_methods import programmed_of
 from .statement import Plan, fetch_rows
 from .wording import in_ends
 

@@ -12,8 +12,8 @@ from ..instrument.door import columns_of
 from ..instrument.orm import ORMCalibration
 from ..instrument.values import normal_form
 from .batch import Task, choose_each, records_in
-from .deciding import given_by_user
 from .frame import says_nothing
+from .marking import given_by_user
 from .misses import told_once
 from .selector import given_to, selector_for
 

@@ -17,7 +17,7 @@ from .pairs import SIDES
 from .wording import in_pairs
 
 if TYPE_CHECKING:
-    from .deciding import Considered
+    from .considered import Considered
     from .selector import Database
 
 #: Stands in a message for the types that it concerns.

@@ -15,7 +15,7 @@ from ..kept import kept_property
 from .batch import records_in
 from .bracket import Bracket
 from .conditions import NotItself
-from .deciding import Prepared
+from .considered import Prepared
 
 if TYPE_CHECKING:
     from ..reports.lock.lock_file import LockFile

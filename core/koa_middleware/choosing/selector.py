@@ -18,11 +18,12 @@ from ..exceptions import ConfigurationError, InvalidPluginError
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .amounts import By, Step
+from .asking import admitted_by
 from .bracket import Bracket
 from .cases import every_case
 from .criteria import faults, misdeclared
 from .criterion import Fault, frozen
-from .deciding import admitted_by, bracket_by, consider, explained, missed
+from .deciding import bracket_by, consider, explained, missed
 from .declaration import check_class, not_usable
 from .explanation import Explanation
 from .limits import Finite
@@ -192,7 +193,12 @@ class CalibrationSelector:
         ------
         HeaderError
             When the frame lacks a value that the rule compares.
+        ConfigurationError
+            When `nearest` is no whole number, or below 0.
         """
+        if not isinstance(nearest, int) or isinstance(nearest, bool) or not 0 <= nearest < 2**63:
+            said = f"nearest is {shown(nearest)}."
+            raise ConfigurationError(said, "Give a whole number, 0 or more.", setting="nearest")
         return explained(self, input, db, nearest)
 
     def _overrides(self, method: str) -> bool:

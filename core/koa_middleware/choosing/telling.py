@@ -37,7 +37,7 @@ from .statement import fetch_rows
 from .wording import in_numbers, in_pairs
 
 if TYPE_CHECKING:
-    from .deciding import Considered
+    from .considered import Considered
     from .selector import Database
 
 #: Other values in which a pair could agree that are told.

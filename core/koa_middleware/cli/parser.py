@@ -62,13 +62,14 @@ COMMANDS = {
     "serve": "serve",
     "status": "status",
     "completion": "completion",
+    "new-plugin": "new_plugin",
     "token add": "token_add",
     "token list": "token_list",
     "token revoke": "token_revoke",
 }
 
 #: Those that take no instrument.
-OF_NO_INSTRUMENT = {"completion", "instruments", "token list", "token revoke"}
+OF_NO_INSTRUMENT = {"completion", "instruments", "new-plugin", "token list", "token revoke"}
 
 #: What the commands of a group do.
 GROUPS = {

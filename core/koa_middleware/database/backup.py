@@ -49,7 +49,7 @@ def copies_of(path: Path) -> list[Path]:
 
 
 def make_as_shared(new: Path, path: Path) -> None:
-    """Make an empty file that those can read and write who can do so with a database; SQLite makes others."""
+    """Make an empty file with a database's permissions; SQLite would give it others."""
     new.touch(mode=0o600, exist_ok=False)
     new.chmod(path.stat().st_mode & 0o666)
 

@@ -17,7 +17,7 @@ from .verified_files import signatures_table
 
 
 class Differing(NamedTuple):
-    """A value that is another one in a column's index than in the table."""
+    """A value that differs between a column's index and the table."""
 
     column: str
     in_table: Any
@@ -25,7 +25,7 @@ class Differing(NamedTuple):
 
 
 def differing(path: Path, orm_class: type[ORMCalibration]) -> list[Differing]:
-    """Give where the indexes of ids and file names say another thing than the table; nothing where one is unreadable.
+    """Give where the indexes of ids and file names differ from the table; nothing where one is unreadable.
 
     Raises
     ------

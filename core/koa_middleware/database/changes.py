@@ -1,4 +1,4 @@
-"""What a class wants of an existing table that adding to it does not give."""
+"""Changes of an existing table that a class wants, beyond additions."""
 
 from __future__ import annotations
 

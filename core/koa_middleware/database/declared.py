@@ -76,7 +76,7 @@ class Declaration(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read what a database keeps; what a newer core added there is left out.
+        """Read what a database keeps, without what a newer core added there.
 
         Raises
         ------

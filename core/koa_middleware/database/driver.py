@@ -47,7 +47,7 @@ NO_TEXT = "Could not decode to UTF-8"
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error says that a file is damaged, or none of SQLite's."""
+    """Whether an error says that a file is damaged, or is no database of SQLite."""
     is_said = getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
     return is_said or str(error).startswith(NO_TEXT)
 
@@ -61,7 +61,7 @@ def of_no_text(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
 
 
 def text_or_bytes(text: bytes) -> str | bytes:
-    """Give text, and what is none as the bytes that it is; a connection may read by it (`text_factory`)."""
+    """Give text, or the bytes where it is no text; a `text_factory` of connections."""
     try:
         return text.decode()
     except UnicodeDecodeError:
@@ -275,7 +275,7 @@ class GuardedConnection(sqlite3.Connection):
 
     @contextmanager
     def telling_reader_from_writer(self) -> Iterator[None]:
-        """Say of a lock whose it is: only who writes already waits for readers."""
+        """Say whose lock it is: only a writer waits for readers."""
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -285,7 +285,7 @@ class GuardedConnection(sqlite3.Connection):
 
 
 class GuardedCursor(sqlite3.Cursor):
-    """A cursor that has fetched its rows when it has executed, but in a transaction."""
+    """A cursor that fetches its rows at once, except in a transaction."""
 
     connection: GuardedConnection
     _fetched: deque[Any] | None = None

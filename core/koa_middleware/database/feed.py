@@ -1,4 +1,4 @@
-"""The feed: what happened to an instrument's rows here, in order, and the judgements of quality among it.
+"""The feed: what happened to an instrument's rows here, in order, judgements of quality too.
 
 Triggers write it, so that it also tells of changes by an older plugin and by SQL of one's own. Each entry has a number
 that grows in the order of the commits, and a random token, by which two histories are told apart.
@@ -73,7 +73,7 @@ def trigger_names(orm_class: type[ORMCalibration]) -> dict[str, str]:
 
 @contextmanager
 def feed_paused(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> Iterator[None]:
-    """Let rows change without entries, within the caller's transaction, whose rollback ends the pause too.
+    """Change rows without entries, within the caller's transaction; its rollback also ends the pause.
 
     The triggers go and come back. To leave them there with a condition that is false takes twice the time of a bulk
     insert, because SQLite keeps a journal of each statement that may fire one.

@@ -1,4 +1,4 @@
-"""Rows by their file names, where names that some disk takes for one are one.
+"""Rows by their file names; names that some disk takes for one are one.
 
 SQLite itself folds the letters of ASCII alone. Rows whose names have others, which are few, stand in an index of their
 own, and are compared by `folded`, which our connections know as ``koa_folded``.

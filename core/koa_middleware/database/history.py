@@ -144,7 +144,7 @@ def renew_triggers(connection: sqlite3.Connection, orm_class: type[ORMCalibratio
 
 
 def begin_history(connection: sqlite3.Connection, orm_class: type[ORMCalibration], why: str) -> None:
-    """Note that from now on all is kept, in the caller's transaction; the first entry of a new feed is number 0."""
+    """Note that all is kept from now on, in the caller's transaction; the first entry of a new feed is number 0."""
     feed = quote(feed_table(orm_class).name)
     last = connection.execute(f"SELECT max(n), max(CASE WHEN archive_n IS NULL THEN at END) FROM {feed}").fetchone()  # noqa: S608
     number = 0 if last[0] is None else last[0] + 1

@@ -1,4 +1,4 @@
-"""A store's own judgements of quality, which hold over the archive's, and all that was said of a calibration.
+"""A store's own judgements of quality, which count over the archive's, and all that was said of a calibration.
 
 They stand in a log beside the rows, so that no sync, withdrawal or bundle touches them. The last line on an id holds;
 one without a quality takes back what was said before.

@@ -1,6 +1,6 @@
 """Rows of an archive that cannot stand in the instrument's table, and why.
 
-A row is kept apart because another record has its id or file name, or because a value of it is none of its column.
+A row is kept apart because another record has its id or file name, or because its column cannot have a value of it.
 It is never chosen, and is reachable by its id.
 """
 
@@ -100,7 +100,7 @@ def conflicts_table(orm_class: type[ORMCalibration]) -> Table:
 
 @lru_cache(maxsize=64)
 def select_conflicts(orm_class: type[ORMCalibration]) -> Select[Any]:
-    """Statement that gives all conflicts, in no order; what is none of a sync is left out."""
+    """Statement that gives all conflicts of syncs, in no order."""
     columns = conflicts_table(orm_class).c
     shown = columns.filename, columns.id, columns.reason, columns.local_id
     are_texts = [func.typeof(column).in_(("text", "null")) for column in shown]

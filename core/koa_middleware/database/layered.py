@@ -64,7 +64,7 @@ class LayeredDatabase(LocalDatabase[R]):
 
     @property
     def refusal(self) -> CacheError | SchemaMismatchError | None:
-        """What each write to the user's own database says where it is known that none can be."""
+        """The error of each write to the user's own database, where it cannot be written."""
         return self.own.refusal
 
     @contextmanager

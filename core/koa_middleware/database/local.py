@@ -140,19 +140,19 @@ class LocalDatabase(CalibrationDatabase[R]):
 
     @property
     def refusal(self) -> CacheError | SchemaMismatchError | None:
-        """What each write says where it is known that none can be: to a newer core's, or one that was not upgraded."""
+        """The error of each write where none can be: to a newer core's database, or to one that was not upgraded."""
         if self._newer_core is not None:
             return self._of_newer_core(self._newer_core)
         return None if (error := self._unwritable) is None else CacheError(error.message, error.hint, path=self.path)
 
     def refuse(self, error: CacheError) -> None:
-        """Let each write be this error from now on."""
+        """Make each write this error from now on."""
         self._unwritable = error
         self._readers.close()
         self._only_read()
 
     def check_writable(self) -> None:
-        """Check that it is not known that nothing can be written.
+        """Check that no refusal of writes is known.
 
         Raises
         ------

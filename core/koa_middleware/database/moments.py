@@ -1,4 +1,4 @@
-"""A time of which the state is asked, and whether a database can tell it."""
+"""The time of a past state, and whether a database can tell that state."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _exact(given: Any, text: str) -> str:
 
 
 class Known(NamedTuple):
-    """Of which times a database can tell the state.
+    """The times whose state a database can tell.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ _UNALIKE = {"id", "filename", "checksum", *TIMES}
 
 
 class SpoiltRow(NamedTuple):
-    """A row of which some values are none of their columns.
+    """A row with values that their columns cannot have.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def spoilt_rows(
 
 
 def check_row(orm_class: type[ORMCalibration], row: Mapping[str, Any]) -> None:
-    """Check that a row which is to leave the database is in form.
+    """Check that a row that will leave the database is in form.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def form_check(orm_class: type[ORMCalibration]) -> Callable[[Sequence[Any]], boo
 
 
 def without_text(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> list[str]:
-    """Say which other tables of the instrument hold text that is none, and in how many rows."""
+    """Say which other tables of the instrument hold text that cannot be decoded, and in how many rows."""
     told = []
     for name in (feed_table(orm_class).name, signatures_table(orm_class).name):
         if columns := _names(connection, name):
@@ -123,7 +123,7 @@ def without_text(connection: sqlite3.Connection, orm_class: type[ORMCalibration]
 
 
 def read_as_bytes(connection: sqlite3.Connection, asked: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Rows of a statement; where text among them is none, that comes as bytes."""
+    """Rows of a statement; text that cannot be decoded comes as bytes."""
     try:
         return connection.execute(asked, parameters).fetchall()
     except sqlite3.Error as error:

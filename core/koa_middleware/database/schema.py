@@ -91,7 +91,7 @@ def wanted_schema(orm_class: type[ORMCalibration]) -> Wanted:
 
 
 def has_all(found: Found, orm_class: type[ORMCalibration], *, leads: bool) -> bool:
-    """Whether a database holds all that it must; of indexes only a class that leads asks."""
+    """Whether a database holds all that it must; only a class that leads asks for indexes."""
     wanted = wanted_schema(orm_class)
     return (
         all(columns <= found.columns.get(name, set()) for name, columns in wanted.columns.items())

@@ -22,7 +22,7 @@ _TOLD = 3
 
 
 class Condition(NamedTuple):
-    """What is found of a database's file.
+    """What was found in a database's file.
 
     Attributes
     ----------

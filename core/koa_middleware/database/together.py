@@ -1,7 +1,7 @@
-"""One statement for many parameters, where it gives one row of a table for each.
+"""One statement for many parameters, which gives one row of a table for each.
 
-The parameters stand in a table of values, for each of which the best row is looked up as the statement itself would: a
-join that SQLite may not turn round, since it would read all calibrations for each.
+The parameters stand in a table of values. For each of them the statement looks up the best row:
+a join whose order SQLite must keep, since it would else read all calibrations for each.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def leads(mine: tuple[str, str], known: Sequence[tuple[str, str]]) -> bool:
 
 
 def is_newer(version: str, than: str) -> bool:
-    """Whether a version is greater than another one; what is no version number is the least."""
+    """Whether a version is greater than another one; text that is no version number is the least."""
     return version != than and _number(version) > _number(than)
 
 

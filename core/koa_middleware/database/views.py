@@ -1,4 +1,4 @@
-"""What a connection that only reads finds under the names of an instrument's tables.
+"""What a reading connection finds under the names of an instrument's tables.
 
 A database that cannot be brought up to date lacks columns and tables of the class; the rows of a shared cache's
 database stand under the user's own. Temporary views say so: they are the connection's own, and hide the tables.
@@ -90,7 +90,7 @@ class Readable(NamedTuple):
     @classmethod
     @lru_cache(maxsize=64)
     def whole(cls, orm_class: type[ORMCalibration]) -> Readable:
-        """Give what a database gives that is up to date."""
+        """Give what a database that is up to date gives."""
         wanted_schema(orm_class)  # which declares all tables
         tables = orm_class.metadata.sorted_tables
         return cls(orm_class, {table.name: [quote(column.name) for column in table.c] for table in tables}, True)

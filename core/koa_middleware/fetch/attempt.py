@@ -1,4 +1,4 @@
-"""One attempt to fetch a file: what is wanted, what has come of it, and the call that it belongs to."""
+"""One attempt to fetch a file: what is wanted, what has come, and the call that it belongs to."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Attempt:
             self.partial.restart()
 
     def copy(self, read: Callable[[int], bytes], headers: Mapping[str, str] = _NO_HEADERS) -> Setback | None:
-        """Append what `read` gives, when it can be the file at all, until there is more than recorded."""
+        """Append what `read` gives, as long as it can be the file, until there is more than recorded."""
         wanted, piece = self.transfer.file_size, b""
         if not self.partial.size:
             while len(piece) < HEAD and (more := read(CHUNK)):

@@ -1,4 +1,4 @@
-"""Fetching one file or many: each is whole and verified under its final name, or not there at all."""
+"""Fetching one file or many: each is whole and verified under its final name, or not there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that send so slowly that no file will ever come: each byte is in time, and there is always one more."""
+"""Servers that send so slowly that a file never ends, though each byte is in time."""
 
 from __future__ import annotations
 

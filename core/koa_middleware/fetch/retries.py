@@ -1,4 +1,4 @@
-"""How often a request is repeated, and for how long a server is waited for."""
+"""How often a request is repeated, and how long to wait for a server."""
 
 from __future__ import annotations
 

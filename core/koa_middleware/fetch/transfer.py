@@ -1,4 +1,4 @@
-"""What is to be fetched, and what was."""
+"""What to fetch, and what came."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def only_one(folder: Path, key: str, stop: threading.Event) -> Iterator[None]:
 
 
 def _open(folder: Path) -> int | None:
-    """Descriptor of the lock file; None where it cannot be opened, which shows itself in the next step."""
+    """Descriptor of the lock file; None where it cannot be opened, which the next step reports."""
     for _ in range(2):
         try:
             return os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)

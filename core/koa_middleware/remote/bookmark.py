@@ -135,7 +135,7 @@ def last_synced(local: LocalDatabase[Any]) -> float | None:
 
 
 def is_partial(local: LocalDatabase[Any]) -> bool:
-    """Whether a first sync was begun and has not come to its end."""
+    """Whether a first sync was begun and is not complete."""
     with local.driver_connection() as connection:
         table = StateTable(connection, local.orm_class.table().name)
         state = table.load() if table.exists() else CopyState()

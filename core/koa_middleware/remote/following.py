@@ -1,4 +1,4 @@
-"""Follow an archive without end: look every second, sync where there is news, wait where something does not answer."""
+"""Follow an archive without end: look every second, sync when there is news, wait when something does not answer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Looked(NamedTuple):
 
 @dataclass
 class Follower:
-    """What follows an archive into a local database; other processes may sync the same one.
+    """Follows an archive into a local database, which other processes may sync too.
 
     It holds one connection to the archive, and no lock between two looks.
 

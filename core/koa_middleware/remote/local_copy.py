@@ -194,7 +194,7 @@ class LocalCopy:
                 self._database.execute(f"INSERT INTO {self._feed} (op, at) VALUES ('resweep', ?)", (now_iso(),))
 
     def follow(self, page: Page) -> None:
-        """Do what a page of the remote's feed tells."""
+        """Apply a page of the remote's feed."""
         there = self.names_of(page.batch)
         self.record(page)
         self.withdraw([entry.id for entry in page.entries if entry.id is not None and entry.id not in there])
@@ -410,7 +410,7 @@ class LocalCopy:
         return tuple(kept)
 
     def _is_judged_otherwise(self, identifier: str, own: _Known, row: Row) -> bool:
-        """Whether someone here set another quality which the remote does not know of, and would be lost."""
+        """Whether someone here set another quality that the remote does not know, which would be lost."""
         if own.quality == row[self._quality]:
             return False
         flagged = (
@@ -473,7 +473,7 @@ class LocalCopy:
             self._evicted.add(loser.id)
 
     def settle(self) -> int:
-        """Give rows that were kept apart their place where what stood in their way here has changed since.
+        """Take in rows that were kept apart, where nothing here stands in their way any more.
 
         Returns
         -------

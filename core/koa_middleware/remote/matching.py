@@ -1,4 +1,4 @@
-"""Which of an archive's columns is which of a class, that may be of another version than the archive's."""
+"""Which column of an archive is which column of a class, whose version may differ from the archive's."""
 
 from __future__ import annotations
 

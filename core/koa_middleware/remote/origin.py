@@ -1,4 +1,4 @@
-"""What an archive is to a server that serves it: views, each of one state, asked for a page at a time.
+"""An archive as a server reads it: views, each of one state, read a page at a time.
 
 Whoever follows such an archive himself reads the views by `koa_middleware.remote.viewed`.
 """
@@ -104,5 +104,5 @@ class Origin(Remote[R], Protocol[R]):
         ...
 
     def connections_in_use(self) -> int:
-        """Give how many of the connections that are kept are in use."""
+        """Give how many of the kept connections are in use."""
         ...

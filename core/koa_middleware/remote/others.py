@@ -1,4 +1,4 @@
-"""Columns of the local table that its class does not know, and another version's does.
+"""Columns of the local table that another version of its class declares.
 
 A sync takes them along. So of two versions of a plugin that sync one cache in turn, each brings what the other needs,
 and none has to read the archive anew.

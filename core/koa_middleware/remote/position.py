@@ -1,4 +1,4 @@
-"""What stands behind a bookmark: a place in an archive's feed, and what the feed is relied on for."""
+"""What a bookmark holds: a place in an archive's feed, and what the feed's reader relies on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Position:
 
     @classmethod
     def read(cls, bookmark: str | None) -> Self | None:
-        """Read a bookmark; None where it is none of ours."""
+        """Read a bookmark; None where it is not ours."""
         try:
             found: Any = json.loads(bookmark or "")
             position = cls(**found)

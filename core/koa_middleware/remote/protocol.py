@@ -1,4 +1,4 @@
-"""What a remote is to those who follow it and publish to it, whatever its server.
+"""A remote as those see it who follow it and publish to it, whatever its server.
 
 Nothing of a server crosses this seam: no engine, no connection, and no error but this package's own.
 """
@@ -217,7 +217,7 @@ class Reading(Protocol):
         ...
 
     def goes_on_after(self, since: str | None) -> int:
-        """Give the number of the entry after which who knows the history up to a bookmark can go on; 0: none."""
+        """Give the number of the entry after which a reader of the history up to a bookmark goes on; 0: none."""
         ...
 
     def history(self, after: int) -> Generator[Past]:

@@ -1,4 +1,4 @@
-"""The other way: LOCAL records to the remote, and judgements of quality there.
+"""Publishing: LOCAL records go to the remote, and judgements of quality.
 
 What the remote then holds is read back and replaces the LOCAL rows; a publisher that is killed between the two
 publishes again, finds its records there, and only replaces.
@@ -143,7 +143,7 @@ def flag(local: LocalDatabase[Any], remote: Remote[Any], id: str, quality: str, 
 
 
 def settle(local: LocalDatabase[Any], holds: Holds) -> None:
-    """Give rows that were kept apart their place where what stood in their way here has changed since."""
+    """Take in rows that were kept apart, where nothing here stands in their way any more."""
     with open_copy(local, holds) as copy:
         while True:
             copy.load()

@@ -1,4 +1,4 @@
-"""Which kind of server a URL means; the only place that knows the kinds."""
+"""Which kind of server a URL means; no other module knows the kinds."""
 
 from __future__ import annotations
 

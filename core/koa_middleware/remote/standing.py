@@ -1,4 +1,4 @@
-"""How an archive stands to a client: what it says of itself, and what follows from that, judged in one place.
+"""How an archive stands to a client: what the archive says of itself, and what follows from that.
 
 The facts come from SQL where the client is connected to a PostgreSQL server, and as JSON where a server is asked over
 HTTP. The judgement is made by the client, which alone knows what it has.
@@ -120,7 +120,7 @@ class Facts:
         return ""
 
     def _is_strange(self, position: Position) -> bool:
-        """Whether an entry is of another history; what a standby lacks at its end may be to come yet."""
+        """Whether an entry is of another history; a standby may still get what it lacks at its end."""
         if self.standby and position.n > (self.newest or (0, ""))[0]:
             return False
         return self.newest is not None and self.tokens.get(position.n) != position.token

@@ -1,4 +1,4 @@
-"""An archive as it is followed by whoever sees its states themselves, not pages that a server gives."""
+"""Following an archive by its states themselves, not by the pages of a server."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class ViewReading:
         return self._view.sweep(after)
 
     def goes_on_after(self, since: str | None) -> int:
-        """Give the number of the entry after which who knows the history up to a bookmark can go on; 0: none."""
+        """Give the number of the entry after which a reader of the history up to a bookmark goes on; 0: none."""
         known = Position.read(since)
         if known is None or known.columns != self._here.columns or not self._here.n:
             return 0

@@ -1,4 +1,4 @@
-"""What an archive is to a server of ours that publishes and flags there for others.
+"""An archive as a server of ours writes to it for others.
 
 Its clients may ask twice, when an answer was lost, and see what a publication would give before they send it.
 """
@@ -62,10 +62,10 @@ class Flagged(NamedTuple):
 
 @runtime_checkable
 class WritableRemote(Remote[R], Protocol[R]):
-    """An archive that is written to for others."""
+    """An archive to which a server writes for others."""
 
     def plan(self, rows: Sequence[Values], here: Here) -> list[Settled]:
-        """Give what a publication would give now; nothing is changed.
+        """Say what a publication would do now; nothing is changed.
 
         Raises
         ------

@@ -1,1 +1,1 @@
-"""What is told of choices: lock files, provenance, what was made of a calibration, what there is over time."""
+"""Reports on choices: lock files, provenance, what was made from a calibration, what there is over time."""

@@ -7,9 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .contract import PluginContract
-    from .fixtures import add_record, clean_environment, store, write_fits
+    from .fixtures import (
+        DemoNight,
+        add_record,
+        clean_environment,
+        demo_store,
+        make_frame,
+        store,
+        write_columns,
+        write_fits,
+    )
 
-__all__ = ["PluginContract", "add_record", "clean_environment", "store", "write_fits"]
+__all__ = [
+    "DemoNight",
+    "PluginContract",
+    "add_record",
+    "clean_environment",
+    "demo_store",
+    "make_frame",
+    "store",
+    "write_columns",
+    "write_fits",
+]
 
 
 def __getattr__(name: str) -> Any:

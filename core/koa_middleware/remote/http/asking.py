@@ -1,4 +1,4 @@
-"""Questions to an archive's server: repeated where that may help, and never for longer than is told.
+"""Questions to an archive's server: repeated where that may help, within a limit of time.
 
 The connections, credentials and numbers of repetitions are those of downloads.
 """
@@ -56,7 +56,7 @@ class Reply(NamedTuple):
 
 
 class Refused(Exception):  # noqa: N818 - a signal, not an error
-    """A server answers with a problem that is no error of this package's.
+    """A server answers with a problem that is no error of this package.
 
     Attributes
     ----------
@@ -214,7 +214,7 @@ class Asking:
         )
 
     def _refusal(self, answer: Answer, body: Mapping[str, Any], said: str) -> Setback:
-        """Tell what an answer means that is no success.
+        """Say what an answer means that is no success.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""A private copy of an archive, which a client's own rules ask where it is to be the archive that answers."""
+"""A private copy of an archive, which the client's rules ask in the archive's place."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Mirror(CalibrationDatabase[R]):
         return self._of_process.setdefault(os.getpid(), _Place())
 
     def _copy(self, *, is_past: bool = False) -> _Copy[R]:
-        """Give the copy as the archive is now; for a question of the past, such that it is known until now.
+        """Give the copy as the archive is now; for a question of the past, one that knows the past until now.
 
         Raises
         ------

@@ -124,7 +124,7 @@ class HttpReading:
         return ahead.submit(self._asked, "records", [("after", after), ("limit", BATCH)], self._at_least)
 
     def goes_on_after(self, since: str | None) -> int:
-        """Give the number of the entry after which who knows the history up to a bookmark can go on; 0: none."""
+        """Give the number of the entry after which a reader of the history up to a bookmark goes on; 0: none."""
         known, here = Position.read(since), self._facts.position(self._source.table)
         if known is None or known.columns != here.columns or not here.n:
             return 0
@@ -181,7 +181,7 @@ class HttpReading:
         return found
 
     def _move_to(self, view: Mapping[str, Any]) -> None:
-        """Take note of the state of which an answer is.
+        """Note the state that an answer shows.
 
         Raises
         ------

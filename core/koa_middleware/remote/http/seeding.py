@@ -1,4 +1,4 @@
-"""What a store has of an archive already, as the beginning of a private copy of that archive."""
+"""A private copy of an archive begins with what the store already has of it."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Columns:
         return {**said, "shape": _digest({name: said[name] for name in said.keys() - changing})}
 
     def view(self, facts: Facts) -> dict[str, Any]:
-        """Give of which state of the archive an answer is."""
+        """Give the state of the archive that an answer shows."""
         state = self.state(facts)
         shown = {name: state[name] for name in ("newest", "standby", "shape")}
         return {**shown, "clock": facts.clock, "etag": etag_of(state)}
@@ -144,7 +144,7 @@ def etag_of(state: Mapping[str, Any]) -> str:
 
 
 def same_etag(one: str, other: str) -> bool:
-    """Whether two ETags are of one state; what stands between may have compressed the answer, and say so."""
+    """Whether two ETags are of one state; a proxy that compressed the answer may have marked its ETag."""
     bare = [etag.strip().removeprefix("W/").strip('"').removesuffix("-gzip") for etag in (one, other)]
     return bare[0] == bare[1]
 

@@ -1,4 +1,4 @@
-"""What stands on a PostgreSQL server of what an archive's owner sets up."""
+"""What a PostgreSQL server has of an archive's set-up."""
 
 from __future__ import annotations
 

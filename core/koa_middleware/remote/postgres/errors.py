@@ -1,4 +1,4 @@
-"""What goes wrong on the remote database, in this package's errors."""
+"""Faults of the remote database as this package's errors."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _said(cause: Exception, engine: Engine) -> str:
 
 
 def _outage(code: str, said: str, where: str) -> tuple[str, str]:
-    """Give message and hint of what may go by itself."""
+    """Give message and hint of a fault that may go by itself."""
     if code in _BUSY:
         return f"{where} was busy, since another one was writing: {said}.", "Try again; nothing was changed there."
     if code == _LOCKED:

@@ -1,4 +1,4 @@
-"""The state of an archive at a time: each statement that reads finds, under the table's name, the rows as they were.
+"""The state of an archive at a time: each reading statement finds, under the table's name, the rows as they were.
 
 A state is that of the rows that have no later entry in the feed, and of the former versions that held then. It stands
 before each statement as a common table expression, which the server takes apart, so that it uses the indexes of both.

@@ -1,4 +1,4 @@
-"""How a PostgreSQL archive takes records and judgements in.
+"""Publishing to a PostgreSQL archive: records and judgements.
 
 All publishers of a table take one lock of the server for the length of their transaction, so that each sees the
 versions that the one before gave. The lock of the feed is taken by the commit, and nobody waits for it long.
@@ -169,7 +169,7 @@ def _mended(connection: Connection, table: Table, id: str) -> Values:
 
 
 class _There:
-    """What the remote holds that bears on some records: their ids, names and version families."""
+    """What the remote holds of the ids, names and version families of some records."""
 
     def __init__(
         self,

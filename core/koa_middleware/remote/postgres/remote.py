@@ -158,7 +158,7 @@ class PostgresRemote(Generic[R]):
             return SetUp(grants(engine, table, reader, publisher), found.unfit, found.script, found.told)
 
     def connections_in_use(self) -> int:
-        """Give how many of the connections that are kept are in use."""
+        """Give how many of the kept connections are in use."""
         pools = {self._reads.pool, self.database.engine.pool}
         return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
 

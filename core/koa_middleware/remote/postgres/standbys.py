@@ -13,7 +13,7 @@ from .table import PostgresSource, PostgresView, connected
 
 
 class StandbyFirst:
-    """An archive that is read at a standby; what it lacks of what a client has seen, the primary is asked for.
+    """An archive that is read at a standby, and at the primary where the standby is behind what a client has seen.
 
     Parameters
     ----------

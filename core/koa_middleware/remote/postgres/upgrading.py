@@ -1,4 +1,4 @@
-"""How an archive's table that another version set up comes up to date: what a class wants beyond additions.
+"""Upgrading an archive's table that another version set up, beyond additions.
 
 Columns are renamed. Values come into another type or form by the code that values from headers pass, and by ``ALTER
 COLUMN TYPE``, which calls no trigger: in place of an entry for each row, the feed gets one that lets everybody read

@@ -130,7 +130,7 @@ def has_several_hosts(url: URL) -> bool:
 
 
 def unusable_url() -> ConfigurationError:
-    """Give the error of a URL that is none of a PostgreSQL server; it does not repeat it."""
+    """Give the error of a URL that is not a PostgreSQL server's, without repeating the URL."""
     return ConfigurationError(
         "The URL of the remote database is not one of a PostgreSQL server.",
         "Write it as postgresql://user@host:port/database, with special characters percent-encoded.",

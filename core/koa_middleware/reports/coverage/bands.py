@@ -1,4 +1,4 @@
-"""What is shown of a coverage: groups whose frames differ only in what follows from their time make one band."""
+"""The bands of a coverage: groups whose frames differ only in what follows from their time share one."""
 
 from __future__ import annotations
 

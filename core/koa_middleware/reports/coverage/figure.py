@@ -1,4 +1,4 @@
-"""A coverage as a figure, to be hung on a wall or put on a night log's page; the only user of matplotlib.
+"""A coverage as a figure, for a wall or a night log; the only user of matplotlib.
 
 A band for each group: a bar where a frame gets an answer, hatched where it gets none, and a mark for each calibration,
 whose shape says its quality. The colours are those of Okabe and Ito, which all eyes tell apart.

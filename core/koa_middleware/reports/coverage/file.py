@@ -16,7 +16,7 @@ _DOTS, _MOST_DOTS = 200, 60_000
 
 
 def write_figure(figure: Any, target: Path, overwrite: bool) -> None:
-    """Write a figure in the form that the name says; one of that name is replaced only when that is asked for."""
+    """Write a figure in the form that the name says; an existing one is replaced only on request."""
     dots = min(_DOTS, _MOST_DOTS / max(figure.get_size_inches()))
     with target_file(target, FIGURE, overwrite=overwrite) as sink:
         figure.savefig(sink, format=target.suffix[1:].lower(), dpi=dots, facecolor=figure.get_facecolor())

@@ -1,4 +1,4 @@
-"""The groups that are told: those of calibrations, each in its time, and those of values that no calibration has."""
+"""The groups of a coverage: those of calibrations, each in its time, and those of values that no calibration has."""
 
 from __future__ import annotations
 

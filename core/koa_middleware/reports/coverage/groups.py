@@ -1,4 +1,4 @@
-"""Which frames there may be: the values in which those of the calibrations and of a frame are compared."""
+"""Which frames there may be: the values by which frames and calibrations are compared."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _beside(
 
 
 def _most_specific(found: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Leave out values of which some are not known, where others say the same and more."""
+    """Leave out partly unknown values where others say the same and more."""
     every = list(found)
     vague = {each for each in every if None in each}
     return [

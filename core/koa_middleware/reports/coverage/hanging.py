@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from ...choosing.asking import asking
 from ...choosing.batch import asked_together
+from ...choosing.considered import Considered, Prepared
 from ...choosing.criterion import Limit
-from ...choosing.deciding import Considered, Prepared, asking, is_declared
 from ...choosing.limits import MAX, SAME, Finite
 from ...choosing.order import in_ms
+from ...choosing.own_methods import is_declared
 from ...choosing.validity import ValidAt
 from ...exceptions import CalibrationNotFoundError
 from .gaps import Standing, is_by_interval
@@ -72,7 +74,7 @@ def _pieces(changes: Iterable[int], spans: Sequence[Span]) -> Iterator[Span]:
 
 
 def _changes(standing: Standing) -> Iterator[int]:
-    """Give times at which the choice may become another one; but for those midway between two calibrations."""
+    """Give times at which the choice may change, except those midway between two calibrations."""
     for (plan, rows), served in zip(standing.by_step, standing.served, strict=True):
         if standing.anchor is None:
             for first, last, row in served:
@@ -168,7 +170,7 @@ class _Judge:
         return cls(standing, anchor)
 
     def doubtful(self, whole: Span) -> list[Span]:
-        """Give the times that a calibration of the anchor serves on which nothing hangs; at others any will do."""
+        """Give the times served by a calibration of the anchor on which nothing hangs; at other times any will do."""
         served = [each for one in self._lists for each in one if self._has(each[2]) is not True]
         return cut(joined(Span(first_from(first), first_after(last)) for first, last, _ in served), [whole])
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, select
 
 from ...choosing.answering import Ask
+from ...choosing.asking import run
 from ...choosing.conditions import EqualsAnchor, NotBad
 from ...choosing.criterion import Condition
-from ...choosing.deciding import run
 from ...choosing.frame import Frame
 from ...choosing.limits import Finite
 from ...choosing.statement import Plan

@@ -1,4 +1,4 @@
-"""Why another calibration would be chosen now than a lock file says, by what the databases tell."""
+"""Why another calibration would be chosen now than the lock's, as the databases tell it."""
 
 from __future__ import annotations
 

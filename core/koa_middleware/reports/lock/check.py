@@ -180,7 +180,7 @@ def _given(lock: LockFile, frame: LockedFrame) -> Iterator[tuple[str, LockedCali
 def _chosen(
     lock: LockFile, orm_class: type[ORMCalibration], choose: Choose
 ) -> Iterator[tuple[LockedFrame, dict[str, Any], dict[str, Any]]]:
-    """Give each frame of a lock with its values and what is chosen for it; frames that are asked alike go together."""
+    """Give each frame of a lock with its values and what is chosen for it; like frames are asked together."""
     groups: dict[Any, list[LockedFrame]] = {}
     for frame in lock.frames:
         types = tuple(name for name in frame.cal_types if name in orm_class.selectors)

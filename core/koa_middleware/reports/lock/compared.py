@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Column
 
 from ...choosing.cases import columns_of_cases, every_case
-from ...choosing.deciding import is_programmed
 from ...choosing.frame import Frame, frame_name, own_values
+from ...choosing.own_methods import is_programmed
 from ...choosing.selector import CalibrationSelector, given_to, settings_of
 from ...exceptions import CalibrationNotFoundError, HeaderError
 from ...instrument.door import columns_of
@@ -82,8 +82,8 @@ def locked_frame(lock: LockFile, orm_class: type[ORMCalibration], given: Mapping
         return found[""]
     hint = "Lock it too, or open the store without the lock."
     if not found:
-        said = f"{lock.name} has no frame {filename or frame_name(given, 'mjd_start')}."
-        raise CalibrationNotFoundError(said, hint)
+        asked = filename or frame_name(given, "mjd_start").removeprefix("the frame").strip()
+        raise CalibrationNotFoundError(f"{lock.name} has no frame {asked}.", hint)
     said = f"{filename} is not as the frame of that name in {lock.name}: {'; '.join(found)}."
     if unsaid := [name for name in given_columns(orm_class, orm_class.selectors) if _is_unsaid(name, values, found)]:
         hint = f"Say it (--set {' '.join(f'{name}=...' for name in unsaid)}), lock it too, or leave the lock out."

@@ -15,7 +15,7 @@ from .locking import sides_of
 
 
 class Differing(NamedTuple):
-    """A choice that would be another one now.
+    """A choice that would differ now.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ def values_of(frame: LockedFrame, orm_class: type[ORMCalibration]) -> dict[str, 
 def differences(
     lock: LockFile, frame: LockedFrame, values: Mapping[str, Any], found: Mapping[str, Any]
 ) -> Iterator[Differing]:
-    """Compare what a lock says of a frame with what is found now, by type.
+    """Compare a lock's choices for a frame with those of now, by type.
 
     A type that is not among those found has no rule any more.
     """

@@ -127,14 +127,28 @@ class LockFile:
         return {each.filename: each for each in self.calibrations}
 
     def frames_of(self, filename: str, values: Mapping[str, Any]) -> Sequence[LockedFrame]:
-        """Give the frames of a file name, which compression does not change; or, without one, that of these values."""
-        return self._frames.get(frame_key(filename, values), ())
+        """Give the frames of a file name, which compression does not change; or, without one, that of these values.
+
+        A frame that is asked for without its name may have been locked with it: it is the only one of its values then.
+        """
+        found = self._frames.get(frame_key(filename, values), ())
+        if found or filename:
+            return found
+        alike = self._by_values.get(frame_key("", values), ())
+        return alike if len(alike) == 1 else ()
 
     @kept_property
     def _frames(self) -> Mapping[Any, Sequence[LockedFrame]]:
         found: dict[Any, list[LockedFrame]] = {}
         for each in self.frames:
             found.setdefault(frame_key(each.filename, each.values), []).append(each)
+        return found
+
+    @kept_property
+    def _by_values(self) -> Mapping[Any, Sequence[LockedFrame]]:
+        found: dict[Any, list[LockedFrame]] = {}
+        for each in self.frames:
+            found.setdefault(frame_key("", each.values), []).append(each)
         return found
 
     def __str__(self) -> str:

@@ -126,12 +126,12 @@ def _normal(checksum: str) -> str:
 
 
 def frame_key(filename: str, values: Mapping[str, Any]) -> Any:
-    """Give what a frame is called: its file name, which compression does not change; without one its values."""
+    """Give a frame's name: its file name without compression; without one its values."""
     return without_compression(filename) if filename else _whole(values)
 
 
 def exact_key(filename: str, values: Mapping[str, Any], given: Iterable[str]) -> Any:
-    """Give what a frame is known by: its name, and its values of the columns that the caller gives."""
+    """Give what identifies a frame: its name, and its values of the columns that the caller gives."""
     return frame_key(filename, values), _whole({name: values[name] for name in given if name in values})
 
 

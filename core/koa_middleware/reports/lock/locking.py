@@ -16,7 +16,7 @@ from .locked import SIDES, ArchiveState, LockedCalibration, LockedChoice, Locked
 
 
 class ChosenIn(NamedTuple):
-    """In what a choice was made.
+    """The circumstances of a choice.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Reading a lock file, which somebody may have changed by hand: what is none is refused with the place of the fault."""
+"""Reading a lock file, which somebody may have changed by hand; an error gives the place of the fault."""
 
 from __future__ import annotations
 

@@ -269,7 +269,7 @@ def _files(products: Sequence[str], folders: Sequence[Path], unread: dict[str, s
 
 
 def _each(given: Sequence[str]) -> Iterator[Path]:
-    """Give paths, of which something must be there."""
+    """Give paths; at least one must exist."""
     for each in given:
         path = user_path(each)
         if not os.path.lexists(path):

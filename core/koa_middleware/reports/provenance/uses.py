@@ -149,7 +149,7 @@ class Users(Generic[T]):
 
 
 def known_by(use: Use, calibration: Calibration) -> str:
-    """Say by what a use is one of a calibration; empty where it is not.
+    """Say what identifies a calibration in a use: its checksum, its id or its file name; empty where nothing does.
 
     Of one name and other content it is not, unless it has the id.
     """

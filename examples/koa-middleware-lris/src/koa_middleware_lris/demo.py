@@ -3,9 +3,6 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-import numpy as np
-from astropy.io import fits
-
 NIGHT = 60319  # MJD of 2024-01-10
 RED = {
     "INSTRUME": "LRIS",
@@ -59,6 +56,9 @@ def _write(
     day: int = NIGHT,
     **cards: str | float,
 ) -> Path:
+    import numpy as np  # here, so that loading the plugin stays quick
+    from astropy.io import fits
+
     written = date(1858, 11, 17) + timedelta(days=day)
     path = folder / f"{'LB' if arm is BLUE else 'LR'}.{written:%Y%m%d}.{second:05d}.00.fits"
     header = fits.Header({**arm, **cards})

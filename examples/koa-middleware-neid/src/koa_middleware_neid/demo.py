@@ -3,9 +3,6 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-from astropy.io import fits
-
 NIGHT = 60700.0  # MJD of 2025-01-25, of era 6
 
 
@@ -32,6 +29,9 @@ def write_night(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _write(folder: Path, kind: str, start: float, level: int = 1, **cards: str | float) -> Path:
+    import numpy as np  # here, so that loading the plugin stays quick
+    from astropy.io import fits
+
     time = (datetime(1858, 11, 17) + timedelta(days=start)).replace(microsecond=0)
     header = fits.Header({"INSTRUME": "NEID", "OBS-MODE": "HR", "DATE-OBS": time.isoformat(), "EXPTIME": 60.0, **cards})
     if kind:

@@ -1,8 +1,8 @@
 import pytest
 from koa_middleware.testing import add_record, clean_environment, store, write_fits  # noqa: F401
-from koa_middleware_demospec import plugin
+from koa_middleware_kcwi import plugin
 
 
 @pytest.fixture(name="plugin")
-def demospec():
+def kcwi():
     return plugin
