@@ -1,0 +1,179 @@
+"""A cache of the older ``koa_middleware``, brought in; both of its eras left a SQLite table with a row for each file.
+
+The first era made the table with SQLAlchemy, under a name of the class's, the second with sqlite-utils, under the
+instrument's. Files stand in ``calibrations/``, in later releases in a folder of the instrument's there, and have their
+MD5 digest in the column ``file_md5``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..database.file_names import folded
+from ..database.sqlite import quote, read_only_uri
+from ..disk.checksums import digest_of
+from ..disk.names import check_filename
+from ..exceptions import KoaMiddlewareError, SourceFileError
+from ..instrument.orm import ORMCalibration
+from .bundle import BundleImport
+from .bundle_file import Bundle, Entry, entry_of
+from .bundle_head import Head
+
+#: Columns that every table of the older package has.
+_ALWAYS = {"id", "filename"}
+
+#: The file's MD5 digest, in later releases.
+_MD5 = "file_md5"
+
+#: Left out: this machine's clock at the time of an insertion, in its own zone.
+_LEFT_OUT = {_MD5, "last_updated"}
+
+
+class LegacyTable(NamedTuple):
+    """A table of the older package.
+
+    Attributes
+    ----------
+    database : pathlib.Path
+    name : str
+    types : dict
+        The declared type of each column.
+    rows : list of dict
+    """
+
+    database: Path
+    name: str
+    types: dict[str, str]
+    rows: list[dict[str, Any]]
+
+
+def databases_in(folder: Path) -> list[Path]:
+    """Give the databases of a cache, by their names.
+
+    Raises
+    ------
+    SourceFileError
+        When there is none.
+    """
+    found = sorted(path for path in (folder / "database").glob("*.db") if path.is_file())
+    if not found:
+        raise SourceFileError(
+            f"{folder} is no cache: it has no database/*.db.",
+            "Name the folder that KOA_CALIBRATION_CACHE named for the older koa_middleware.",
+            path=folder,
+        )
+    return found
+
+
+def read_table(folder: Path, orm_class: type[ORMCalibration]) -> LegacyTable:
+    """Find and read the older package's table of an instrument.
+
+    Raises
+    ------
+    SourceFileError
+        When there is none, when several may be meant, or when a database cannot be read.
+    """
+    found = [table for path in databases_in(folder) for table in _tables_of(path, orm_class)]
+    named = [table for table in found if table.name.lower() == orm_class.instrument_name]
+    if len(chosen := named or found) == 1:
+        return chosen[0]
+    if not found:
+        said = f"No database in {folder / 'database'} has a table of the older koa_middleware."
+        raise SourceFileError(said, "Name the folder of an older cache.", path=folder)
+    tables = ", ".join(f"{table.name} in {table.database.name}" for table in chosen)
+    said = f"{folder} has several tables that may be {orm_class.instrument_name}'s: {tables}."
+    raise SourceFileError(said, "Move the databases of other instruments away, and try again.", path=folder)
+
+
+def _tables_of(path: Path, orm_class: type[ORMCalibration]) -> Iterator[LegacyTable]:
+    ours = {table.name for table in orm_class.metadata.tables.values()}
+    try:
+        with _copied(path) as connection:
+            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for name in sorted(set(names) - ours):
+                types = {row[1]: row[2] for row in connection.execute(f"PRAGMA table_info({quote(name)})")}
+                if types.keys() >= _ALWAYS and not name.startswith(("koa_", "sqlite_")) and not _is_ours(name, names):
+                    rows = connection.execute(f"SELECT * FROM {quote(name)}")  # noqa: S608 - the database's own name
+                    yield LegacyTable(path, name, types, [dict(zip(types, row, strict=True)) for row in rows])
+    except sqlite3.Error as error:
+        said = f"{path} cannot be read: {error}."
+        raise SourceFileError(said, "Copy it again from where it is whole.", path=path) from error
+
+
+def _is_ours(name: str, names: list[str]) -> bool:
+    """Tell whether a table is one that this package makes for another instrument; each has a feed beside it."""
+    return any(f"{table}_feed" in names for table in (name, name.rpartition("_")[0]))
+
+
+@contextmanager
+def _copied(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a copy of a database, with what a journal beside it says, so that nothing there is touched."""
+    with tempfile.TemporaryDirectory(prefix="koa-legacy-") as name:
+        copy = Path(name) / path.name
+        for suffix in ("", "-journal", "-wal"):
+            if (source := path.with_name(path.name + suffix)).is_file():
+                shutil.copyfile(source, copy.with_name(copy.name + suffix))
+        with closing(sqlite3.connect(copy)) as connection:
+            connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
+            yield connection
+
+
+def as_bundle(folder: Path, table: LegacyTable, orm_class: type[ORMCalibration], report: BundleImport) -> Bundle:
+    """Give what can be taken in, as if a bundle held it; says in the report what cannot."""
+    places = _files_of(folder, orm_class.instrument_name)
+    paths: dict[str, Path] = {}
+    entries: list[Entry] = []
+    for number, row in enumerate(table.rows, 1):
+        name = str(row["filename"] or f"row {number}")
+        try:
+            path = _checked(row, name, places)
+            entries.append(entry_of(_columns(row), path))
+        except (KoaMiddlewareError, OSError) as error:
+            report.failed[name] = str(error)
+        else:
+            paths[name] = path
+    known = {name.lower() for name in orm_class.column_names()} | _LEFT_OUT
+    others = {name: type_ or "TEXT" for name, type_ in table.types.items() if name.lower() not in known}
+    return Bundle(Head(orm_class.instrument_name, others=others), entries, lambda entry: paths[entry.filename].open("rb"))
+
+
+def _files_of(folder: Path, instrument: str) -> dict[str, Path]:
+    """Give the files of an older cache by their names."""
+    calibrations = folder / "calibrations"
+    folders = [calibrations, *(each for each in calibrations.glob("*") if folded(each.name) == instrument)]
+    return {path.name: path for each in folders if each.is_dir() for path in each.iterdir() if path.is_file()}
+
+
+def _checked(row: dict[str, Any], name: str, places: dict[str, Path]) -> Path:
+    """Give the file of a row.
+
+    Raises
+    ------
+    UnsafeFilenameError, SourceFileError
+    """
+    if not (row["id"] and row["filename"]):
+        raise SourceFileError(f"{name} has no {'filename' if row['id'] else 'id'}.", "It is left out.", path=None)
+    path = places.get(check_filename(name))
+    if path is None:
+        raise SourceFileError(f"The file of {name} is missing.", "Put it there and import again.", path=None)
+    said = row.get(_MD5)
+    if said and str(said).lower() != (found := digest_of(path, "md5").removeprefix("md5:")):
+        said = f"{name} has the MD5 digest {found}, its row says {said}."
+        raise SourceFileError(said, "Copy the file again from where it is whole.", path=path)
+    return path
+
+
+def _columns(row: dict[str, Any]) -> dict[str, Any]:
+    """Give a row's values as this package has them."""
+    values = {name: value for name, value in row.items() if name not in _LEFT_OUT}
+    if row.get(_MD5):
+        values["checksum"] = f"md5:{str(row[_MD5]).lower()}"
+    values.setdefault("checksum", "")
+    values["last_updated"] = None
+    return values
