@@ -86,7 +86,7 @@ class PluginContract:
     def test_each_method_that_a_selector_overrides_gives_what_it_should(self, tmp_path: Path) -> None:
         written = [selector for selector in self.plugin.selectors.values() if not is_declared(selector)]
         if not written:
-            pytest.skip("all selectors are declared")
+            return
         self._skip_without_derive()
         frame = dict(said_in(self.plugin.ORM, path)) if (path := self._a_frame(tmp_path)) else {}
         with CalibrationStore(self.plugin.ORM, tmp_path / "cache") as store:
