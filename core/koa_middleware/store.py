@@ -1246,6 +1246,35 @@ class CalibrationStore(Generic[R]):
         source = stream_of("path", path, "read") or user_path(path_of("path", path))
         return BundleImporter(self._files, self._holdings).run(source)
 
+    def import_legacy(self, folder: str | os.PathLike[str], *, dry_run: bool = False) -> BundleImport:
+        """Take in a cache of the older ``koa_middleware``, of either era; that folder is not changed.
+
+        Ids, versions, file names and origins stay, where ``KECK`` is ``REMOTE``. What is here already is unchanged, so
+        that an interrupted import may be repeated. A file that is missing, unsafely named, or differs from its recorded
+        digest is reported, and left.
+
+        Parameters
+        ----------
+        folder : path
+            What ``KOA_CALIBRATION_CACHE`` named for the older package.
+        dry_run : bool
+            Take nothing in, only tell what would be.
+
+        Raises
+        ------
+        SourceFileError
+            When there is no such cache, or several of its tables may be meant.
+        """
+        from .cache.bundle import BundleImport, BundleImporter
+        from .cache.legacy import as_bundle, read_table
+
+        legacy, report = user_path(path_of("folder", folder)), BundleImport()
+        self.local_db.check_writable()
+        bundle = as_bundle(legacy, read_table(legacy, self.orm_class), self.orm_class, report)
+        importer = BundleImporter(self._files, self._holdings)
+        importer.take(bundle, report, dry_run=truth_of("dry_run", dry_run))
+        return report
+
     def prune(
         self,
         *,

@@ -99,17 +99,31 @@ class BundleImporter(Generic[R]):
         report = BundleImport()
         self._database.check_writable()
         with open_bundle(path, self._orm_class.instrument_name, name) as bundle:
-            self._check_space(bundle.entries)
-            for entry in counted(bundle.entries, len(bundle.entries), "file"):
-                try:
-                    outcome = self._take(entry, bundle)
-                except DuplicateCalibrationError as error:
-                    report.conflicts[entry.filename] = error.message
-                except KoaMiddlewareError as error:
-                    report.failed[entry.filename] = str(error)
-                else:
-                    getattr(report, outcome).append(entry.filename)
+            self.take(bundle, report)
         return report
+
+    def take(self, bundle: Bundle, report: BundleImport, *, dry_run: bool = False) -> None:
+        """Take in what a bundle holds, or only look what there would be to do; says in the report what came of it."""
+        self._check_space(bundle.entries)
+        for entry in counted(bundle.entries, len(bundle.entries), "file"):
+            try:
+                outcome = self._foresee(entry, bundle) if dry_run else self._take(entry, bundle)
+            except DuplicateCalibrationError as error:
+                report.conflicts[entry.filename] = error.message
+            except KoaMiddlewareError as error:
+                report.failed[entry.filename] = str(error)
+            else:
+                getattr(report, outcome).append(entry.filename)
+
+    def _foresee(self, entry: Entry, bundle: Bundle) -> str:
+        row = self._row(entry, named_as_here(self._orm_class, entry.columns, bundle.head.declared))
+        with self._database.connect() as connection:
+            here = self._standing(connection, row)
+        if here is None:
+            return "added"
+        if _is_newer(row, here):
+            return "updated"
+        return "unchanged" if self._files.is_whole(here) else "completed"
 
     def _take(self, entry: Entry, bundle: Bundle) -> str:
         values = named_as_here(self._orm_class, entry.columns, bundle.head.declared)

@@ -15,10 +15,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..database.file_names import folded
-from ..database.sqlite import quote, read_only_uri
+from ..database.sqlite import quote
 from ..disk.checksums import digest_of
-from ..disk.names import check_filename
+from ..disk.names import check_filename, folded
 from ..exceptions import KoaMiddlewareError, SourceFileError
 from ..instrument.orm import ORMCalibration
 from .bundle import BundleImport
@@ -140,7 +139,9 @@ def as_bundle(folder: Path, table: LegacyTable, orm_class: type[ORMCalibration],
             paths[name] = path
     known = {name.lower() for name in orm_class.column_names()} | _LEFT_OUT
     others = {name: type_ or "TEXT" for name, type_ in table.types.items() if name.lower() not in known}
-    return Bundle(Head(orm_class.instrument_name, others=others), entries, lambda entry: paths[entry.filename].open("rb"))
+    return Bundle(
+        Head(orm_class.instrument_name, others=others), entries, lambda entry: paths[entry.filename].open("rb")
+    )
 
 
 def _files_of(folder: Path, instrument: str) -> dict[str, Path]:

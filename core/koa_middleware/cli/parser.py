@@ -63,6 +63,7 @@ COMMANDS = {
     "status": "status",
     "completion": "completion",
     "new-plugin": "new_plugin",
+    "import-legacy": "import_legacy",
     "token add": "token_add",
     "token list": "token_list",
     "token revoke": "token_revoke",
