@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "reports": "cache choosing database given instrument disk display importing kept",
     "register": "models cache database choosing instrument disk",
     "refresh": "cache database instrument",
-    "selection": "cache choosing given instrument",
+    "selection": "cache choosing fetch given instrument",
     "own_choice": "choosing database given instrument disk",
     "locked_records": "reports database instrument disk",
     "locked_selection": "locked_records selection reports choosing instrument",

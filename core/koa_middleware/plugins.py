@@ -237,7 +237,9 @@ class PluginRegistry:
         others = f", only for {', '.join(names)}" if names else ""
         return UnknownInstrumentError(
             f"No plugin is installed for the instrument {_shown(given)}{others}.",
-            f"Run pip install 'koa-middleware[{name}]'." if name in _extras() else "Install the instrument's package.",
+            f"Run pip install 'koa-middleware[{name}]'."
+            if name in _extras()
+            else f"{did_you_mean(name, names)}Install the instrument's package.",
             instrument=name,
             available=tuple(names),
         )

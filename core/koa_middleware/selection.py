@@ -22,6 +22,7 @@ from .choosing.misses import moment_asked
 from .choosing.own_methods import choose
 from .choosing.selector import CalibrationSelector, Database, selector_for
 from .exceptions import CalibrationNotFoundError, KoaMiddlewareError, logger
+from .fetch.progress import counted
 from .given import frames_of
 from .instrument.frames import column_values
 from .instrument.keywords import accepts_any_instrument
@@ -149,7 +150,9 @@ class Selection:
         """Read frames; the error of one that cannot be read stands in its place where errors are kept."""
         names, values = [], []
         several = list(frames_of(inputs))
-        for number, (given, read) in enumerate(zip(several, self._read(several), strict=True), 1):
+        for number, (given, read) in enumerate(
+            counted(zip(several, self._read(several), strict=True), len(several), "frame"), 1
+        ):
             if isinstance(read, KoaMiddlewareError) and not keep:
                 raise read
             named = read if isinstance(read, Mapping) and "filename" in read else {}

@@ -16,6 +16,7 @@ from typing import TypeVar
 from .exceptions import ConfigurationError
 
 CACHE_DIR = "KOA_CALIBRATION_CACHE"
+INSTRUMENT = "KOA_INSTRUMENT"
 LOCAL_DATABASE_FILENAME = "KOA_LOCAL_DATABASE_FILENAME"
 SHARED_CACHE_DIR = "KOA_SHARED_CALIBRATION_CACHE"
 USE_CACHED = "KOA_USE_CACHED_CALIBRATIONS"
@@ -28,6 +29,7 @@ COOKIE_FILE = "KOA_COOKIE_FILE"
 #: All variables that are read.
 VARIABLES = (
     CACHE_DIR,
+    INSTRUMENT,
     LOCAL_DATABASE_FILENAME,
     SHARED_CACHE_DIR,
     USE_CACHED,
@@ -129,6 +131,16 @@ def resolve(
         access_token=_pick(None, ACCESS_TOKEN, environ, _text),
         cookie_file=_pick(None, COOKIE_FILE, environ, _folder),
     )
+
+
+def named_instrument() -> str | None:
+    """Give the instrument that the environment names for the command line; None where it names none."""
+    return _pick(None, INSTRUMENT, os.environ, _text)
+
+
+def wants_completion() -> bool:
+    """Tell whether a shell asks for what may be typed next."""
+    return "_ARGCOMPLETE" in os.environ
 
 
 def as_age(given: timedelta | float | str | None) -> timedelta | None:

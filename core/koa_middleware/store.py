@@ -757,6 +757,27 @@ class CalibrationStore(Generic[R]):
         has_archive = self.settings.remote_database_url is not None
         return self._pasts.at(self.known_db, moment_of(as_of), has_archive=has_archive)
 
+    def among_cached(self) -> Self:
+        """Give this store as if it knew only the records whose files are on this disk, whole; for reading.
+
+        It shares this store's connections, which closes it. A calibration that is registered or downloaded later is
+        not in it.
+
+        Raises
+        ------
+        ConfigurationError
+            When a lock says what is chosen.
+        """
+        if self._lock is not None:
+            raise _locked_out(self._lock.name, "among_cached")
+        with importing:
+            from .database.present import PresentDatabase
+
+        found = object.__new__(type(self))
+        present = PresentDatabase(self.known_db, self._files.names_here())
+        vars(found).update(vars(self), known_db=present, _sync_if_older_than=None)
+        return found
+
     def _database(self, source: str, as_of: str | datetime | None = None) -> CalibrationDatabase[R]:
         check_kind("source", source, str, "'local' or 'remote'")
         if self._lock is not None and source != "local":
@@ -1312,7 +1333,11 @@ class CalibrationStore(Generic[R]):
         return self.local_db.conflicts()
 
     def publish(
-        self, records: Iterable[R] | R | None = None, *, upload_to: str | os.PathLike[str] | None = None
+        self,
+        records: Iterable[R] | R | None = None,
+        *,
+        upload_to: str | os.PathLike[str] | None = None,
+        dry_run: bool = False,
     ) -> PublishResult:
         """Send records to the archive, all or none; they are REMOTE from then on, on both sides.
 
@@ -1324,6 +1349,8 @@ class CalibrationStore(Generic[R]):
             A folder that the files are copied to first, verified; also those of records that were published before,
             where the archive was not seen to have them. An archive over HTTP takes the files itself where no folder is
             named.
+        dry_run : bool
+            Only tell what is new to the archive; nothing is sent.
 
         Returns
         -------
@@ -1344,6 +1371,8 @@ class CalibrationStore(Generic[R]):
 
         chosen = None if records is None else records_of(records)
         folder = None if upload_to is None else path_of("upload_to", upload_to)
+        if truth_of("dry_run", dry_run):
+            return self._archive.foreseen(chosen)
         names = None if chosen is None else [record.filename for record in chosen]
         files = Uploader(self._cache, self.local_db, self._copies, folder, self._archive.files)
         files.complete(names, self._archive.held)

@@ -53,6 +53,7 @@ def test_the_answers_as_json_hold_the_misses_too(koa_cal: Run, frame: Path) -> N
         "filename",
         "cal_version",
         "path",
+        "is_here",
         "delta_days",
         "step",
         "is_fallback",
@@ -243,3 +244,19 @@ def test_a_frame_is_not_its_own_product(koa_cal: Run, frame: Path) -> None:
 
 def test_a_product_is_one_frames(koa_cal: Run, frame: Path, tmp_path: Path) -> None:
     assert "several frames" in koa_cal("best", frame, frame, "--write-header", tmp_path / "x.fits").ended(2).said
+
+
+@pytest.mark.usefixtures("night")
+def test_without_a_network_it_chooses_among_the_files_on_this_disk(koa_cal: Run, frame: Path, cache: Path) -> None:
+    def chosen(*more: str) -> dict[str, Any]:
+        return koa_cal("best", frame, "--type", "dark", "--json", *more).json["calibrations"]["dark"]
+
+    assert chosen("--cached")["filename"] == "dark-near.fits"
+    (cache / "calibrations" / "dark-near.fits").unlink()
+    assert chosen("--no-download")["filename"] == "dark-near.fits"
+    assert not chosen("--no-download")["is_here"]
+    assert "(not on this disk)" in koa_cal("best", frame, "--type", "dark", "--no-download").out
+    assert chosen("--cached")["filename"] == "dark-next.fits"
+    (cache / "calibrations" / "dark-next.fits").unlink()
+    assert chosen("--cached")["error"] == "CalibrationNotFoundError"
+    koa_cal("best", frame, "--cached", "--no-download").ended(2)

@@ -70,4 +70,7 @@ def test_a_bundle_says_which_instrument_it_is_of(
 def test_what_is_no_bundle_is_one_line(koa_cal: Run, tmp_path: Path) -> None:
     (tmp_path / "some.tar").write_text("no tar")
     assert "some.tar" in koa_cal("bundle", "import", tmp_path / "some.tar", *HERE).ended(1).said
-    assert "some.tar" in koa_cal("bundle", "import", tmp_path / "some.tar", *HERE, "--json").ended(1).said
+    assert (
+        "some.tar"
+        in koa_cal("bundle", "import", tmp_path / "some.tar", *HERE, "--json").ended(1).json["error"]["message"]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,3 +97,36 @@ def test_json_of_a_record_without_a_finite_time_is_read_by_every_parser(
             session.execute(update(testspec.ORM).values(mjd_start=float("inf")))
     assert koa_cal("show", "odd.fits", "-i", "testspec", "--json").ended(0).json["mjd_start"] is None
     assert koa_cal("list", "-i", "testspec", "--json").ended(0).json["records"][0]["mjd_start"] is None
+
+
+@pytest.mark.usefixtures("night")
+def test_columns_choose_what_is_listed_and_all_must_hold(koa_cal: Run) -> None:
+    found = koa_cal("list", "-i", "testspec", "--json", "--where", "ARM=red", "--where", "origin=LOCAL").json
+    assert [record["filename"] for record in found["records"]] == []
+    found = koa_cal("list", "-i", "testspec", "--json", "--where", "ARM=RED", "--type", "dark").json
+    assert [record["filename"] for record in found["records"]] == ["dark-red.fits"]
+    found = koa_cal("list", "-i", "testspec", "--json", "--where", "arm=", "--columns", "filename,mjd_start").json
+    assert found == {"total": 0, "records": []}
+
+
+@pytest.mark.usefixtures("night")
+def test_the_asked_columns_are_printed_and_a_quality_is_a_choice(koa_cal: Run) -> None:
+    koa_cal("flag", "flat-after.fits", "bad", "--reason", "hot", "-i", "testspec").ended(0)
+    found = koa_cal("list", "-i", "testspec", "--quality", "BAD", "--columns", "filename,ARM").ended(0)
+    head, _, line, count = found.out.splitlines()
+    assert (head.split(), line.split(), count) == (["calibration", "arm"], ["flat-after.fits", "BLUE"], "1 calibration")
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize("asked", ["arm=BLUE", "mjd_start=noon", "arm=A --where ARM=B"])
+def test_what_no_column_can_hold_is_wrong_usage(koa_cal: Run, asked: str) -> None:
+    found = koa_cal("list", "-i", "testspec", "--where", *asked.split())
+    assert found.code == (0 if asked == "arm=BLUE" else 2)
+
+
+@pytest.mark.usefixtures("night")
+def test_only_what_is_on_this_disk_is_listed_where_that_is_asked(koa_cal: Run, cache: Path) -> None:
+    (cache / "calibrations" / "dark-near.fits").unlink()
+    (cache / "calibrations" / "dark-old.fits").write_bytes(b"something else")
+    listed = koa_cal("list", "-i", "testspec", "--cached", "--type", "dark", "--json").json["records"]
+    assert [record["filename"] for record in listed] == ["dark-red.fits", "dark-next.fits"]

@@ -121,8 +121,8 @@ def test_what_a_frame_like_another_will_need_is_fetched_before_it_is_taken(koa_c
     later = koa_cal(*line, "--at", "2026-06-01T00:00:00").ended(1)
     assert "flat-" in later.json["cached"][0]
     assert "limit 5 d" in str(later.json["unmatched"])
-    assert "has no time of day" in koa_cal(*line, "--at", "2026-06-01").ended(2).err
-    assert "--like and --at" in koa_cal(*line).ended(2).said
+    assert "has no time of day" in koa_cal(*line, "--at", "2026-06-01").ended(2).json["error"]["message"]
+    assert "--like and --at" in koa_cal(*line).ended(2).json["error"]["message"]
 
 
 @pytest.mark.usefixtures("night", "arc_for_a_given_arm")
@@ -135,4 +135,7 @@ def test_a_value_that_a_type_needs_may_be_given(koa_cal: Run, write: Run) -> Non
     assert koa_cal("prefetch", frame, *more).ended(0).json["cached"] == ["arc-red.fits"]
     like = ("--like", frame, "--at", "2026-02-12T12:00:00")
     assert koa_cal("prefetch", *like, *more).ended(0).json["cached"] == ["arc-red.fits"]
-    assert "no frame" in koa_cal("prefetch", "--night", "2026-02-12", "-i", "testspec", *more).ended(2).said
+    assert (
+        "no frame"
+        in koa_cal("prefetch", "--night", "2026-02-12", "-i", "testspec", *more).ended(2).json["error"]["message"]
+    )

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +32,7 @@ def test_files_are_registered_and_listed(koa_cal: Run, write: Run, cache: Path) 
 def test_registered_files_as_json_are_their_records(koa_cal: Run, write: Run, testspec: InstrumentPlugin) -> None:
     file = write("dark.fits", 61083.0, "dark")
     found = koa_cal("register", file, "--json").ended(0)
-    assert found.json.keys() == {"registered", "failed"}
+    assert found.json.keys() == {"registered", "unchanged", "failed"}
     (record,) = found.json["registered"]
     assert tuple(record) == testspec.ORM.column_names()
     assert (record["filename"], record["origin"], record["file_size"]) == ("dark.fits", "LOCAL", file.stat().st_size)
@@ -36,7 +42,9 @@ def test_registered_files_as_json_are_their_records(koa_cal: Run, write: Run, te
 def test_the_same_file_again_changes_nothing(koa_cal: Run, write: Run) -> None:
     file = write("dark.fits", 61083.0, "dark")
     first = koa_cal("register", file, "--json").ended(0).json["registered"]
-    assert koa_cal("register", file, "--json").ended(0).json["registered"] == first
+    again = koa_cal("register", file, file, "--json").ended(0).json
+    assert (again["registered"], again["unchanged"]) == ([], first)
+    assert koa_cal("register", file).ended(0).out.startswith("0 of 1 registered, 1 known already in ")
     assert koa_cal("list", "-i", "testspec", "--json").json["total"] == 1
 
 
@@ -62,8 +70,35 @@ def test_registering_goes_on_after_bad_files_and_reports_each(
     assert "CALTYPE" in said
 
     again = koa_cal("register", *files, "--json", *instrument).ended(1).json
-    assert [record["filename"] for record in again["registered"]] == ["dark.fits", "flat.fits"]
+    assert [record["filename"] for record in again["unchanged"]] == ["dark.fits", "flat.fits"]
     assert set(again["failed"]) == set(map(str, bad))
+
+
+def test_a_cause_that_hits_many_files_is_told_once_with_their_names(koa_cal: Run, tmp_path: Path) -> None:
+    missing = [tmp_path / "night" / f"dark-{number}.fits" for number in range(40)]
+    found = koa_cal("register", *missing, "-i", "testspec").ended(1)
+    said, *names = found.err.splitlines()
+    assert said.startswith("koa-cal: 40 files: ")
+    assert [name.strip() for name in names] == [str(path) for path in missing]
+
+
+def test_a_list_of_paths_comes_from_standard_input(koa_cal: Run, write: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [write("dark.fits", 61083.0, "dark"), write("a flat.fits", 61083.1, "flat")]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{file}\n" for file in files)))
+    assert koa_cal("register", "-").ended(0).out.splitlines()[-1].startswith("2 of 2 registered")
+
+
+def test_registering_that_is_interrupted_says_how_far_it_came(command: Run, write: Run, cache: Path) -> None:
+    files = [write(f"dark-{number}.fits", 61000.0 + number, "dark") for number in range(300)]
+    with subprocess.Popen(**command("register", *files), stderr=subprocess.PIPE, text=True) as process:
+        while len(list((cache / "calibrations").glob("*.fits"))) < 3 if cache.exists() else True:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (told,) = re.findall(r"koa-cal: stopped; (\d+) of 300 registered in ", said)
+    assert int(told) <= len(list((cache / "calibrations").glob("*.fits"))) <= int(told) + 1
 
 
 def test_registering_nothing_but_bad_files_says_that_none_was(koa_cal: Run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_each_command_has_help(koa_cal: Run, command: str) -> None:
 @pytest.mark.parametrize("command", [each for each in parser.COMMANDS if each not in parser.OF_NO_INSTRUMENT])
 def test_each_command_that_is_of_an_instrument_takes_the_instrument_that_hints_give_it(command: str) -> None:
     made = ArgumentParser()
-    parser.COMMANDS[command].add_arguments(made)
+    parser.command_module(command).add_arguments(made)
     assert "-i" in made.format_usage()
 
 
@@ -76,7 +77,64 @@ def test_a_command_that_a_hint_names_can_be_typed_where_several_instruments_are_
     assert hint.count(" -i ") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["nosuch"], ["list", "--nosuch"], ["show"], ["explain"], ["register"]])
+def test_without_a_command_the_help_is_printed_and_help_is_a_word_too(koa_cal: Run) -> None:
+    assert koa_cal().ended(0).out == koa_cal("--help").ended(0).out == koa_cal("help").ended(0).out
+    assert koa_cal("help", "bundle", "export").ended(0).out.startswith("usage: koa-cal bundle export")
+
+
+@pytest.mark.parametrize("command", parser.COMMANDS)
+def test_the_examples_of_a_commands_help_are_commands(koa_cal: Run, command: str) -> None:
+    _, examples = koa_cal(*command.split(), "--help").ended(0).out.split("\nexamples:\n")
+    typed = [shlex.split(line.rpartition("koa-cal ")[2].partition(" | ")[0]) for line in koa_cal_lines(examples)]
+    assert typed
+    for words in typed:
+        assert parser.parse([word for word in words if word != ")"]).run.__module__.startswith("koa_middleware.cli.")
+    assert any(words[: len(command.split())] == command.split() for words in typed)
+
+
+def koa_cal_lines(examples: str) -> list[str]:
+    """Give the commands of an example."""
+    lines = [line.partition(" > ")[0].partition(" | ssh")[0] for line in examples.splitlines()]
+    return [line.replace(')"', "") for line in lines if "koa-cal" in line and not line.strip().startswith("#")]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["lst"], "list"),
+        (["bundle", "exprt"], "export"),
+        (["list", "--qualty", "bad"], "--quality"),
+        (["list", "--where", "amr=BLUE", "-i", "testspec"], "arm"),
+        (["list", "--type", "drak", "-i", "testspec"], "dark"),
+        (["list", "-i", "testspce"], "testspec"),
+    ],
+)
+def test_what_is_misspelt_is_told_with_what_was_meant(koa_cal: Run, words: list[str], meant: str) -> None:
+    assert f"Did you mean {meant}?" in koa_cal(*words).ended(2).err
+
+
+@pytest.mark.parametrize(
+    "words", [["lst"], ["list", "--nosuch"], ["list", "-i", "nosuch"], ["show", "x", "-i", "testspec"]]
+)
+def test_with_json_an_error_is_json_on_stdout_with_the_exit_code_as_ever(koa_cal: Run, words: list[str]) -> None:
+    plain, found = koa_cal(*words), koa_cal(*words, "--json")
+    assert found.code == plain.code != 0
+    assert found.err == ""
+    error = found.json["error"]
+    assert found.json.keys() == {"error"}
+    assert error.keys() == {"type", "message", "hint"}
+    assert error["message"] in " ".join(plain.err.split())
+
+
+def test_the_environment_names_the_instrument(koa_cal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOA_INSTRUMENT", "TestSpec")
+    assert koa_cal("list").ended(1).out == "0 calibrations\n"
+    monkeypatch.setenv("KOA_INSTRUMENT", "nosuch")
+    koa_cal("list").ended(2)
+    koa_cal("list", "-i", "testspec").ended(1)
+
+
+@pytest.mark.parametrize("arguments", [["nosuch"], ["list", "--nosuch"], ["show"], ["explain"], ["register"]])
 def test_wrong_usage_exits_with_2_and_says_how_it_is_used(koa_cal: Run, arguments: list[str]) -> None:
     found = koa_cal(*arguments).ended(2)
     assert found.out == ""
@@ -275,8 +333,13 @@ def test_a_name_that_nothing_has_exits_with_1(koa_cal: Run, command: list[str]) 
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_without_an_archive_these_commands_are_wrong_usage(koa_cal: Run, command: list[str], more: list[str]) -> None:
     found = koa_cal(*command, *more, "-i", "testspec").ended(2)
-    assert found.out == ""
-    assert "KOA_REMOTE_DATABASE_URL" in found.said
+    if more:
+        assert found.err == ""
+        assert found.json["error"]["type"] == "RemoteNotConfiguredError"
+        assert "KOA_REMOTE_DATABASE_URL" in found.json["error"]["hint"]
+    else:
+        assert found.out == ""
+        assert "KOA_REMOTE_DATABASE_URL" in found.said
 
 
 @pytest.mark.usefixtures("night")

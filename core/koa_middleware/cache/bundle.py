@@ -21,6 +21,7 @@ from ..exceptions import (
     KoaMiddlewareError,
     SourceFileError,
 )
+from ..fetch.progress import counted
 from ..instrument.orm import ORMCalibration
 from .bundle_columns import is_kept, keep_others, named_as_here, others_of
 from .bundle_file import DAMAGE, Bundle, Entry, Opener, open_bundle
@@ -99,7 +100,7 @@ class BundleImporter(Generic[R]):
         self._database.check_writable()
         with open_bundle(path, self._orm_class.instrument_name, name) as bundle:
             self._check_space(bundle.entries)
-            for entry in bundle.entries:
+            for entry in counted(bundle.entries, len(bundle.entries), "file"):
                 try:
                     outcome = self._take(entry, bundle)
                 except DuplicateCalibrationError as error:

@@ -24,6 +24,7 @@ from ..disk.names import check_filename
 from ..disk.reading import open_source
 from ..disk.writing import whole_file
 from ..exceptions import CacheError, KoaMiddlewareError, SourceFileError, UnsafeFilenameError
+from ..fetch.progress import counted
 from ..instrument.declaration import fault_of_name
 from ..instrument.orm import ORMCalibration
 from .bundle_columns import LONGEST, MOST
@@ -126,7 +127,7 @@ def _fill(archive: tarfile.TarFile, head: Head, entries: Sequence[tuple[Entry, P
     records = [vars(entry) for entry, _ in entries]
     manifest = json.dumps({**head.to_dict(), "records": records})
     _add(archive, MANIFEST, manifest.encode())
-    for entry, source in entries:
+    for entry, source in counted(entries, len(entries), "file"):
         _add_file(archive, entry, source)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import select
 
+from ..database.chunks import in_chunks
 from ..database.local import LocalDatabase
 from ..database.verified_files import Verified
 from ..disk.checksums import Signature
@@ -49,6 +50,9 @@ R = TypeVar("R", bound=ORMCalibration)
 
 WORKERS = 4
 """Parallel transfers, where nothing else is said."""
+
+_AT_ONCE = 500
+"""File names that are looked up in one statement."""
 
 
 class Transport(NamedTuple):
@@ -145,6 +149,14 @@ class Provider(Generic[R]):
         decisions = zip(there, self._decide_many(there, use_cached=True), strict=True)
         here = {record.filename for record, decision in decisions if isinstance(decision, Here)}
         return [record for record in records if record.filename not in here]
+
+    def names_here(self) -> list[str]:
+        """Give the file names of all records whose files could be used without a download."""
+        folders = [self._cache.calibrations, *self.shared.folders()]
+        listed = {path.name for folder in folders for path in folder.iterdir()}
+        there = [record for some in in_chunks(listed, _AT_ONCE) for record in self._known.query(filename=some)]
+        missing = {record.filename for record in self.not_here(there)}
+        return [record.filename for record in there if record.filename not in missing]
 
     def _may_be_here(self, record: R) -> bool:
         """Whether a file of that name may be here: a quick answer, since many are not."""

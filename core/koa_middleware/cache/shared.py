@@ -77,6 +77,11 @@ class SharedCache:
         """Give the full paths that files of these names have here; none where there is no shared cache."""
         return [] if self._root is None else [f"{self._root}/calibrations/{name}" for name in filenames]
 
+    def folders(self) -> list[Path]:
+        """Give the folder of its files, where it is there."""
+        folder = None if self._root is None else self._root / "calibrations"
+        return [folder] if folder is not None and folder.is_dir() else []
+
     def path(self, record: ORMCalibration) -> Path | None:
         """Path of a record's file where there is one, whatever its content is."""
         if self._root is None:

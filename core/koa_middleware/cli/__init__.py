@@ -1,7 +1,8 @@
 """The command line, ``koa-cal``.
 
 Results go to stdout, messages to stderr. Exit code 0: done; 1: nothing matched, or a check failed; 2: wrong usage or
-configuration. What a command needs is imported when it runs, so that ``--help`` is quick.
+configuration; 130: stopped by Ctrl-C; 141: whoever read the output went away. What a command needs is imported when it
+runs, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 import os
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,40 +23,76 @@ from ..exceptions import (
     RemoteNotConfiguredError,
     SchemaMismatchError,
 )
+from ..settings import wants_completion
 from .messages import report, say, set_instrument
-from .parser import build_parser
+from .output import print_json
+from .parser import UsageError, build_parser, parse
 
 _USAGE = (ConfigurationError, PluginError, RemoteNotConfiguredError, SchemaMismatchError)
+
+#: 128 and the signal's number, as a shell has it.
+_INTERRUPTED, _NOBODY_READS = 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``koa-cal`` with the given arguments, those of the process by default; gives the exit code."""
     gc.set_threshold(100_000)  # a start makes many objects, and hardly one that goes again
     _replace_closed_streams()
-    options = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     set_instrument(None)
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has every character
+    if wants_completion():
+        from .completing import complete
+
+        complete(build_parser())
+    try:
+        return _run(parse(words))
+    except UsageError as error:
+        return _refuse(error, as_json="--json" in words)
+    except BrokenPipeError:
+        _give_up_stdout()
+        return _NOBODY_READS
+    except KeyboardInterrupt as stopped:
+        say(str(stopped) or "interrupted")
+        return _INTERRUPTED
+
+
+def _run(options: Namespace) -> int:
     try:
         code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        _give_up_stdout()
-        return 1
+        raise
     except KoaMiddlewareError as error:
-        report(error, debug=options.debug)
-        _give_up_stdout()
+        _tell(error, options, error.message, error.hint)
         return 2 if isinstance(error, _USAGE) else 1
     except OSError as error:
         place = "The output cannot be written" if error.filename is None else error.filename
-        report(OSError(f"{place}: {error.strerror or error}."), debug=options.debug)
-        _give_up_stdout()
+        said = f"{place}: {error.strerror or error}."
+        _tell(OSError(said), options, said, "")
         return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
     return code
+
+
+def _tell(error: Exception, options: Namespace, message: str, hint: str) -> None:
+    """Tell of an error: on stdout as JSON where that is wanted, else in one line on stderr."""
+    if getattr(options, "json", False):
+        print_json({"error": {"type": type(error).__name__, "message": message, "hint": hint}})
+    if options.debug or not getattr(options, "json", False):
+        report(error, debug=options.debug)
+    _give_up_stdout()
+
+
+def _refuse(error: UsageError, *, as_json: bool) -> int:
+    """Tell of a command that is none."""
+    if as_json:
+        print_json({"error": {"type": "UsageError", "message": str(error), "hint": error.usage.strip()}})
+    else:
+        print(error.usage, end="", file=sys.stderr)  # noqa: T201
+        say(str(error))
+    return 2
 
 
 def _replace_closed_streams() -> None:

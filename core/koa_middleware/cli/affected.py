@@ -10,6 +10,11 @@ from .output import print_exactly, print_json, terminal_width
 
 ABOUT = "list what was made from a calibration: masters, products, lock files"
 
+EXAMPLES = """
+# what was made with a bad calibration
+koa-cal affected master-dark.001.fits --products reduced/ --locks night.toml
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

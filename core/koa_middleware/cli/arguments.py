@@ -17,7 +17,7 @@ def add_instrument(command: ArgumentParser) -> None:
         "-i",
         "--instrument",
         metavar="NAME",
-        help="the instrument; default: the one that the file's header names, or the only one installed",
+        help="the instrument; default: KOA_INSTRUMENT, the one that the file's header names, or the only one installed",
     )
 
 

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 
 ABOUT = "find the best calibration of each type for frames"
 
+EXAMPLES = """
+# each type that the frame needs, downloaded and verified
+koa-cal best frame.fits
+# without a network: among the files on this disk
+koa-cal best frame.fits --cached
+# your own choice of one type, and what was used into the product's header
+koa-cal best frame.fits --use dark=my-dark.fits --write-header product.fits
+"""
+
 #: What a frame is called that is given by ``--set`` alone.
 _GIVEN = "the given values"
 
@@ -39,7 +48,9 @@ def add_arguments(command: ArgumentParser) -> None:
     add_types(command)
     add_use(command)
     add_lock(command, "give what this lock file says")
-    command.add_argument("--no-download", action="store_true", help="only choose; download nothing")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--no-download", action="store_true", help="only choose; download nothing")
+    where.add_argument("--cached", action="store_true", help="choose among those whose files are on this disk")
     command.add_argument(
         "--write-header", metavar="PRODUCT", help="write what was chosen into the header of this FITS file"
     )
@@ -60,12 +71,13 @@ def run(options: Namespace) -> int:
     known: list[dict[str, Any]] = []
     with instruments_as(options), open_for(options, options.frames, lock=options.lock) as store:
         instrument = store.orm_class.instrument_name
+        asked = store.among_cached() if options.cached else store
         for name in names:
             try:
                 values = frame_values(store, name if options.frames else None, options.overrides)
                 known.append(values)
                 answers[name] = choose(
-                    store,
+                    asked,
                     values,
                     options.types,
                     download=not options.no_download,
@@ -97,6 +109,8 @@ def _check(options: Namespace) -> None:
     said = hint = ""
     if not options.frames and not options.overrides:
         said, hint = "No frame is given.", "Give frames, or the values that are compared with --set COLUMN=VALUE."
+    elif options.cached and options.as_of is not None:
+        said, hint = "--cached and --as-of are both given.", "What is on this disk is known of the present alone."
     elif options.use and options.no_download:
         said, hint = "--use and --no-download are both given.", "What is used is verified; leave one of them out."
     elif options.write_header and len(options.frames) > 1:
@@ -172,12 +186,13 @@ def choose(
 
 def _chosen(store: CalibrationStore[Any], answer: Any) -> dict[str, Any]:
     """Give a record, or a record with its file, as plain data."""
-    record = getattr(answer, "calibration", answer)
+    record, path = getattr(answer, "calibration", answer), getattr(answer, "path", None)
     return {
         "id": record.id,
         "filename": record.filename,
         "cal_version": record.cal_version,
-        "path": str(getattr(answer, "path", None) or store.get_local_filepath(record)),
+        "path": str(path or store.get_local_filepath(record)),
+        "is_here": path is not None or store.calibration_in_cache(record),
         "delta_days": record.choice.delta_days,
         "step": record.choice.step,
         "is_fallback": record.is_fallback,
@@ -244,4 +259,4 @@ def _age_and_place(answer: Mapping[str, Any]) -> tuple[str, str]:
         age += ", given by you"
     elif answer["is_fallback"]:
         age += ", by fallback" if answer["step"] is None else f", by step {answer['step']}"
-    return age, f"{answer['id']}\n{answer['path']}"
+    return age, f"{answer['id']}\n{answer['path']}{'' if answer['is_here'] else ' (not on this disk)'}"

@@ -21,6 +21,12 @@ from .output import counted, print_json, print_text, size
 
 ABOUT = "write calibrations and their files into a tar"
 
+EXAMPLES = """
+koa-cal bundle export darks.tar --type dark --since 2026-02-01
+# what frames need, straight onto another machine
+koa-cal bundle export - --for frame.fits | ssh HOST koa-cal bundle import -
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

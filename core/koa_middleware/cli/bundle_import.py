@@ -9,10 +9,14 @@ from typing import BinaryIO
 from ..exceptions import ConfigurationError
 from .arguments import add_json
 from .context import open_for
-from .messages import say, say_of
+from .messages import report_all
 from .output import print_json, print_text
 
 ABOUT = "read calibrations and their files from a tar"
+
+EXAMPLES = """
+koa-cal bundle import darks.tar
+"""
 
 
 def add_arguments(command: ArgumentParser) -> None:
@@ -33,10 +37,7 @@ def run(options: Namespace) -> int:
     named = options.instrument or (instrument_of(user_path(options.file)) if is_file else None)
     with open_for(Namespace(instrument=named)) as store:
         report = store.import_bundle(_standard_input() if options.file == "-" else options.file)
-    for name, reason in report.failed.items():
-        say_of(name, reason)
-    for reason in report.conflicts.values():
-        say(reason)
+    report_all({**report.failed, **report.conflicts})
     if options.json:
         print_json(report.to_dict())
     else:

@@ -22,6 +22,12 @@ from .output import counted, print_exactly, print_json, terminal_width
 
 ABOUT = "tell before a reduction what frames get, and what is missing"
 
+EXAMPLES = """
+# what the frames of a night get, and what they lack
+koa-cal check /data/20260212
+koa-cal check /data/20260212 --type dark --json
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

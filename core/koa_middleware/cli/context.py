@@ -49,7 +49,9 @@ def load_plugin(name: str) -> InstrumentPlugin:
 
 
 def choose_instrument(name: str | None, files: Sequence[str] = ()) -> InstrumentPlugin:
-    """Give the plugin of the named instrument; else of the first file whose ``INSTRUME`` has one; else the only one.
+    """Give the plugin of the named instrument.
+
+    Where none is named: of ``KOA_INSTRUMENT``, else of the first file whose ``INSTRUME`` has one, else the only one.
 
     Hints name that instrument from then on.
 
@@ -69,8 +71,9 @@ def choose_instrument(name: str | None, files: Sequence[str] = ()) -> Instrument
 
 def _chosen(name: str | None, files: Sequence[str]) -> InstrumentPlugin:
     from ..plugins import available_instruments
+    from ..settings import named_instrument
 
-    if name:
+    if name := name or named_instrument():
         return load_plugin(_instrument_of(name))
     faults: list[KoaMiddlewareError] = []
     for file in files:
@@ -88,7 +91,7 @@ def _chosen(name: str | None, files: Sequence[str]) -> InstrumentPlugin:
         f"No instrument is named, and {len(installed)} are installed: {', '.join(installed)}."
         if installed
         else "No instrument's plugin is installed.",
-        "Name one with -i." if installed else "Install one, for instance koa-middleware[NAME].",
+        "Name one with -i, or in KOA_INSTRUMENT." if installed else "Install one, for instance koa-middleware[NAME].",
         setting="instrument",
         variable=None,
     )
@@ -131,6 +134,28 @@ def instrument_in_header(file: str) -> str:
         return instrument_in(headers)
 
 
+def paths_given(given: Sequence[str]) -> list[str]:
+    """Give the paths that were typed; in the place of ``-`` those that stand on standard input, one a line.
+
+    Raises
+    ------
+    ConfigurationError
+        When standard input is a terminal, or holds none.
+    """
+    paths: list[str] = []
+    for each in given:
+        if each != "-":
+            paths.append(each)
+            continue
+        listed = [] if sys.stdin is None or sys.stdin.isatty() else [line.rstrip("\r\n") for line in sys.stdin]
+        if not any(listed):
+            said = "No paths come from standard input."
+            hint = "Pipe them, one a line: ls *.fits | koa-cal register -"
+            raise ConfigurationError(said, hint, setting="-", variable=None)
+        paths += filter(None, listed)
+    return paths
+
+
 def files_in(given: Sequence[str]) -> list[str]:
     """Give files, each once, and in the place of a folder the FITS files in it, by their names; say what is no file.
 
@@ -142,7 +167,7 @@ def files_in(given: Sequence[str]) -> list[str]:
     from ..disk.reading import fault_of_kind, user_path
 
     files: list[str] = []
-    for each in given:
+    for each in paths_given(given):
         path = user_path(each)
         if not path.is_dir():
             files.append(each)
@@ -190,6 +215,47 @@ def frame_values(store: CalibrationStore[Any], frame: str | None, overrides: lis
         raise
 
 
+def columns_named(store: CalibrationStore[Any], names: Sequence[str], option: str) -> list[str]:
+    """Give columns of the instrument as they are written there; letter case does not count.
+
+    Raises
+    ------
+    ConfigurationError
+        When one is unknown; it says what was probably meant.
+    """
+    from ..instrument.orm import check_names
+
+    columns = {name.lower(): name for name in store.orm_class.column_names()}
+    found = [columns.get(name.strip().lower(), name.strip()) for name in names]
+    try:
+        check_names(store.orm_class, found, option)
+    except HeaderError as error:
+        raise _unusable(error.message, error.hint, option) from error
+    return found
+
+
+def values_wanted(store: CalibrationStore[Any], where: list[tuple[str, str]]) -> dict[str, Any]:
+    """Give what columns must hold, by ``--where``; a column without a value must be empty.
+
+    Raises
+    ------
+    ConfigurationError
+        When a column is unknown, is named twice, or cannot hold its value.
+    """
+    from ..instrument.values import normal_form
+
+    table = store.orm_class.table()
+    wanted: dict[str, Any] = {}
+    for name, (_, value) in zip(columns_named(store, [each for each, _ in where], "--where"), where, strict=True):
+        if name in wanted:
+            raise _unusable(f"--where asks twice for {name}.", "All must hold, so give it once.", "--where")
+        try:
+            wanted[name] = normal_form(table.c[name], value, "--where") if value else None
+        except HeaderError as error:
+            raise _unusable(error.message, "Give another value.", "--where") from error
+    return wanted
+
+
 def values_given(store: CalibrationStore[Any], overrides: list[tuple[str, str]]) -> dict[str, Any]:
     """Column values that ``--set`` gives.
 
@@ -199,15 +265,10 @@ def values_given(store: CalibrationStore[Any], overrides: list[tuple[str, str]])
         When a column is unknown, or its value unusable or none.
     """
     from ..instrument.door import in_forms
-    from ..instrument.orm import check_names
     from ..instrument.plain import is_wildcard
 
-    columns = {name.lower(): name for name in store.orm_class.column_names()}
-    given = {columns.get(name.lower(), name): value for name, value in overrides}
-    try:
-        check_names(store.orm_class, given, "--set")
-    except HeaderError as error:
-        raise _unusable(error.message, error.hint) from error
+    names = columns_named(store, [name for name, _ in overrides], "--set")
+    given = {name: value for name, (_, value) in zip(names, overrides, strict=True)}
     try:
         own = in_forms(store.orm_class, given, "--set")
         for fault in own.faults.values():
@@ -263,5 +324,5 @@ def advise_set(error: KoaMiddlewareError) -> None:
         error.hint = f"Give it with --set {error.column}=..., or correct the header."
 
 
-def _unusable(message: str, hint: str) -> ConfigurationError:
-    return ConfigurationError(message, hint, setting="--set", variable=None)
+def _unusable(message: str, hint: str, option: str = "--set") -> ConfigurationError:
+    return ConfigurationError(message, hint, setting=option, variable=None)

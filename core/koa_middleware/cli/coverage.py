@@ -10,6 +10,12 @@ from .output import print_exactly, print_json, terminal_width
 
 ABOUT = "tell what there is over time, and when a rule has no answer"
 
+EXAMPLES = """
+# when a rule has no answer, in the first half of a year, as text and as a figure
+koa-cal coverage --type dark --start 2026-01-01 --end 2026-06-30
+koa-cal coverage --type dark --start 2026-01-01 --end 2026-06-30 -o darks.png
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 ABOUT = "register a small simulated night and choose its calibrations, offline"
 
+EXAMPLES = """
+# the main job on a made night of FITS files, offline
+koa-cal demo
+# another instrument's, in a folder that stays
+koa-cal demo -i NAME --dir night
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

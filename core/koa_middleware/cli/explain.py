@@ -19,6 +19,12 @@ from .output import print_json, print_wrapped, terminal_width
 
 ABOUT = "explain why a calibration is chosen and others are not"
 
+EXAMPLES = """
+koa-cal explain frame.fits --type dark
+# a value that the header lacks, and the answer of another day
+koa-cal explain frame.fits --type dark --set spectrograph=BSPEC --as-of 2026-02-12
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 ABOUT = "flag a calibration as good, bad or unknown, at the archive or for this cache alone"
 
+EXAMPLES = """
+# for everybody, with write access to the archive
+koa-cal flag master-dark.001.fits bad --reason 'light leak'
+# for this cache alone, and back
+koa-cal flag master-dark.001.fits bad --here --reason 'light leak'
+koa-cal flag master-dark.001.fits clear --here --reason 'it was the lamp'
+"""
+
 #: Masters, and files that could not be read, that are named; `koa-cal affected` names all.
 _NAMED = 5
 

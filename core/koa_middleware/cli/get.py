@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConfigurationError, KoaMiddlewareError
 from .arguments import add_as_of, add_instrument, add_json, add_lock
-from .context import open_for
-from .messages import report
+from .context import open_for, paths_given
+from .messages import report_all
 from .output import print_exactly, print_json
 
 if TYPE_CHECKING:
@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 
 ABOUT = "download calibrations, verify them and print their paths"
 
+EXAMPLES = """
+# paths of verified files, for a script
+koa-cal get master-dark.001.fits
+koa-cal get --lock night.toml
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("names", nargs="*", metavar="ID_OR_FILENAME")
+    command.add_argument(
+        "names", nargs="*", metavar="ID_OR_FILENAME", help="- for a list on standard input, one a line"
+    )
     add_lock(command, "all calibrations of this lock file")
     add_as_of(command)
     add_instrument(command)
@@ -33,7 +41,8 @@ def run(options: Namespace) -> int:
         said = "Calibrations are named beside a lock file." if options.lock else "No calibrations are named."
         hint = "Give ids or file names, or a lock file with --lock."
         raise ConfigurationError(said, hint, setting="names", variable=None)
-    names = dict.fromkeys(options.names)
+    asked = paths_given(options.names)
+    names = dict.fromkeys(asked)
     records: dict[str, Any] = {}
     errors: dict[str, KoaMiddlewareError] = {}
     with open_for(options, lock=options.lock) as store:
@@ -42,7 +51,7 @@ def run(options: Namespace) -> int:
             names = dict.fromkeys(records)
         if options.lock and options.as_of is not None:
             store.known_at(options.as_of)  # which says that a lock file alone counts
-        for name in options.names:
+        for name in asked:
             try:
                 records[name] = store.known_at(options.as_of).find(name)
             except KoaMiddlewareError as error:
@@ -53,9 +62,7 @@ def run(options: Namespace) -> int:
             paths = {name: str(store.get_local_filepath(records[name])) for name in names if name not in errors}
         else:
             paths = _paths_then(store, records, options.as_of, errors)
-    for name in names:
-        if name in errors:
-            report(errors[name], name, debug=options.debug)
+    report_all({name: errors[name] for name in names if name in errors}, debug=options.debug)
     if options.json:
         print_json({"paths": paths, "failed": {name: str(errors[name]) for name in names if name in errors}})
     else:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 ABOUT = "list the installed plugins"
 
+EXAMPLES = """
+koa-cal instruments
+koa-cal instruments --json
+"""
+
 #: Seconds that the plugins may take to load before one is listed as not answering.
 PATIENCE = 10.0
 

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 ABOUT = "write down what is chosen for frames, and check later whether the same would be chosen"
 
+EXAMPLES = """
+# write down what is chosen, and see next year whether it still would be
+koa-cal lock /data/20260212 -o night.toml
+koa-cal lock --check night.toml
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

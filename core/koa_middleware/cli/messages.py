@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
 
 from ..display import printable
 
@@ -13,6 +16,10 @@ _known: list[str] = []
 
 _commands: list[str] = []
 """The commands that take an instrument."""
+
+
+class StoppedError(KeyboardInterrupt):
+    """Ctrl-C, in words of what was done until then."""
 
 
 def know_commands(names: Iterable[str]) -> None:
@@ -26,8 +33,12 @@ def set_instrument(name: str | None) -> None:
 
 
 def say(message: str) -> None:
-    """Tell the user something, on stderr, in one line."""
-    print(f"koa-cal: {printable(' '.join(_with_instrument(message).split()))}", file=sys.stderr)  # noqa: T201
+    """Tell the user something, on stderr, in one line; a terminal gets it broken at blanks."""
+    line = f"koa-cal: {printable(' '.join(_with_instrument(message).split()))}"
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    if width and len(line) > width:
+        line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    print(line, file=sys.stderr)  # noqa: T201
 
 
 def _with_instrument(message: str) -> str:
@@ -51,6 +62,36 @@ def say_left_out(left_out: Mapping[str, Sequence[str]]) -> None:
     for cal_type, columns in left_out.items():
         needed = " ".join(f"--set {name}=..." for name in columns)
         say(f"{cal_type} is left out; ask for it with --type {cal_type} {needed}")
+
+
+def report_all(failed: Mapping[str, Exception | str], *, debug: bool = False) -> None:
+    """Say what failed, by file; a cause that hits many is told once, with their number, and then their names."""
+    for said, names in by_cause(failed).items():
+        if len(names) == 1:
+            (name,) = names
+            if isinstance(error := failed[name], Exception):
+                report(error, name, debug=debug)
+            else:
+                say_of(name, error)
+            continue
+        say(f"{len(names)} files: {said}")
+        for name in names:
+            print(f"  {printable(name)}", file=sys.stderr)  # noqa: T201
+
+
+def by_cause(failed: Mapping[str, Exception | str]) -> dict[str, list[str]]:
+    """Give the names of what failed by what is said of them, where FILE stands for the name."""
+    causes: dict[str, list[str]] = {}
+    for name, error in failed.items():
+        causes.setdefault(without_name(str(error), name), []).append(name)
+    return causes
+
+
+def without_name(said: str, name: str) -> str:
+    """Give what is said of a file with FILE in the place of its path, its name, and its name in a URL."""
+    last = name.rpartition("/")[2]
+    forms = "|".join(re.escape(form) for form in dict.fromkeys((name, quote(name), last, quote(last))) if form)
+    return re.sub(rf"(?<![\w.-])(?:{forms})(?![\w-])", "FILE", said)
 
 
 def report(error: Exception, name: str = "", *, debug: bool) -> None:

@@ -99,6 +99,18 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def with_age(time: str | None) -> str:
+    """Give a UTC time with its age, such as ``2026-02-12 01:00:00 UTC, 3 d ago``; ``never`` of none."""
+    if time is None:
+        return "never"
+    from datetime import UTC, datetime
+
+    from ..instrument.times import elapsed
+
+    at = datetime.fromisoformat(time).replace(tzinfo=UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC, {elapsed(datetime.now(UTC) - at)} ago"
+
+
 def size(number: float | None) -> str:
     """A number of bytes in words."""
     from ..disk.room import in_words

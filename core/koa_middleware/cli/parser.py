@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Action, ArgumentError, ArgumentParser, Namespace
-from collections.abc import Sequence
-from typing import Any, Protocol
+from argparse import Action, ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Any, NoReturn, Protocol, cast
 
-from . import (
-    affected,
-    best,
-    bundle_export,
-    bundle_import,
-    check,
-    coverage,
-    demo,
-    explain,
-    flag,
-    get,
-    instruments,
-    list_,
-    lock,
-    new_plugin,
-    prefetch,
-    prune,
-    publish,
-    rebuild,
-    refresh,
-    register,
-    remote_init,
-    remove,
-    serve,
-    show,
-    status,
-    sync,
-    token_add,
-    token_list,
-    token_revoke,
-    verify,
-)
+from ..exceptions import did_you_mean
 from .messages import know_commands
 from .version import add_version
 
@@ -49,9 +19,12 @@ class Command(Protocol):
     ----------
     ABOUT : str
         What the command does, for its help: an order, with neither a capital nor a full stop.
+    EXAMPLES : str
+        What may be typed, one command a line; a line that begins with ``#`` says what the next one is for.
     """
 
     ABOUT: str
+    EXAMPLES: str
 
     def add_arguments(self, command: ArgumentParser) -> None:
         """Add the command's arguments to its parser."""
@@ -60,42 +33,43 @@ class Command(Protocol):
         """Run the command; gives the exit code. What takes long to import is imported here."""
 
 
-#: In the order of the help. A word before a blank is a group.
-COMMANDS: dict[str, Command] = {
-    "demo": demo,
-    "instruments": instruments,
-    "register": register,
-    "list": list_,
-    "show": show,
-    "best": best,
-    "check": check,
-    "coverage": coverage,
-    "explain": explain,
-    "lock": lock,
-    "get": get,
-    "flag": flag,
-    "affected": affected,
-    "remove": remove,
-    "verify": verify,
-    "refresh": refresh,
-    "rebuild": rebuild,
-    "sync": sync,
-    "publish": publish,
-    "prefetch": prefetch,
-    "bundle export": bundle_export,
-    "bundle import": bundle_import,
-    "prune": prune,
-    "remote init": remote_init,
-    "serve": serve,
-    "status": status,
-    "new-plugin": new_plugin,
-    "token add": token_add,
-    "token list": token_list,
-    "token revoke": token_revoke,
+#: The module of each command, in the order of the help. A word before a blank is a group.
+COMMANDS = {
+    "demo": "demo",
+    "instruments": "instruments",
+    "register": "register",
+    "list": "list_",
+    "show": "show",
+    "best": "best",
+    "check": "check",
+    "coverage": "coverage",
+    "explain": "explain",
+    "lock": "lock",
+    "get": "get",
+    "flag": "flag",
+    "affected": "affected",
+    "remove": "remove",
+    "verify": "verify",
+    "refresh": "refresh",
+    "rebuild": "rebuild",
+    "sync": "sync",
+    "publish": "publish",
+    "prefetch": "prefetch",
+    "bundle export": "bundle_export",
+    "bundle import": "bundle_import",
+    "prune": "prune",
+    "remote init": "remote_init",
+    "serve": "serve",
+    "status": "status",
+    "completion": "completion",
+    "new-plugin": "new_plugin",
+    "token add": "token_add",
+    "token list": "token_list",
+    "token revoke": "token_revoke",
 }
 
 #: Those that take no instrument.
-OF_NO_INSTRUMENT = {"instruments", "new-plugin", "token list", "token revoke"}
+OF_NO_INSTRUMENT = {"completion", "instruments", "new-plugin", "token list", "token revoke"}
 
 #: What the commands of a group do.
 GROUPS = {
@@ -103,6 +77,34 @@ GROUPS = {
     "remote": "set up the archive's database, for its owner",
     "token": "say who may use a server of the archive, for its owner",
 }
+
+
+#: Below the help: what holds for all commands.
+_EPILOG = """\
+koa-cal COMMAND --help, or koa-cal help COMMAND, shows the options of a command and examples.
+KOA_CALIBRATION_CACHE names the cache folder, KOA_INSTRUMENT the instrument where -i is left out.
+Exit codes: 0 done; 1 nothing matched, or a check failed; 2 wrong usage or configuration; 130 stopped by Ctrl-C;
+141 whoever read the output went away."""
+
+
+def command_module(name: str) -> Command:
+    """Import a command."""
+    return cast(Command, import_module(f".{COMMANDS[name]}", __package__))
+
+
+class UsageError(Exception):
+    """What was typed is no command.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Whose usage tells what is.
+    message : str
+    """
+
+    def __init__(self, parser: ArgumentParser, message: str) -> None:
+        super().__init__(message)
+        self.usage = parser.format_usage()
 
 
 class _Once(Action):
@@ -123,7 +125,15 @@ class _Once(Action):
         setattr(namespace, self.dest, values)
 
 
-class _CommandParser(ArgumentParser):
+class _Parser(ArgumentParser):
+    """A parser that raises what is wrong, since JSON may be wanted of it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse what was typed."""
+        raise UsageError(self, message)
+
+
+class _CommandParser(_Parser):
     """The parser of a command, whose options may stand between the names."""
 
     _is_again = False
@@ -142,36 +152,93 @@ class _CommandParser(ArgumentParser):
             return found, left
         self._is_again = True  # since each of the passes comes back here
         try:
-            return self.parse_known_intermixed_args(args)
+            found, left = self.parse_known_intermixed_args(args)
         finally:
             self._is_again = False
+        if left:
+            self.error(self._unknown(left))
+        return found, left
+
+    def _unknown(self, words: Sequence[str]) -> str:
+        """Say which words mean nothing here, and what was meant by the first option among them."""
+        known = [option for action in self._actions for option in action.option_strings]
+        option = next((word.partition("=")[0] for word in words if word.startswith("-")), "")
+        said = did_you_mean(option, known) if option else ""
+        return f"unrecognized arguments: {' '.join(words)}. {said}".rstrip(" .")
 
 
-def build_parser() -> ArgumentParser:
-    """Build the parser of ``koa-cal``; the options that it gives hold the command's `run`."""
-    parser = ArgumentParser(
+def parse(words: Sequence[str]) -> Namespace:
+    """Read what was typed; the options that this gives hold the command's `run`.
+
+    Raises
+    ------
+    UsageError
+        When it is no command of ours.
+    """
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    parser = build_parser(words)
+    _check_command(parser, words)
+    return parser.parse_args(words or ["--help"])
+
+
+def _check_command(parser: ArgumentParser, words: Sequence[str]) -> None:
+    """Check that the command is one, and of a group one of its commands."""
+    first, second, *_ = [*_named(words), "", ""]
+    known = {name.partition(" ")[0] for name in COMMANDS} | {"help"}
+    if first and first not in known:
+        parser.error(f"{first} is no command. {did_you_mean(first, known)}koa-cal --help lists them.")
+    below = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{first} ")]
+    if below and second and second not in below:
+        hint = did_you_mean(second, below) or f"There are {', '.join(below)}."
+        parser.error(f"{first} {second} is no command. {hint}".rstrip())
+
+
+def _named(words: Sequence[str]) -> list[str]:
+    """Give the words that are no options of ``koa-cal`` itself."""
+    return [word for word in words if not word.startswith("-")]
+
+
+def build_parser(words: Sequence[str] = ()) -> ArgumentParser:
+    """Build the parser of ``koa-cal``; where the words name a command, that of this command alone is complete."""
+    parser = _Parser(
         prog="koa-cal",
         description="Find, store and move the calibrations of the Keck Observatory's pipelines.",
-        epilog="KOA_CALIBRATION_CACHE names the cache folder. koa-cal COMMAND --help shows the options of a command.",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_version(parser)
     know_commands(name for name in COMMANDS if name not in OF_NO_INSTRUMENT)
     groups = {"": _commands(parser)}
-    for name, module in COMMANDS.items():
+    for name in _asked(words):
+        module = command_module(name)
         group, _, word = name.rpartition(" ")
         if group not in groups:
             groups[group] = _commands(_add(groups[""], group, GROUPS[group]))
-        command = _add(groups[group], word, module.ABOUT)
+        command = _add(groups[group], word, module.ABOUT, module.EXAMPLES)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser
+
+
+def _asked(words: Sequence[str]) -> Iterable[str]:
+    """Give the commands that words ask for, those of a group together; all where they name none."""
+    first = next(iter(_named(words)), "")
+    return [name for name in COMMANDS if name.partition(" ")[0] == first] or COMMANDS
 
 
 def _commands(parser: ArgumentParser) -> Any:
     return parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser)
 
 
-def _add(commands: Any, name: str, about: str) -> ArgumentParser:
-    command: ArgumentParser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+def _add(commands: Any, name: str, about: str, examples: str = "") -> ArgumentParser:
+    indented = "".join(f"\n  {line}" for line in examples.strip().splitlines())
+    command: ArgumentParser = commands.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        epilog=f"examples:{indented}" if examples else None,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
     return command

@@ -18,10 +18,17 @@ from .arguments import (
     positive,
 )
 from .context import frame_at, frames_with, open_for
-from .messages import say, say_left_out, say_of
+from .messages import report_all, say, say_left_out
 from .output import print_json, print_text, size
 
 ABOUT = "download calibrations before they are needed"
+
+EXAMPLES = """
+# before the network is gone: what these frames need
+koa-cal prefetch /data/20260212/*.fits
+# what frames like this one will need tonight
+koa-cal prefetch --like frame.fits --at 2026-02-13T06:00:00
+"""
 
 
 def add_arguments(command: ArgumentParser) -> None:
@@ -76,8 +83,7 @@ def run(options: Namespace) -> int:
         if options.frames or not like:
             frames = [*frames_with(store, options.frames, options.overrides), *frames]
         report = store.prefetch(frames, cal_types=types, records=found, workers=options.workers, announce=say)
-    for name, failure in [*report.failed.items(), *report.unmatched.items()]:
-        say_of(name, str(failure))
+    report_all({**report.failed, **report.unmatched}, debug=options.debug)
     say_left_out(report.left_out)
     if options.json:
         print_json(report.to_dict())

@@ -12,6 +12,12 @@ from .output import counted, print_json, print_text, size
 
 ABOUT = "remove files that can be downloaded again"
 
+EXAMPLES = """
+# files that can come again and were not used for two months
+koa-cal prune --older-than 60 --dry-run
+koa-cal prune --max-size 20GB
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from .arguments import add_instrument, add_json
-from .context import open_for
+from .context import open_for, paths_given
 from .messages import say
 from .output import print_json, print_text
 
 ABOUT = "send LOCAL calibrations to the archive"
+
+EXAMPLES = """
+# all LOCAL calibrations, with their files
+koa-cal publish --upload /archive/calibrations
+# these alone; see first what would go
+koa-cal publish master-dark.001.fits --dry-run
+"""
 
 
 def add_arguments(command: ArgumentParser) -> None:
@@ -20,6 +27,7 @@ def add_arguments(command: ArgumentParser) -> None:
         metavar="FOLDER",
         help="first copy the files that the archive was not seen to have to this folder, a path or a file:// URL",
     )
+    command.add_argument("--dry-run", action="store_true", help="send nothing, only say what would go")
     add_instrument(command)
     add_json(command)
 
@@ -27,13 +35,24 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Send LOCAL records to the archive."""
     with open_for(options) as store:
-        records = [store.local_db.find(name) for name in options.names] or None
-        result = store.publish(records, upload_to=options.upload)
+        records = [store.local_db.find(name) for name in paths_given(options.names)] or None
+        result = store.publish(records, upload_to=options.upload, dry_run=options.dry_run)
     if options.json:
-        counts = {"published": result.published, "unchanged": result.unchanged}
-        print_json({**counts, "renamed": dict(result.renamed), "not_uploaded": result.not_uploaded})
+        print_json(
+            {
+                "published": result.published,
+                "unchanged": result.unchanged,
+                "dry_run": options.dry_run,
+                "new": result.new,
+                "renamed": dict(result.renamed),
+                "not_uploaded": result.not_uploaded,
+            }
+        )
     else:
-        print_text(f"{result.published} published, {result.unchanged} unchanged")
+        for name in result.new if options.dry_run else []:
+            print_text(name)
+        published = "would be published" if options.dry_run else "published"
+        print_text(f"{result.published} {published}, {result.unchanged} unchanged")
         for old, new in result.renamed.items():
             print_text(f"{old} is now {new}")
     if names := result.not_uploaded:

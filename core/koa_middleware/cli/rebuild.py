@@ -11,6 +11,10 @@ from .output import print_json, print_table, print_text
 
 ABOUT = "make a lost or spoilt database anew"
 
+EXAMPLES = """
+koa-cal rebuild
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

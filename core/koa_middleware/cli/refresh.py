@@ -11,6 +11,12 @@ from .output import counted, print_json, print_table, print_text
 
 ABOUT = "derive columns of LOCAL records anew, after an upgrade of the plugin"
 
+EXAMPLES = """
+koa-cal refresh --dry-run
+# read the headers again, after the plugin has learnt a keyword
+koa-cal refresh --from-files
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import HeaderError, KoaMiddlewareError, PluginError, SourceFileError
+from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError, PluginError, SourceFileError
+from ..fetch.progress import counted
 from .arguments import add_force_instrument, add_instrument, add_json, instruments_as
-from .context import choose_instrument, instrument_in_header
-from .messages import report
+from .context import choose_instrument, instrument_in_header, paths_given
+from .messages import StoppedError, report_all
 from .output import print_json, print_table, print_text, size
 
 if TYPE_CHECKING:
@@ -18,10 +20,21 @@ if TYPE_CHECKING:
 
 ABOUT = "put calibration files into the cache"
 
+EXAMPLES = """
+# all masters of a night; a file that fails stops no other
+koa-cal register masters/*.fits
+# other content under the name of a known one, as its next version
+koa-cal register --new-version master-dark.fits
+# paths from elsewhere, one a line
+find masters -name '*.fits' | koa-cal register -
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("files", nargs="+", metavar="FILE")
+    command.add_argument(
+        "files", nargs="+", metavar="FILE", help="- for a list of paths, one a line, on standard input"
+    )
     command.add_argument(
         "--new-version",
         action="store_true",
@@ -37,39 +50,85 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Put files into the cache, each under its own header's instrument; goes on after a bad one."""
-    registered: list[Any] = []
-    failed: dict[str, str] = {}
-    with instruments_as(options), ExitStack() as opened:
-        for file, store in _with_stores(options, opened, failed):
-            try:
-                _, record = store.register_calibration(file, origin=options.origin, new_version=options.new_version)
-            except KoaMiddlewareError as error:
-                _fail(options, failed, file, error)
-            else:
-                registered.append(record)
+    files = list(dict.fromkeys(paths_given(options.files)))
+    done = _Done(len(files))
+    try:
+        with instruments_as(options), ExitStack() as opened:
+            for file, store in counted(_with_stores(options, files, opened, done), len(files), "file"):
+                done.cache = str(store.cache_dir)
+                try:
+                    known = _known(store, file)
+                    _, record = store.register_calibration(file, origin=options.origin, new_version=options.new_version)
+                except KoaMiddlewareError as error:
+                    done.failed[file] = error
+                else:
+                    (done.unchanged if record.id in known else done.registered).append(record)
+    except KeyboardInterrupt:
+        report_all(done.failed, debug=options.debug)
+        raise StoppedError(f"stopped; {done.told()}") from None
+    report_all(done.failed, debug=options.debug)
     if options.json:
-        print_json({"registered": [record.to_dict() for record in registered], "failed": failed})
+        print_json(done.to_dict())
     else:
-        rows = [(r.cal_type, r.filename, r.datetime_obs, r.quality, size(r.file_size)) for r in registered]
+        rows = [(r.cal_type, r.filename, r.datetime_obs, r.quality, size(r.file_size)) for r in done.registered]
         if rows:
             print_table(("type", "calibration", "observed (UTC)", "quality", "size"), rows)
-        where = f" in {store.cache_dir}" if registered else ""
-        print_text(f"{len(registered)} of {len(options.files)} registered{where}")
-    return 1 if failed else 0
+        print_text(done.told())
+    return 1 if done.failed else 0
+
+
+class _Done:
+    """What came of the files that were given.
+
+    Parameters
+    ----------
+    number : int
+        How many there are.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self.cache = ""
+        self.registered: list[Any] = []
+        self.unchanged: list[Any] = []
+        self.failed: dict[str, KoaMiddlewareError] = {}
+
+    def told(self) -> str:
+        """Say it in a line."""
+        known = f", {len(self.unchanged)} known already" if self.unchanged else ""
+        where = f" in {self.cache}" if self.registered or self.unchanged else ""
+        return f"{len(self.registered)} of {self._number} registered{known}{where}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain data."""
+        return {
+            "registered": [record.to_dict() for record in self.registered],
+            "unchanged": [record.to_dict() for record in self.unchanged],
+            "failed": {name: str(error) for name, error in self.failed.items()},
+        }
+
+
+def _known(store: CalibrationStore[Any], file: str) -> set[str]:
+    """Give the ids of the records that had the file's name before."""
+    try:
+        return {store.local_db.query_by_filename(Path(file).name).id}
+    except CalibrationNotFoundError:
+        return set()
 
 
 def _with_stores(
-    options: Namespace, opened: ExitStack, failed: dict[str, str]
+    options: Namespace, files: Sequence[str], opened: ExitStack, done: _Done
 ) -> Iterator[tuple[str, CalibrationStore[Any]]]:
     """Give files with the stores they go to; one whose header names no instrument goes with the first that does."""
     from ..opening import open_store
+    from ..settings import named_instrument
 
     named: list[tuple[str, str]] = []
-    for file in options.files:
+    for file in files:
         try:
-            named.append((file, options.instrument or instrument_in_header(file)))
+            named.append((file, options.instrument or named_instrument() or instrument_in_header(file)))
         except (HeaderError, SourceFileError) as error:
-            _fail(options, failed, file, error)
+            done.failed[file] = error
     first = next((name for _, name in named if name), None)
     stores: dict[str, CalibrationStore[Any]] = {}
     for file, name in named:
@@ -78,13 +137,8 @@ def _with_stores(
         except PluginError as error:
             if options.instrument:
                 raise
-            _fail(options, failed, file, error)
+            done.failed[file] = error
             continue
         if instrument not in stores:
             stores[instrument] = opened.enter_context(open_store(instrument))
         yield file, stores[instrument]
-
-
-def _fail(options: Namespace, failed: dict[str, str], name: str, error: KoaMiddlewareError) -> None:
-    failed[name] = str(error)
-    report(error, name, debug=options.debug)

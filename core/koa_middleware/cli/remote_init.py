@@ -20,6 +20,12 @@ _SHOWN = 20
 
 ABOUT = "create or upgrade the instrument's table on the PostgreSQL server"
 
+EXAMPLES = """
+# the SQL alone, for who runs the server
+koa-cal remote init --sql
+koa-cal remote init
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

@@ -10,6 +10,11 @@ from .output import print_json, print_text
 
 ABOUT = "take a LOCAL calibration away, its file into the quarantine"
 
+EXAMPLES = """
+koa-cal remove wrong-dark.fits --dry-run
+koa-cal remove wrong-dark.fits
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

@@ -16,6 +16,13 @@ from .output import print_exactly
 
 ABOUT = "serve the archive, or this cache, over HTTP, with pages to look at"
 
+EXAMPLES = """
+# the pages on your own cache, at http://127.0.0.1:8765/
+koa-cal serve
+# an archive, for others
+koa-cal serve -i NAME --host 0.0.0.0 --port 8765
+"""
+
 #: What the extra ``server`` brings, as it is imported.
 _NEEDED = ("fastapi", "httptools", "jinja2", "multipart", "prometheus_client", "uvicorn")
 

@@ -6,9 +6,15 @@ from argparse import ArgumentParser, Namespace
 
 from .arguments import add_as_of, add_instrument, add_json
 from .context import open_for
-from .output import print_exactly, print_json, print_table, print_text, quality_in_words
+from .output import print_exactly, print_json, print_table, print_text, quality_in_words, with_age
 
 ABOUT = "show one calibration's record"
+
+EXAMPLES = """
+koa-cal show master-dark.001.fits
+# who changed what, when and why
+koa-cal show master-dark.001.fits --history
+"""
 
 
 def add_arguments(command: ArgumentParser) -> None:
@@ -50,7 +56,7 @@ def run(options: Namespace) -> int:
         print_table(("column", "value"), [*rows, ("path", place or "not in the cache")], title=record.filename)
         for quality, who, why, at, is_here in said:
             what = "taken back here" if quality is None else f"{quality} here" if is_here else quality
-            print_text(f"{what} by {who} at {at}: {why or 'no reason given'}")
+            print_text(f"{what} by {who}, {with_age(at)}: {why or 'no reason given'}")
     return 0
 
 

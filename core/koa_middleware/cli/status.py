@@ -9,16 +9,28 @@ from typing import TYPE_CHECKING, Any
 from .arguments import add_instrument, add_json
 from .context import open_for
 from .messages import say
-from .output import print_conflicts, print_json, print_table, print_wrapped, size
+from .output import print_conflicts, print_json, print_table, print_wrapped, size, with_age
+from .reach import answers
 
 if TYPE_CHECKING:
     from ..store import CalibrationStore
 
 ABOUT = "show the cache, its database and the archive"
 
+EXAMPLES = """
+koa-cal status
+# does the archive answer, and how old is the copy
+koa-cal status --check
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
+    command.add_argument(
+        "--check",
+        action="store_true",
+        help="ask whether the archive and its file server answer, else end with 1",
+    )
     add_instrument(command)
     add_json(command)
 
@@ -58,14 +70,17 @@ def run(options: Namespace) -> int:
         noticed += [*_only_read(store), *_made_of_files(store)]
         if is_partial(store.local_db):
             noticed.append(PARTIAL)
+        asked = answers(store) if options.check else []
     if options.json:
         names = ("cal_type", "origin", "quality", "records", "newest")
         counted = [dict(zip(names, row, strict=True)) for row in counts]
         apart = [conflict.to_dict() for conflict in conflicts]
         opened = [{"name": each.name, "version": each.version, "since": each.since} for each in versions]
-        print_json({**facts, "versions": opened, "noticed": noticed, "counts": counted, "conflicts": apart})
+        told = {"check": [each._asdict() for each in asked]} if options.check else {}
+        print_json({**facts, "versions": opened, "noticed": noticed, "counts": counted, "conflicts": apart, **told})
     else:
-        shown = {**facts, "file_bytes": size(sum(files)), "last_sync": facts["last_sync"] or "never"}
+        times = {name: with_age(facts[name]) for name in ("last_updated", "last_sync")}
+        shown = {**facts, "file_bytes": size(sum(files)), **times}
         print_table(("", "value"), [(name.replace("_", " "), value) for name, value in shown.items()])
         print_table(
             ("opened by", "version", "since (UTC)"), [(each.name, each.version, each.since) for each in versions]
@@ -75,9 +90,11 @@ def run(options: Namespace) -> int:
         for sentence in noticed:
             print_wrapped(sentence)
         print_conflicts(conflicts)
+        if asked:
+            print_table(("asked", "answer"), [(each.asked, each.said) for each in asked])
     if older:
         say(older)
-    return 0
+    return 0 if all(each.ok for each in asked) else 1
 
 
 def _made_of_files(store: CalibrationStore[Any]) -> list[str]:

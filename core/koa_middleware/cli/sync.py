@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 ABOUT = "bring the local database up to date with the archive"
 
+EXAMPLES = """
+koa-cal sync
+# all night: a flag at the archive is here within seconds
+koa-cal sync --follow
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

@@ -11,6 +11,11 @@ from .token_places import places
 
 ABOUT = "make a token by which a server knows who asks, and print it once"
 
+EXAMPLES = """
+# alone on stdout, once
+koa-cal token add night-staff --scope publish --scope flag --expires 30d
+"""
+
 _SCOPES = ("read", "publish", "flag")
 
 

@@ -10,6 +10,10 @@ from .token_places import places
 
 ABOUT = "list the tokens that were made, without the tokens themselves"
 
+EXAMPLES = """
+koa-cal token list
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

@@ -9,6 +9,10 @@ from .token_places import places
 
 ABOUT = "end a token; servers refuse it within a second"
 
+EXAMPLES = """
+koa-cal token revoke night-staff
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import add_instrument, add_json
 from .context import open_for
+from .messages import without_name
 from .output import counted, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from ..cache.verify import VerificationReport
 
 ABOUT = "compare the cached files with their records"
+
+EXAMPLES = """
+koa-cal verify
+# see first what a repair would do
+koa-cal verify --repair --dry-run
+"""
+
+
+#: What it is, the file, what is to be said of it, and what was done.
+Row = tuple[str, str, str, str]
 
 
 def add_arguments(command: ArgumentParser) -> None:
@@ -36,7 +47,7 @@ def run(options: Namespace) -> int:
         return 0 if report.ok else 1
     from ..display import printable
 
-    rows = list(_rows(report))
+    rows = _told_once(list(_rows(report)))
     if rows:
         is_mended = options.repair or options.dry_run
         columns = ("what", "file", "found", "repair") if is_mended else ("what", "file", "found")
@@ -45,7 +56,22 @@ def run(options: Namespace) -> int:
     return 0 if report.ok else 1
 
 
-def _rows(report: VerificationReport) -> Iterator[tuple[str, str, str, str]]:
+def _told_once(rows: Sequence[Row]) -> list[Row]:
+    """Put files of which the same is found into one row, their names one below the other."""
+    found: dict[Row, list[str]] = {}
+    for what, name, said, done in rows:
+        found.setdefault((what, "", without_name(said, name), without_name(done, name)), []).append(name)
+    given = {(what, name): (said, done) for what, name, said, done in rows}
+    told: list[Row] = []
+    for (what, _, said, done), names in found.items():
+        if len(names) == 1:
+            told.append((what, names[0], *given[what, names[0]]))
+        else:
+            told.append((what, "\n".join(names), f"{len(names)} files: {said}", done))
+    return told
+
+
+def _rows(report: VerificationReport) -> Iterator[Row]:
     """Give what was found, the faults first: what it is, the file, what is to be said of it, and what was done."""
     for line in report.database:
         yield "fault", "the database", f"{line} koa-cal rebuild makes it anew.", ""

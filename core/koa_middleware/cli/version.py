@@ -16,10 +16,13 @@ def add_version(parser: ArgumentParser) -> None:
 class _Versions(Action):
     def __call__(self, parser: ArgumentParser, *_: Any) -> None:
         """Print the versions of the installed packages, of which no plugin is imported, and end."""
+        import platform
+
         from .. import __version__
         from ..plugins import installed_plugins
 
         print_text(f"koa-middleware {__version__}")
         for found in installed_plugins():
             print_text(f"{found.distribution} {found.version} ({found.instrument})")
+        print_text(f"Python {platform.python_version()}")
         parser.exit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -326,14 +327,15 @@ class CalibrationDatabase(Generic[R]):
         return self._only(self.orm_class.table().c.filename, filename)
 
     def find(self, id_or_filename: str) -> R:
-        """Record of an id or of a file name.
+        """Record of an id or of a file name; of the path of a file, that of its name.
 
         Raises
         ------
         CalibrationNotFoundError
         """
-        found = self.fetch(_by(self.orm_class, "id"), {"value": asked_name(id_or_filename)})
-        return found[0] if found else self.query_by_filename(id_or_filename)
+        asked = asked_name(id_or_filename)
+        found = self.fetch(_by(self.orm_class, "id"), {"value": asked})
+        return found[0] if found else self.query_by_filename(os.path.basename(asked))  # noqa: PTH119 - of any text
 
     def _only(self, column: Any, value: str) -> R:
         found = self.fetch(_by(self.orm_class, column.key), {"value": asked_name(value)})

@@ -125,12 +125,18 @@ class Readable(NamedTuple):
 
 
 def views(
-    own: Readable, shared: Readable | None = None, then: Then | None = None, shared_then: Then | None = None
+    own: Readable,
+    shared: Readable | None = None,
+    then: Then | None = None,
+    shared_then: Then | None = None,
+    *,
+    among: str = "",
 ) -> list[str]:
     """Give the statements that let a connection find what a class wants, the shared database under its own one.
 
     Of a shared row the user's own word counts: a row of the same id or file name, or what his feed tells of that id,
-    which was withdrawn here. So it does of what was said of its quality. With `then`, each is as it was at that time.
+    which was withdrawn here. So it does of what was said of its quality. With `then`, each is as it was at that time;
+    with `among`, a table of file names, only their records are there.
     """
     name = own.orm_class.table().name
     feed, log = feed_table(own.orm_class).name, judgements_table(own.orm_class).name
@@ -142,15 +148,16 @@ def views(
     if then is not None:
         made += [_view(f"{_OWN}{each}", tables[each], _arms(own, each, "main", then)) for each in below]
     for table in own.orm_class.metadata.sorted_tables:
+        asked = [f"filename IN {among}"] if among and table.name == name else []
         is_below = shared is not None and table.name in (below | former) and table.name in shared.tables
         if then is not None and table.name == conflicts_table(own.orm_class).name:
             arms = []  # what was kept apart is not told of the past
-        elif is_below or not own.is_whole or (then is not None and table.name in below):
-            arms = _arms(own, table.name, "main", then)
+        elif is_below or asked or not own.is_whole or (then is not None and table.name in below):
+            arms = _arms(own, table.name, "main", then, *asked)
         else:
             continue
         if shared is not None and is_below:
-            arms += _arms(shared, table.name, SHARED, shared_then, (below | former)[table.name])
+            arms += _arms(shared, table.name, SHARED, shared_then, (below | former)[table.name], *asked)
         made.append(_view(table.name, table, arms))
     return made
 

@@ -1,26 +1,76 @@
-"""Telling of the bytes that come: to a caller's function, or on a terminal."""
+"""Telling how far long work is: to a caller's function, or by a bar on a terminal or in a notebook."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+T = TypeVar("T")
 
 Progress = Callable[[int], None]
 """Called with the bytes that have come since its last call."""
 
+#: Seconds that work takes before a bar of its items appears.
+_DELAY_S = 0.5
+
 
 @contextmanager
 def shown_progress(size: int, progress: Progress | None, bar: bool) -> Iterator[Progress | None]:
-    """Give what is called with new bytes: the caller's function, else that of a bar, on a terminal only."""
-    if progress is not None or not bar or not sys.stderr.isatty():
+    """Give what is called with new bytes: the caller's function, else that of a bar, where somebody looks at it."""
+    if progress is not None or not bar or not _is_watched():
         yield progress
         return
-    from tqdm import tqdm
-
-    with tqdm(total=size or None, unit="B", unit_scale=True, file=sys.stderr) as shown:
+    with _bar(total=size or None, unit="B", unit_scale=True) as shown:
 
         def advance(count: int) -> None:
             shown.update(count)
 
         yield advance
+
+
+def counted(items: Iterable[T], total: int | None, unit: str) -> Iterator[T]:
+    """Give items one by one, and show how many are done and what remains, where somebody looks at it.
+
+    Parameters
+    ----------
+    items : iterable
+    total : int or None
+        How many there are, where that is known.
+    unit : str
+        What they are, such as ``"file"``.
+    """
+    if not _is_watched():
+        yield from items
+        return
+    with _bar(total=total, unit=f" {unit}", delay=_DELAY_S, leave=False) as shown:
+        for item in items:
+            yield item
+            shown.update(1)
+
+
+def _is_watched() -> bool:
+    """Tell whether a bar would be seen: on a terminal, or in a notebook."""
+    return sys.stderr.isatty() or _is_notebook()
+
+
+def _is_notebook() -> bool:
+    """Tell whether this is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _bar(**settings: Any) -> tqdm[Any]:
+    """Make a bar of the place's kind; in a notebook without widgets it is one of text."""
+    if _is_notebook() and "ipywidgets" in sys.modules:
+        from tqdm.notebook import tqdm as notebook_bar
+
+        return notebook_bar(**settings)
+    from tqdm import tqdm
+
+    return tqdm(file=sys.stderr, **settings)

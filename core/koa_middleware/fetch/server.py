@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ..disk.room import in_words
 from ..exceptions import DownloadError, KoaMiddlewareError
@@ -140,6 +141,31 @@ class FileServer:
             all, what had not begun gets the same error at once. `progress` is called by one thread at a time.
         """
         return fetch_many(self, transfers, Run(partial_folder, progress, fresh, self._backoff_s, workers))
+
+    def probe(self, values: Mapping[str, object]) -> None:
+        """Ask for the file of a record without bringing it; an object store is not asked.
+
+        Raises
+        ------
+        DownloadError
+            Where the server does not answer, does not accept the login, or does not have the file.
+        """
+        url = self.url_for(values)
+        parts = urlsplit(url)
+        setback: Setback | None = None
+        if parts.scheme in {"http", "https"}:
+            try:
+                answer = self._connections.send("HEAD", url, {})
+                with closing(answer.response):
+                    setback = self._refusal(answer) if answer.response.status >= 400 else None
+            except FAILURES as error:
+                setback = what_broke(error, 0)
+        elif parts.scheme == "file" and not Path(url2pathname(parts.path)).is_file():
+            setback = Setback("there is no such file", CHECK_URL)
+        if setback is not None:
+            reason = self._access.hide(setback.reason)
+            message = f"{shown(url)} is not to be had: {reason}."
+            raise DownloadError(message, setback.hint, url=shown(url), status=setback.status)
 
     def error(self, transfer: Transfer, setback: Setback) -> DownloadError:
         """Return the error of a transfer that was given up, without secrets."""

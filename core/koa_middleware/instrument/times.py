@@ -128,6 +128,14 @@ def now_iso() -> str:
     return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
+def elapsed(age: timedelta) -> str:
+    """Give a span in words, such as ``90 min``, ``5 h`` or ``3 d``."""
+    hours = age / timedelta(hours=1)
+    if hours < 2:
+        return f"{age / timedelta(minutes=1):.0f} min"
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} d"
+
+
 def in_days(days: int) -> str:
     """Give the time in so many days, as `now_iso` gives it."""
     return (datetime.now(UTC).replace(tzinfo=None) + days * _DAY).isoformat(timespec="microseconds")

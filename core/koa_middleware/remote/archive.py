@@ -17,7 +17,7 @@ from ..kept import kept_property
 from ..settings import Settings
 from .bookmark import is_partial
 from .protocol import Files, Holds, Remote, Upload
-from .publish import Place, PublishResult, flag, held, publish, settle
+from .publish import Place, PublishResult, flag, foreseen, held, publish, settle
 from .servers import address_of, remote_of, required
 from .staleness import PARTIAL, advice, freshen
 from .sync import SyncResult, synchronise
@@ -99,6 +99,11 @@ class Archive(Generic[R]):
         ids = None if records is None else [record.id for record in records]
         remote = self.require("Publishing")
         return publish(self._local, remote, ids, upload=upload, place=place, holds=self._holds)
+
+    def foreseen(self, records: Iterable[R] | None) -> PublishResult:
+        """Tell what `publish` would do."""
+        ids = None if records is None else [record.id for record in records]
+        return foreseen(self._local, self.require("Publishing"), ids)
 
     @property
     def files(self) -> Files | None:

@@ -41,12 +41,15 @@ class PublishResult:
         File names that the server's version changed, old to new.
     not_uploaded : list of str
         File names of published records whose files the archive was not seen to have.
+    new : list of str
+        File names here of the records that the remote did not have.
     """
 
     published: int
     unchanged: int
     renamed: Mapping[str, str] = field(default_factory=dict)
     not_uploaded: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
 
 
 def publish(
@@ -95,9 +98,18 @@ def publish(
         judgements = judgements_made_here(connection, local.orm_class, [row["id"] for row in records])
     here = Here(lambda name: bool(local.count(filename=name)), holds)
     settled = remote.publish(records, judgements, upload, here, this_user())
-    new = sum(each.is_new for each in settled)
+    new = [own["filename"] for own, each in zip(records, settled, strict=True) if each.is_new]
     names = {each.row["id"]: (own["id"], own["filename"]) for own, each in zip(records, settled, strict=True)}
-    return PublishResult(new, len(chosen) - new, _take_back(local, remote, names, place))
+    return PublishResult(len(new), len(chosen) - len(new), _take_back(local, remote, names, place), new=new)
+
+
+def foreseen(local: LocalDatabase[Any], remote: Remote[Any], ids: Iterable[str] | None = None) -> PublishResult:
+    """Tell what `publish` would do; versions and names are settled when it is done."""
+    chosen = _local_rows(local, ids)
+    records = [row for row in chosen if row["origin"] == "LOCAL"]
+    there = held(remote, local.orm_class, [row["id"] for row in records])
+    new = [row["filename"] for row in records if row["id"] not in there]
+    return PublishResult(len(new), len(chosen) - len(new), new=new)
 
 
 def held(remote: Remote[Any], orm_class: type[ORMCalibration], ids: Iterable[str]) -> set[str]:

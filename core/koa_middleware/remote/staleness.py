@@ -11,6 +11,7 @@ from typing import Any
 from ..database.local import LocalDatabase
 from ..disk.writing import cannot_be_written
 from ..exceptions import CacheError, RemoteUnavailableError, StaleWarning, warn
+from ..instrument.times import elapsed
 from .bookmark import last_synced
 
 #: What is said of a copy that a first sync has not completed.
@@ -57,7 +58,7 @@ def freshen(local: LocalDatabase[Any], url: str, limit: timedelta, sync: Callabl
             age = timedelta(0)
         except RemoteUnavailableError as error:
             _NEXT_LOOK[key] = time.monotonic() + min(_RETRY, limit).total_seconds()
-            used = "only LOCAL records are used" if age is None else f"the copy of {_in_words(age)} ago is used"
+            used = "only LOCAL records are used" if age is None else f"the copy of {elapsed(age)} ago is used"
             warn(f"The archive does not answer, so {used}. {error.message}", StaleWarning)
             return
         except CacheError as error:
@@ -72,14 +73,14 @@ def freshen(local: LocalDatabase[Any], url: str, limit: timedelta, sync: Callabl
 def advice(local: LocalDatabase[Any]) -> str:
     """Say what a sync could bring where nothing fits."""
     age = _age(local)
-    last = "nothing was synced yet" if age is None else f"the last sync was {_in_words(age)} ago"
+    last = "nothing was synced yet" if age is None else f"the last sync was {elapsed(age)} ago"
     return f"koa-cal sync brings what the archive has; {last}."
 
 
 def state_in_words(local: LocalDatabase[Any]) -> str:
     """Say of which sync an answer from a copy is that was synced."""
     age = _age(local)
-    ago = "" if age is None else f", {_in_words(age)} ago"
+    ago = "" if age is None else f", {elapsed(age)} ago"
     return f"as of the last sync, {str(last_sync(local))[:16].replace('T', ' ')} UTC{ago}"
 
 
@@ -88,10 +89,3 @@ def _age(local: LocalDatabase[Any]) -> timedelta | None:
     synced = last_synced(local)
     passed = -1.0 if synced is None else time.time() - synced
     return None if passed < 0 else timedelta(seconds=passed)
-
-
-def _in_words(age: timedelta) -> str:
-    hours = age / timedelta(hours=1)
-    if hours < 2:
-        return f"{age / timedelta(minutes=1):.0f} min"
-    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} d"

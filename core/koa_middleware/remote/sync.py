@@ -17,6 +17,7 @@ from typing import Any
 from ..database.kept_apart import Conflict
 from ..database.local import LocalDatabase
 from ..exceptions import RemoteUnavailableError, warn
+from ..fetch.progress import counted
 from ..kept import kept_property
 from .bookmark import Superseded
 from .local_copy import LocalCopy, holds_nothing, open_copy
@@ -190,7 +191,7 @@ def _sweep(copy: LocalCopy, reading: Reading) -> None:
     """Read the whole table in the order of the ids, or what an interrupted reading has left of it."""
     after = copy.state.sweep_after or ""
     with closing(reading.sweep(after)) as batches:
-        for batch in batches:
+        for batch in counted(batches, None, "page"):
             ids = list(copy.names_of(batch))
             last = max(ids)
             with copy.following(sweep_after=last, seen=reading.state.bookmark):
@@ -206,7 +207,7 @@ def _sweep(copy: LocalCopy, reading: Reading) -> None:
 def _catch_up(copy: LocalCopy, reading: Reading) -> None:
     """Do what the feed tells since the copy's bookmark."""
     with closing(reading.pages(copy.state.bookmark or "")) as pages:
-        for page in pages:
+        for page in counted(pages, None, "page"):
             marks = ["bookmark", *(["told"] if copy.state.has_history_to is not None else [])]
             moved = dict.fromkeys(marks, page.bookmark) if page.is_complete else {}
             with copy.following(seen=reading.state.bookmark, **moved):
