@@ -10,6 +10,12 @@ from .output import counted, print_exactly, print_text
 
 ABOUT = "write the package of a new instrument's plugin, which installs and passes its tests"
 
+EXAMPLES = """
+koa-cal new-plugin myspec
+# columns and keywords from the header of one of your frames
+koa-cal new-plugin myspec --header frame.fits
+"""
+
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
