@@ -22,12 +22,6 @@ from .cache.placing import Holdings
 from .cache.prefetch import Provided
 from .cache.provide import WORKERS, Provider, Transport
 from .cache.shared import with_shared
-from .choosing.batch import records_in
-from .choosing.bracket import Bracket
-from .choosing.explanation import Explanation
-from .choosing.frame_sets import raise_failures, wanted_of
-from .choosing.misses import moment_asked
-from .choosing.night import FrameSets
 from .database.feed import write_flag
 from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
@@ -60,10 +54,7 @@ from .importing import importing
 from .instrument.orm import ORMCalibration
 from .instrument.plain import shown
 from .kept import kept_property
-from .own_choice import own_choices
-from .register import Registration
 from .remote.servers import with_files, without_password
-from .selection import Selection
 from .settings import Settings, as_age, resolve
 
 if TYPE_CHECKING:
@@ -75,6 +66,9 @@ if TYPE_CHECKING:
     from .cache.rebuild_report import RebuildReport
     from .cache.remove import Removal
     from .cache.verify import VerificationReport
+    from .choosing.bracket import Bracket
+    from .choosing.explanation import Explanation
+    from .choosing.night import FrameSets
     from .database.kept_apart import Conflict
     from .database.told import History
     from .fetch.progress import Progress
@@ -89,6 +83,7 @@ if TYPE_CHECKING:
     from .reports.lock.locking import ChosenIn
     from .reports.provenance.affected import Affected
     from .reports.provenance.provenance import Provenance
+    from .selection import Selection
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -119,6 +114,8 @@ def _with_files(answer: Any, files: Mapping[str, Any]) -> Any:
     """Give what was chosen with its files, which stand there by id, or the error of one that did not come."""
     if isinstance(answer, KoaMiddlewareError):
         return answer
+    from .choosing.bracket import Bracket
+
     if isinstance(answer, Bracket):
         sides = [None if side is None else _with_files(side, files) for side in answer]
         failed = [side for side in sides if isinstance(side, KoaMiddlewareError)]
@@ -220,8 +217,6 @@ class CalibrationStore(Generic[R]):
             self.local_db.close()
             raise
         self._files = Provider(settings, self._holdings, self.known_db)
-        lock = self._lock
-        self._selection = Selection(orm_class, self._advice) if lock is None else self._locked_selection(lock)
         self._is_swept = False
         self._pasts: Pasts[R] = Pasts()
 
@@ -232,6 +227,14 @@ class CalibrationStore(Generic[R]):
         """Open a store of its own, with the settings of the one that was pickled, in whatever process."""
         vars(self).update(state)
         self._open(self.orm_class, self.settings, self._sync_if_older_than)
+
+    @kept_property
+    def _selection(self) -> Selection | LockedSelection:
+        """What chooses, whose modules a store does not load that is only listed."""
+        with importing:
+            from .selection import Selection
+
+        return Selection(self.orm_class, self._advice) if self._lock is None else self._locked_selection(self._lock)
 
     def _locked_selection(self, lock: LockFile) -> LockedSelection:
         from .cache.leftovers import last_in_quarantine
@@ -418,6 +421,8 @@ class CalibrationStore(Generic[R]):
         """
         use = self._use_cached(use_cached)
         found = self.select_bracket(input, selector, as_of=as_of)
+        from .choosing.bracket import Bracket
+
         return Bracket(*(each and self._result(each, use, as_of) for each in found))
 
     def candidates(self, input: Any, selector: Any, *, as_of: str | datetime | None = None) -> list[R]:
@@ -485,6 +490,10 @@ class CalibrationStore(Generic[R]):
         inputs, cal_types, as_of
             As in `select_many` and `select_set`.
         """
+        from .choosing.batch import records_in
+        from .choosing.misses import moment_asked
+        from .choosing.night import FrameSets
+
         frames = self._selection.frames(inputs, keep=True)
         database = self._database("local", as_of)
         sets, state = self._selection.sets(frames, cal_types, database), self._archive.state()
@@ -527,6 +536,10 @@ class CalibrationStore(Generic[R]):
         """
         if self._lock is not None:
             _refuse_lock(self._lock.name)
+        from .choosing.misses import moment_asked
+        from .choosing.night import FrameSets
+        from .own_choice import own_choices
+
         frames = self._selection.frames(inputs, keep=False)
         database, state = self._database("local", as_of), self._archive.state()
         own = own_choices(use, frames.values, self.known_db, self._files.path)
@@ -699,6 +712,10 @@ class CalibrationStore(Generic[R]):
             When `use` names a type without a selector, a calibration of another type, the frame itself, two
             calibrations of a type, or a file that is damaged or not described.
         """
+        from .choosing.batch import records_in
+        from .choosing.frame_sets import raise_failures
+        from .own_choice import own_choices
+
         frames = self._selection.frames([input], keep=False)
         database = self._database("local", as_of)
         own = own_choices(use, frames.values, self.known_db, self._files.path)
@@ -963,6 +980,8 @@ class CalibrationStore(Generic[R]):
             When the cache cannot be written.
         """
         self._sweep()
+        from .register import Registration
+
         placed = Registration(self._holdings).register(source, origin, truth_of("new_version", new_version))
         return CalibrationResult(placed.path, placed.record)
 
@@ -1035,6 +1054,8 @@ class CalibrationStore(Generic[R]):
         besides = [] if records is None else records_of(records)
         frames = self._selection.frames([] if inputs is None else inputs, keep=True)
         sets = self._selection.sets(frames, cal_types, self._database("local")) if frames.names else []
+        from .choosing.frame_sets import wanted_of
+
         wanted = wanted_of(frames.names, frames.values, sets)
         report = self._files.prefetch([*besides, *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
@@ -1075,6 +1096,7 @@ class CalibrationStore(Generic[R]):
         }
         if mend or only_tell:
             from .cache.repair import Repairer
+            from .register import Registration
 
             registration = Registration(self._holdings)
             Repairer(
