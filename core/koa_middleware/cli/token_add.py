@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
-from .arguments import time
-from .output import print_exactly
+from .arguments import add_json, time
+from .output import print_exactly, print_json
 from .token_places import places
 
 ABOUT = "make a token by which a server knows who asks, and print it once"
@@ -44,6 +44,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--expires", metavar="30d|TIME", type=expiry, help="in so many days, or at a UTC time or a day's end"
     )
+    add_json(command)
 
 
 def run(options: Namespace) -> int:
@@ -56,7 +57,10 @@ def run(options: Namespace) -> int:
         instruments = [get_plugin(name).name for name in options.instruments]
         for tokens in kept:
             tokens.add(token, options.name, options.scopes, instruments, options.expires)
-    print_exactly(token)
+    if options.json:
+        print_json({"name": options.name, "token": token})
+    else:
+        print_exactly(token)
     return 0
 
 
