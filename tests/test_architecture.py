@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "exceptions": "",
     "importing": "",
     "kept": "",
-    "settings": "",
+    "former": "",
+    "settings": "former",
     "display": "importing",
     "disk": "importing",
     "fetch": "disk",
@@ -42,8 +43,8 @@ MAY_IMPORT = {
     "locked_records": "reports database instrument disk",
     "locked_selection": "locked_records selection reports choosing instrument",
     "lock_checking": "locked_records reports selection choosing database",
-    "store": "own_choice lock_checking locked_selection locked_records reports selection refresh register cache remote "
-    "database choosing given instrument disk settings display importing kept",
+    "store": "former own_choice lock_checking locked_selection locked_records reports selection refresh register cache "
+    "remote database choosing given instrument disk settings display importing kept",
     "hookspecs": "",
     "plugins": "hookspecs choosing instrument",
     "opening": "store plugins",

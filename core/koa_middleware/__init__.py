@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import exceptions
 from .exceptions import *  # noqa: F403 - all of them are public
+from .former import NAMES as FORMER_NAMES
+from .former import tell as tell_of_former
 
 if TYPE_CHECKING:
     from .choosing.amounts import Step, at_least, at_most, between, by, relative
@@ -77,6 +79,8 @@ __all__ += exceptions.__all__
 
 
 def __getattr__(name: str) -> Any:
+    if name in FORMER_NAMES:
+        tell_of_former(name, name := FORMER_NAMES[name])
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)

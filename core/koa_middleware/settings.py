@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .exceptions import ConfigurationError
+from .former import renamed_variables
 
 CACHE_DIR = "KOA_CALIBRATION_CACHE"
 INSTRUMENT = "KOA_INSTRUMENT"
@@ -107,7 +108,7 @@ def resolve(
     ConfigurationError
         Where no cache folder is named, a boolean is not one, or the database name is a path.
     """
-    environ = os.environ
+    environ = renamed_variables(os.environ)
     folder = _pick(cache_dir, CACHE_DIR, environ, _folder)
     if folder is None:
         raise ConfigurationError(

@@ -37,6 +37,7 @@ from .exceptions import (
     SharedCacheWarning,
     warn,
 )
+from .former import one_of, tell
 from .given import (
     check_callable,
     check_kind,
@@ -155,6 +156,8 @@ class CalibrationStore(Generic[R]):
         `StaleWarning` says so once and the selection goes on.
     lock : path or LockFile, optional
         Frames get what this lock file says, by content, and nothing else is chosen.
+    calibrations_url : str, optional
+        A former name of `calibration_url`.
 
     Attributes
     ----------
@@ -187,8 +190,10 @@ class CalibrationStore(Generic[R]):
         shared_cache_dir: str | os.PathLike[str] | None = None,
         sync_if_older_than: timedelta | float | str | None = None,
         lock: str | os.PathLike[str] | LockFile | None = None,
+        calibrations_url: str | None = None,
     ) -> None:
         _check_class(orm_class)
+        calibration_url = one_of("calibrations_url", calibrations_url, "calibration_url", calibration_url)
         settings = resolve(
             orm_class.instrument_name,
             cache_dir=cache_dir,
@@ -986,6 +991,11 @@ class CalibrationStore(Generic[R]):
         return CalibrationResult(placed.path, placed.record)
 
     register_local_calibration = register_calibration
+
+    def select_and_get_calibration(self, input: Any, selector: Any) -> CalibrationResult:
+        """Select a calibration and bring its file: a former name of `get_calibration`."""
+        tell("select_and_get_calibration", "get_calibration")
+        return self.get_calibration(input, selector)
 
     def get_local_filepath(self, record: R) -> Path:
         """Path at which a record's file stands, also in a shared cache, or would stand in the user's own."""

@@ -48,6 +48,7 @@ def locked(store: Store, folder: Path) -> Store:
 #: A use of each public method of a store; the folder is the test's own.
 STORE: dict[str, Callable[[Store, Path], object]] = {
     "affected": lambda store, folder: store.affected("mine.fits", products=[folder]),
+    "among_cached": lambda store, _: store.among_cached().query(),
     "calibration_in_cache": lambda store, _: store.calibration_in_cache(MINE),
     "candidates": lambda store, _: store.candidates(FRAME, DARK),
     "check_lock": lambda store, folder: store.check_lock(lock_of(folder)),
@@ -66,6 +67,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "history": lambda store, _: store.history("mine.fits"),
     "known_at": lambda store, _: store.known_at(None).query("dark"),
     "import_bundle": lambda store, folder: store.import_bundle(folder / "made.tar"),
+    "import_legacy": lambda store, folder: store.import_legacy(folder / "old"),
     "lock": lambda store, _: store.lock([FRAME], use={"dark": "mine"}),
     "locked_records": lambda store, folder: entered(locked(store, folder), lambda same: same.locked_records()),
     "prefetch": lambda store, _: store.prefetch([FRAME], records=[THEIRS]),
@@ -78,6 +80,7 @@ STORE: dict[str, Callable[[Store, Path], object]] = {
     "register_local_calibration": lambda store, folder: store.register_local_calibration(dark(folder / "night")),
     "remove": lambda store, _: store.remove("mine.fits"),
     "select": lambda store, _: store.select(FRAME, DARK),
+    "select_and_get_calibration": lambda store, _: store.get_calibration(FRAME, DARK),
     "select_bracket": lambda store, _: store.select_bracket(FRAME, DARK),
     "select_common": lambda store, _: store.select_common([FRAME, FRAME], DARK),
     "select_many": lambda store, _: store.select_many([FRAME, FRAME], DARK),

@@ -94,6 +94,7 @@ def good(folder: Path) -> dict[str, Any]:
         "records": [mine],
         "source": str(folder / "night" / "mine.fits"),
         "path": folder / "bundle.tar",
+        "folder": folder / "old",
         "quality": "GOOD",
         "reason": "why",
         "statement": DemoCalibration.table().select(),

@@ -162,7 +162,7 @@ def _checked(row: dict[str, Any], name: str, places: dict[str, Path]) -> Path:
         raise SourceFileError(f"{name} has no {'filename' if row['id'] else 'id'}.", "It is left out.", path=None)
     path = places.get(check_filename(name))
     if path is None:
-        raise SourceFileError(f"The file of {name} is missing.", "Put it there and import again.", path=None)
+        raise SourceFileError(f"{name} has no file in calibrations/ there.", "Bring it and import again.", path=None)
     said = row.get(_MD5)
     if said and str(said).lower() != (found := digest_of(path, "md5").removeprefix("md5:")):
         said = f"{name} has the MD5 digest {found}, its row says {said}."
