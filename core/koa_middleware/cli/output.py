@@ -51,10 +51,10 @@ def quality_in_words(record: ORMCalibration, judged: Said | None) -> str:
 
 
 def print_text(text: str) -> None:
-    """Print one line, whatever stands in it."""
+    """Print one line, whatever stands in it; a terminal gets it broken at blanks."""
     from ..display import printable
 
-    print_exactly(printable(text))
+    _print_at_blanks(printable(text))
 
 
 def print_exactly(text: str) -> None:
@@ -66,10 +66,14 @@ def print_wrapped(text: str) -> None:
     """Print lines; those that are longer than the terminal is wide are broken at blanks."""
     from ..display import printable
 
-    width = terminal_width()
     for line in map(printable, text.splitlines()):
-        fits = width is None or len(line) <= width
-        print_exactly(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
+        _print_at_blanks(line)
+
+
+def _print_at_blanks(line: str) -> None:
+    width = terminal_width()
+    fits = width is None or len(line) <= width
+    print_exactly(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
 
 
 def print_conflicts(conflicts: Sequence[Any]) -> None:
