@@ -89,9 +89,19 @@ def _primary(image_type: str, start: float, exposure: float, speed: str, era: st
     return fits.PrimaryHDU(header=header)
 
 
-def _image(name: str, **keywords: Any) -> fits.ImageHDU:
-    image = np.random.default_rng(len(name)).normal(100.0, 3.0, (32, 32)).astype("float32")
-    return fits.ImageHDU(image, fits.Header(keywords), name=name)
+def _image(name: str, light: float = 0.0, **keywords: Any) -> fits.ImageHDU:
+    """Give an image of one order a row: noise around 100 counts, with so much light of a star that has one line."""
+    pixel = np.arange(32) - 15.5
+    star = light * np.exp(-((pixel / 12) ** 2)) * (1 - 0.7 * np.exp(-((pixel / 1.5) ** 2)))
+    image = np.random.default_rng(len(name)).normal(100.0, 3.0, (32, 32)) + star
+    return fits.ImageHDU(image.astype("float32"), fits.Header(keywords), name=name)
+
+
+def _wavelength(chip: str, fiber: int, start: float) -> fits.ImageHDU:
+    """Give wavelengths in Angstrom, one order a row, which drift by 0.02 a day."""
+    order, pixel = np.mgrid[:32, :32]
+    first = {"GREEN": 4450.0, "RED": 5990.0}[chip] + 0.02 * (start - NIGHT)
+    return fits.ImageHDU(first + 45.0 * order + 1.5 * pixel, name=f"{chip}_SCI_WAVE{fiber}")
 
 
 def _master(
@@ -119,7 +129,7 @@ def _master(
 def _wavelengths(folder: Path, name: str, start: float, *, speed: str = "regular") -> Path:
     """Write a wavelength solution; it has no times but those of an input frame."""
     path = folder / f"{name}.fits"
-    images = [_image(f"{chip}_SCI_WAVE{n}") for chip in ("GREEN", "RED") for n in (1, 2, 3)]
+    images = [_wavelength(chip, n, start) for chip in ("GREEN", "RED") for n in (1, 2, 3)]
     fits.HDUList([_primary("Arclamp", start, 10.0, speed, "2.6"), *images]).writeto(path, overwrite=True)
     return path
 
@@ -128,7 +138,7 @@ def _frame(folder: Path, name: str) -> Path:
     primary = _primary("Object", NIGHT + 36000 / 86400, 600.0, "regular", "2.6")
     primary.header["OBJECT"] = "10700"
     path = folder / f"{name}.fits"
-    images = [_image(f"{chip}_AMP{n}") for chip in ("GREEN", "RED") for n in (1, 2)]
+    images = [_image(f"{chip}_AMP{n}", light=500.0) for chip in ("GREEN", "RED") for n in (1, 2)]
     fits.HDUList([primary, *images]).writeto(path, overwrite=True)
     return path
 
