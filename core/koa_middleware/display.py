@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import fields
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,12 @@ _READABLE = 24
 
 #: Blanks between columns.
 _GAP = 3
+
+#: Of a list in a notebook, so many are named.
+_NAMED = 10
+
+#: In a text of one line, so many, each of so many characters.
+_SHOWN, _LONGEST = 3, 100
 
 
 def printable(text: str) -> str:
@@ -65,6 +72,53 @@ def html_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     body = "".join(line(row, "td") for row in rows)
     above = "".join(f"<p><strong>{escape(printable(each))}</strong></p>" for each in title.splitlines())
     return f"{above}<table><thead>{line(columns, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+class Report:
+    """A dataclass that a notebook shows as a table: what is counted or named, a row each; empty ones are left out."""
+
+    def _repr_html_(self) -> str:
+        shown = ((name.replace("_", " "), *_counted(value)) for name, value in self._told().items())
+        rows = [row for row in shown if any(row[1:])]
+        return html_table(("", "number", "which"), rows, title=_words_of(type(self).__name__))
+
+    def __repr__(self) -> str:
+        from reprlib import Repr
+
+        short = Repr()
+        short.maxdict = short.maxlist = _SHOWN
+        short.maxstring = short.maxother = _LONGEST
+        shown = ", ".join(f"{name}={short.repr(value)}" for name, value in Report._told(self).items())
+        return f"{type(self).__name__}({shown})"
+
+    def _told(self) -> Mapping[str, Any]:
+        """Give what is shown, by name."""
+        names = (field.name for field in fields(self) if field.repr)  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in names}
+
+
+def _words_of(name: str) -> str:
+    """Give the name of a class as words: ``SyncResult`` is `Sync result`."""
+    return "".join(f" {one.lower()}" if one.isupper() else one for one in name).strip().capitalize()
+
+
+def _counted(value: object) -> tuple[str, str]:
+    """Give how many there are, and which: the first ones, each of a mapping with what is said of it."""
+    if isinstance(value, bool):
+        return "", "yes" if value else ""
+    if isinstance(value, int):
+        return f"{value:,}", ""
+    if isinstance(value, Mapping):
+        return _listed([f"{name}: {said}" for name, said in value.items()])
+    if isinstance(value, list | tuple | Set):
+        return _listed([str(getattr(each, "filename", each)) for each in value])
+    return "", "" if value is None else str(value)
+
+
+def _listed(names: Sequence[str]) -> tuple[str, str]:
+    more = len(names) - _NAMED
+    named = [*names[:_NAMED], *([f"and {more:,} more"] if more > 0 else [])]
+    return (f"{len(names):,}" if names else ""), ", ".join(named)
 
 
 def _by_column(rows: Sequence[Sequence[Sequence[str]]]) -> Iterator[list[str]]:

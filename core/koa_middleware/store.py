@@ -35,6 +35,7 @@ from .database.moments import moment_of
 from .database.past import Pasts
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
+from .display import html_table
 from .exceptions import (
     CacheError,
     CalibrationNotFoundError,
@@ -113,6 +114,20 @@ class CalibrationResult(NamedTuple):
 
     path: Path
     calibration: Any
+
+    def _repr_html_(self) -> str:
+        record = self.calibration
+        choice = getattr(record, "choice", None)
+        rows = [
+            ("file", self.path),
+            ("type", record.cal_type),
+            ("time (UTC)", record.datetime_obs),
+            ("quality", record.quality),
+            ("version", record.cal_version),
+            ("id", record.id),
+            *([] if choice is None else [("chosen for", choice.frame), ("by", choice.rule)]),
+        ]
+        return html_table(("", record.filename), rows)
 
 
 def _with_files(answer: Any, files: Mapping[str, Any]) -> Any:
@@ -303,6 +318,20 @@ class CalibrationStore(Generic[R]):
             f"database={self.settings.local_database_filename!r}, {remote}"
             f"{'' if self._lock is None else f', lock={self._lock.name!r}'})"
         )
+
+    def _repr_html_(self) -> str:
+        settings = self.settings
+        url = settings.remote_database_url
+        rows = [
+            ("cache", self.cache_dir),
+            ("database", settings.local_database_filename),
+            ("archive", "none" if url is None else without_password(url)),
+            ("downloads", "no" if settings.offline or settings.calibration_url is None else "yes"),
+            ("offline", "yes" if settings.offline else "no"),
+            *([] if settings.shared_cache_dir is None else [("shared cache", settings.shared_cache_dir)]),
+            *([] if self._lock is None else [("lock", self._lock.name)]),
+        ]
+        return html_table(("", self.orm_class.instrument_name), rows)
 
     @property
     def remote_db(self) -> CalibrationDatabase[R] | None:

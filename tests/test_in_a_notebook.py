@@ -1,0 +1,103 @@
+"""What a cell of a notebook shows of an object that stands at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from koa_middleware import Bracket, CalibrationSelector, CalibrationStore, InstrumentPlugin, ORMCalibration
+
+from tests.conftest import DemoCalibration, dark, record
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def filled(store: CalibrationStore[DemoCalibration], tmp_path: Path) -> CalibrationStore[DemoCalibration]:
+    for number in (0, 2):
+        store.register_calibration(dark(tmp_path / "files", f"d{number}.fits", 60000.0 + number, LAMP=HOSTILE))
+    return store
+
+
+DARK = CalibrationSelector(cal_type="dark", match=("spectrograph",))
+NEAREST = CalibrationSelector(cal_type="bias")
+FRAME = {"mjd_start": 60000.5, "spectrograph": "BSPEC"}
+
+
+def test_a_record_shows_its_columns_with_units_and_nothing_of_it_runs(filled: CalibrationStore[Any]) -> None:
+    html = filled.query("dark")[0]._repr_html_()
+    assert "<td>mjd_start</td><td>60000.0</td><td>d</td>" in html
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+    assert "exposure_time" not in html  # it is null
+
+
+def test_a_result_shows_where_its_file_is_and_what_it_was_chosen_for(filled: CalibrationStore[Any]) -> None:
+    html = filled.get_calibration(FRAME, DARK)._repr_html_()
+    assert str(filled.cache_dir / "calibrations" / "d0.fits") in html
+    assert "CalibrationSelector" in html
+
+
+def test_a_pair_shows_both_sides_with_their_weights(filled: CalibrationStore[Any]) -> None:
+    html = filled.select_bracket(FRAME, DARK)._repr_html_()
+    assert "0.500 d older</td><td>0.750</td>" in html
+    assert "1.5 d newer</td><td>0.250</td>" in html
+
+
+def test_a_pair_of_one_side_and_a_pair_that_nobody_chose_show_no_weight() -> None:
+    assert "<td>none</td>" in Bracket(None, record("a.fits"))._repr_html_()
+    assert "no time" in Bracket(record("a.fits"), record("b.fits"))._repr_html_()
+
+
+def test_a_store_shows_its_settings_without_secrets(open_demo: Any) -> None:
+    store = open_demo(
+        remote_database_url="postgresql://me:geheim@localhost/koa",
+        calibration_url="https://me:geheim@x.org/f?sig=geheim",
+    )
+    html = store._repr_html_()
+    assert str(store.cache_dir) in html
+    assert "localhost" in html
+    assert "geheim" not in html
+
+
+def test_reports_show_what_is_counted_and_which(filled: CalibrationStore[Any], tmp_path: Path) -> None:
+    (filled.cache_dir / "calibrations" / "d0.fits").unlink()
+    html = filled.verify()._repr_html_()
+    assert "<strong>Verification report</strong>" in html
+    assert "<td>missing</td><td>1</td><td>d0.fits</td>" in html
+    assert "quarantine" not in html
+    assert "d2.fits" in filled.export_bundle(tmp_path / "b.tar", filled.query(filename="d2.fits"))._repr_html_()
+
+
+def test_a_report_of_thousands_of_files_stays_short(filled: CalibrationStore[Any]) -> None:
+    report = filled.verify()
+    report.missing = [f"a_rather_long_name_of_a_file_{number}.fits" for number in range(5000)]
+    report.bad = dict.fromkeys(report.missing, "its checksum differs")
+    assert len(repr(report)) < 2000
+    assert "and 4,990 more" in report._repr_html_()
+    assert len(report._repr_html_()) < 5000
+
+
+def test_the_choices_of_many_frames_show_as_their_table(
+    filled: CalibrationStore[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": DARK})
+    sets = filled.select_sets([FRAME, {**FRAME, "mjd_start": 70000.0}])
+    assert "<td>d0.fits</td>" in sets._repr_html_()
+    assert "2 frames: 2 of 2 calibrations found" in sets._repr_html_()
+
+
+def test_a_plugin_shows_its_rules_in_words_and_a_selector_its_settings() -> None:
+    html = DARK._repr_html_()
+    assert "<td>match</td><td>(&#x27;spectrograph&#x27;,)</td>" in html
+    assert "direction" not in html
+    assert repr(DARK) == "CalibrationSelector('dark')"
+    plugin = InstrumentPlugin(ORM=type("Shown", (ORMCalibration,), {"instrument_name": "shown"}), selectors=[NEAREST])
+    assert "<td>bias</td><td>The nearest in mjd_start is chosen.</td>" in plugin._repr_html_()
+
+
+def test_a_history_and_the_columns_of_a_record_are_there_for_the_tabulator(filled: CalibrationStore[Any]) -> None:
+    found = filled.query("dark")[0]
+    assert "<td>added</td>" in filled.history("d0.fits")._repr_html_()
+    assert {"spectrograph", "mjd_start"} <= set(found._ipython_key_completions_()) & set(dir(found))
