@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .importing import importing
 
 if TYPE_CHECKING:
-    from astropy.table import Table
+    from astropy.table import MaskedColumn, Table
+    from sqlalchemy import Column
 
     from .instrument.orm import ORMCalibration
 
@@ -182,27 +183,39 @@ def _aligned(row: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[st
         yield f"  {line}".rstrip()
 
 
-def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibration]) -> Table:
-    """Give records as an `astropy.table.Table`: one row each, units on the columns, nulls masked."""
-    with importing:
-        import numpy as np
-        from astropy.table import MaskedColumn, Table
+#: Of the columns of all instruments, those that people look at first, and those of the files, which stand last.
+_FIRST = ("filename", "cal_type", "datetime_obs", "quality")
+_LAST = ("mjd_start", "master_cal", "cal_version", "origin", "last_updated", "file_size", "id", "checksum")
 
-    columns = []
-    for column in orm_class.table().c:
-        values = [record[column.key] for record in records]
-        mask = [value is None for value in values]
-        kind = column.type.python_type
-        filled = [kind() if value is None else value for value in values]
-        columns.append(
-            MaskedColumn(
-                np.array(filled, dtype=kind),
-                name=column.key,
-                mask=mask if any(mask) else None,
-                unit=column.info.get("unit"),
-            )
-        )
-    return Table(columns)
+
+def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibration], *, times: bool = False) -> Table:
+    """Give records as an `astropy.table.Table`: one row each, units on the columns, nulls masked.
+
+    With `times`, `datetime_obs` and `mjd_start` are `astropy.time.Time`.
+    """
+    with importing:
+        from astropy.table import Table
+        from astropy.time import Time
+
+    known = orm_class.table().c
+    own = [name for name in orm_class.column_names() if name not in (*_FIRST, *_LAST)]
+    table = Table([_astropy_column(known[name], records) for name in (*_FIRST, *own, *_LAST)])
+    if times:
+        table["datetime_obs"] = Time(table["datetime_obs"].tolist(), format="isot", scale="utc")
+        table["mjd_start"] = Time(table["mjd_start"].tolist(), format="mjd", scale="utc")
+    return table
+
+
+def _astropy_column(column: Column[Any], records: Sequence[ORMCalibration]) -> MaskedColumn:
+    import numpy as np
+    from astropy.table import MaskedColumn
+
+    values = [record[column.key] for record in records]
+    mask = [value is None for value in values]
+    kind = column.type.python_type
+    filled = np.array([kind() if value is None else value for value in values], dtype=kind)
+    unit = column.info.get("unit")
+    return MaskedColumn(filled, name=column.key, mask=mask if any(mask) else None, unit=unit)
 
 
 def table_of_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:

@@ -863,11 +863,36 @@ class CalibrationStore(Generic[R]):
 
         return history_of(self.known_db, asked_name(id_or_filename))
 
-    def to_table(self, records: Iterable[R] | R) -> Any:
-        """Give records as an `astropy.table.Table` with units on its columns."""
+    def to_table(self, records: Iterable[R] | R, *, times: bool = False) -> Any:
+        """Give records as an `astropy.table.Table`: a row each, units on the columns, nulls masked.
+
+        `filename`, `cal_type`, `datetime_obs` and `quality` come first, then the instrument's own columns, then the
+        other ones, with `id` and `checksum` last.
+
+        Parameters
+        ----------
+        records : record or iterable of records
+            Without any, the table has all columns and no rows.
+        times : bool
+            Whether `datetime_obs` and `mjd_start` are columns of `astropy.time.Time`, in UTC.
+
+        Returns
+        -------
+        astropy.table.Table
+
+        Raises
+        ------
+        ConfigurationError
+            When something else than records is given.
+
+        Examples
+        --------
+        >>> table = store.to_table(store.query("dark"), times=True)
+        >>> table["datetime_obs"].max() - table["datetime_obs"].min()
+        """
         from .display import astropy_table
 
-        return astropy_table(self.orm_class, records_of(records))
+        return astropy_table(self.orm_class, records_of(records), times=truth_of("times", times))
 
     def coverage(
         self,
