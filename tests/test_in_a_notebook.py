@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
+import inspect
+import pydoc
+import re
 from pathlib import Path
 from typing import Any
 
+import koa_middleware
 import pytest
-from koa_middleware import Bracket, CalibrationSelector, CalibrationStore, InstrumentPlugin, ORMCalibration
+from koa_middleware import Bracket, CalibrationSelector, CalibrationStore, InstrumentPlugin, ORMCalibration, exceptions
 
 from tests.conftest import DemoCalibration, dark, record
 
@@ -101,3 +106,48 @@ def test_a_history_and_the_columns_of_a_record_are_there_for_the_tabulator(fille
     found = filled.query("dark")[0]
     assert "<td>added</td>" in filled.history("d0.fits")._repr_html_()
     assert {"spectrograph", "mjd_start"} <= set(found._ipython_key_completions_()) & set(dir(found))
+
+
+EXAMPLES = [name for name, each in vars(CalibrationStore).items() if ">>>" in (each.__doc__ or "")]
+
+
+@pytest.mark.parametrize("name", sorted({*EXAMPLES} - {"sync_from_remote", "register_local_calibration"}))
+def test_the_example_in_the_help_of_a_method_gives_what_it_says(
+    name: str, open_demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wls = CalibrationSelector(cal_type="wls", direction="bracket")
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": DARK, "wls": wls})
+    monkeypatch.chdir(tmp_path)
+    store = open_demo()
+    for kind in ("dark", "wls"):
+        for number in (0, 2):
+            day = 60000.0 + number
+            store.register_calibration(dark(tmp_path, f"{kind}_{number}.fits", day, CALTYPE=kind))
+    frame = {"mjd_start": 60001.5, "spectrograph": "BSPEC"}
+    dark(tmp_path, "dark_4.fits", 60004.0)
+    known = {"store": store, "frame": frame, "open_store": lambda _, **settings: open_demo(**settings)}
+    text = inspect.cleandoc(getattr(CalibrationStore, name).__doc__)
+    example = doctest.DocTestParser().get_doctest(text, known, name, None, 0)
+    told: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    assert runner.run(example, out=told.append).failed == 0, "".join(told)
+
+
+def test_the_help_of_the_package_begins_with_its_names() -> None:
+    summary = koa_middleware.__doc__
+    names = set(koa_middleware.__all__) - set(exceptions.__all__)
+    assert names - set(re.findall(r"`(\w+)`", summary)) == set()
+    assert names - set(dir(koa_middleware)) == set()
+    listed = pydoc.render_doc(koa_middleware, renderer=pydoc.plaintext)
+    assert [name for name in koa_middleware.__all__ if name not in listed] == []
+
+
+def test_the_help_of_each_public_method_says_what_it_takes() -> None:
+    missing = [
+        f"{name}: {parameter}"
+        for name, method in inspect.getmembers(CalibrationStore, inspect.isfunction)
+        if not name.startswith("_")
+        for parameter in inspect.signature(method).parameters
+        if parameter != "self" and not re.search(rf"\b{parameter}\b", method.__doc__ or "")
+    ]
+    assert missing == []
