@@ -111,9 +111,8 @@ def test_a_history_and_the_columns_of_a_record_are_there_for_the_tabulator(fille
 EXAMPLES = [name for name, each in vars(CalibrationStore).items() if ">>>" in (each.__doc__ or "")]
 
 
-@pytest.mark.parametrize("name", sorted({*EXAMPLES} - {"sync_from_remote", "register_local_calibration"}))
-def test_the_example_in_the_help_of_a_method_gives_what_it_says(
-    name: str, open_demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_examples_in_the_help_of_methods_give_what_they_say(
+    open_demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wls = CalibrationSelector(cal_type="wls", direction="bracket")
     monkeypatch.setattr(DemoCalibration, "selectors", {"dark": DARK, "wls": wls})
@@ -121,16 +120,18 @@ def test_the_example_in_the_help_of_a_method_gives_what_it_says(
     store = open_demo()
     for kind in ("dark", "wls"):
         for number in (0, 2):
-            day = 60000.0 + number
-            store.register_calibration(dark(tmp_path, f"{kind}_{number}.fits", day, CALTYPE=kind))
-    frame = {"mjd_start": 60001.5, "spectrograph": "BSPEC"}
+            store.register_calibration(dark(tmp_path, f"{kind}_{number}.fits", 60000.0 + number, CALTYPE=kind))
     dark(tmp_path, "dark_4.fits", 60004.0)
+    frame = {"mjd_start": 60001.5, "spectrograph": "BSPEC"}
     known = {"store": store, "frame": frame, "open_store": lambda _, **settings: open_demo(**settings)}
-    text = inspect.cleandoc(getattr(CalibrationStore, name).__doc__)
-    example = doctest.DocTestParser().get_doctest(text, known, name, None, 0)
     told: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    assert runner.run(example, out=told.append).failed == 0, "".join(told)
+    of_an_archive = {"sync_from_remote"}
+    for name in sorted({*EXAMPLES} - of_an_archive, key=lambda name: name.startswith("register")):  # which adds one
+        text = inspect.cleandoc(getattr(CalibrationStore, name).__doc__)
+        runner.run(doctest.DocTestParser().get_doctest(text, known, name, None, 0), out=told.append)
+    assert told == []
+    assert runner.tries > 15
 
 
 def test_the_help_of_the_package_begins_with_its_names() -> None:
