@@ -22,6 +22,15 @@ _READABLE = 24
 #: Blanks between columns.
 _GAP = 3
 
+_LINE = "\n"
+
+#: Notebooks would put text to the right.
+_STYLE = """
+.koa-table { overflow-x: auto; }
+.koa-table th, .koa-table td { text-align: left !important; vertical-align: top; }
+.koa-table .koa-word { white-space: nowrap; }
+"""
+
 #: Of a list in a notebook, so many are named.
 _NAMED = 10
 
@@ -63,16 +72,24 @@ def render(
 
 
 def html_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> str:
-    """Give a table as a fragment of HTML, for notebooks; all text is escaped."""
-    from html import escape
+    """Give a table as a fragment of HTML, for notebooks; all text is escaped, and no name or id is broken."""
 
     def line(cells: Sequence[object], tag: str) -> str:
-        inside = "".join(f"<{tag}>{escape(printable(str(cell)))}</{tag}>" for cell in cells)
+        inside = "".join(f"<{tag}>{'<br>'.join(map(html_text, str(cell).split(_LINE)))}</{tag}>" for cell in cells)
         return f"<tr>{inside}</tr>"
 
     body = "".join(line(row, "td") for row in rows)
-    above = "".join(f"<p><strong>{escape(printable(each))}</strong></p>" for each in title.splitlines())
-    return f"{above}<table><thead>{line(columns, 'th')}</thead><tbody>{body}</tbody></table>"
+    above = "".join(f"<p><strong>{html_text(each)}</strong></p>" for each in title.splitlines())
+    head = f"<thead>{line(columns, 'th')}</thead>" if any(columns) else ""
+    return f'<div class="koa-table"><style>{_STYLE}</style>{above}<table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def html_text(text: str) -> str:
+    """Give text as HTML, escaped, whose words are not broken at their hyphens."""
+    from html import escape
+
+    words = ((word, escape(printable(word))) for word in text.split(" "))
+    return " ".join(f'<span class="koa-word">{safe}</span>' if "-" in word else safe for word, safe in words)
 
 
 class Report:
@@ -188,6 +205,12 @@ _FIRST = ("filename", "cal_type", "datetime_obs", "quality")
 _LAST = ("mjd_start", "master_cal", "cal_version", "origin", "last_updated", "file_size", "id", "checksum")
 
 
+def in_reading_order(names: Sequence[str]) -> list[str]:
+    """Give columns in the order in which people look at them: the instrument's own in the middle, ids last."""
+    own = [name for name in names if name not in (*_FIRST, *_LAST)]
+    return [*_FIRST, *own, *_LAST]
+
+
 def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibration], *, times: bool = False) -> Table:
     """Give records as an `astropy.table.Table`: one row each, units on the columns, nulls masked.
 
@@ -198,8 +221,7 @@ def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibrat
         from astropy.time import Time
 
     known = orm_class.table().c
-    own = [name for name in orm_class.column_names() if name not in (*_FIRST, *_LAST)]
-    table = Table([_astropy_column(known[name], records) for name in (*_FIRST, *own, *_LAST)])
+    table = Table([_astropy_column(known[name], records) for name in in_reading_order(orm_class.column_names())])
     if times:
         table["datetime_obs"] = Time(table["datetime_obs"].tolist(), format="isot", scale="utc")
         table["mjd_start"] = Time(table["mjd_start"].tolist(), format="mjd", scale="utc")

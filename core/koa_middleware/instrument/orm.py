@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr,
 
 from ..disk.fits import is_fits
 from ..disk.names import check_filename
-from ..display import html_table
+from ..display import html_table, in_reading_order
 from ..exceptions import HeaderError, did_you_mean
 from .columns import fits_column
 from .declaration import check_body, check_table, mapping, settle_indexes
@@ -317,7 +317,7 @@ class ORMCalibration(DeclarativeBase):
 
     def _repr_html_(self) -> str:
         units = {name: column.info.get("unit", "") for name, column in columns_of(type(self)).items()}
-        rows = [(name, value, units[name]) for name, value in self.to_dict().items() if value is not None]
+        rows = [(name, self[name], units[name]) for name in in_reading_order([*units]) if self[name] is not None]
         return html_table(("column", "value", "unit"), rows, title=f"{self.instrument_name} {self.cal_type}")
 
     def __eq__(self, other: object) -> bool:
