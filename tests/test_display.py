@@ -66,7 +66,9 @@ def test_a_name_that_is_longer_than_the_terminal_is_wide_stays_whole() -> None:
 def test_records_as_an_astropy_table_have_units_types_and_masks(store: CalibrationStore[DemoCalibration]) -> None:
     store.local_db.add([record("a.fits", 60000.0, exposure_time=300.0, amplifiers=4), record("b.fits", 60001.0)])
     table = store.to_table(store.query())
-    assert table.colnames == list(DemoCalibration.column_names())
+    assert set(table.colnames) == set(DemoCalibration.column_names())
+    assert table.colnames[:5] == ["filename", "cal_type", "datetime_obs", "quality", "spectrograph"]
+    assert table.colnames[-2:] == ["id", "checksum"]
     assert {name: str(table[name].unit) for name in ("mjd_start", "exposure_time", "file_size")} == {
         "mjd_start": "d",
         "exposure_time": "s",
@@ -84,5 +86,15 @@ def test_records_as_an_astropy_table_have_units_types_and_masks(store: Calibrati
 
 def test_no_records_are_a_table_of_all_columns_and_no_rows(store: CalibrationStore[DemoCalibration]) -> None:
     table = store.to_table([])
-    assert (len(table), table.colnames) == (0, list(DemoCalibration.column_names()))
+    assert (len(table), set(table.colnames)) == (0, set(DemoCalibration.column_names()))
     assert "mjd_start" in table._repr_html_()
+    assert str(table["exposure_time"].unit) == "s"
+    assert store.to_table([], times=True)["mjd_start"].shape == (0,)
+
+
+def test_times_of_a_table_are_astropys_where_that_is_asked_for(store: CalibrationStore[DemoCalibration]) -> None:
+    store.local_db.add([record("a.fits", 60000.25), record("b.fits", 60001.5)])
+    table = store.to_table(store.query(), times=True)
+    assert (table["datetime_obs"][1] - table["mjd_start"][0]).to_value("d") == 1.25
+    assert table["datetime_obs"].isot[0] == "2023-02-25T06:00:00.000"
+    assert {table["datetime_obs"].scale, table["mjd_start"].scale} == {"utc"}

@@ -1,5 +1,17 @@
 """The calibration store of the Keck Observatory's data reduction pipelines.
 
+===========================================  ================================================================
+`open_store`, `CalibrationStore`             the store of an instrument: chooses, holds and takes in calibrations
+`available_instruments`, `get_plugin`        what is installed
+`CalibrationResult`, `Bracket`               what the store gives: a file with its record, a pair around a frame
+`Explanation`, `Coverage`, `LockFile`        why, when there are calibrations, and the same choice again
+`InstrumentPlugin`, `hookimpl`               a plugin, and how it makes itself known
+`ORMCalibration`, `fits_column`              its table
+`CalibrationSelector`, `Step`                its rules
+`relative`, `by`                             amounts in a rule
+`at_least`, `at_most`, `between`             ranges in a rule
+===========================================  ================================================================
+
 Errors and warnings are here at once; every other public name is loaded when it is first used, so that importing this
 package costs next to nothing.
 """

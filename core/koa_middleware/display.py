@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import fields
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .importing import importing
 
 if TYPE_CHECKING:
-    from astropy.table import Table
+    from astropy.table import MaskedColumn, Table
+    from sqlalchemy import Column
 
     from .instrument.orm import ORMCalibration
 
@@ -19,6 +21,21 @@ _READABLE = 24
 
 #: Blanks between columns.
 _GAP = 3
+
+_LINE = "\n"
+
+#: Notebooks would put text to the right.
+_STYLE = """
+.koa-table { overflow-x: auto; }
+.koa-table th, .koa-table td { text-align: left !important; vertical-align: top; }
+.koa-table .koa-word { white-space: nowrap; }
+"""
+
+#: Of a list in a notebook, so many are named.
+_NAMED = 10
+
+#: In a text of one line, so many, each of so many characters.
+_SHOWN, _LONGEST = 3, 100
 
 
 def printable(text: str) -> str:
@@ -56,16 +73,71 @@ def render(
 
 
 def html_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> str:
-    """Give a table as a fragment of HTML, for notebooks; all text is escaped."""
-    from html import escape
+    """Give a table as a fragment of HTML, for notebooks; all text is escaped, and no name or id is broken."""
 
     def line(cells: Sequence[object], tag: str) -> str:
-        inside = "".join(f"<{tag}>{escape(printable(str(cell)))}</{tag}>" for cell in cells)
+        inside = "".join(f"<{tag}>{'<br>'.join(map(html_text, str(cell).split(_LINE)))}</{tag}>" for cell in cells)
         return f"<tr>{inside}</tr>"
 
     body = "".join(line(row, "td") for row in rows)
-    above = "".join(f"<p><strong>{escape(printable(each))}</strong></p>" for each in title.splitlines())
-    return f"{above}<table><thead>{line(columns, 'th')}</thead><tbody>{body}</tbody></table>"
+    above = "".join(f"<p><strong>{html_text(each)}</strong></p>" for each in title.splitlines())
+    head = f"<thead>{line(columns, 'th')}</thead>" if any(columns) else ""
+    return f'<div class="koa-table"><style>{_STYLE}</style>{above}<table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def html_text(text: str) -> str:
+    """Give text as HTML, escaped, whose words are not broken at their hyphens."""
+    from html import escape
+
+    words = ((word, escape(printable(word))) for word in text.split(" "))
+    return " ".join(f'<span class="koa-word">{safe}</span>' if "-" in word else safe for word, safe in words)
+
+
+class Report:
+    """A dataclass that a notebook shows as a table: what is counted or named, a row each; empty ones are left out."""
+
+    def _repr_html_(self) -> str:
+        shown = ((name.replace("_", " "), *_counted(value)) for name, value in self._told().items())
+        rows = [row for row in shown if any(row[1:])]
+        return html_table(("", "number", "which"), rows, title=_words_of(type(self).__name__))
+
+    def __repr__(self) -> str:
+        from reprlib import Repr
+
+        short = Repr()
+        short.maxdict = short.maxlist = _SHOWN
+        short.maxstring = short.maxother = _LONGEST
+        shown = ", ".join(f"{name}={short.repr(value)}" for name, value in Report._told(self).items())
+        return f"{type(self).__name__}({shown})"
+
+    def _told(self) -> Mapping[str, Any]:
+        """Give what is shown, by name."""
+        names = (field.name for field in fields(self) if field.repr)  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in names}
+
+
+def _words_of(name: str) -> str:
+    """Give the name of a class as words: ``SyncResult`` is `Sync result`."""
+    return "".join(f" {one.lower()}" if one.isupper() else one for one in name).strip().capitalize()
+
+
+def _counted(value: object) -> tuple[str, str]:
+    """Give how many there are, and which: the first ones, each of a mapping with what is said of it."""
+    if isinstance(value, bool):
+        return "", "yes" if value else ""
+    if isinstance(value, int):
+        return f"{value:,}", ""
+    if isinstance(value, Mapping):
+        return _listed([f"{name}: {said}" for name, said in value.items()])
+    if isinstance(value, list | tuple | Set):
+        return _listed([str(getattr(each, "filename", each)) for each in value])
+    return "", "" if value is None else str(value)
+
+
+def _listed(names: Sequence[str]) -> tuple[str, str]:
+    more = len(names) - _NAMED
+    named = [*names[:_NAMED], *([f"and {more:,} more"] if more > 0 else [])]
+    return (f"{len(names):,}" if names else ""), ", ".join(named)
 
 
 def _by_column(rows: Sequence[Sequence[Sequence[str]]]) -> Iterator[list[str]]:
@@ -144,27 +216,44 @@ def _aligned(row: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[st
         yield f"  {line}".rstrip()
 
 
-def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibration]) -> Table:
-    """Give records as an `astropy.table.Table`: one row each, units on the columns, nulls masked."""
-    with importing:
-        import numpy as np
-        from astropy.table import MaskedColumn, Table
+#: Of the columns of all instruments, those that people look at first, and those of the files, which stand last.
+_FIRST = ("filename", "cal_type", "datetime_obs", "quality")
+_LAST = ("mjd_start", "master_cal", "cal_version", "origin", "last_updated", "file_size", "id", "checksum")
 
-    columns = []
-    for column in orm_class.table().c:
-        values = [record[column.key] for record in records]
-        mask = [value is None for value in values]
-        kind = column.type.python_type
-        filled = [kind() if value is None else value for value in values]
-        columns.append(
-            MaskedColumn(
-                np.array(filled, dtype=kind),
-                name=column.key,
-                mask=mask if any(mask) else None,
-                unit=column.info.get("unit"),
-            )
-        )
-    return Table(columns)
+
+def in_reading_order(names: Sequence[str]) -> list[str]:
+    """Give columns in the order in which people look at them: the instrument's own in the middle, ids last."""
+    own = [name for name in names if name not in (*_FIRST, *_LAST)]
+    return [*_FIRST, *own, *_LAST]
+
+
+def astropy_table(orm_class: type[ORMCalibration], records: Sequence[ORMCalibration], *, times: bool = False) -> Table:
+    """Give records as an `astropy.table.Table`: one row each, units on the columns, nulls masked.
+
+    With `times`, `datetime_obs` and `mjd_start` are `astropy.time.Time`.
+    """
+    with importing:
+        from astropy.table import Table
+        from astropy.time import Time
+
+    known = orm_class.table().c
+    table = Table([_astropy_column(known[name], records) for name in in_reading_order(orm_class.column_names())])
+    if times:
+        table["datetime_obs"] = Time(table["datetime_obs"].tolist(), format="isot", scale="utc")
+        table["mjd_start"] = Time(table["mjd_start"].tolist(), format="mjd", scale="utc")
+    return table
+
+
+def _astropy_column(column: Column[Any], records: Sequence[ORMCalibration]) -> MaskedColumn:
+    import numpy as np
+    from astropy.table import MaskedColumn
+
+    values = [record[column.key] for record in records]
+    mask = [value is None for value in values]
+    kind = column.type.python_type
+    filled = np.array([kind() if value is None else value for value in values], dtype=kind)
+    unit = column.info.get("unit")
+    return MaskedColumn(filled, name=column.key, mask=mask if any(mask) else None, unit=unit)
 
 
 def table_of_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:

@@ -18,6 +18,7 @@ import pluggy
 from . import hookspecs
 from .choosing.criteria import faults
 from .choosing.selector import CalibrationSelector, anchors_of, settings_of
+from .display import html_table
 from .exceptions import InvalidPluginError, KoaMiddlewareError, UnknownInstrumentError, described, did_you_mean
 from .instrument.orm import ORMCalibration
 from .instrument.product_cards import ProductCards, faults_of_cards, faults_of_inputs, settled_cards
@@ -181,6 +182,12 @@ class InstrumentPlugin:
 
     def __repr__(self) -> str:
         return f"InstrumentPlugin({self.name!r}, cal types: {', '.join(self.selectors)})"
+
+    def _repr_html_(self) -> str:
+        from .choosing.words import in_words
+
+        rows = [(cal_type, " ".join(in_words(each, self.ORM))) for cal_type, each in self.selectors.items()]
+        return html_table(("type", "rule"), rows, title=self.name)
 
 
 class Installed(NamedTuple):

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select, update
 from .cache.folder import Cache
 from .cache.look import Knowledge, fault_of
 from .database.local import LocalDatabase
+from .display import Report
 from .exceptions import IntegrityError, KoaMiddlewareError
 from .instrument.hooks import values_by
 from .instrument.orm import DERIVED, ORMCalibration
@@ -27,8 +28,8 @@ class Change(NamedTuple):
     after: Any
 
 
-@dataclass
-class RefreshReport:
+@dataclass(repr=False)
+class RefreshReport(Report):
     """What a refresh changed.
 
     Attributes

@@ -29,6 +29,7 @@ from .database.moments import moment_of
 from .database.past import Pasts
 from .database.table import CalibrationDatabase, asked_name
 from .disk.reading import user_path
+from .display import html_table
 from .exceptions import (
     CacheError,
     CalibrationNotFoundError,
@@ -109,6 +110,20 @@ class CalibrationResult(NamedTuple):
 
     path: Path
     calibration: Any
+
+    def _repr_html_(self) -> str:
+        record = self.calibration
+        choice = getattr(record, "choice", None)
+        rows = [
+            ("file", self.path),
+            ("type", record.cal_type),
+            ("time (UTC)", record.datetime_obs),
+            ("quality", record.quality),
+            ("version", record.cal_version),
+            ("id", record.id),
+            *([] if choice is None else [("chosen for", choice.frame), ("by", choice.rule)]),
+        ]
+        return html_table(("", record.filename), rows)
 
 
 def _with_files(answer: Any, files: Mapping[str, Any]) -> Any:
@@ -312,6 +327,20 @@ class CalibrationStore(Generic[R]):
             f"{'' if self._lock is None else f', lock={self._lock.name!r}'})"
         )
 
+    def _repr_html_(self) -> str:
+        settings = self.settings
+        url = settings.remote_database_url
+        rows = [
+            ("cache", self.cache_dir),
+            ("database", settings.local_database_filename),
+            ("archive", "none" if url is None else without_password(url)),
+            ("downloads", "no" if settings.offline or settings.calibration_url is None else "yes"),
+            ("offline", "yes" if settings.offline else "no"),
+            *([] if settings.shared_cache_dir is None else [("shared cache", settings.shared_cache_dir)]),
+            *([] if self._lock is None else [("lock", self._lock.name)]),
+        ]
+        return html_table(("", self.orm_class.instrument_name), rows)
+
     @property
     def remote_db(self) -> CalibrationDatabase[R] | None:
         """The archive's database, for reading; None where none is configured."""
@@ -349,6 +378,12 @@ class CalibrationStore(Generic[R]):
             When the state of `as_of` is not known.
         HeaderError, SourceFileError
             When the frame lacks a needed value or cannot be read.
+
+        Examples
+        --------
+        >>> dark = store.select(frame, "dark")
+        >>> dark.filename, dark.choice.delta_days
+        ('dark_2.fits', 0.5)
         """
         database = self._database(source, as_of)
         record: R = self._selection.select(input, selector, database, is_local=source == "local")
@@ -365,7 +400,18 @@ class CalibrationStore(Generic[R]):
     ) -> list[R | KoaMiddlewareError]:
         """Records for many frames, aligned with them; a single path or mapping is one frame.
 
-        With `return_exceptions`, an error stands in the place of its frame; else the first one is raised.
+        Parameters
+        ----------
+        inputs : iterable of frames
+        selector, source, as_of
+            As in `select`.
+        return_exceptions : bool
+            Whether an error stands in the place of its frame; else the first one is raised.
+
+        Raises
+        ------
+        CalibrationNotFoundError, HeaderError, SourceFileError
+            As in `select`.
         """
         keep, is_local = truth_of("return_exceptions", return_exceptions), source == "local"
         return self._selection.many(inputs, selector, self._database(source, as_of), is_local=is_local, keep=keep)
@@ -399,6 +445,12 @@ class CalibrationStore(Generic[R]):
             When the rule knows no pairs.
         HeaderError, SourceFileError
             As in `select`.
+
+        Examples
+        --------
+        >>> pair = store.select_bracket(frame, "wls")
+        >>> pair.before.filename, pair.after.filename, pair.weight
+        ('wls_0.fits', 'wls_2.fits', 0.75)
         """
         return self._selection.bracket(input, selector, self._database(source, as_of), is_local=source == "local")
 
@@ -432,6 +484,11 @@ class CalibrationStore(Generic[R]):
 
     def candidates(self, input: Any, selector: Any, *, as_of: str | datetime | None = None) -> list[R]:
         """All records that a rule admits for a frame: the chosen one, then the others, best first by each step.
+
+        Parameters
+        ----------
+        input, selector, as_of
+            As in `select`.
 
         Raises
         ------
@@ -538,6 +595,11 @@ class CalibrationStore(Generic[R]):
         ConfigurationError
             When two frames have one file name and differ in more than what the caller gives for them, or the store is a
             locked one.
+
+        Examples
+        --------
+        >>> path = store.lock([frame]).write("night.lock")
+        >>> locked = open_store("demo", lock="night.lock")
         """
         if self._lock is not None:
             _refuse_lock(self._lock.name)
@@ -613,6 +675,14 @@ class CalibrationStore(Generic[R]):
             As in `select`.
         nearest : int
             How many records, nearest in time first, are told one by one; the others are counted.
+
+        Examples
+        --------
+        >>> explanation = store.explain(frame, "dark")
+        >>> explanation.headline()
+        'dark for ... is chosen'
+        >>> print(explanation)
+        dark for ...
         """
         return self._selection.explain(input, selector, self.known_at(as_of), count_of("nearest", nearest))
 
@@ -640,6 +710,12 @@ class CalibrationStore(Generic[R]):
             As in `select`.
         RemoteError, IntegrityError
             When the file is not here and does not come, or is not what its record says.
+
+        Examples
+        --------
+        >>> dark = store.get_calibration(frame, "dark")
+        >>> dark.path.name, dark.calibration.quality
+        ('dark_2.fits', 'GOOD')
         """
         record = self.select(input, selector, as_of=as_of)
         return self._result(record, self._use_cached(use_cached), as_of)
@@ -716,6 +792,12 @@ class CalibrationStore(Generic[R]):
         ConfigurationError, SourceFileError, HeaderError
             When `use` names a type without a selector, a calibration of another type, the frame itself, two
             calibrations of a type, or a file that is damaged or not described.
+
+        Examples
+        --------
+        >>> found = store.get_calibrations(frame, ["dark", "wls"])
+        >>> found["dark"].path.name, found["wls"].weight
+        ('dark_2.fits', 0.75)
         """
         from .choosing.batch import records_in
         from .choosing.frame_sets import raise_failures
@@ -827,7 +909,30 @@ class CalibrationStore(Generic[R]):
         as_of: str | datetime | None = None,
         **columns: Any,
     ) -> list[R]:
-        """Records that match, ordered by time, then id; see `LocalDatabase.query`, and `select` for `as_of`."""
+        """Records that match, ordered by time, then id.
+
+        Parameters
+        ----------
+        cal_type : str or list of str, optional
+        date_time_start, date_time_end : str, datetime or astropy Time, optional
+            UTC, both inclusive; a date alone as the end means all of that day.
+        as_of : str or datetime, optional
+            As in `select`.
+        **columns
+            Values to be equal, of several in a list any; None asks for a null.
+
+        Raises
+        ------
+        HeaderError
+            For a name that is no column, or an unusable value.
+        ConfigurationError
+            For a cal type that neither the plugin declares nor a record has.
+
+        Examples
+        --------
+        >>> [record.filename for record in store.query("dark", "2023-02-26", quality="GOOD")]
+        ['dark_2.fits']
+        """
         return self.known_at(as_of).query(cal_type, date_time_start, date_time_end, **columns)
 
     def history(self, id_or_filename: str | R) -> History:
@@ -856,11 +961,37 @@ class CalibrationStore(Generic[R]):
 
         return history_of(self.known_db, asked_name(id_or_filename))
 
-    def to_table(self, records: Iterable[R] | R) -> Any:
-        """Give records as an `astropy.table.Table` with units on its columns."""
+    def to_table(self, records: Iterable[R] | R, *, times: bool = False) -> Any:
+        """Give records as an `astropy.table.Table`: a row each, units on the columns, nulls masked.
+
+        `filename`, `cal_type`, `datetime_obs` and `quality` come first, then the instrument's own columns, then the
+        other ones, with `id` and `checksum` last.
+
+        Parameters
+        ----------
+        records : record or iterable of records
+            Without any, the table has all columns and no rows.
+        times : bool
+            Whether `datetime_obs` and `mjd_start` are columns of `astropy.time.Time`, in UTC.
+
+        Returns
+        -------
+        astropy.table.Table
+
+        Raises
+        ------
+        ConfigurationError
+            When something else than records is given.
+
+        Examples
+        --------
+        >>> table = store.to_table(store.query("dark"), times=True)
+        >>> print(table["datetime_obs"].max().isot)
+        2023-02-27T00:00:00.000
+        """
         from .display import astropy_table
 
-        return astropy_table(self.orm_class, records_of(records))
+        return astropy_table(self.orm_class, records_of(records), times=truth_of("times", times))
 
     def coverage(
         self,
@@ -883,6 +1014,13 @@ class CalibrationStore(Generic[R]):
             When there is no selector of a type, or the end is not after the start.
         HeaderError
             When a time is none.
+
+        Examples
+        --------
+        >>> coverage = store.coverage("dark", "2023-02-01", "2023-03-01")
+        >>> coverage.to_dict()["groups"][0]["records"][0]["filename"]
+        'dark_0.fits'
+        >>> figure = coverage.figure("night.png")
         """
         from .reports.coverage.finding import coverage_of
 
@@ -902,6 +1040,12 @@ class CalibrationStore(Generic[R]):
         ------
         ConfigurationError
             When it is something else.
+
+        Examples
+        --------
+        >>> found = store.get_calibrations(frame, ["dark"])
+        >>> store.provenance(found).cards()["KC01FILE"]
+        'dark_2.fits'
         """
         from .reports.provenance.provenance import provenance_of
 
@@ -983,6 +1127,12 @@ class CalibrationStore(Generic[R]):
             When the file is damaged, lacks a needed keyword, is of an unknown type, or has no safe name.
         CacheError
             When the cache cannot be written.
+
+        Examples
+        --------
+        >>> result = store.register_calibration("dark_4.fits")
+        >>> result.calibration.cal_type, result.calibration.origin
+        ('dark', 'LOCAL')
         """
         self._sweep()
         from .register import Registration
@@ -1094,6 +1244,12 @@ class CalibrationStore(Generic[R]):
         ------
         CacheError
             When the cache or the database cannot be read.
+
+        Examples
+        --------
+        >>> report = store.verify()
+        >>> report.ok, report.checked, report.bad
+        (True, 4, {})
         """
         from .cache.verify import Verifier
 
@@ -1377,6 +1533,12 @@ class CalibrationStore(Generic[R]):
             When there is no remote, it does not answer, or refuses. What came before stays.
         SchemaMismatchError
             When the remote table, or a needed column of it, is missing.
+
+        Examples
+        --------
+        >>> result = store.sync_from_remote()
+        >>> result.added, result.changed, result.withdrawn
+        (4, 0, 0)
         """
         self._sweep()
         self._pasts.close()

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, update
 
 from ..disk.checksums import Checksum, digest_of
 from ..disk.room import check_room
+from ..display import Report
 from ..exceptions import (
     CacheError,
     DuplicateCalibrationError,
@@ -32,8 +33,8 @@ from .provide import Provider
 R = TypeVar("R", bound=ORMCalibration)
 
 
-@dataclass
-class BundleImport:
+@dataclass(repr=False)
+class BundleImport(Report):
     """What an import did; each list and mapping is of file names.
 
     Attributes

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from ..disk.targets import Kind, check_target, exists_already
 from ..disk.writing import sweep_beside
+from ..display import Report
 from ..exceptions import CacheError, KoaMiddlewareError, all_in_one
 from ..instrument.orm import ORMCalibration
 from .bundle_columns import other_columns, other_values
@@ -21,8 +22,8 @@ from .provide import Provider
 R = TypeVar("R", bound=ORMCalibration)
 
 
-@dataclass
-class BundleExport:
+@dataclass(repr=False)
+class BundleExport(Report):
     """What an export wrote.
 
     Attributes

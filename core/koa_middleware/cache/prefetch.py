@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..disk.room import free_bytes, in_words
+from ..display import Report
 from ..exceptions import KoaMiddlewareError
 from ..instrument.orm import ORMCalibration
 from .decision import Decision, NotToBeHad, to_come
@@ -27,8 +28,8 @@ class Provided(NamedTuple):
     came: int = 0
 
 
-@dataclass
-class PrefetchReport:
+@dataclass(repr=False)
+class PrefetchReport(Report):
     """What a prefetch did.
 
     Attributes

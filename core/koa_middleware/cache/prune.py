@@ -19,6 +19,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from ..database.verified_files import select_unseen, signatures_table
 from ..disk.checksums import Signature
 from ..disk.writing import cache_errors, cannot_be_written
+from ..display import Report
 from ..exceptions import CacheError
 from ..instrument.orm import ORMCalibration
 from .copies import Copies
@@ -30,8 +31,8 @@ from .prune_decision import IN_USE_S, CachedFile, Choice, Limits, choose
 R = TypeVar("R", bound=ORMCalibration)
 
 
-@dataclass
-class PruneReport:
+@dataclass(repr=False)
+class PruneReport(Report):
     """What was removed, or would be.
 
     Attributes

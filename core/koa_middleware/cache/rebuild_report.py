@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..display import Report
 
-@dataclass
-class RebuildReport:
+
+@dataclass(repr=False)
+class RebuildReport(Report):
     """What a rebuilding did.
 
     Attributes

@@ -23,6 +23,7 @@ from ..database.verified_files import once_here
 from ..disk.checksums import Signature
 from ..disk.names import check_filename, folded
 from ..disk.writing import cache_errors
+from ..display import Report
 from ..exceptions import CacheError, KoaMiddlewareError, UnsafeFilenameError, logger
 from ..fetch.progress import Progress, shown_progress
 from ..instrument.orm import ORMCalibration
@@ -40,8 +41,8 @@ _AT_ONCE = 500
 """Files whose signatures are written in one transaction, which then takes a few ms."""
 
 
-@dataclass
-class VerificationReport:
+@dataclass(repr=False)
+class VerificationReport(Report):
     """What a verification found, and what a repair did about it.
 
     Attributes

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..display import html_table
+from .wording import offset
+
 
 class Bracket(NamedTuple):
     """The nearest calibration at or before a frame, and the nearest after it.
@@ -31,14 +34,27 @@ class Bracket(NamedTuple):
             return None
         return min(max(-before / (after - before), 0.0), 1.0)
 
+    def _repr_html_(self) -> str:
+        weight = self.weight
+        weights = ("", "") if weight is None else (f"{1 - weight:.3f}", f"{weight:.3f}")
+        rows = [(name, *_told(side), of) for name, side, of in zip(self._fields, self, weights, strict=True)]
+        return html_table(("", "calibration", "time (UTC)", "quality", "distance", "weight"), rows)
+
+
+def _told(side: Any) -> tuple[str, str, str, str]:
+    if side is None:
+        return ("none", "", "", "")
+    record, delta = _record(side), _delta(side)
+    return record.filename, record.datetime_obs, record.quality, offset(delta)
+
 
 def _record(side: Any) -> Any:
     return getattr(side, "calibration", side)
 
 
 def _delta(side: Any) -> float | None:
-    delta: float | None = _record(side).choice.delta_days
-    return delta
+    choice = _record(side).choice
+    return None if choice is None else choice.delta_days
 
 
 def _is_inferred(side: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from ..display import render
 from ..instrument.orm import ORMCalibration
 from .explanation_html import as_html
-from .wording import in_numbers, in_pairs
+from .wording import in_numbers, in_pairs, offset
 
 CHOSEN = "chosen"
 FARTHER = "farther"
@@ -252,10 +252,3 @@ class Explanation:
             yield f"weight of the later one: {self.weight:.3f}"
         if self.same:
             yield f"same {in_pairs(self.same)}: {self.same_reason}"
-
-
-def offset(delta: float | None) -> str:
-    """A time difference in days as text: ``12.4 d older`` than the frame, or newer."""
-    if delta is None:
-        return "no time"
-    return f"{abs(delta):.{1 if abs(delta) >= 1 else 3}f} d {'older' if delta < 0 else 'newer'}"

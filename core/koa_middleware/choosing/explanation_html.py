@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..display import printable
+from ..display import html_text, printable
 from .wording import in_numbers
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _STYLE = """
 .koa-explanation summary { cursor: pointer; overflow-wrap: anywhere; }
 .koa-explanation .koa-scroll { overflow-x: auto; }
 .koa-explanation table { border-collapse: collapse; margin: 0.4em 0; color: inherit; background: transparent; }
-.koa-explanation th, .koa-explanation td { padding: 0.2em 0.7em; text-align: left; vertical-align: top;
+.koa-explanation th, .koa-explanation td { padding: 0.2em 0.7em; text-align: left !important; vertical-align: top;
   color: inherit; background: transparent; border-bottom: 1px solid rgba(128, 128, 128, 0.35); }
 .koa-explanation th { font-weight: 600; border-bottom: 2px solid rgba(128, 128, 128, 0.7); white-space: nowrap; }
 .koa-explanation td.koa-name { white-space: nowrap; font-family: monospace; }
@@ -32,6 +32,7 @@ _STYLE = """
   .koa-explanation tr { border-bottom: 1px solid rgba(128, 128, 128, 0.35); padding: 0.2em 0; }
   .koa-explanation td { padding: 0.05em 0.5em; }
   .koa-explanation td.koa-name ~ td { padding-left: 2em; }
+  .koa-explanation p .koa-word, .koa-explanation td.koa-name { white-space: normal; }
 }
 """
 
@@ -40,8 +41,8 @@ def as_html(explanation: Explanation) -> str:
     """Give an explanation as a fragment of HTML; all that comes from records and frames is escaped."""
     parts = [
         f'<div class="koa-explanation"><style>{_STYLE}</style>',
-        f"<p><strong>{_prose(explanation.headline())}</strong></p>",
-        *(f"<p>{_prose(fact)}</p>" for fact in explanation.facts()),
+        f"<p><strong>{html_text(explanation.headline())}</strong></p>",
+        *(f"<p>{html_text(fact)}</p>" for fact in explanation.facts()),
         *map(_step, explanation.steps),
         _table(explanation.candidates),
         "</div>",
@@ -51,8 +52,8 @@ def as_html(explanation: Explanation) -> str:
 
 def _step(step: StepExplanation) -> str:
     said, counts = f"step {step.number}: {step.reason}", in_numbers(step.counts)
-    more = "" if counts in said else f"<p>{_prose(counts)}</p>"
-    return f"<details><summary>{_prose(said)}</summary>{more}{_table(step.candidates)}</details>"
+    more = "" if counts in said else f"<p>{html_text(counts)}</p>"
+    return f"<details><summary>{html_text(said)}</summary>{more}{_table(step.candidates)}</details>"
 
 
 def _table(candidates: Sequence[Candidate]) -> str:
@@ -77,12 +78,6 @@ def _row(tag: str, cells: Iterable[tuple[str, str]], kind: str = "") -> str:
 
 def _class(name: str) -> str:
     return f' class="{name}"' if name else ""
-
-
-def _prose(text: str) -> str:
-    """Give text whose names are not broken at their hyphens."""
-    words = ((word, _text(word)) for word in text.split(" "))
-    return " ".join(f'<span class="koa-word">{safe}</span>' if "-" in word else safe for word, safe in words)
 
 
 def _text(value: object) -> str:

@@ -18,13 +18,14 @@ from ..instrument.orm import ORMCalibration
 from ..kept import kept_property
 from .conditions import NotBad, OfType
 from .criterion import Condition, Criterion, Parameters
-from .explanation import CHOSEN, FARTHER, Candidate, offset
+from .explanation import CHOSEN, FARTHER, Candidate
 from .frame import Frame
 from .judged import SAID, in_words
 from .limits import MAX, SAME, Finite
 from .order import in_order, order_of_equals
 from .statement import Plan
 from .validity import ValidAt
+from .wording import offset
 
 #: Number of the outcome of what was chosen; those of the criteria follow it from 0 on.
 CHOSEN_NUMBER = -1

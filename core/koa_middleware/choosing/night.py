@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, overload
 
-from ..display import render
+from ..display import html_table, render
 from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
 from ..instrument.orm import ORMCalibration
 from ..kept import kept_property
@@ -19,6 +19,9 @@ from .considered import Prepared
 
 if TYPE_CHECKING:
     from ..reports.lock.lock_file import LockFile
+
+
+_COLUMNS = ("type", "for", "calibration", "frames")
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,21 @@ class FrameSets(Sequence[Mapping[str, Any]]):
 
     def to_text(self, width: int | None = None) -> str:
         """Give a table by type and configuration: what frames get, those that get the same in one line, or lack."""
+        return render(_COLUMNS, self._rows(), title=self._title(), width=width)
+
+    def _repr_html_(self) -> str:
+        return html_table(_COLUMNS, self._rows(), title=self._title())
+
+    def _rows(self) -> list[tuple[str, ...]]:
         groups: dict[tuple[str, str, str], list[str]] = {}
         for name, one, of_types in zip(self.frames, self.sets, self.configurations, strict=True):
             for cal_type, answer in one.items():
                 values = ", ".join(str(value) for value in of_types[cal_type].values() if value is not None)
                 groups.setdefault((cal_type, values, _in_words(answer, name, self.not_here)), []).append(name)
-        rows = [
-            (*group, _frames_in_words(names)) for group, names in sorted(groups.items(), key=lambda each: each[0][:2])
-        ]
+        by_group = sorted(groups.items(), key=lambda each: each[0][:2])
+        return [(*group, _frames_in_words(names)) for group, names in by_group]
+
+    def _title(self) -> str:
         needed, lacking = sum(map(len, self.sets)), sum(map(len, self.missing.values()))
         number, away = len(self.sets), len(self.not_here)
         title = f"{number} {'frame' if number == 1 else 'frames'}: {needed - lacking} of {needed} calibrations found"
@@ -134,7 +144,7 @@ class FrameSets(Sequence[Mapping[str, Any]]):
             title += f", {away} {'file is' if away == 1 else 'files are'} not here"
         if self.left_out:
             title += f"; not asked for: {', '.join(self.left_out)}"
-        return render(("type", "for", "calibration", "frames"), rows, title=title, width=width)
+        return title
 
 
 def plain(answer: Any) -> dict[str, Any]:

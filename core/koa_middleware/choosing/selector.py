@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self, cast
 
 from sqlalchemy.orm import Session
 
+from ..display import html_table
 from ..exceptions import ConfigurationError, InvalidPluginError
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
@@ -200,6 +201,14 @@ class CalibrationSelector:
             said = f"nearest is {shown(nearest)}."
             raise ConfigurationError(said, "Give a whole number, 0 or more.", setting="nearest")
         return explained(self, input, db, nearest)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.cal_type!r})"
+
+    def _repr_html_(self) -> str:
+        declared = zip(settings_of(self).items(), _DEFAULTS, strict=True)
+        rows = [(name, value) for (name, value), default in declared if value is not default]
+        return html_table(("setting", "value"), rows, title=type(self).__name__)
 
     def _overrides(self, method: str) -> bool:
         """Whether this selector's class has a method of its own in the place of the base's."""

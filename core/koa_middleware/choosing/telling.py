@@ -17,7 +17,6 @@ from .explanation import (
     Explanation,
     SideExplanation,
     StepExplanation,
-    offset,
 )
 from .judged import last_said_of
 from .judging import (
@@ -34,7 +33,7 @@ from .judging import (
 from .order import distance
 from .pairs import SIDES, Nearby
 from .statement import fetch_rows
-from .wording import in_numbers, in_pairs
+from .wording import in_numbers, in_pairs, offset
 
 if TYPE_CHECKING:
     from .considered import Considered

@@ -20,3 +20,10 @@ def in_ends(values: Sequence[float]) -> Any:
     """Give numbers in words, from the least to the largest: ``61003 to 61012``; what is one number, as it is."""
     least, largest = min(values), max(values)
     return least if least == largest else f"{least:.12g} to {largest:.12g}"
+
+
+def offset(delta: float | None) -> str:
+    """A time difference in days as text: ``12.4 d older`` than the frame, or newer."""
+    if delta is None:
+        return "no time"
+    return f"{abs(delta):.{1 if abs(delta) >= 1 else 3}f} d {'older' if delta < 0 else 'newer'}"

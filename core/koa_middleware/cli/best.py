@@ -252,7 +252,7 @@ def _lines(cal_type: str, answer: Mapping[str, Any]) -> Iterator[Sequence[str]]:
 
 
 def _age_and_place(answer: Mapping[str, Any]) -> tuple[str, str]:
-    from ..choosing.explanation import offset
+    from ..choosing.wording import offset
 
     age = "no time" if answer["delta_days"] is None else offset(answer["delta_days"])
     if answer["given_by_user"]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from html import escape
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from ..display import printable
+from ..display import html_table, printable
 from ..exceptions import CalibrationNotFoundError
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, family_of
@@ -29,13 +28,8 @@ class History(list[dict[str, Any]]):
         return "\n".join(map(_line, self))
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{escape(each['time'])}</td><td>{escape(_what(each))}</td><td>{escape(each['who'] or '')}</td>"
-            f"<td>{escape(_differences(each))}</td><td>{escape(each['why'] or '')}</td></tr>"
-            for each in self
-        )
-        head = "".join(f"<th>{name}</th>" for name in ("time", "what", "who", "change", "why"))
-        return f"<table><tr>{head}</tr>{rows}</table>"
+        rows = [(each["time"], _what(each), each["who"] or "", _differences(each), each["why"] or "") for each in self]
+        return html_table(("time (UTC)", "what", "who", "change", "why"), rows)
 
 
 def _line(event: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _is_notebook() -> bool:
 
 def _bar(**settings: Any) -> tqdm[Any]:
     """Make a bar of the place's kind; in a notebook without widgets it is one of text."""
-    if _is_notebook() and "ipywidgets" in sys.modules:
+    if _is_notebook() and find_spec("ipywidgets") is not None:
         from tqdm.notebook import tqdm as notebook_bar
 
         return notebook_bar(**settings)

@@ -18,6 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr,
 
 from ..disk.fits import is_fits
 from ..disk.names import check_filename
+from ..display import html_table, in_reading_order
 from ..exceptions import HeaderError, did_you_mean
 from .columns import fits_column
 from .declaration import check_body, check_table, mapping, settle_indexes
@@ -310,6 +311,14 @@ class ORMCalibration(DeclarativeBase):
     def to_dict(self) -> dict[str, Any]:
         """All columns and their values."""
         return {name: getattr(self, name) for name in self.column_names()}
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.column_names())
+
+    def _repr_html_(self) -> str:
+        units = {name: column.info.get("unit", "") for name, column in columns_of(type(self)).items()}
+        rows = [(name, self[name], units[name]) for name in in_reading_order([*units]) if self[name] is not None]
+        return html_table(("column", "value", "unit"), rows, title=f"{self.instrument_name} {self.cal_type}")
 
     def __eq__(self, other: object) -> bool:
         """Whether it is a record of the same class with the same values in all columns."""

@@ -17,6 +17,7 @@ from ..database.feed import judgements_made_here, note_flag
 from ..database.flags import this_user
 from ..database.local import LocalDatabase
 from ..database.row_forms import check_row
+from ..display import Report
 from ..exceptions import CalibrationNotFoundError, warn
 from ..instrument.orm import ORMCalibration
 from .bookmark import Superseded
@@ -27,8 +28,8 @@ from .protocol import Batch, Found, Here, Holds, Remote, Upload, Values
 Place = Callable[[str, str], None]
 
 
-@dataclass(frozen=True)
-class PublishResult:
+@dataclass(frozen=True, repr=False)
+class PublishResult(Report):
     """What a publication did.
 
     Attributes

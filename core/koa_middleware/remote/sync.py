@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..database.kept_apart import Conflict
 from ..database.local import LocalDatabase
+from ..display import Report
 from ..exceptions import RemoteUnavailableError, warn
 from ..fetch.progress import counted
 from ..kept import kept_property
@@ -27,8 +28,8 @@ from .protocol import ANOTHER_HISTORY, Holds, Moved, Reading, Remote, Source, St
 _MOVED_TIMES = 5
 
 
-@dataclass(frozen=True)
-class SyncResult:
+@dataclass(frozen=True, repr=False)
+class SyncResult(Report):
     """What a sync did.
 
     Attributes
@@ -52,6 +53,9 @@ class SyncResult:
     def conflicts(self) -> list[Conflict]:
         """All remote rows that are kept apart; read when asked for."""
         return self._conflicts()
+
+    def _told(self) -> Mapping[str, Any]:
+        return {**super()._told(), "conflicts": self.conflicts}
 
 
 def synchronise(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...choosing.bracket import Bracket
-from ...choosing.explanation import offset
+from ...choosing.wording import offset
 from ...database.versions import core_version, plugin_version
 from ...display import html_table, render
 from ...exceptions import ConfigurationError, HeaderWarning, KoaMiddlewareError, warn

@@ -13,8 +13,8 @@ from starlette.datastructures import UploadFile
 
 from ...choosing.batch import records_in
 from ...choosing.bracket import Bracket
-from ...choosing.explanation import offset
 from ...choosing.night import FrameSets, reason_of
+from ...choosing.wording import offset
 from ...exceptions import ConfigurationError, HeaderError, KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
 from ..limits import accepts

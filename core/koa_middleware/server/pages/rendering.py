@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ...choosing.explanation import offset
+from ...choosing.wording import offset
 from ...disk.room import in_words
 from ...display import printable
 
