@@ -216,6 +216,10 @@ class CalibrationStore(Generic[R]):
             self.known_db = with_shared(self.local_db, shared)
             self._holdings = Holdings(self._cache, self.local_db)
             tell_of_no_records(self._holdings, self.known_db)
+            if self.local_db.was_new:
+                from .database.older import tell_of_older_table
+
+                tell_of_older_table(self.local_db)
         except BaseException:  # a warning may be made an error
             self.local_db.close()
             raise
