@@ -43,6 +43,7 @@ from .exceptions import (
     SharedCacheWarning,
     warn,
 )
+from .former_names import FormerMethod, with_former_arguments
 from .given import (
     check_callable,
     check_kind,
@@ -177,6 +178,7 @@ class CalibrationStore(Generic[R]):
         When the database cannot be opened, or is another version's.
     """
 
+    @with_former_arguments
     def __init__(
         self,
         orm_class: type[R],
@@ -228,6 +230,8 @@ class CalibrationStore(Generic[R]):
         self._selection = Selection(orm_class, self._advice) if lock is None else self._locked_selection(lock)
         self._is_swept = False
         self._pasts: Pasts[R] = Pasts()
+
+    select_and_get_calibration = FormerMethod("select_and_get_calibration")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OPENED}
