@@ -176,7 +176,7 @@ def _checked(row: dict[str, Any], name: str, places: dict[str, Path]) -> Path:
         raise _left(f"{name} has no {lacking[0]}.", "Correct the table, or register the file.", None)
     path = places.get(check_filename(name))
     if path is None:
-        raise _left(f"The file of {name} is missing.", "Put it there and import again.", None)
+        raise _left(f"{name} is missing in the older cache.", "Put it there and import again.", None)
     said = row.get(_MD5)
     if said and str(said).strip().lower() != (found := digest_of(path, "md5").removeprefix("md5:")):
         fault = f"{name} has the MD5 digest {found}, its row says {said}."
