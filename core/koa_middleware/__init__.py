@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import exceptions
 from .exceptions import *  # noqa: F403 - all of them are public
-from .former import NAMES as FORMER_NAMES
-from .former import tell as tell_of_former
 
 if TYPE_CHECKING:
     from .choosing.amounts import Step, at_least, at_most, between, by, relative
@@ -91,9 +89,12 @@ __all__ += exceptions.__all__
 
 
 def __getattr__(name: str) -> Any:
-    if name in FORMER_NAMES:
-        tell_of_former(name, name := FORMER_NAMES[name])
     if name not in _HOME_OF:
+        from .former_names import PUBLIC, tell_renamed
+
+        if name in PUBLIC:
+            tell_renamed(name, PUBLIC[name])
+            return __getattr__(PUBLIC[name])
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value

@@ -38,7 +38,7 @@ from .exceptions import (
     SharedCacheWarning,
     warn,
 )
-from .former import one_of, tell
+from .former_names import FormerMethod, with_former_arguments
 from .given import (
     check_callable,
     check_kind,
@@ -171,8 +171,6 @@ class CalibrationStore(Generic[R]):
         `StaleWarning` says so once and the selection goes on.
     lock : path or LockFile, optional
         Frames get what this lock file says, by content, and nothing else is chosen.
-    calibrations_url : str, optional
-        A former name of `calibration_url`.
 
     Attributes
     ----------
@@ -192,6 +190,7 @@ class CalibrationStore(Generic[R]):
         When the database cannot be opened, or is another version's.
     """
 
+    @with_former_arguments
     def __init__(
         self,
         orm_class: type[R],
@@ -205,10 +204,8 @@ class CalibrationStore(Generic[R]):
         shared_cache_dir: str | os.PathLike[str] | None = None,
         sync_if_older_than: timedelta | float | str | None = None,
         lock: str | os.PathLike[str] | LockFile | None = None,
-        calibrations_url: str | None = None,
     ) -> None:
         _check_class(orm_class)
-        calibration_url = one_of("calibrations_url", calibrations_url, "calibration_url", calibration_url)
         settings = resolve(
             orm_class.instrument_name,
             cache_dir=cache_dir,
@@ -233,12 +230,18 @@ class CalibrationStore(Generic[R]):
             self.known_db = with_shared(self.local_db, shared)
             self._holdings = Holdings(self._cache, self.local_db)
             tell_of_no_records(self._holdings, self.known_db)
+            if self.local_db.was_new:
+                from .database.older import tell_of_older_table
+
+                tell_of_older_table(self.local_db)
         except BaseException:  # a warning may be made an error
             self.local_db.close()
             raise
         self._files = Provider(settings, self._holdings, self.known_db)
         self._is_swept = False
         self._pasts: Pasts[R] = Pasts()
+
+    select_and_get_calibration = FormerMethod("select_and_get_calibration")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OPENED}
@@ -1141,11 +1144,6 @@ class CalibrationStore(Generic[R]):
         return CalibrationResult(placed.path, placed.record)
 
     register_local_calibration = register_calibration
-
-    def select_and_get_calibration(self, input: Any, selector: Any) -> CalibrationResult:
-        """Select a calibration and bring its file: a former name of `get_calibration`."""
-        tell("select_and_get_calibration", "get_calibration")
-        return self.get_calibration(input, selector)
 
     def get_local_filepath(self, record: R) -> Path:
         """Path at which a record's file stands, also in a shared cache, or would stand in the user's own."""

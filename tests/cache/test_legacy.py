@@ -1,239 +1,273 @@
-"""Caches of the older ``koa_middleware``, of both eras."""
+"""Caches of the older koa_middleware, brought in."""
 
 from __future__ import annotations
 
-import hashlib
+import os
+import shutil
 import sqlite3
-import warnings
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import koa_middleware
 import pytest
-from astropy.io import fits
-from koa_middleware import CalibrationStore, ConfigurationError, ORMCalibration, SourceFileError
+from koa_middleware import CalibrationSelector, CalibrationStore, KoaMiddlewareError, SchemaWarning, SourceFileError
+from koa_middleware.disk.checksums import digest_of
 
-from tests.conftest import DemoCalibration
+from tests.conftest import DemoCalibration, dark, dark_keywords, write_fits
+from tests.older_caches import FIRST, ROWS, SECOND, add_row, first_era, make_database, second_era, unchanged
 
 Store = CalibrationStore[DemoCalibration]
-
-#: Columns of a table as SQLAlchemy made it in the first era, and as sqlite-utils did in the second.
-ERAS = {
-    "first": "id VARCHAR NOT NULL PRIMARY KEY, filename VARCHAR, cal_type VARCHAR, datetime_obs VARCHAR,"
-    " mjd_start FLOAT, origin VARCHAR, cal_version VARCHAR, master_cal BOOLEAN, spectrograph VARCHAR,"
-    " last_updated VARCHAR, observer VARCHAR",
-    "second": "id TEXT PRIMARY KEY, filename TEXT, cal_type TEXT, datetime_obs TEXT, mjd_start FLOAT, origin TEXT,"
-    " cal_version TEXT, master_cal INTEGER, spectrograph TEXT, last_updated TEXT, observer TEXT, file_md5 TEXT",
-}
+DATABASE = "demo_calibrations.db"
+NAMES = ["mine.fits", "theirs.fits"]
 
 
-class Old:
-    """A cache of the older package.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-    era : str
-    table : str
-    """
-
-    def __init__(self, folder: Path, era: str, table: str = "demo") -> None:
-        self.folder, self.era, self.table = folder, era, table
-        self.files = folder / "calibrations" / ("demo" if era == "second" else "")
-        self.files.mkdir(parents=True)
-        (folder / "database").mkdir()
-        self.database = folder / "database" / "demo_calibrations.db"
-        with closing(sqlite3.connect(self.database)) as database:
-            database.execute(f"CREATE TABLE {table} ({ERAS[era]})")
-
-    def add(self, name: str | None, **changes: Any) -> Path:
-        """Add a row and its file; gives the file's path."""
-        path = self.files / Path(name or "none.fits").name
-        fits.PrimaryHDU(header=fits.Header({"NAME": str(name)})).writeto(path)
-        row = {
-            "id": f"id of {name}",
-            "filename": name,
-            "cal_type": "dark",
-            "datetime_obs": "2026-02-12T01:00:00.000",
-            "mjd_start": 61083.0416667,
-            "origin": "KECK",
-            "cal_version": "003",
-            "master_cal": 1,
-            "spectrograph": "BSPEC",
-            "last_updated": "2026-02-13T09:00:00.123",
-            "observer": "ann",
-        }
-        if self.era == "second":
-            row["file_md5"] = hashlib.md5(path.read_bytes()).hexdigest()
-        row |= changes
-        with closing(sqlite3.connect(self.database)) as database:
-            database.execute(
-                f"INSERT INTO {self.table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values())
-            )
-            database.commit()
-        return path
-
-    def state(self) -> dict[str, tuple[bytes, int]]:
-        """Content and time of change of all that is there."""
-        files = (path for path in self.folder.rglob("*") if path.is_file())
-        return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+class DemoSelector(CalibrationSelector):
+    cal_type = "dark"
 
 
-@pytest.fixture(params=ERAS)
-def old(request: pytest.FixtureRequest, tmp_path: Path) -> Old:
-    return Old(tmp_path / "old", request.param)
+def values(store: Store) -> dict[str, tuple[Any, ...]]:
+    return {each.id: (each.filename, each.origin, each.cal_version) for each in store.query()}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with CalibrationStore(DemoCalibration, tmp_path / "cache") as opened:
-        yield opened
+@pytest.mark.parametrize("make", [first_era, second_era])
+def test_a_cache_of_either_era_comes_in_with_ids_names_versions_and_origins(
+    make: Callable[[Path], Path], tmp_path: Path, store: Store
+) -> None:
+    older = make(tmp_path / "older")
+    with unchanged(older):
+        report = store.import_legacy(older)
+        assert (report.added, report.ok) == (NAMES, True)
+        assert store.import_legacy(older).unchanged == NAMES
+    assert values(store) == {"a": ("mine.fits", "LOCAL", "002"), "b": ("theirs.fits", "REMOTE", "001")}
+    mine = store.local_db.query_by_id("a")
+    assert (mine.datetime_obs, mine.mjd_start, mine.master_cal) == ("2023-02-25T00:00:00.000", 60000.0, True)
+    path = store.get_calibration_by_id("a").path
+    assert mine.checksum == digest_of(path)
+    assert store.verify().ok
+    assert store.select({"cal_type": "dark", "mjd_start": 60000.2}, DemoSelector()).id == "a"
 
 
-def test_ids_versions_origins_and_names_stay_and_the_old_folder_is_not_changed(old: Old, store: Store) -> None:
-    path = old.add("a.fits")
-    old.add("b.fits", origin="LOCAL", master_cal=0)
-    before = old.state()
-    report = store.import_legacy(old.folder)
-    assert (report.ok, sorted(report.added)) == (True, ["a.fits", "b.fits"])
-    assert old.state() == before
-    record = store.query(filename="a.fits")[0]
-    assert (record.id, record.cal_version, record.origin, record.master_cal) == ("id of a.fits", "003", "REMOTE", True)
-    assert store.get_calibration_by_id("id of a.fits").path.read_bytes() == path.read_bytes()
-    assert store.query(filename="b.fits")[0].origin == "LOCAL"
+def test_what_a_dry_run_says_is_what_the_import_does(tmp_path: Path, store: Store) -> None:
+    older = second_era(tmp_path / "older")
+    (older / "calibrations/demo/mine.fits").unlink()
+    with unchanged(store.cache_dir / "calibrations"):
+        foreseen = store.import_legacy(older, dry_run=True)
+    assert store.query() == []
+    assert foreseen.to_dict() == store.import_legacy(older).to_dict()
+    assert list(foreseen.failed) == ["mine.fits"]
+    again = store.import_legacy(older, dry_run=True)
+    assert (again.unchanged, list(again.failed)) == (["theirs.fits"], ["mine.fits"])
+
+
+def test_columns_that_the_class_does_not_know_are_kept(tmp_path: Path, store: Store) -> None:
+    older = second_era(tmp_path / "older")
+    with closing(sqlite3.connect(older / "database" / DATABASE)) as connection, connection:
+        connection.execute("ALTER TABLE demo ADD COLUMN raw BLOB")
+        connection.execute("UPDATE demo SET raw = x'00ff' WHERE id = 'b'")
+    store.import_legacy(older)
+    with store.local_db.driver_connection() as connection:
+        found = connection.execute("SELECT tray, raw FROM demo_calibrations ORDER BY id").fetchall()
+    assert found == [("left", None), ("left", b"\x00\xff")]
+
+
+def test_the_local_time_of_an_insertion_is_not_taken_for_the_archives(tmp_path: Path, store: Store) -> None:
+    store.import_legacy(first_era(tmp_path / "older"))
+    assert all(each.last_updated > "2026" for each in store.query())
+
+
+def test_what_is_missing_unsafe_or_differs_is_told_and_left_and_comes_when_it_is_mended(
+    tmp_path: Path, store: Store
+) -> None:
+    older = second_era(tmp_path / "older")
+    files = older / "calibrations/demo"
+    whole = {name: (files / name).read_bytes() for name in NAMES}
+    (files / "mine.fits").unlink()
+    (files / "theirs.fits").write_bytes(whole["theirs.fits"] + b"\0")
+    add_row(older, "demo", DATABASE, id="c", filename="../x.fits", cal_type="dark", mjd_start=60000.0)
+    write_fits(older / "calibrations/x.fits", dark_keywords())
+    with unchanged(older):
+        report = store.import_legacy(older)
+    assert (report.added, report.ok) == ([], False)
+    assert {name: said.split(".")[0] if name[0] == "." else said for name, said in report.failed.items()}.keys() == {
+        *NAMES,
+        "../x.fits",
+    }
+    assert "is missing" in report.failed["mine.fits"]
+    assert "MD5" in report.failed["theirs.fits"]
+    assert "path separator" in report.failed["../x.fits"]
+    for name, content in whole.items():
+        (files / name).write_bytes(content)
+    again = store.import_legacy(older)
+    assert (again.added, list(again.failed)) == (NAMES, ["../x.fits"])
+
+
+def test_an_import_that_was_killed_is_completed_by_the_next(tmp_path: Path, store: Store) -> None:
+    older = first_era(tmp_path / "older")
+    (tmp_path / "one").mkdir()
+    shutil.copytree(older / "database", tmp_path / "one/database")
+    (tmp_path / "one/calibrations").mkdir()
+    shutil.copy(older / "calibrations/mine.fits", tmp_path / "one/calibrations")
+    assert store.import_legacy(tmp_path / "one").added == ["mine.fits"]
+    (store.cache_dir / "calibrations/mine.fits").unlink()
+    report = store.import_legacy(older)
+    assert (report.completed, report.added) == (["mine.fits"], ["theirs.fits"])
     assert store.verify().ok
 
 
-def test_again_all_is_unchanged_and_what_is_completed_comes(old: Old, store: Store) -> None:
-    old.add("a.fits")
-    lost = old.add("b.fits")
-    content = lost.read_bytes()
-    lost.unlink()
-    first = store.import_legacy(old.folder)
-    assert (first.added, list(first.failed)) == (["a.fits"], ["b.fits"])
-    lost.write_bytes(content)
-    assert store.import_legacy(old.folder, dry_run=True).added == ["b.fits"]
-    assert len(store.query()) == 1
-    second = store.import_legacy(old.folder)
-    assert (second.added, second.unchanged, second.ok) == (["b.fits"], ["a.fits"], True)
-    assert sorted(store.import_legacy(old.folder).unchanged) == ["a.fits", "b.fits"]
+def test_what_stands_in_the_way_is_told_and_nothing_of_it_is_changed(tmp_path: Path, store: Store) -> None:
+    mine = store.register_calibration(dark(tmp_path / "night", "mine.fits", 60000.5)).calibration
+    report = store.import_legacy(older := first_era(tmp_path / "older"))
+    assert (report.added, list(report.conflicts)) == (["theirs.fits"], ["mine.fits"])
+    assert "another id" in report.conflicts["mine.fits"]
+    assert store.local_db.query_by_filename("mine.fits").id == mine.id
+    write_fits(older / "calibrations/theirs.fits", dark_keywords(60001.0, LAMP="changed"))
+    for dry_run in (True, False):
+        found = store.import_legacy(older, dry_run=dry_run)
+        assert list(found.conflicts) == NAMES
+        assert "another checksum" in found.conflicts["theirs.fits"]
 
 
-def test_what_cannot_be_taken_is_told_and_left(old: Old, store: Store) -> None:
-    old.add("good.fits")
-    old.add("../escaped.fits")
-    old.add(None)
-    old.add("timeless.fits", datetime_obs="soon", mjd_start=None)
-    old.add("nameless.fits", id=None) if old.era == "second" else None
-    report = store.import_legacy(old.folder)
-    assert report.added == ["good.fits"]
-    assert set(report.failed) >= {"../escaped.fits", "timeless.fits"}
-    assert [record.filename for record in store.query()] == ["good.fits"]
-    assert not (store.cache_dir.parent / "escaped.fits").exists()
+JOURNAL = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+if sys.argv[2] == "wal":
+    connection.execute("PRAGMA journal_mode = wal")
+    connection.execute("UPDATE DemoDarks SET cal_version = '007' WHERE id = 'a'")
+else:
+    connection.execute("PRAGMA cache_size = 1")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE DemoDarks SET cal_version = '009'")
+    connection.execute("CREATE TABLE much (x)")
+    connection.execute("INSERT INTO much SELECT randomblob(9000) FROM DemoDarks, DemoDarks, sqlite_master")
+os._exit(0)
+"""
 
 
-def test_a_file_that_differs_from_its_digest_is_left(tmp_path: Path, store: Store) -> None:
-    old = Old(tmp_path / "old", "second")
-    old.add("a.fits").write_bytes(b"something else")
-    (said,) = store.import_legacy(old.folder).failed.values()
-    assert "MD5 digest" in said
+@pytest.mark.parametrize(("kind", "version"), [("wal", "007"), ("journal", "002")])
+def test_what_a_killed_writer_left_beside_the_database_counts_and_stays(
+    kind: str, version: str, tmp_path: Path, store: Store
+) -> None:
+    older = first_era(tmp_path / "older")
+    database = older / "database" / DATABASE
+    subprocess.run([sys.executable, "-c", JOURNAL, database, kind], check=True)
+    assert database.with_name(f"{DATABASE}-{kind}").stat().st_size > 0
+    with unchanged(older):
+        assert store.import_legacy(older).added == NAMES
+    assert values(store)["a"] == ("mine.fits", "LOCAL", version)
+
+
+def test_the_configured_cache_itself_may_hold_the_older_table(tmp_path: Path, open_demo: Any) -> None:
+    older = second_era(tmp_path / "cache")
+    with pytest.warns(SchemaWarning, match="koa-cal import-legacy"):
+        store = open_demo(older)
+    report = store.import_legacy(older)
+    assert report.added == NAMES
+    assert store.verify().ok
+    assert store.import_legacy(older).unchanged == NAMES
+    open_demo(older)
+    with store.local_db.begin():  # whose lock another process must see after an import
+        store.import_legacy(older, dry_run=True)
+        assert _is_locked(store.local_db.path)
+
+
+def _is_locked(path: Path) -> bool:
+    script = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    return "locked" in done.stderr
+
+
+def test_links_are_followed_to_files_and_dead_ones_are_missing(tmp_path: Path, store: Store) -> None:
+    older = first_era(tmp_path / "older")
+    files = older / "calibrations"
+    (files / "mine.fits").rename(tmp_path / "elsewhere.fits")
+    (files / "mine.fits").symlink_to(tmp_path / "elsewhere.fits")
+    (files / "theirs.fits").unlink()
+    (files / "theirs.fits").symlink_to(tmp_path / "nowhere.fits")
+    report = store.import_legacy(older)
+    assert (report.added, list(report.failed)) == (["mine.fits"], ["theirs.fits"])
+    assert not (store.cache_dir / "calibrations/mine.fits").is_symlink()
+
+
+def test_rows_without_an_id_or_with_anothers_id_or_name_are_told(tmp_path: Path, store: Store) -> None:
+    older = tmp_path / "older"
+    make_database(older, "demo", SECOND.replace(" PRIMARY KEY", ""), DATABASE)
+    dark(older / "calibrations", "dark.fits")
+    dark(older / "calibrations", "other.fits")
+    whole = {"cal_type": "dark", "mjd_start": 60000.0, "origin": "LOCAL", "cal_version": "001"}
+    for id_, name in (("a", "dark.fits"), ("b", "dark.fits"), ("a", "other.fits"), (None, "x.fits"), ("c", None)):
+        add_row(older, "demo", DATABASE, id=id_, filename=name, **whole)
+    report = store.import_legacy(older)
+    assert report.added == ["dark.fits"]
+    assert list(report.failed) == ["dark.fits (row 2)", "other.fits", "x.fits", "row 5"]
+    assert "has no id" in report.failed["x.fits"]
+    assert "has no filename" in report.failed["row 5"]
+
+
+def test_values_that_no_column_of_the_class_can_have_are_told(tmp_path: Path, store: Store) -> None:
+    older = first_era(tmp_path / "older")
+    with closing(sqlite3.connect(older / "database" / DATABASE)) as connection, connection:
+        connection.execute("UPDATE DemoDarks SET cal_type = 'spoon' WHERE id = 'a'")
+        connection.execute("UPDATE DemoDarks SET quality = 'SOSO' WHERE id = 'b'")
+    report = store.import_legacy(older)
+    assert (report.added, sorted(report.failed)) == ([], NAMES)
+
+
+def no_cache(folder: Path) -> None:
+    folder.mkdir()
+
+
+def text_as_database(folder: Path) -> None:
+    no_table(folder)
+    (folder / "database" / DATABASE).write_text("no database, but text " * 200)
+
+
+def cut_off(folder: Path) -> None:
+    database = first_era(folder) / "database" / DATABASE
+    os.truncate(database, 5000)
+
+
+def no_table(folder: Path) -> None:
+    make_database(folder, "other", "x", DATABASE)
+
+
+def two_tables(folder: Path) -> None:
+    make_database(folder, "darks", FIRST, DATABASE)
+    make_database(folder, "flats", FIRST, DATABASE)
+
+
+@pytest.mark.parametrize("make", [no_cache, text_as_database, cut_off, no_table, two_tables])
+def test_what_is_no_older_cache_is_refused_with_what_to_do(
+    make: Callable[[Path], None], tmp_path: Path, store: Store
+) -> None:
+    make(tmp_path / "older")
+    with unchanged(tmp_path / "older"), pytest.raises(SourceFileError) as caught:
+        store.import_legacy(tmp_path / "older")
+    assert caught.value.hint
     assert store.query() == []
 
 
-def test_what_is_here_with_other_content_stays(old: Old, store: Store, tmp_path: Path) -> None:
-    own = tmp_path / "a.fits"
-    cards = {"CALTYPE": "dark", "MJD-OBS": 61083.0, "SPECTROG": "BSPEC"}
-    fits.PrimaryHDU(header=fits.Header(cards)).writeto(own)
-    store.register_calibration(own)
-    old.add("a.fits")
-    report = store.import_legacy(old.folder)
-    assert list(report.conflicts) == ["a.fits"]
-    assert (store.cache_dir / "calibrations" / "a.fits").read_bytes() == own.read_bytes()
+def test_the_table_of_the_instruments_name_goes_before_others(tmp_path: Path, store: Store) -> None:
+    older = second_era(tmp_path / "older")
+    make_database(older, "flats", FIRST, "flats.db")
+    assert store.import_legacy(older).added == NAMES
 
 
-@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
-def test_a_database_that_another_process_left_open_is_read_and_not_touched(old: Old, store: Store, mode: str) -> None:
-    old.add("a.fits")
-    with closing(sqlite3.connect(old.database)) as other:
-        other.execute(f"PRAGMA journal_mode={mode}")
-        other.execute(f"UPDATE {old.table} SET observer = 'bob'")
-        before = old.state()
-        report = store.import_legacy(old.folder)
-        assert old.state() == before
-    assert report.added == ["a.fits"]
+def test_a_cache_of_this_package_is_no_older_one(tmp_path: Path, store: Store, open_demo: Any) -> None:
+    other = open_demo(tmp_path / "other")
+    other.register_calibration(dark(tmp_path / "night"))
+    with pytest.raises(KoaMiddlewareError, match="No database"):
+        store.import_legacy(other.cache_dir)
 
 
-def test_a_cache_may_take_in_what_stands_in_itself(tmp_path: Path) -> None:
-    old = Old(tmp_path / "cache", "first")
-    old.add("a.fits")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with CalibrationStore(DemoCalibration, old.folder) as store:
-            assert store.import_legacy(old.folder).added == ["a.fits"]
-            assert store.import_legacy(old.folder).unchanged == ["a.fits"]
-            assert store.verify().ok
-
-
-@pytest.mark.parametrize("content", [b"", b"no database at all" * 100, None])
-def test_what_is_no_such_cache_is_an_error_of_ours(tmp_path: Path, store: Store, content: bytes | None) -> None:
-    folder = tmp_path / "old"
-    if content is not None:
-        (folder / "database").mkdir(parents=True)
-        (folder / "database" / "demo_calibrations.db").write_bytes(content)
-    with pytest.raises(SourceFileError, match="old"):
-        store.import_legacy(folder)
-
-
-def test_two_tables_that_may_be_meant_are_named(tmp_path: Path, store: Store) -> None:
-    old = Old(tmp_path / "old", "first", "some_calibrations")
-    with closing(sqlite3.connect(old.database)) as database:
-        database.execute(f"CREATE TABLE others ({ERAS['first']})")
-    with pytest.raises(SourceFileError, match=r"others in demo_calibrations\.db, some_calibrations in"):
-        store.import_legacy(old.folder)
-
-
-def test_a_table_of_another_name_is_taken_where_it_is_the_only_one(tmp_path: Path, store: Store) -> None:
-    old = Old(tmp_path / "old", "first", "some_calibrations")
-    old.add("a.fits")
-    assert store.import_legacy(old.folder).added == ["a.fits"]
-
-
-@pytest.mark.parametrize(
-    "former",
-    [
-        lambda folder: koa_middleware.CalibrationORM is ORMCalibration,
-        lambda folder: CalibrationStore(DemoCalibration, folder, calibrations_url="file:///x").close() is None,
-    ],
-)
-def test_a_former_name_works_and_says_the_present_one_at_the_callers_line(
-    tmp_path: Path, former: Callable[[Path], bool]
-) -> None:
-    with pytest.warns(DeprecationWarning, match=r" is called \w+ now\.") as caught:
-        assert former(tmp_path / "cache")
-    assert caught[0].filename == __file__
-
-
-def test_two_names_of_one_argument_may_not_differ(tmp_path: Path) -> None:
-    with pytest.warns(DeprecationWarning, match="calibration_url"), pytest.raises(ConfigurationError, match="differ"):
-        CalibrationStore(DemoCalibration, tmp_path, calibrations_url="file:///x", calibration_url="file:///y")
-
-
-def test_a_former_variable_counts_where_the_present_one_is_not_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KOA_REMOTE_CALIBRATION_URL", "postgresql://old/db")
-    with pytest.warns(DeprecationWarning, match="KOA_REMOTE_DATABASE_URL"):
-        store = CalibrationStore(DemoCalibration, tmp_path)
-    assert store.settings.remote_database_url == "postgresql://old/db"
-    store.close()
-    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", "postgresql://new/db")
-    with pytest.warns(DeprecationWarning, match="DATABASE_URL"), CalibrationStore(DemoCalibration, tmp_path) as store:
-        assert store.settings.remote_database_url == "postgresql://new/db"
-
-
-def test_a_variable_that_means_nothing_any_more_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KOA_CALIBRATIONS_URL", "https://www.example/api/calibrations")
-    with pytest.warns(DeprecationWarning, match="KOA_CALIBRATIONS_URL is of an older"):
-        CalibrationStore(DemoCalibration, tmp_path).close()
+def test_a_miss_names_the_command_until_the_older_rows_are_here(tmp_path: Path, open_demo: Any) -> None:
+    older = second_era(tmp_path / "cache")
+    with pytest.warns(SchemaWarning, match=rf"left {len(ROWS)} rows .* koa-cal import-legacy {older}"):
+        store = open_demo(older)
+    open_demo(older)  # tells it no second time
+    with pytest.raises(KoaMiddlewareError, match="koa-cal import-legacy"):
+        store.select({"mjd_start": 60000.2}, DemoSelector())
+    store.import_legacy(older)
+    assert store.select({"mjd_start": 60000.2}, DemoSelector()).id == "a"

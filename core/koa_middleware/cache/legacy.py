@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 from ..database.sqlite import quote
 from ..disk.checksums import digest_of
 from ..disk.names import check_filename, folded
+from ..disk.reading import is_left_to_sqlite
 from ..exceptions import KoaMiddlewareError, SourceFileError
 from ..instrument.orm import ORMCalibration
 from .bundle import BundleImport
+from .bundle_columns import to_json
 from .bundle_file import Bundle, Entry, entry_of
 from .bundle_head import Head
 
@@ -78,7 +80,7 @@ def read_table(folder: Path, orm_class: type[ORMCalibration]) -> LegacyTable:
     SourceFileError
         When there is none, when several may be meant, or when a database cannot be read.
     """
-    found = [table for path in databases_in(folder) for table in _tables_of(path, orm_class)]
+    found = [table for path in databases_in(folder) for table in _tables_of(path)]
     named = [table for table in found if table.name.lower() == orm_class.instrument_name]
     if len(chosen := named or found) == 1:
         return chosen[0]
@@ -90,35 +92,40 @@ def read_table(folder: Path, orm_class: type[ORMCalibration]) -> LegacyTable:
     raise SourceFileError(said, "Move the databases of other instruments away, and try again.", path=folder)
 
 
-def _tables_of(path: Path, orm_class: type[ORMCalibration]) -> Iterator[LegacyTable]:
-    ours = {table.name for table in orm_class.metadata.tables.values()}
+def _tables_of(path: Path) -> Iterator[LegacyTable]:
     try:
-        with _copied(path) as connection:
+        with _opened(path.resolve()) as connection:
             names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            for name in sorted(set(names) - ours):
+            for name in sorted(names):
                 types = {row[1]: row[2] for row in connection.execute(f"PRAGMA table_info({quote(name)})")}
-                if types.keys() >= _ALWAYS and not name.startswith(("koa_", "sqlite_")) and not _is_ours(name, names):
+                if types.keys() >= _ALWAYS and not _is_ours(name, names):
                     rows = connection.execute(f"SELECT * FROM {quote(name)}")  # noqa: S608 - the database's own name
                     yield LegacyTable(path, name, types, [dict(zip(types, row, strict=True)) for row in rows])
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         said = f"{path} cannot be read: {error}."
         raise SourceFileError(said, "Copy it again from where it is whole.", path=path) from error
 
 
 def _is_ours(name: str, names: list[str]) -> bool:
-    """Tell whether a table is one that this package makes for another instrument; each has a feed beside it."""
-    return any(f"{table}_feed" in names for table in (name, name.rpartition("_")[0]))
+    """Tell whether this package made a table, for whatever instrument; each has a feed beside it."""
+    return any(name.startswith(feed.removesuffix("_feed")) for feed in names if feed.endswith("_calibrations_feed"))
 
 
 @contextmanager
-def _copied(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a copy of a database, with what a journal beside it says, so that nothing there is touched."""
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database for reading, with what a journal beside it says, so that nothing there is touched.
+
+    It is a copy that is opened, but where the database is a store's of this process.
+    """
     with tempfile.TemporaryDirectory(prefix="koa-legacy-") as name:
-        copy = Path(name) / path.name
-        for suffix in ("", "-journal", "-wal"):
-            if (source := path.with_name(path.name + suffix)).is_file():
-                shutil.copyfile(source, copy.with_name(copy.name + suffix))
-        with closing(sqlite3.connect(copy)) as connection:
+        opened = path
+        if not is_left_to_sqlite(path):
+            opened = Path(name) / path.name
+            for suffix in ("", "-journal", "-wal"):
+                if (source := path.with_name(path.name + suffix)).is_file():
+                    shutil.copyfile(source, opened.with_name(opened.name + suffix))
+        with closing(sqlite3.connect(opened)) as connection:
+            connection.execute("PRAGMA query_only = 1")
             connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
             yield connection
 
@@ -128,15 +135,21 @@ def as_bundle(folder: Path, table: LegacyTable, orm_class: type[ORMCalibration],
     places = _files_of(folder, orm_class.instrument_name)
     paths: dict[str, Path] = {}
     entries: list[Entry] = []
+    ids: set[str] = set()
     for number, row in enumerate(table.rows, 1):
-        name = str(row["filename"] or f"row {number}")
+        name = str(row["filename"] or "") or f"row {number}"
         try:
             path = _checked(row, name, places)
-            entries.append(entry_of(_columns(row), path))
+            if name in paths or row["id"] in ids:
+                what = "file name" if name in paths else "id"
+                raise _left(f"Row {number}, {name}, has the {what} of another row.", "Correct the table.", path)
+            entry = entry_of(_columns(row, path), path)
         except (KoaMiddlewareError, OSError) as error:
-            report.failed[name] = str(error)
+            report.failed[f"{name} (row {number})" if name in paths or name in report.failed else name] = str(error)
         else:
             paths[name] = path
+            ids.add(row["id"])
+            entries.append(entry)
     known = {name.lower() for name in orm_class.column_names()} | _LEFT_OUT
     others = {name: type_ or "TEXT" for name, type_ in table.types.items() if name.lower() not in known}
     return Bundle(
@@ -158,23 +171,24 @@ def _checked(row: dict[str, Any], name: str, places: dict[str, Path]) -> Path:
     ------
     UnsafeFilenameError, SourceFileError
     """
-    if not (row["id"] and row["filename"]):
-        raise SourceFileError(f"{name} has no {'filename' if row['id'] else 'id'}.", "It is left out.", path=None)
+    lacking = [column for column in sorted(_ALWAYS) if not (isinstance(row[column], str) and row[column].strip())]
+    if lacking:
+        raise _left(f"{name} has no {lacking[0]}.", "Correct the table, or register the file.", None)
     path = places.get(check_filename(name))
     if path is None:
-        raise SourceFileError(f"{name} has no file in calibrations/ there.", "Bring it and import again.", path=None)
+        raise _left(f"{name} is missing in the older cache.", "Put it there and import again.", None)
     said = row.get(_MD5)
-    if said and str(said).lower() != (found := digest_of(path, "md5").removeprefix("md5:")):
-        said = f"{name} has the MD5 digest {found}, its row says {said}."
-        raise SourceFileError(said, "Copy the file again from where it is whole.", path=path)
+    if said and str(said).strip().lower() != (found := digest_of(path, "md5").removeprefix("md5:")):
+        fault = f"{name} has the MD5 digest {found}, its row says {said}."
+        raise _left(fault, "Copy the file again from where it is whole.", path)
     return path
 
 
-def _columns(row: dict[str, Any]) -> dict[str, Any]:
+def _left(said: str, hint: str, path: Path | None) -> SourceFileError:
+    return SourceFileError(said, hint, path=path)
+
+
+def _columns(row: dict[str, Any], path: Path) -> dict[str, Any]:
     """Give a row's values as this package has them."""
-    values = {name: value for name, value in row.items() if name not in _LEFT_OUT}
-    if row.get(_MD5):
-        values["checksum"] = f"md5:{str(row[_MD5]).lower()}"
-    values.setdefault("checksum", "")
-    values["last_updated"] = None
-    return values
+    values = {name: to_json(value) for name, value in row.items() if name not in _LEFT_OUT}
+    return values | {"checksum": digest_of(path), "file_size": path.stat().st_size, "last_updated": None}

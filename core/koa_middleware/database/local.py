@@ -73,6 +73,8 @@ class LocalDatabase(CalibrationDatabase[R]):
     path : pathlib.Path
     had_records : bool
         Whether there were any when it was opened.
+    was_new : bool
+        Whether it had no table of the class when it was opened.
     unnoted : dict
         Checksums and signatures of files that were hashed and could not be noted, by their keys.
 
@@ -111,6 +113,7 @@ class LocalDatabase(CalibrationDatabase[R]):
             name = self.orm_class.table().name
             some = f"SELECT 1 FROM {quote(name)} LIMIT 1"  # noqa: S608
             self.had_records = name in standing.found.columns and connection.execute(some).fetchone() is not None
+            self.was_new = name not in standing.found.columns
         self._newer_core, self._leading = standing.newer_core, standing.leading
         if not self.has_file:
             self._unwritable = _not_made(self.path)
