@@ -32,7 +32,7 @@ FRAME = {"mjd_start": 60000.5, "spectrograph": "BSPEC"}
 
 def test_a_record_shows_its_columns_with_units_and_nothing_of_it_runs(filled: CalibrationStore[Any]) -> None:
     html = filled.query("dark")[0]._repr_html_()
-    assert "<td>mjd_start</td><td>60000.0</td><td>d</td>" in html
+    assert "<td>mjd_start</td><td>60000.0 d</td>" in html
     assert "&lt;script&gt;" in html
     assert "<script" not in html
     assert "exposure_time" not in html  # it is null
@@ -46,8 +46,8 @@ def test_a_result_shows_where_its_file_is_and_what_it_was_chosen_for(filled: Cal
 
 def test_a_pair_shows_both_sides_with_their_weights(filled: CalibrationStore[Any]) -> None:
     html = filled.select_bracket(FRAME, DARK)._repr_html_()
-    assert "0.500 d older</td><td>0.750</td>" in html
-    assert "1.5 d newer</td><td>0.250</td>" in html
+    assert "<td>d0.fits</td><td>0.750</td><td>0.500 d older</td>" in html
+    assert "<td>d2.fits</td><td>0.250</td><td>1.5 d newer</td>" in html
 
 
 def test_a_pair_of_one_side_and_a_pair_that_nobody_chose_show_no_weight() -> None:

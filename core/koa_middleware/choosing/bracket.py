@@ -37,15 +37,15 @@ class Bracket(NamedTuple):
     def _repr_html_(self) -> str:
         weight = self.weight
         weights = ("", "") if weight is None else (f"{1 - weight:.3f}", f"{weight:.3f}")
-        rows = [(name, *_told(side), of) for name, side, of in zip(self._fields, self, weights, strict=True)]
-        return html_table(("", "calibration", "time (UTC)", "quality", "distance", "weight"), rows)
+        rows = [(name, *_told(side, of)) for name, side, of in zip(self._fields, self, weights, strict=True)]
+        return html_table(("", "calibration", "weight", "distance", "time (UTC)", "quality"), rows)
 
 
-def _told(side: Any) -> tuple[str, str, str, str]:
+def _told(side: Any, weight: str) -> tuple[str, ...]:
     if side is None:
-        return ("none", "", "", "")
-    record, delta = _record(side), _delta(side)
-    return record.filename, record.datetime_obs, record.quality, offset(delta)
+        return ("none", "", "", "", "")
+    record = _record(side)
+    return record.filename, weight, offset(_delta(side)), record.datetime_obs, record.quality
 
 
 def _record(side: Any) -> Any:

@@ -316,9 +316,10 @@ class ORMCalibration(DeclarativeBase):
         return list(self.column_names())
 
     def _repr_html_(self) -> str:
-        units = {name: column.info.get("unit", "") for name, column in columns_of(type(self)).items()}
-        rows = [(name, self[name], units[name]) for name in in_reading_order([*units]) if self[name] is not None]
-        return html_table(("column", "value", "unit"), rows, title=f"{self.instrument_name} {self.cal_type}")
+        columns = columns_of(type(self))
+        known = [name for name in in_reading_order(self.column_names()) if self[name] is not None]
+        rows = [(name, f"{self[name]} {columns[name].info.get('unit', '')}".rstrip()) for name in known]
+        return html_table(("column", "value"), rows, title=f"{self.instrument_name} {self.cal_type}")
 
     def __eq__(self, other: object) -> bool:
         """Whether it is a record of the same class with the same values in all columns."""
