@@ -19,10 +19,11 @@ _OFFERED = 500
 def complete(parser: ArgumentParser) -> None:
     """Answer the shell, and end this process."""
     import argcomplete
+    from argcomplete.finders import safe_actions
 
     from .parser import Once
 
-    argcomplete.safe_actions.update((Once, OnceEach))  # others than argparse's are not run, and -i not known then
+    safe_actions.update((Once, OnceEach))  # others than argparse's are not run, and -i not known then
     _teach(parser)
     argcomplete.autocomplete(parser)
 

@@ -34,13 +34,13 @@ class History(list[dict[str, Any]]):
             f"<td>{escape(_differences(each))}</td><td>{escape(each['why'] or '')}</td></tr>"
             for each in self
         )
-        head = "".join(f"<th>{name}</th>" for name in ("time", "what", "who", "change", "why"))
+        head = "".join(f"<th>{name}</th>" for name in ("time (UTC)", "what", "who", "change", "why"))
         return f"<table><tr>{head}</tr>{rows}</table>"
 
 
 def _line(event: Mapping[str, Any]) -> str:
     by = f" by {event['who']}" if event["who"] else ""
-    parts = [f"{event['time']}  {_what(event)}{by}", _differences(event), event["why"]]
+    parts = [f"{event['time']} UTC  {_what(event)}{by}", _differences(event), event["why"]]
     return printable(": ".join(filter(None, parts)))
 
 
