@@ -42,6 +42,7 @@ def test_the_status_of_an_empty_cache_is_no_error(koa_cal: Run, testspec: Instru
     assert (found["records"], found["files_in_cache_dir"], found["counts"]) == (0, 0, [])
 
 
+@pytest.mark.usefixtures("no_records")
 def test_what_an_upgrade_could_not_apply_is_said(koa_cal: Run, cache: Path) -> None:
     koa_cal("status", "-i", "testspec").ended(0)
     with closing(sqlite3.connect(cache / "database" / "testspec_calibrations.db")) as database, database:
@@ -49,6 +50,7 @@ def test_what_an_upgrade_could_not_apply_is_said(koa_cal: Run, cache: Path) -> N
     assert "The column arm ..." in koa_cal("status", "-i", "testspec").ended(0).out
 
 
+@pytest.mark.usefixtures("no_records")
 def test_a_table_of_the_older_koa_middleware_is_named_and_not_shown_as_nothing(koa_cal: Run, cache: Path) -> None:
     koa_cal("status", "-i", "testspec").ended(0)
     with sqlite3.connect(cache / "database" / "testspec_calibrations.db") as older:

@@ -46,6 +46,8 @@ class BundleImport(Report):
     updated : list of str
         REMOTE records of which the bundle had a newer state.
     unchanged : list of str
+    kept : list of str
+        LOCAL records that were flagged here since: their quality stays, all else is equal.
     conflicts : dict
         File name to what stands in the way; nothing was changed for these.
     failed : dict
@@ -56,6 +58,7 @@ class BundleImport(Report):
     completed: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     conflicts: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -124,7 +127,7 @@ class BundleImporter(Generic[R]):
             return "added"
         if _is_newer(row, here):
             return "updated"
-        return "unchanged" if self._files.is_whole(here) else "completed"
+        return _as_it_is(row, here) if self._files.is_whole(here) else "completed"
 
     def _take(self, entry: Entry, bundle: Bundle) -> str:
         values = named_as_here(self._orm_class, entry.columns, bundle.head.declared)
@@ -134,7 +137,7 @@ class BundleImporter(Generic[R]):
             here = self._standing(connection, row)
         is_known = here is not None and here.checksum == row["checksum"] and not _is_newer(row, here)
         if here is not None and is_known and self._files.is_whole(here):
-            return "unchanged"
+            return _as_it_is(row, here)
         staged = self._stage(entry, row, bundle.open_file)
         outcome: list[str] = []
 
@@ -188,7 +191,7 @@ class BundleImporter(Generic[R]):
             if not _may_agree(here[name], row[name]) or (staged and self._is_other(here, row, staged)):
                 raise _conflict(row, f"{here.filename} (id {here.id}) is here with another {name}")
         differing = _differing(row, here)
-        if differing and {row["origin"], here.origin} != {"REMOTE"}:
+        if differing and {row["origin"], here.origin} != {"REMOTE"} and not _is_flagged_since(row, here):
             said = [f"its {name} is {here[name]} here and {row[name]} in the bundle" for name in differing]
             advice = (
                 f"; koa-cal flag {here.filename} {row['quality']} --reason WHY says it anew here"
@@ -250,6 +253,16 @@ def _may_agree(here: Any, there: Any) -> bool:
 def _differing(row: dict[str, Any], here: ORMCalibration) -> list[str]:
     left_out = {"last_updated", "checksum", "file_size"}  # of the content, which is compared by itself
     return [name for name, value in row.items() if name not in left_out and here[name] != value]
+
+
+def _is_flagged_since(row: dict[str, Any], here: ORMCalibration) -> bool:
+    """Whether a record that is here differs by a later flag alone."""
+    return _differing(row, here) == ["quality"] and str(here.last_updated) > str(row["last_updated"])
+
+
+def _as_it_is(row: dict[str, Any], here: ORMCalibration) -> str:
+    """Give the report's list of a record that stays as it is."""
+    return "kept" if here.origin == "LOCAL" and _is_flagged_since(row, here) else "unchanged"
 
 
 def _is_newer(row: dict[str, Any], here: ORMCalibration) -> bool:

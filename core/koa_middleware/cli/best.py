@@ -20,7 +20,7 @@ from .arguments import (
     add_use,
     instruments_as,
 )
-from .context import advise_set, frame_values, open_for
+from .context import advise_set, frame_values, open_to_read
 from .messages import report, say, say_left_out
 from .output import counted, print_json, print_table, print_text
 
@@ -69,7 +69,7 @@ def run(options: Namespace) -> int:
     names = options.frames or [_GIVEN]
     answers: dict[str, Choices | KoaMiddlewareError] = {}
     known: list[dict[str, Any]] = []
-    with instruments_as(options), open_for(options, options.frames, lock=options.lock) as store:
+    with instruments_as(options), open_to_read(options, options.frames, lock=options.lock) as store:
         instrument = store.orm_class.instrument_name
         asked = store.among_cached() if options.cached else store
         for name in names:

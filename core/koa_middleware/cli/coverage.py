@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from .arguments import add_instrument, add_json, add_types, time
-from .context import check_not_in_cache, open_for
+from .context import check_not_in_cache, open_to_read
 from .output import print_exactly, print_json, terminal_width
 
 ABOUT = "tell what there is over time, and when a rule has no answer"
@@ -33,7 +33,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print what there is of each type, and the gaps; draw it where a file is named."""
-    with open_for(options) as store:
+    with open_to_read(options) as store:
         check_not_in_cache(store, options.output)
         found = store.coverage(options.types, options.start, options.end)
     if options.output:

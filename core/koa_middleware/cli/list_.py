@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConfigurationError
 from .arguments import add_as_of, add_instrument, add_json, add_times, assignment, positive
-from .context import columns_named, open_for, values_wanted
+from .context import columns_named, open_to_read, values_wanted
 from .output import counted, print_json, print_table, print_text, quality_in_words
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the newest records, the newest last, and how many there are."""
-    with open_for(options) as store:
+    with open_to_read(options) as store:
         columns = columns_named(store, options.columns.split(","), "--columns") if options.columns else []
         where = _where(store, options)
         bounds = (where.pop("cal_type", options.type), options.since, options.until)
