@@ -55,7 +55,7 @@ def add_use(command: ArgumentParser) -> None:
         action=OnceEach,
         default=[],
         type=own_choice,
-        help="use this calibration of a type in the place of the rule's choice; may be repeated",
+        help="use this calibration instead of the rule's choice; may be repeated",
     )
 
 
@@ -104,7 +104,7 @@ def add_as_of(command: ArgumentParser) -> None:
         "--as-of",
         metavar="TIME",
         type=time,
-        help="of the records as they stood at this UTC time, or at this day's end (today: now)",
+        help="answer as the records stood at this UTC time, or at the end of this day (today: now)",
     )
 
 

@@ -44,7 +44,9 @@ _GIVEN = "the given values"
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("frames", nargs="*", metavar="FRAME", help="none where --set gives all that is compared")
+    command.add_argument(
+        "frames", nargs="*", metavar="FRAME", help="leave out where --set gives all values that are compared"
+    )
     add_types(command)
     add_use(command)
     add_lock(command, "give what this lock file says")

@@ -41,7 +41,7 @@ def add_arguments(command: ArgumentParser) -> None:
         action="append",
         default=[],
         type=assignment,
-        help="only those with this value, of an empty one those without; may be repeated, and all must hold",
+        help="only those with this value, or with COLUMN= those without one; may be repeated, and all must hold",
     )
     command.add_argument(
         "--quality",

@@ -36,7 +36,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--publisher", metavar="ROLE", default="koa_publisher", help="the role that publishes (koa_publisher)"
     )
-    command.add_argument("--resweep", action="store_true", help="let all who follow the archive read everything once")
+    command.add_argument("--resweep", action="store_true", help="make every client read everything once")
     command.add_argument("--sql", action="store_true", help="print what would be run, for psql, and run nothing")
     add_instrument(command)
     add_json(command)

@@ -33,7 +33,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--check",
         action="store_true",
-        help="ask whether the archive and its file server answer, else end with 1",
+        help="ask whether the archive and its file server answer; exit code 1 where one does not",
     )
     add_instrument(command)
     add_json(command)
