@@ -23,7 +23,8 @@ VARIABLES = {"KOA_REMOTE_CALIBRATION_URL": "KOA_REMOTE_DATABASE_URL"}
 WITHOUT_MEANING = {
     "KOA_CALIBRATIONS_URL": "set KOA_REMOTE_DATABASE_URL for the archive, KOA_CALIBRATION_URL for its files",
     "KOA_LOCAL_DATABASE_TABLE_NAME": "unset it; the table has the name of the instrument's class",
-    "KOA_CALIBRATION_ORIGIN": "unset it, and give origin= to register_calibration",
+    "KOA_CALIBRATION_ORIGIN": "unset it; register_calibration takes origin=, and a rule require={'origin': ...}",
+    "KOA_CALDB_SYNC_INTERVAL": "unset it, and give sync_if_older_than= to the store, in seconds",
 }
 
 P = ParamSpec("P")

@@ -1455,10 +1455,10 @@ class CalibrationStore(Generic[R]):
         from .cache.legacy import as_bundle, read_table
 
         legacy, report = user_path(path_of("folder", folder)), BundleImport()
-        self.local_db.check_writable()
-        bundle = as_bundle(legacy, read_table(legacy, self.orm_class), self.orm_class, report)
-        importer = BundleImporter(self._files, self._holdings)
-        importer.take(bundle, report, dry_run=truth_of("dry_run", dry_run))
+        if not truth_of("dry_run", dry_run):
+            self.local_db.check_writable()
+        bundle = as_bundle(legacy, read_table(legacy, self.orm_class, report), self.orm_class, report)
+        BundleImporter(self._files, self._holdings).take(bundle, report, dry_run=dry_run)
         return report
 
     def prune(

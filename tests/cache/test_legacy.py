@@ -271,3 +271,30 @@ def test_a_miss_names_the_command_until_the_older_rows_are_here(tmp_path: Path, 
         store.select({"mjd_start": 60000.2}, DemoSelector())
     store.import_legacy(older)
     assert store.select({"mjd_start": 60000.2}, DemoSelector()).id == "a"
+
+
+def test_rows_of_another_table_beside_are_told_and_not_read(tmp_path: Path, store: Store) -> None:
+    older = second_era(tmp_path / "older")
+    make_database(older, "others", FIRST, DATABASE)
+    add_row(older, "others", DATABASE, **ROWS[0])
+    report = store.import_legacy(older)
+    assert report.added == NAMES
+    assert "1 rows of its table others" in report.failed["table others"]
+    assert report.noticed == ["demo has no column tray; its values are kept, for no rule."]
+
+
+def test_of_two_files_of_a_name_the_one_that_the_row_means_comes(tmp_path: Path, store: Store) -> None:
+    older = second_era(tmp_path / "older")
+    own = older / "calibrations" / "demo" / "mine.fits"
+    shutil.copy(own, older / "calibrations" / "mine.fits")
+    own.write_bytes(b"something else")
+    assert store.import_legacy(older).added == NAMES
+
+
+def test_a_database_of_any_name_is_found_and_a_table_that_no_store_may_open_is_named(tmp_path: Path) -> None:
+    older = first_era(tmp_path / "older")
+    (older / "database" / DATABASE).rename(older / "database" / "cals.sqlite")
+    with CalibrationStore(DemoCalibration, tmp_path / "new") as store:
+        assert store.import_legacy(older).added == NAMES
+    with pytest.raises(KoaMiddlewareError, match="koa-cal import-legacy"):
+        CalibrationStore(DemoCalibration, older, "cals.sqlite")

@@ -52,6 +52,8 @@ class BundleImport(Report):
         File name to what stands in the way; nothing was changed for these.
     failed : dict
         File name to what is wrong with it in the bundle, or went wrong here.
+    noticed : list of str
+        What else is to be said, in sentences.
     """
 
     added: list[str] = field(default_factory=list)
@@ -61,6 +63,7 @@ class BundleImport(Report):
     kept: list[str] = field(default_factory=list)
     conflicts: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    noticed: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -155,7 +158,7 @@ class BundleImporter(Generic[R]):
 
     def _row(self, entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
         """Complete row of a record, which keeps its nulls."""
-        row = self._orm_class.complete_row(values, f"the bundle's record {entry.filename}")
+        row = self._orm_class.complete_row(values, f"the record of {entry.filename}")
         columns = self._orm_class.table().c
         given = {name: values[name] for name in row if name in values}
         return row | {name: None for name, value in given.items() if value is None and columns[name].nullable}

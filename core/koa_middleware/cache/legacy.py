@@ -36,6 +36,13 @@ _MD5 = "file_md5"
 _LEFT_OUT = {_MD5, "last_updated"}
 
 
+#: Columns of the first era, and what they are called now.
+_RENAMED = {"master": "master_cal", "instera": "instrument_era"}
+
+#: How a database begins, and how often one is copied that is being written.
+_SQLITE, _TRIES = b"SQLite format 3\0", 5
+
+
 class LegacyTable(NamedTuple):
     """A table of the older package.
 
@@ -62,18 +69,27 @@ def databases_in(folder: Path) -> list[Path]:
     SourceFileError
         When there is none.
     """
-    found = sorted(path for path in (folder / "database").glob("*.db") if path.is_file())
+    found = sorted(path for path in (folder / "database").glob("*") if _is_database(path))
     if not found:
         raise SourceFileError(
-            f"{folder} is no cache: it has no database/*.db.",
+            f"{folder} is no cache: it has no database in database/.",
             "Name the folder that KOA_CALIBRATION_CACHE named for the older koa_middleware.",
             path=folder,
         )
     return found
 
 
-def read_table(folder: Path, orm_class: type[ORMCalibration]) -> LegacyTable:
-    """Find and read the older package's table of an instrument.
+def _is_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    if path.suffix == ".db" or is_left_to_sqlite(path.resolve()):
+        return True
+    with path.open("rb") as stream:
+        return stream.read(len(_SQLITE)) == _SQLITE
+
+
+def read_table(folder: Path, orm_class: type[ORMCalibration], report: BundleImport) -> LegacyTable:
+    """Find and read the older package's table of an instrument; tells of rows beside it that are not read.
 
     Raises
     ------
@@ -83,6 +99,10 @@ def read_table(folder: Path, orm_class: type[ORMCalibration]) -> LegacyTable:
     found = [table for path in databases_in(folder) for table in _tables_of(path)]
     named = [table for table in found if table.name.lower() == orm_class.instrument_name]
     if len(chosen := named or found) == 1:
+        for other in found:
+            if other is not chosen[0] and other.database == chosen[0].database and other.rows:
+                said = f"{len(other.rows)} rows of its table {other.name} in {other.database.name} are not read."
+                report.failed[f"table {other.name}"] = f"{said} Move them to the table {chosen[0].name}."
         return chosen[0]
     if not found:
         said = f"No database in {folder / 'database'} has a table of the older koa_middleware."
@@ -121,13 +141,25 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         opened = path
         if not is_left_to_sqlite(path):
             opened = Path(name) / path.name
-            for suffix in ("", "-journal", "-wal"):
-                if (source := path.with_name(path.name + suffix)).is_file():
-                    shutil.copyfile(source, opened.with_name(opened.name + suffix))
+            _copy(path, opened)
         with closing(sqlite3.connect(opened)) as connection:
             connection.execute("PRAGMA query_only = 1")
             connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
             yield connection
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """Copy a database and what stands beside it; anew where somebody writes to it meanwhile."""
+    sources = [
+        source for suffix in ("", "-journal", "-wal") if (source := path.with_name(path.name + suffix)).is_file()
+    ]
+    for _ in range(_TRIES):
+        before = [(source.stat().st_size, source.stat().st_mtime_ns) for source in sources]
+        for source in sources:
+            shutil.copyfile(source, copy.with_name(copy.name + source.name.removeprefix(path.name)))
+        if before == [(source.stat().st_size, source.stat().st_mtime_ns) for source in sources]:
+            return
+    raise SourceFileError(f"{path} is being written.", "End the process that writes to it.", path=path)
 
 
 def as_bundle(folder: Path, table: LegacyTable, orm_class: type[ORMCalibration], report: BundleImport) -> Bundle:
@@ -143,28 +175,35 @@ def as_bundle(folder: Path, table: LegacyTable, orm_class: type[ORMCalibration],
             if name in paths or row["id"] in ids:
                 what = "file name" if name in paths else "id"
                 raise _left(f"Row {number}, {name}, has the {what} of another row.", "Correct the table.", path)
-            entry = entry_of(_columns(row, path), path)
+            entry = entry_of(_columns(row, path, orm_class), path)
         except (KoaMiddlewareError, OSError) as error:
             report.failed[f"{name} (row {number})" if name in paths or name in report.failed else name] = str(error)
         else:
             paths[name] = path
             ids.add(row["id"])
             entries.append(entry)
-    known = {name.lower() for name in orm_class.column_names()} | _LEFT_OUT
+    own = {name.lower() for name in orm_class.column_names()}
+    known = own | _LEFT_OUT | {old for old, new in _RENAMED.items() if new in own}
     others = {name: type_ or "TEXT" for name, type_ in table.types.items() if name.lower() not in known}
+    if others and entries:
+        named = ", ".join(others)
+        report.noticed.append(f"{orm_class.instrument_name} has no column {named}; its values are kept, for no rule.")
     return Bundle(
         Head(orm_class.instrument_name, others=others), entries, lambda entry: paths[entry.filename].open("rb")
     )
 
 
-def _files_of(folder: Path, instrument: str) -> dict[str, Path]:
-    """Give the files of an older cache by their names."""
+def _files_of(folder: Path, instrument: str) -> dict[str, list[Path]]:
+    """Give the files of an older cache by their names, those in the instrument's own folder first."""
     calibrations = folder / "calibrations"
-    folders = [calibrations, *(each for each in calibrations.glob("*") if folded(each.name) == instrument)]
-    return {path.name: path for each in folders if each.is_dir() for path in each.iterdir() if path.is_file()}
+    folders = [*(each for each in calibrations.glob("*") if folded(each.name) == instrument), calibrations]
+    found: dict[str, list[Path]] = {}
+    for path in (path for each in folders if each.is_dir() for path in each.iterdir() if path.is_file()):
+        found.setdefault(path.name, []).append(path)
+    return found
 
 
-def _checked(row: dict[str, Any], name: str, places: dict[str, Path]) -> Path:
+def _checked(row: dict[str, Any], name: str, places: dict[str, list[Path]]) -> Path:
     """Give the file of a row.
 
     Raises
@@ -174,13 +213,15 @@ def _checked(row: dict[str, Any], name: str, places: dict[str, Path]) -> Path:
     lacking = [column for column in sorted(_ALWAYS) if not (isinstance(row[column], str) and row[column].strip())]
     if lacking:
         raise _left(f"{name} has no {lacking[0]}.", "Correct the table, or register the file.", None)
-    path = places.get(check_filename(name))
-    if path is None:
+    paths = places.get(check_filename(name))
+    if not paths:
         raise _left(f"{name} is missing in the older cache.", "Put it there and import again.", None)
-    said = row.get(_MD5)
-    if said and str(said).strip().lower() != (found := digest_of(path, "md5").removeprefix("md5:")):
-        fault = f"{name} has the MD5 digest {found}, its row says {said}."
-        raise _left(fault, "Copy the file again from where it is whole.", path)
+    if not (said := row.get(_MD5)):
+        return paths[0]
+    digests = {digest_of(path, "md5").removeprefix("md5:"): path for path in paths}
+    if (path := digests.get(str(said).strip().lower())) is None:
+        fault = f"{name} has the MD5 digest {' or '.join(digests)}, its row says {said}."
+        raise _left(fault, "Copy the file again from where it is whole.", paths[0])
     return path
 
 
@@ -188,7 +229,10 @@ def _left(said: str, hint: str, path: Path | None) -> SourceFileError:
     return SourceFileError(said, hint, path=path)
 
 
-def _columns(row: dict[str, Any], path: Path) -> dict[str, Any]:
+def _columns(row: dict[str, Any], path: Path, orm_class: type[ORMCalibration]) -> dict[str, Any]:
     """Give a row's values as this package has them."""
     values = {name: to_json(value) for name, value in row.items() if name not in _LEFT_OUT}
+    for old, new in _RENAMED.items():
+        if old in values and new in orm_class.column_names():
+            values.setdefault(new, values.pop(old))
     return values | {"checksum": digest_of(path), "file_size": path.stat().st_size, "last_updated": None}

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from .arguments import add_instrument, add_json
 from .context import open_for
-from .messages import report_all
+from .messages import report_all, say
 from .output import counted, print_json, print_text
 
 ABOUT = "bring in a cache of the older koa_middleware"
@@ -30,6 +30,8 @@ def run(options: Namespace) -> int:
     """Bring a cache in; says what was left."""
     with open_for(Namespace(instrument=options.instrument or _named_by(options.folder))) as store:
         found = store.import_legacy(options.folder, dry_run=options.dry_run)
+    for sentence in found.noticed:
+        say(sentence)
     report_all({**found.failed, **found.conflicts}, debug=options.debug)
     if options.json:
         print_json({**found.to_dict(), "dry_run": options.dry_run})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -108,7 +109,7 @@ class LocalDatabase(CalibrationDatabase[R]):
     def _prepare(self) -> None:
         with self.driver_connection() as connection:
             standing = Standing.of(connection, self.orm_class)
-            self._check_ours(list(standing.found.columns))
+            self._check_ours(standing.found.columns)
             standing.check(str(self.path))
             name = self.orm_class.table().name
             some = f"SELECT 1 FROM {quote(name)} LIMIT 1"  # noqa: S608
@@ -164,11 +165,15 @@ class LocalDatabase(CalibrationDatabase[R]):
         if (refusal := self.refusal) is not None:
             raise refusal
 
-    def _check_ours(self, tables: list[str]) -> None:
-        if others := strangers(tables, self.orm_class):
+    def _check_ours(self, columns: Mapping[str, set[str]]) -> None:
+        if others := strangers(list(columns), self.orm_class):
+            older = [name for name in others if columns[name] >= {"id", "filename"}]
             raise CacheError(
                 f"The database {self.path} is another program's, with the tables {', '.join(others)}.",
-                "Choose another one with KOA_LOCAL_DATABASE_FILENAME, or let koa-cal rebuild set it aside.",
+                f"Where it is the older koa_middleware's, name another cache and run koa-cal import-legacy "
+                f"{shlex.quote(str(self.path.parent.parent))}."
+                if older
+                else "Choose another one with KOA_LOCAL_DATABASE_FILENAME, or let koa-cal rebuild set it aside.",
                 path=self.path,
             )
 
