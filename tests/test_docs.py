@@ -228,6 +228,8 @@ def test_the_job_of_the_night_recipes_brings_a_night_to_the_archive(
     for command in (f"koa-cal demo -i hispec --dir {tmp_path}/demo", "koa-cal remote init -i hispec"):
         monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(tmp_path / "cache"))
         assert koa_cal(command)[0] == 0
+    assert not (tmp_path / "cache").exists()  # who sets an archive up needs none
+    (tmp_path / "cache" / "database").mkdir(parents=True)
     (job,) = (block for _, block in FENCED.findall(page("night-recipes.md")) if block.startswith("#!/bin/sh"))
     (tmp_path / "nightly.sh").write_text(job)
     typed = ["sh", tmp_path / "nightly.sh", tmp_path / "demo/night"]

@@ -167,11 +167,14 @@ def test_status_and_list_show_a_cache_that_lacks_a_folder(
     cache.chmod(0o755)
     shutil.rmtree(cache / "partial")
     cache.chmod(0o555)
-    for module in (status, list_):
-        monkeypatch.setattr(module, "open_for", lambda _: CalibrationStore(DemoCalibration, cache))
+    for module, name in ((status, "open_for"), (list_, "open_to_read")):
+        monkeypatch.setattr(module, name, lambda _: CalibrationStore(DemoCalibration, cache))
+    monkeypatch.setattr(status, "choose_instrument", lambda _: Namespace(ORM=DemoCalibration))
+    monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(cache))
 
     def act() -> list[str]:
-        options = Namespace(json=True, type=None, since=None, until=None, limit=10, as_of=None)
+        asked = dict.fromkeys(("type", "since", "until", "as_of", "quality", "columns", "instrument"))
+        options = Namespace(json=True, limit=10, where=[], cached=False, check=False, **asked)
         return [*(str(module.run(options)) for module in (status, list_)), capsys.readouterr().out]
 
     *codes, text = as_another(act)

@@ -38,7 +38,8 @@ def test_a_file_that_is_left_is_told_and_the_exit_code_says_so_each_time(koa_cal
     for counts in ("1 added, 0 completed, 0 updated, 0 unchanged", "0 added, 0 completed, 0 updated, 1 unchanged"):
         found = koa_cal("import-legacy", older, "-i", "testspec").ended(1)
         assert found.out == f"{counts}, 1 file left\n"
-        assert "mine.fits is missing" in found.said
+        assert "mine.fits is missing" in found.err
+        assert "testspec has no column spectrograph; its values are kept" in found.err
     report = koa_cal("import-legacy", older, "-i", "testspec", "--json").ended(1).json
     assert list(report["failed"]) == ["mine.fits"]
 

@@ -94,7 +94,7 @@ def test_no_row_is_missing_after_a_crash_right_after_a_sync(server, archive, cli
     chance, losses = random.Random(setting), 0
     archive.fill(20)
     client.sync()
-    for number in range(repetitions(3, 200)):
+    for number in range(repetitions(8, 200)):
         work(archive, chance, f"before-{number}", transactions=chance.randint(0, 3), setting=setting)
         if chance.random() < 0.5:
             with archive.engine.connect() as connection:  # and rolled back

@@ -50,7 +50,7 @@ class PublishResult(Report):
     unchanged: int
     renamed: Mapping[str, str] = field(default_factory=dict)
     not_uploaded: list[str] = field(default_factory=list)
-    new: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list, compare=False)
 
 
 def publish(
