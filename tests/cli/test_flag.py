@@ -118,7 +118,9 @@ def test_only_what_was_judged_here_is_cleared(koa_cal: Run) -> None:
 def test_a_flag_tells_of_another_judgement_here_that_goes_on_to_hold(koa_cal: Run, frame: Path) -> None:
     koa_cal("flag", "dark-near.fits", "bad", "--here", "--reason", "leak", "-i", "testspec").ended(0)
     said = koa_cal("flag", "dark-near.fits", "good", "--reason", "was none", "-i", "testspec").ended(0).out
-    assert said == "dark-near.fits is GOOD (but BAD here, until koa-cal flag -i testspec --here clears that): was none\n"
+    assert (
+        said == "dark-near.fits is GOOD (but BAD here, until koa-cal flag -i testspec --here clears that): was none\n"
+    )
     assert koa_cal("best", frame, "--type", "dark", "--json").json["calibrations"]["dark"]["filename"] == (
         "dark-next.fits"
     )
