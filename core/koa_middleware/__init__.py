@@ -90,6 +90,11 @@ __all__ += exceptions.__all__
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
+        from .former_names import PUBLIC, tell_renamed
+
+        if name in PUBLIC:
+            tell_renamed(name, PUBLIC[name])
+            return __getattr__(PUBLIC[name])
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value

@@ -54,7 +54,7 @@ def render(
     """Give a table as text, no wider than `width` characters where that is given; without columns its title alone.
 
     It is broken at blanks only, so that names, ids and paths stay whole. Where there is no room for the columns, the
-    cells of a row stand one below the other.
+    cells of a row stand one below the other; of a name and its value, only those that are too long.
 
     Written here, since ``koa-cal list`` would spend a tenth of its time on importing and calling a library for it.
     """
@@ -67,7 +67,8 @@ def render(
         words = [max(len(word) for line in cells for word in line.split() or [""]) for cells in _by_column(lines)]
         least = [max(word, min(natural, _READABLE)) for word, natural in zip(words, widths, strict=True)]
         if _breadth(least) > width:
-            return "\n".join([*above, "─" * width, *_stacked(lines, width)])
+            below = _paired if len(columns) == 2 and widths[0] <= _READABLE else _stacked
+            return "\n".join([*above, *below(lines, width)])
         widths = _shared(widths, least, width)
         lines = [[_wrapped(cell, room) for cell, room in zip(row, widths, strict=True)] for row in lines]
     head, *body = [line for row in lines for line in _aligned(row, widths)]
@@ -185,6 +186,7 @@ def _wrapped(lines: Sequence[str], width: int | None) -> list[str]:
 def _stacked(rows: Sequence[Sequence[Sequence[str]]], width: int) -> Iterator[str]:
     """Give the lines of a table that is too wide for columns: each row's cells below its first, with their names."""
     head, *body = rows
+    yield "─" * width
     names = [" ".join(name) for name in head[1:]]
     indent = max(map(len, names), default=0) + 4 + _GAP
     for first, *others in body:
@@ -197,6 +199,20 @@ def _stacked(rows: Sequence[Sequence[Sequence[str]]], width: int) -> Iterator[st
                 continue
             yield f"    {name}"
             yield from (_indented(part, 6, width) for part in _wrapped(cell, width - 6))
+
+
+def _paired(rows: Sequence[Sequence[Sequence[str]]], width: int) -> Iterator[str]:
+    """Give the lines of a table of names and values; a value that has no room beside its name stands below it."""
+    indent = 2 + max(len(line) for name, _ in rows for line in name) + _GAP
+    for number, (name, value) in enumerate(rows):
+        beside = _wrapped(value, width - indent)
+        if all(len(part) <= width - indent for part in beside):
+            yield from _aligned((name, beside), (indent - 2 - _GAP, 0))
+        else:
+            yield from (f"  {line}" for line in name)
+            yield from (_indented(part, 6, width) for part in _wrapped(value, width - 6))
+        if number == 0:
+            yield "─" * width
 
 
 def _indented(line: str, indent: int, width: int) -> str:

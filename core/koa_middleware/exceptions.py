@@ -265,7 +265,10 @@ class FallbackWarning(UserWarning):
 
 
 class SchemaWarning(UserWarning):
-    """A database was brought up to date, and old rows don't obey all that the instrument's class declares now."""
+    """A database was brought up to date, and old rows don't obey all that the instrument's class declares now.
+
+    Also: it holds rows of the older package that are not here.
+    """
 
 
 class StaleWarning(UserWarning):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .exceptions import ConfigurationError
+from .former_names import under_present_names
 
 CACHE_DIR = "KOA_CALIBRATION_CACHE"
 INSTRUMENT = "KOA_INSTRUMENT"
@@ -100,14 +101,14 @@ def resolve(
     """Settings of a store of one instrument.
 
     Each comes from the argument, else from its environment variable, else from the default. An empty or blank
-    string and the word ``None`` (any letter case) mean "not set".
+    string and the word ``None`` (any letter case) mean "not set". Former variables count, with a DeprecationWarning.
 
     Raises
     ------
     ConfigurationError
         Where no cache folder is named, a boolean is not one, or the database name is a path.
     """
-    environ = os.environ
+    environ = under_present_names(os.environ)
     folder = _pick(cache_dir, CACHE_DIR, environ, _folder)
     if folder is None:
         raise ConfigurationError(

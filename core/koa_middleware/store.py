@@ -22,12 +22,6 @@ from .cache.placing import Holdings
 from .cache.prefetch import Provided
 from .cache.provide import WORKERS, Provider, Transport
 from .cache.shared import with_shared
-from .choosing.batch import records_in
-from .choosing.bracket import Bracket
-from .choosing.explanation import Explanation
-from .choosing.frame_sets import raise_failures, wanted_of
-from .choosing.misses import moment_asked
-from .choosing.night import FrameSets
 from .database.feed import write_flag
 from .database.flags import check_judgement, check_own_judgement, this_user
 from .database.local import LocalDatabase
@@ -44,6 +38,7 @@ from .exceptions import (
     SharedCacheWarning,
     warn,
 )
+from .former_names import FormerMethod, with_former_arguments
 from .given import (
     check_callable,
     check_kind,
@@ -61,10 +56,7 @@ from .importing import importing
 from .instrument.orm import ORMCalibration
 from .instrument.plain import shown
 from .kept import kept_property
-from .own_choice import own_choices
-from .register import Registration
 from .remote.servers import with_files, without_password
-from .selection import Selection
 from .settings import Settings, as_age, resolve
 
 if TYPE_CHECKING:
@@ -76,6 +68,9 @@ if TYPE_CHECKING:
     from .cache.rebuild_report import RebuildReport
     from .cache.remove import Removal
     from .cache.verify import VerificationReport
+    from .choosing.bracket import Bracket
+    from .choosing.explanation import Explanation
+    from .choosing.night import FrameSets
     from .database.kept_apart import Conflict
     from .database.told import History
     from .fetch.progress import Progress
@@ -90,6 +85,7 @@ if TYPE_CHECKING:
     from .reports.lock.locking import ChosenIn
     from .reports.provenance.affected import Affected
     from .reports.provenance.provenance import Provenance
+    from .selection import Selection
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -134,6 +130,8 @@ def _with_files(answer: Any, files: Mapping[str, Any]) -> Any:
     """Give what was chosen with its files, which stand there by id, or the error of one that did not come."""
     if isinstance(answer, KoaMiddlewareError):
         return answer
+    from .choosing.bracket import Bracket
+
     if isinstance(answer, Bracket):
         sides = [None if side is None else _with_files(side, files) for side in answer]
         failed = [side for side in sides if isinstance(side, KoaMiddlewareError)]
@@ -192,6 +190,7 @@ class CalibrationStore(Generic[R]):
         When the database cannot be opened, or is another version's.
     """
 
+    @with_former_arguments
     def __init__(
         self,
         orm_class: type[R],
@@ -231,14 +230,18 @@ class CalibrationStore(Generic[R]):
             self.known_db = with_shared(self.local_db, shared)
             self._holdings = Holdings(self._cache, self.local_db)
             tell_of_no_records(self._holdings, self.known_db)
+            if self.local_db.was_new:
+                from .database.older import tell_of_older_table
+
+                tell_of_older_table(self.local_db)
         except BaseException:  # a warning may be made an error
             self.local_db.close()
             raise
         self._files = Provider(settings, self._holdings, self.known_db)
-        lock = self._lock
-        self._selection = Selection(orm_class, self._advice) if lock is None else self._locked_selection(lock)
         self._is_swept = False
         self._pasts: Pasts[R] = Pasts()
+
+    select_and_get_calibration = FormerMethod("select_and_get_calibration")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OPENED}
@@ -247,6 +250,14 @@ class CalibrationStore(Generic[R]):
         """Open a store of its own, with the settings of the one that was pickled, in whatever process."""
         vars(self).update(state)
         self._open(self.orm_class, self.settings, self._sync_if_older_than)
+
+    @kept_property
+    def _selection(self) -> Selection | LockedSelection:
+        """What chooses, whose modules a store does not load that is only listed."""
+        with importing:
+            from .selection import Selection
+
+        return Selection(self.orm_class, self._advice) if self._lock is None else self._locked_selection(self._lock)
 
     def _locked_selection(self, lock: LockFile) -> LockedSelection:
         from .cache.leftovers import last_in_quarantine
@@ -470,6 +481,8 @@ class CalibrationStore(Generic[R]):
         """
         use = self._use_cached(use_cached)
         found = self.select_bracket(input, selector, as_of=as_of)
+        from .choosing.bracket import Bracket
+
         return Bracket(*(each and self._result(each, use, as_of) for each in found))
 
     def candidates(self, input: Any, selector: Any, *, as_of: str | datetime | None = None) -> list[R]:
@@ -542,6 +555,10 @@ class CalibrationStore(Generic[R]):
         inputs, cal_types, as_of
             As in `select_many` and `select_set`.
         """
+        from .choosing.batch import records_in
+        from .choosing.misses import moment_asked
+        from .choosing.night import FrameSets
+
         frames = self._selection.frames(inputs, keep=True)
         database = self._database("local", as_of)
         sets, state = self._selection.sets(frames, cal_types, database), self._archive.state()
@@ -589,6 +606,10 @@ class CalibrationStore(Generic[R]):
         """
         if self._lock is not None:
             _refuse_lock(self._lock.name)
+        from .choosing.misses import moment_asked
+        from .choosing.night import FrameSets
+        from .own_choice import own_choices
+
         frames = self._selection.frames(inputs, keep=False)
         database, state = self._database("local", as_of), self._archive.state()
         own = own_choices(use, frames.values, self.known_db, self._files.path)
@@ -781,6 +802,10 @@ class CalibrationStore(Generic[R]):
         >>> found["dark"].path.name, found["wls"].weight
         ('dark_2.fits', 0.75)
         """
+        from .choosing.batch import records_in
+        from .choosing.frame_sets import raise_failures
+        from .own_choice import own_choices
+
         frames = self._selection.frames([input], keep=False)
         database = self._database("local", as_of)
         own = own_choices(use, frames.values, self.known_db, self._files.path)
@@ -1113,6 +1138,8 @@ class CalibrationStore(Generic[R]):
         ('dark', 'LOCAL')
         """
         self._sweep()
+        from .register import Registration
+
         placed = Registration(self._holdings).register(source, origin, truth_of("new_version", new_version))
         return CalibrationResult(placed.path, placed.record)
 
@@ -1185,6 +1212,8 @@ class CalibrationStore(Generic[R]):
         besides = [] if records is None else records_of(records)
         frames = self._selection.frames([] if inputs is None else inputs, keep=True)
         sets = self._selection.sets(frames, cal_types, self._database("local")) if frames.names else []
+        from .choosing.frame_sets import wanted_of
+
         wanted = wanted_of(frames.names, frames.values, sets)
         report = self._files.prefetch([*besides, *wanted.records], self.use_cached, transport, announce)
         report.unmatched.update(wanted.unmatched)
@@ -1231,6 +1260,7 @@ class CalibrationStore(Generic[R]):
         }
         if mend or only_tell:
             from .cache.repair import Repairer
+            from .register import Registration
 
             registration = Registration(self._holdings)
             Repairer(
@@ -1401,6 +1431,35 @@ class CalibrationStore(Generic[R]):
 
         source = stream_of("path", path, "read") or user_path(path_of("path", path))
         return BundleImporter(self._files, self._holdings).run(source)
+
+    def import_legacy(self, folder: str | os.PathLike[str], *, dry_run: bool = False) -> BundleImport:
+        """Take in a cache of the older ``koa_middleware``, of either era; that folder is not changed.
+
+        Ids, versions, file names and origins stay, where ``KECK`` is ``REMOTE``. What is here already is unchanged, so
+        that an interrupted import may be repeated. A file that is missing, unsafely named, or differs from its recorded
+        digest is reported, and left.
+
+        Parameters
+        ----------
+        folder : path
+            What ``KOA_CALIBRATION_CACHE`` named for the older package.
+        dry_run : bool
+            Take nothing in, only tell what would be.
+
+        Raises
+        ------
+        SourceFileError
+            When there is no such cache, or several of its tables may be meant.
+        """
+        from .cache.bundle import BundleImport, BundleImporter
+        from .cache.legacy import as_bundle, read_table
+
+        legacy, report = user_path(path_of("folder", folder)), BundleImport()
+        if not truth_of("dry_run", dry_run):
+            self.local_db.check_writable()
+        bundle = as_bundle(legacy, read_table(legacy, self.orm_class, report), self.orm_class, report)
+        BundleImporter(self._files, self._holdings).take(bundle, report, dry_run=dry_run)
+        return report
 
     def prune(
         self,

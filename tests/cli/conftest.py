@@ -280,6 +280,12 @@ def frame(write: Callable[..., Path]) -> Path:
     return write("frame.fits", 61083.5)
 
 
+@pytest.fixture
+def no_records(cache: Path) -> None:
+    """Make the database of testspec, without records."""
+    open_store("testspec").close()
+
+
 @pytest.fixture(scope="module")
 def made_night(testspec: InstrumentPlugin, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with files and a cache that holds them."""

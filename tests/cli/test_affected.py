@@ -49,6 +49,15 @@ def test_a_product_that_cannot_be_read_is_told_with_exit_code_1(koa_cal: Run, pr
     assert str(product) in found.out
 
 
+def test_a_path_that_is_not_there_is_told_and_the_others_are_asked(koa_cal: Run, product: Path) -> None:
+    asked = ("affected", "dark.fits", "--products", "nosuch", product, "--locks", "no.toml", "-i", "testspec")
+    found = koa_cal(*asked).ended(1)
+    assert str(product) in found.out
+    assert "nosuch" in found.err
+    assert "no.toml" in found.err
+    assert set(koa_cal(*asked, "--json").ended(1).json["unread"]) == {"nosuch", "no.toml"}
+
+
 def test_an_unknown_calibration_is_one_line(koa_cal: Run, product: Path) -> None:
     assert "bark.fits" in koa_cal("affected", "bark.fits", "--products", product, "-i", "testspec").ended(1).said
 

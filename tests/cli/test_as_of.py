@@ -43,6 +43,7 @@ def test_each_command_answers_as_the_records_stood(koa_cal: Run, frame: Path, ca
 def test_a_history_is_printed_a_line_for_each_event_and_as_json(koa_cal: Run, moment: str) -> None:
     added, flagged = koa_cal("show", "dark-near.fits", "--history", *SPEC).ended(0).out.splitlines()
     assert added[: len(moment)] < moment < flagged[: len(moment)]
+    assert " UTC  added by " in added
     assert flagged.endswith("quality 'GOOD' to 'BAD': light leak")
     told = koa_cal("show", "dark-near.fits", "--history", *SPEC, "--json").ended(0).json
     assert [event["what"] for event in told] == ["added", "flagged"]

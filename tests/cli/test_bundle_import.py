@@ -53,6 +53,16 @@ def test_conflicts_and_damage_are_told_line_by_line(
     assert found.out.startswith("0 added")
 
 
+def test_a_bundle_that_comes_home_changes_no_later_flag(koa_cal: Run, night: None, tmp_path: Path) -> None:
+    bundle = tmp_path / "some.tar"
+    koa_cal("bundle", "export", bundle, "arc-red.fits", "dark-near.fits", *HERE).ended(0)
+    koa_cal("flag", "dark-near.fits", "bad", "--reason", "light leak", *HERE).ended(0)
+    found = koa_cal("bundle", "import", bundle, *HERE).ended(0)
+    assert found.said == "koa-cal: dark-near.fits was flagged here since; its quality stays\n"
+    assert found.out.startswith("0 added")
+    assert koa_cal("show", "dark-near.fits", *HERE, "--json").json["quality"] == "BAD"
+
+
 def test_a_bundle_says_which_instrument_it_is_of(
     koa_cal: Run, night: None, tmp_path: Path, elsewhere: Callable[[], None]
 ) -> None:

@@ -41,6 +41,7 @@ def test_each_file_goes_to_the_instrument_that_its_header_names(with_two: Run, w
     assert "another, testspec" in with_two("best", silent, "--type", "dark").ended(2).said
 
 
+@pytest.mark.usefixtures("no_records")
 def test_the_named_instrument_goes_before_the_header(koa_cal: Run, write: Run) -> None:
     frame = write("frame.fits", 61083.5, INSTRUME="NOSUCH")
     assert "'NOSUCH'" in koa_cal("best", frame).ended(2).said
@@ -48,6 +49,7 @@ def test_the_named_instrument_goes_before_the_header(koa_cal: Run, write: Run) -
     assert forced.json["instrument"] == "testspec"
 
 
+@pytest.mark.usefixtures("no_records")
 def test_a_frame_of_another_instrument_is_refused_unless_it_is_forced(koa_cal: Run, write: Run) -> None:
     frame = write("frame.fits", 61083.5, INSTRUME="NOSUCH")
     file = write("dark.fits", 61083.5, "dark", INSTRUME="NOSUCH")
@@ -58,6 +60,7 @@ def test_a_frame_of_another_instrument_is_refused_unless_it_is_forced(koa_cal: R
     koa_cal("register", file, "-i", "testspec", "--force-instrument").ended(0)
 
 
+@pytest.mark.usefixtures("no_records")
 def test_a_header_may_name_the_instrument_in_another_way(koa_cal: Run, write: Run, testspec: InstrumentPlugin) -> None:
     frame = write("frame.fits", 61083.5, INSTRUME="TEST-SPEC")
     assert koa_cal("best", frame, "--json").json["instrument"] == "testspec"

@@ -69,6 +69,7 @@ def test_without_matplotlib_the_error_says_how_to_install_it(
     assert "pip install 'koa-middleware[plot]'" in done.said
 
 
+@pytest.mark.usefixtures("no_records")
 def test_a_cache_without_calibrations_is_exit_code_1(koa_cal: Run) -> None:
     assert koa_cal("coverage", "-i", "testspec").ended(1).out == "testspec: there are no calibrations\n"
 

@@ -76,7 +76,7 @@ def test_an_archives_calibration_is_judged_here_and_shown_listed_and_explained_a
     koa_cal(*best).ended(1)
     shown = koa_cal("show", "dark.fits", "-i", "testspec").ended(0).out
     assert ["quality", "GOOD,", "BAD", "here"] in [line.split() for line in shown.splitlines()]
-    assert f"BAD here by {getpass.getuser()} at " in shown.splitlines()[-1]
+    assert f"BAD here by {getpass.getuser()}, " in shown.splitlines()[-1]
     assert shown.splitlines()[-1].endswith(": light leak")
     assert "GOOD, BAD here" in koa_cal("list", "-i", "testspec").out
     assert "BAD here (judged by" in koa_cal("explain", frame, "--type", "dark", "-i", "testspec").out

@@ -118,6 +118,14 @@ def test_the_asked_columns_are_printed_and_a_quality_is_a_choice(koa_cal: Run) -
 
 
 @pytest.mark.usefixtures("night")
+def test_a_list_of_a_quality_goes_by_what_was_judged_here(koa_cal: Run) -> None:
+    koa_cal("flag", "-i", "testspec", "flat-after.fits", "bad", "--here", "--reason", "leak").ended(0)
+    listed = koa_cal("list", "-i", "testspec", "--json", "--quality", "BAD", "--where", "cal_type=flat").ended(0).json
+    assert [record["filename"] for record in listed["records"]] == ["flat-after.fits"]
+    koa_cal("list", "-i", "testspec", "--type", "flat", "--where", "cal_type=flat").ended(2)
+
+
+@pytest.mark.usefixtures("night")
 @pytest.mark.parametrize("asked", ["arm=BLUE", "mjd_start=noon", "arm=A --where ARM=B"])
 def test_what_no_column_can_hold_is_wrong_usage(koa_cal: Run, asked: str) -> None:
     found = koa_cal("list", "-i", "testspec", "--where", *asked.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -22,6 +23,14 @@ def run(archive: Any, script: str) -> list[Any]:
         driver.set_session(autocommit=True)
         cursor.execute(script)
         return cursor.fetchall() if cursor.description else []
+
+
+@pytest.mark.usefixtures("archive")
+def test_remote_init_needs_no_cache_folder(typed: Run, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert typed("remote", "init", "--sql").ended(0).out
+    assert not cache.exists()
+    monkeypatch.delenv("KOA_CALIBRATION_CACHE")
+    assert typed("remote", "init", "--sql").ended(0).out
 
 
 def test_remote_init_prints_grants_that_suffice_for_reader_and_publisher(

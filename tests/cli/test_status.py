@@ -42,6 +42,7 @@ def test_the_status_of_an_empty_cache_is_no_error(koa_cal: Run, testspec: Instru
     assert (found["records"], found["files_in_cache_dir"], found["counts"]) == (0, 0, [])
 
 
+@pytest.mark.usefixtures("no_records")
 def test_what_an_upgrade_could_not_apply_is_said(koa_cal: Run, cache: Path) -> None:
     koa_cal("status", "-i", "testspec").ended(0)
     with closing(sqlite3.connect(cache / "database" / "testspec_calibrations.db")) as database, database:
@@ -49,6 +50,7 @@ def test_what_an_upgrade_could_not_apply_is_said(koa_cal: Run, cache: Path) -> N
     assert "The column arm ..." in koa_cal("status", "-i", "testspec").ended(0).out
 
 
+@pytest.mark.usefixtures("no_records")
 def test_a_table_of_the_older_koa_middleware_is_named_and_not_shown_as_nothing(koa_cal: Run, cache: Path) -> None:
     koa_cal("status", "-i", "testspec").ended(0)
     with sqlite3.connect(cache / "database" / "testspec_calibrations.db") as older:
@@ -57,8 +59,10 @@ def test_a_table_of_the_older_koa_middleware_is_named_and_not_shown_as_nothing(k
         older.execute("INSERT INTO testspec VALUES ('1', 'a.fits'), ('2', 'b.fits')")
         older.commit()
     older.close()
-    said = "The older koa_middleware left 2 rows in its table testspec, which are not read."
-    assert said in koa_cal("status", "-i", "testspec").ended(0).said
+    said = "The older koa_middleware left 2 rows in its table testspec, which are not read; koa-cal import-legacy"
+    told = koa_cal("status", "-i", "testspec").ended(0).said
+    assert said in told.replace(" -i testspec", "")
+    assert f"{cache} brings them in" in told
     with open_store("testspec") as store, pytest.raises(CalibrationNotFoundError, match=said):
         store.select({"mjd_start": 6e4, "arm": "BLUE"}, "dark")
 

@@ -27,6 +27,8 @@ def test_keck_publishes_and_an_observer_syncs_selects_and_sees_a_flag(
     assert typed("publish", "far.fits", "--upload", archive.files, "--json").ended(0).json == {
         "published": 1,
         "unchanged": 0,
+        "dry_run": False,
+        "new": ["far.fits"],
         "renamed": {},
         "not_uploaded": [],
     }
@@ -46,7 +48,7 @@ def test_keck_publishes_and_an_observer_syncs_selects_and_sees_a_flag(
     at("keck")
     assert "near.fits is BAD" in typed("flag", "near.fits", "bad", "--reason", "light leak").ended(0).out
     shown = typed("show", "near.fits").ended(0).out
-    assert re.search(r"^BAD by \S+ at 20\d\d-.*: light leak$", shown, re.MULTILINE)
+    assert re.search(r"^BAD by \S+, 20\d\d-.* UTC, .* ago: light leak$", shown, re.MULTILINE)
     (flag,) = typed("show", "near.fits", "--json").json["flags"]
     assert (flag["quality"], flag["reason"]) == ("BAD", "light leak")
 

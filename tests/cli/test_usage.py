@@ -12,7 +12,7 @@ from typing import Any
 
 import koa_middleware
 import pytest
-from koa_middleware import plugins
+from koa_middleware import open_store, plugins
 from koa_middleware.cli import parser
 from koa_middleware.cli.parser import build_parser
 
@@ -109,6 +109,7 @@ def koa_cal_lines(examples: str) -> list[str]:
         (["list", "-i", "testspce"], "testspec"),
     ],
 )
+@pytest.mark.usefixtures("no_records")
 def test_what_is_misspelt_is_told_with_what_was_meant(koa_cal: Run, words: list[str], meant: str) -> None:
     assert f"Did you mean {meant}?" in koa_cal(*words).ended(2).err
 
@@ -126,6 +127,7 @@ def test_with_json_an_error_is_json_on_stdout_with_the_exit_code_as_ever(koa_cal
     assert error["message"] in " ".join(plain.err.split())
 
 
+@pytest.mark.usefixtures("no_records")
 def test_the_environment_names_the_instrument(koa_cal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOA_INSTRUMENT", "TestSpec")
     assert koa_cal("list").ended(1).out == "0 calibrations\n"
@@ -224,6 +226,7 @@ def test_the_database_has_the_name_that_the_environment_gives(
     monkeypatch.setenv("KOA_LOCAL_DATABASE_FILENAME", "mine.db")
     database = koa_cal("status", "-i", "testspec", "--json").ended(0).json["database"]
     assert database == str(cache / "database" / "mine.db")
+    open_store("testspec").close()
     assert (cache / "database" / "mine.db").is_file()
 
 
@@ -322,6 +325,7 @@ def test_an_unusable_url_is_wrong_configuration_and_said_once(
     assert found.err.count("calibration URL") == 1
 
 
+@pytest.mark.usefixtures("no_records")
 @pytest.mark.parametrize("command", [["show"], ["get"], ["flag", "bad", "--reason", "light leak"]])
 def test_a_name_that_nothing_has_exits_with_1(koa_cal: Run, command: list[str]) -> None:
     found = koa_cal(command[0], "nosuch.fits", *command[1:], "-i", "testspec").ended(1)
@@ -358,3 +362,37 @@ def test_a_misspelt_type_is_wrong_usage_where_none_is_chosen_too(koa_cal: Run, c
 )
 def test_an_option_that_takes_one_value_is_not_given_twice(koa_cal: Run, typed: tuple[str, ...]) -> None:
     assert "is given twice; give it once" in koa_cal(*typed).ended(2).err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["list"],
+        ["show", "dark.fits"],
+        ["best", "--set", "arm=BLUE"],
+        ["explain", "frame.fits", "--type", "dark"],
+        ["check", "frame.fits"],
+        ["verify"],
+        ["coverage"],
+        ["affected", "dark.fits"],
+    ],
+)
+def test_a_command_that_reads_makes_no_database_and_says_what_makes_one(
+    koa_cal: Run, cache: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = koa_cal(*command, "-i", "testspec").ended(1).said
+    assert f"There is no database of testspec in {cache} yet." in said
+    assert "koa-cal register" in said
+    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", "postgresql://127.0.0.1:1/archive")
+    assert "koa-cal sync" in koa_cal(*command, "-i", "testspec").ended(1).said
+    assert not cache.exists()
+
+
+def test_the_status_without_a_database_is_no_error_and_makes_none(koa_cal: Run, cache: Path) -> None:
+    shown = koa_cal("status", "-i", "testspec").ended(0).out
+    found = koa_cal("status", "-i", "testspec", "--check", "--json").ended(0).json
+    assert "There is no database of testspec" in shown
+    assert found["check"][0]["ok"]
+    assert not cache.exists()
+    open_store("testspec").close()
+    assert koa_cal("status", "-i", "testspec", "--check", "--json").ended(0).json.keys() == found.keys()

@@ -66,7 +66,7 @@ def test_calibrations_are_never_read_from_end_to_end(
     open_demo: Callable[..., Store], tmp_path: Path, analysed: bool
 ) -> None:
     """Without statistics SQLite guesses, and may guess otherwise in another database."""
-    for number in range(10):
+    for number in range(1, 11):
         store = open_demo(tmp_path / f"cache{number}")
         store.local_db.add(made(20 * number + 1))
         with store.local_db.driver_connection() as connection:

@@ -199,7 +199,7 @@ def test_a_header_a_mapping_and_a_record_give_the_same_row_or_the_same_refusal(c
         ("spectrograph", b"BSPEC ", "BSPEC"),
         ("spectrograph", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "2026-01-02T03:04:05.000"),
         ("datetime_obs", np.datetime64("2026-01-02T03:04:05.678", "ns"), "2026-01-02T03:04:05.678"),
-        ("datetime_obs", np.datetime64("NaT"), "2026-01-02T00:00:00.000"),
+        ("datetime_obs", np.datetime64("NaT", "ms"), "2026-01-02T00:00:00.000"),
         ("amplifiers", Decimal("4.0"), 4),
     ],
 )

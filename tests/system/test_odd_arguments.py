@@ -16,6 +16,7 @@ import pytest
 from koa_middleware import CalibrationSelector, CalibrationStore, ConfigurationError, InstrumentPlugin
 
 from tests.conftest import DemoCalibration, dark, record
+from tests.older_caches import first_era
 from tests.system.test_broken_database import bare_error, entered, lock_of, public
 
 Store = CalibrationStore[DemoCalibration]
@@ -94,6 +95,7 @@ def good(folder: Path) -> dict[str, Any]:
         "records": [mine],
         "source": str(folder / "night" / "mine.fits"),
         "path": folder / "bundle.tar",
+        "folder": folder / "older" if (folder / "older").exists() else first_era(folder / "older"),
         "quality": "GOOD",
         "reason": "why",
         "statement": DemoCalibration.table().select(),

@@ -46,18 +46,24 @@ class BundleImport(Report):
     updated : list of str
         REMOTE records of which the bundle had a newer state.
     unchanged : list of str
+    kept : list of str
+        LOCAL records that were flagged here since: their quality stays, all else is equal.
     conflicts : dict
         File name to what stands in the way; nothing was changed for these.
     failed : dict
         File name to what is wrong with it in the bundle, or went wrong here.
+    noticed : list of str
+        What else is to be said, in sentences.
     """
 
     added: list[str] = field(default_factory=list)
     completed: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     conflicts: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    noticed: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -100,17 +106,31 @@ class BundleImporter(Generic[R]):
         report = BundleImport()
         self._database.check_writable()
         with open_bundle(path, self._orm_class.instrument_name, name) as bundle:
-            self._check_space(bundle.entries)
-            for entry in counted(bundle.entries, len(bundle.entries), "file"):
-                try:
-                    outcome = self._take(entry, bundle)
-                except DuplicateCalibrationError as error:
-                    report.conflicts[entry.filename] = error.message
-                except KoaMiddlewareError as error:
-                    report.failed[entry.filename] = str(error)
-                else:
-                    getattr(report, outcome).append(entry.filename)
+            self.take(bundle, report)
         return report
+
+    def take(self, bundle: Bundle, report: BundleImport, *, dry_run: bool = False) -> None:
+        """Take in what a bundle holds, or only look what there would be to do; says in the report what came of it."""
+        self._check_space(bundle.entries)
+        for entry in counted(bundle.entries, len(bundle.entries), "file"):
+            try:
+                outcome = self._foresee(entry, bundle) if dry_run else self._take(entry, bundle)
+            except DuplicateCalibrationError as error:
+                report.conflicts[entry.filename] = error.message
+            except KoaMiddlewareError as error:
+                report.failed[entry.filename] = str(error)
+            else:
+                getattr(report, outcome).append(entry.filename)
+
+    def _foresee(self, entry: Entry, bundle: Bundle) -> str:
+        row = self._row(entry, named_as_here(self._orm_class, entry.columns, bundle.head.declared))
+        with self._database.connect() as connection:
+            here = self._standing(connection, row)
+        if here is None:
+            return "added"
+        if _is_newer(row, here):
+            return "updated"
+        return _as_it_is(row, here) if self._files.is_whole(here) else "completed"
 
     def _take(self, entry: Entry, bundle: Bundle) -> str:
         values = named_as_here(self._orm_class, entry.columns, bundle.head.declared)
@@ -120,7 +140,7 @@ class BundleImporter(Generic[R]):
             here = self._standing(connection, row)
         is_known = here is not None and here.checksum == row["checksum"] and not _is_newer(row, here)
         if here is not None and is_known and self._files.is_whole(here):
-            return "unchanged"
+            return _as_it_is(row, here)
         staged = self._stage(entry, row, bundle.open_file)
         outcome: list[str] = []
 
@@ -138,7 +158,7 @@ class BundleImporter(Generic[R]):
 
     def _row(self, entry: Entry, values: Mapping[str, Any]) -> dict[str, Any]:
         """Complete row of a record, which keeps its nulls."""
-        row = self._orm_class.complete_row(values, f"the bundle's record {entry.filename}")
+        row = self._orm_class.complete_row(values, f"the record of {entry.filename}")
         columns = self._orm_class.table().c
         given = {name: values[name] for name in row if name in values}
         return row | {name: None for name, value in given.items() if value is None and columns[name].nullable}
@@ -174,7 +194,7 @@ class BundleImporter(Generic[R]):
             if not _may_agree(here[name], row[name]) or (staged and self._is_other(here, row, staged)):
                 raise _conflict(row, f"{here.filename} (id {here.id}) is here with another {name}")
         differing = _differing(row, here)
-        if differing and {row["origin"], here.origin} != {"REMOTE"}:
+        if differing and {row["origin"], here.origin} != {"REMOTE"} and not _is_flagged_since(row, here):
             said = [f"its {name} is {here[name]} here and {row[name]} in the bundle" for name in differing]
             advice = (
                 f"; koa-cal flag {here.filename} {row['quality']} --reason WHY says it anew here"
@@ -236,6 +256,16 @@ def _may_agree(here: Any, there: Any) -> bool:
 def _differing(row: dict[str, Any], here: ORMCalibration) -> list[str]:
     left_out = {"last_updated", "checksum", "file_size"}  # of the content, which is compared by itself
     return [name for name, value in row.items() if name not in left_out and here[name] != value]
+
+
+def _is_flagged_since(row: dict[str, Any], here: ORMCalibration) -> bool:
+    """Whether a record that is here differs by a later flag alone."""
+    return _differing(row, here) == ["quality"] and str(here.last_updated) > str(row["last_updated"])
+
+
+def _as_it_is(row: dict[str, Any], here: ORMCalibration) -> str:
+    """Give the report's list of a record that stays as it is."""
+    return "kept" if here.origin == "LOCAL" and _is_flagged_since(row, here) else "unchanged"
 
 
 def _is_newer(row: dict[str, Any], here: ORMCalibration) -> bool:

@@ -48,7 +48,7 @@ def other_values(database: LocalDatabase[Any], others: Sequence[str], ids: Seque
     )
     with database.connect() as connection:
         found = connection.exec_driver_sql(asked, (json.dumps(ids),)).all()
-    return {row[0]: dict(zip(others, map(_to_json, row[1:]), strict=True)) for row in found}
+    return {row[0]: dict(zip(others, map(to_json, row[1:]), strict=True)) for row in found}
 
 
 def named_as_here(
@@ -134,7 +134,8 @@ def _columns(connection: Connection, orm_class: type[ORMCalibration]) -> dict[st
     return {str(name): str(type_) for name, type_ in found}
 
 
-def _to_json(value: Any) -> Any:
+def to_json(value: Any) -> Any:
+    """Give a column's value as a manifest holds it."""
     return {_BYTES: base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 

@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up_stdout()
         return _NOBODY_READS
     except KeyboardInterrupt as stopped:
-        say(str(stopped) or "interrupted")
+        from ..fetch.progress import how_far
+
+        say(str(stopped) or " after ".join(filter(None, ["interrupted", how_far()])))
         return _INTERRUPTED
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 
 from .arguments import add_instrument, add_json
-from .context import open_for
+from .context import open_to_read
+from .messages import report_all
 from .output import print_exactly, print_json, terminal_width
 
 ABOUT = "list what was made from a calibration: masters, products, lock files"
@@ -29,10 +31,19 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print what was made from a calibration; ends with 1 when a file could not be read."""
-    with open_for(options) as store:
-        affected = store.affected(options.name, products=options.products, locks=options.locks)
+    missing = {path: f"{path} is not there" for path in (*options.products, *options.locks) if not _is_there(path)}
+    products, locks = ([path for path in given if path not in missing] for given in (options.products, options.locks))
+    with open_to_read(options) as store:
+        affected = store.affected(options.name, products=products, locks=locks)
     if options.json:
-        print_json(affected.to_dict())
+        print_json({**affected.to_dict(), "unread": {**affected.unread, **missing}})
     else:
         print_exactly(affected.to_text(terminal_width()))
-    return 1 if affected.unread else 0
+        report_all(missing)
+    return 1 if affected.unread or missing else 0
+
+
+def _is_there(path: str) -> bool:
+    from ..disk.reading import user_path
+
+    return os.path.lexists(user_path(path))

@@ -52,10 +52,10 @@ def add_use(command: ArgumentParser) -> None:
     command.add_argument(
         "--use",
         metavar="TYPE=FILE_OR_ID",
-        action=_Once,
+        action=OnceEach,
         default=[],
         type=own_choice,
-        help="use this calibration of a type in the place of the rule's choice; may be repeated",
+        help="use this calibration instead of the rule's choice; may be repeated",
     )
 
 
@@ -64,7 +64,7 @@ def add_lock(command: ArgumentParser, what: str) -> None:
     command.add_argument("--lock", metavar="FILE", help=what)
 
 
-class _Once(Action):
+class OnceEach(Action):
     """Collect pairs of a name and a value; refuse a name that was given before."""
 
     def __call__(
@@ -104,7 +104,7 @@ def add_as_of(command: ArgumentParser) -> None:
         "--as-of",
         metavar="TIME",
         type=time,
-        help="of the records as they stood at this UTC time, or at this day's end (today: now)",
+        help="answer as the records stood at this UTC time, or at the end of this day (today: now)",
     )
 
 
@@ -113,7 +113,7 @@ def add_column_values(command: ArgumentParser) -> None:
     command.add_argument(
         "--set",
         metavar="COLUMN=VALUE",
-        action=_Once,
+        action=OnceEach,
         default=[],
         dest="overrides",
         type=assignment,

@@ -20,7 +20,7 @@ from .arguments import (
     add_use,
     instruments_as,
 )
-from .context import advise_set, frame_values, open_for
+from .context import advise_set, frame_values, open_to_read
 from .messages import report, say, say_left_out
 from .output import counted, print_json, print_table, print_text
 
@@ -44,7 +44,9 @@ _GIVEN = "the given values"
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("frames", nargs="*", metavar="FRAME", help="none where --set gives all that is compared")
+    command.add_argument(
+        "frames", nargs="*", metavar="FRAME", help="leave out where --set gives all values that are compared"
+    )
     add_types(command)
     add_use(command)
     add_lock(command, "give what this lock file says")
@@ -69,7 +71,7 @@ def run(options: Namespace) -> int:
     names = options.frames or [_GIVEN]
     answers: dict[str, Choices | KoaMiddlewareError] = {}
     known: list[dict[str, Any]] = []
-    with instruments_as(options), open_for(options, options.frames, lock=options.lock) as store:
+    with instruments_as(options), open_to_read(options, options.frames, lock=options.lock) as store:
         instrument = store.orm_class.instrument_name
         asked = store.among_cached() if options.cached else store
         for name in names:

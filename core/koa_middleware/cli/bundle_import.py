@@ -9,7 +9,7 @@ from typing import BinaryIO
 from ..exceptions import ConfigurationError
 from .arguments import add_json
 from .context import open_for
-from .messages import report_all
+from .messages import report_all, say
 from .output import print_json, print_text
 
 ABOUT = "read calibrations and their files from a tar"
@@ -38,6 +38,13 @@ def run(options: Namespace) -> int:
     with open_for(Namespace(instrument=named)) as store:
         report = store.import_bundle(_standard_input() if options.file == "-" else options.file)
     report_all({**report.failed, **report.conflicts})
+    if report.kept:
+        said = (
+            "was flagged here since; its quality stays"
+            if len(report.kept) == 1
+            else "were flagged here since; their qualities stay"
+        )
+        say(f"{', '.join(report.kept)} {said}")
     if options.json:
         print_json(report.to_dict())
     else:

@@ -16,7 +16,7 @@ from .arguments import (
     add_types,
     instruments_as,
 )
-from .context import files_in, frames_with, open_for
+from .context import files_in, frames_with, open_to_read
 from .messages import say, say_left_out
 from .output import counted, print_exactly, print_json, terminal_width
 
@@ -43,7 +43,7 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Print what each frame gets of each type, what is missing and why, and what is not on this disk."""
     frames: Sequence[str] = files_in(options.frames)
-    with instruments_as(options), open_for(options, frames) as store, warnings.catch_warnings():
+    with instruments_as(options), open_to_read(options, frames) as store, warnings.catch_warnings():
         warnings.simplefilter("ignore", FallbackWarning)  # of each frame, which are told together
         frames_as_set = frames_with(store, frames, options.overrides)
         found = store.select_sets(frames_as_set, options.types, as_of=options.as_of)

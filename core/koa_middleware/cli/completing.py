@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 from ..exceptions import KoaMiddlewareError
+from .arguments import OnceEach
 from .context import choose_instrument
 
 #: Names of calibrations that are offered at most, the newest.
@@ -18,7 +19,11 @@ _OFFERED = 500
 def complete(parser: ArgumentParser) -> None:
     """Answer the shell, and end this process."""
     import argcomplete
+    from argcomplete.finders import safe_actions
 
+    from .parser import Once
+
+    safe_actions.update((Once, OnceEach))  # others than argparse's are not run, and -i not known then
     _teach(parser)
     argcomplete.autocomplete(parser)
 

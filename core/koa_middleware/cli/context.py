@@ -13,7 +13,9 @@ from ..exceptions import ConfigurationError, HeaderError, KoaMiddlewareError, Pl
 from .messages import say, set_instrument
 
 if TYPE_CHECKING:
+    from ..instrument.orm import ORMCalibration
     from ..plugins import InstrumentPlugin
+    from ..reports.lock.lock_file import LockFile
     from ..store import CalibrationStore
 
 
@@ -23,16 +25,41 @@ def open_for(
     """Open the store of the command's instrument, else of the one that is given; locked where a lock file is named."""
     from ..store import CalibrationStore
 
+    orm_class, locked = _asked(options, files, instrument, lock)
+    return CalibrationStore(orm_class, lock=locked)
+
+
+def open_to_read(options: Namespace, files: Sequence[str] = (), *, lock: str | None = None) -> CalibrationStore[Any]:
+    """Open a store as `open_for` does, for a command that makes no database.
+
+    Raises
+    ------
+    CacheError
+        When there is none; a lock file brings one.
+    """
+    from ..store import CalibrationStore
+    from .no_database import without_database
+
+    orm_class, locked = _asked(options, files, None, lock)
+    if locked is None and (missing := without_database(orm_class)) is not None:
+        raise missing
+    return CalibrationStore(orm_class, lock=locked)
+
+
+def _asked(
+    options: Namespace, files: Sequence[str], instrument: str | None, lock: str | None
+) -> tuple[type[ORMCalibration], LockFile | None]:
+    """Give the class of the command's instrument, and the lock file that is named."""
     if getattr(options, "as_of", None) is not None:
         from ..database.moments import moment_of
 
         options.as_of = moment_of(options.as_of)  # one time for all that the command asks
     if lock is None:
-        return CalibrationStore(choose_instrument(options.instrument or instrument, files).ORM)
+        return choose_instrument(options.instrument or instrument, files).ORM, None
     from ..reports.lock.lock_file import LockFile
 
     locked = LockFile.read(lock)
-    return CalibrationStore(choose_instrument(options.instrument or locked.instrument).ORM, lock=locked)
+    return choose_instrument(options.instrument or locked.instrument).ORM, locked
 
 
 def what_plugins_print_on_stderr() -> redirect_stdout[TextIO]:

@@ -14,7 +14,7 @@ from .arguments import (
     instruments_as,
     positive,
 )
-from .context import advise_set, frame_values, open_for
+from .context import advise_set, frame_values, open_to_read
 from .output import print_json, print_wrapped, terminal_width
 
 ABOUT = "explain why a calibration is chosen and others are not"
@@ -42,7 +42,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print why a calibration is chosen and others are not."""
-    with instruments_as(options), open_for(options, [options.frame]) as store:
+    with instruments_as(options), open_to_read(options, [options.frame]) as store:
         values = frame_values(store, options.frame, options.overrides)
         try:
             explanation = store.explain(values, options.type, nearest=options.nearest, as_of=options.as_of)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConfigurationError
 from .arguments import add_as_of, add_instrument, add_json, add_times, assignment, positive
-from .context import columns_named, open_for, values_wanted
+from .context import columns_named, open_to_read, values_wanted
 from .output import counted, print_json, print_table, print_text, quality_in_words
 
 if TYPE_CHECKING:
@@ -41,10 +41,13 @@ def add_arguments(command: ArgumentParser) -> None:
         action="append",
         default=[],
         type=assignment,
-        help="only those with this value, of an empty one those without; may be repeated, and all must hold",
+        help="only those with this value, or with COLUMN= those without one; may be repeated, and all must hold",
     )
     command.add_argument(
-        "--quality", type=str.lower, choices=("good", "bad", "unknown"), help="only those of this quality"
+        "--quality",
+        type=str.lower,
+        choices=("good", "bad", "unknown"),
+        help="only those of this quality, as it was judged here where it was",
     )
     add_times(command)
     command.add_argument("--cached", action="store_true", help="only those whose files are on this disk")
@@ -59,15 +62,18 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the newest records, the newest last, and how many there are."""
-    with open_for(options) as store:
+    with open_to_read(options) as store:
         columns = columns_named(store, options.columns.split(","), "--columns") if options.columns else []
-        bounds = (options.type, options.since, options.until)
         where = _where(store, options)
+        bounds = (where.pop("cal_type", options.type), options.since, options.until)
         limit = options.limit or (None if options.json else _ON_A_TERMINAL)
         known = store.among_cached().known_db if options.cached else store.known_at(options.as_of)
-        records = known.query(*bounds, newest=limit, **where)
-        total = known.count(*bounds, **where)
         judged = known.judged_here()
+        if options.quality is None:
+            records, total = known.query(*bounds, newest=limit, **where), known.count(*bounds, **where)
+        else:
+            records = [each for each in known.query(*bounds, **where) if _quality(each, judged) == options.quality]
+            total, records = len(records), records[-(limit or len(records)) :]
     if options.json:
         own = {id_: said.quality for id_, said in judged.items()}
         listed = [{**_asked_of(record, columns), "judged_here": own.get(record.id)} for record in records]
@@ -89,7 +95,16 @@ def _where(store: CalibrationStore[Any], options: Namespace) -> dict[str, Any]:
         hint = "Leave one out: what is on this disk is known of the present alone."
         raise ConfigurationError(said, hint, setting="--cached", variable=None)
     wanted = values_wanted(store, options.where)
-    return wanted if options.quality is None else {**wanted, "quality": options.quality.upper()}
+    if options.type is not None and "cal_type" in wanted:
+        said = "--type and --where cal_type=... are both given."
+        raise ConfigurationError(said, "Leave one of them out.", setting="--where", variable=None)
+    return wanted
+
+
+def _quality(record: ORMCalibration, judged: Mapping[str, Said]) -> str:
+    """Give a record's quality, as it was judged here where it was."""
+    own = judged.get(record.id)
+    return str(record.quality if own is None else own.quality).lower()
 
 
 def _asked_of(record: ORMCalibration, columns: list[str]) -> dict[str, Any]:

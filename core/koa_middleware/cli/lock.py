@@ -40,7 +40,9 @@ def add_arguments(command: ArgumentParser) -> None:
     what = command.add_mutually_exclusive_group()
     what.add_argument("-o", "--output", metavar="FILE", help="write this lock file; - for standard output")
     what.add_argument("--check", metavar="FILE", help="tell what would be chosen differently now, and why")
-    what.add_argument("--update", metavar="FILE", help="tell that, and write what would be chosen now into the file")
+    what.add_argument(
+        "--update", metavar="FILE", help="tell it as --check does, and write the new choices into the file"
+    )
     command.add_argument("--overwrite", action="store_true", help="replace a lock file of this name")
     add_types(command)
     add_use(command)

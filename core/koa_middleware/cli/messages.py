@@ -34,14 +34,14 @@ def set_instrument(name: str | None) -> None:
 
 def say(message: str) -> None:
     """Tell the user something, on stderr, in one line; a terminal gets it broken at blanks."""
-    line = f"koa-cal: {printable(' '.join(_with_instrument(message).split()))}"
+    line = f"koa-cal: {printable(' '.join(with_instrument(message).split()))}"
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
     if width and len(line) > width:
         line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     print(line, file=sys.stderr)  # noqa: T201
 
 
-def _with_instrument(message: str) -> str:
+def with_instrument(message: str) -> str:
     """Let the commands that a message names be typed as they are, where several instruments are installed."""
     if not _known or "koa-cal " not in message or " -i " in message:
         return message

@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .messages import with_instrument
+
 if TYPE_CHECKING:
     from ..instrument.judged import Said
     from ..instrument.orm import ORMCalibration
@@ -42,7 +44,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     """Print a table: as wide as the terminal, or as its content where the output goes elsewhere."""
     from ..display import render
 
-    print(render(columns, rows, title=title, width=terminal_width()))  # noqa: T201
+    told = [[with_instrument(str(cell)) for cell in row] for row in rows]
+    print(render(columns, told, title=title, width=terminal_width()))  # noqa: T201
 
 
 def quality_in_words(record: ORMCalibration, judged: Said | None) -> str:
@@ -51,10 +54,10 @@ def quality_in_words(record: ORMCalibration, judged: Said | None) -> str:
 
 
 def print_text(text: str) -> None:
-    """Print one line, whatever stands in it."""
+    """Print one line, whatever stands in it; a terminal gets it broken at blanks."""
     from ..display import printable
 
-    print_exactly(printable(text))
+    _print_at_blanks(printable(with_instrument(text)))
 
 
 def print_exactly(text: str) -> None:
@@ -66,10 +69,14 @@ def print_wrapped(text: str) -> None:
     """Print lines; those that are longer than the terminal is wide are broken at blanks."""
     from ..display import printable
 
+    for line in map(printable, with_instrument(text).splitlines()):
+        _print_at_blanks(line)
+
+
+def _print_at_blanks(line: str) -> None:
     width = terminal_width()
-    for line in map(printable, text.splitlines()):
-        fits = width is None or len(line) <= width
-        print_exactly(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
+    fits = width is None or len(line) <= width
+    print_exactly(line if fits else textwrap.fill(line, width or 0, break_long_words=False, break_on_hyphens=False))
 
 
 def print_conflicts(conflicts: Sequence[Any]) -> None:

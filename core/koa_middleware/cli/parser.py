@@ -63,6 +63,7 @@ COMMANDS = {
     "status": "status",
     "completion": "completion",
     "new-plugin": "new_plugin",
+    "import-legacy": "import_legacy",
     "token add": "token_add",
     "token list": "token_list",
     "token revoke": "token_revoke",
@@ -107,7 +108,7 @@ class UsageError(Exception):
         self.usage = parser.format_usage()
 
 
-class _Once(Action):
+class Once(Action):
     """Take an option's value; refuse a second one, of which argparse would take the last."""
 
     def __call__(
@@ -140,8 +141,8 @@ class _CommandParser(_Parser):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.register("action", None, _Once)
-        self.register("action", "store", _Once)
+        self.register("action", None, Once)
+        self.register("action", "store", Once)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None

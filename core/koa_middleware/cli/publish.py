@@ -25,7 +25,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--upload",
         metavar="FOLDER",
-        help="first copy the files that the archive was not seen to have to this folder, a path or a file:// URL",
+        help="first copy the files that the archive may lack to this folder, a path or a file:// URL",
     )
     command.add_argument("--dry-run", action="store_true", help="send nothing, only say what would go")
     add_instrument(command)

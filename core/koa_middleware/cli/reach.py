@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..exceptions import KoaMiddlewareError
 
 if TYPE_CHECKING:
-    from ..store import CalibrationStore
+    from ..instrument.orm import ORMCalibration
+    from ..settings import Settings
 
 
 class Answer(NamedTuple):
@@ -29,41 +31,55 @@ class Answer(NamedTuple):
     said: str
 
 
-def answers(store: CalibrationStore[Any]) -> list[Answer]:
-    """Ask what a store is set up to ask; bounded in time by the limits of each connection."""
-    settings = store.settings
+def answers(
+    settings: Settings, orm_class: type[ORMCalibration], newest: Mapping[str, object] | None, patience_s: float = 5.0
+) -> list[Answer]:
+    """Ask what a store is set up to ask.
+
+    Parameters
+    ----------
+    settings : Settings
+    orm_class : type
+    newest : mapping, optional
+        The record whose file is asked for.
+    patience_s : float
+        Seconds for which a file server may say nothing.
+    """
     if settings.offline:
         return [Answer("network", True, "offline is set, so nothing is asked")]
-    archive = [] if settings.remote_database_url is None else [_answer("archive", _ask_archive, store)]
-    files = [] if settings.calibration_url is None else [_answer("file server", _ask_files, store)]
-    return [*archive, *files] or [Answer("network", True, "neither an archive nor a file server is set")]
+    found: list[Answer] = []
+    if settings.remote_database_url is not None:
+        found.append(_answer("archive", lambda: _ask_archive(settings, orm_class)))
+    if settings.calibration_url is not None:
+        found.append(_answer("file server", lambda: _ask_files(settings, newest, patience_s)))
+    return found or [Answer("network", True, "neither an archive nor a file server is set")]
 
 
-def _answer(asked: str, ask: Any, store: CalibrationStore[Any]) -> Answer:
+def _answer(asked: str, ask: Callable[[], str]) -> Answer:
     begun = time.monotonic()
     try:
-        said = ask(store)
+        said = ask()
     except KoaMiddlewareError as error:
         return Answer(asked, False, str(error))
     return Answer(asked, True, said or f"answers, in {time.monotonic() - begun:.2f} s")
 
 
-def _ask_archive(store: CalibrationStore[Any]) -> str:
+def _ask_archive(settings: Settings, orm_class: type[ORMCalibration]) -> str:
     from ..remote.servers import require_remote
 
-    with closing(require_remote(store.settings, store.orm_class, "A check")) as remote, remote.connected() as source:
+    with closing(require_remote(settings, orm_class, "A check")) as remote, remote.connected() as source:
         source.state(None, None)
     return ""
 
 
-def _ask_files(store: CalibrationStore[Any]) -> str:
+def _ask_files(settings: Settings, newest: Mapping[str, object] | None, patience_s: float) -> str:
     from ..fetch.server import FileServer
 
-    newest = store.local_db.query(origin="REMOTE", newest=1)
-    if not newest:
-        return "no calibration of the archive is known here yet, so no file could be asked for"
-    settings = store.settings
-    url = settings.calibration_url or ""
-    with FileServer(url, access_token=settings.access_token, cookie_file=settings.cookie_file) as server:
-        server.probe(newest[0].to_dict())
+    if newest is None:
+        return "not asked: no file of the archive is known here yet"
+    url, limits = settings.calibration_url or "", (patience_s, patience_s)
+    with FileServer(
+        url, access_token=settings.access_token, cookie_file=settings.cookie_file, timeout_s=limits
+    ) as server:
+        server.probe(newest)
     return ""

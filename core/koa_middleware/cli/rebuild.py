@@ -9,7 +9,7 @@ from .context import choose_instrument
 from .messages import say
 from .output import print_json, print_table, print_text
 
-ABOUT = "make a lost or spoilt database anew"
+ABOUT = "rebuild a lost or damaged database"
 
 EXAMPLES = """
 koa-cal rebuild

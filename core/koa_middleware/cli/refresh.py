@@ -9,7 +9,7 @@ from .context import open_for
 from .messages import say
 from .output import counted, print_json, print_table, print_text
 
-ABOUT = "derive columns of LOCAL records anew, after an upgrade of the plugin"
+ABOUT = "derive columns of LOCAL records again, after an upgrade of the plugin"
 
 EXAMPLES = """
 koa-cal refresh --dry-run

@@ -5,10 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import add_instrument, add_json
-from .context import open_for
+from .context import choose_instrument
 from .messages import say
 from .output import print_exactly, print_json
 
@@ -35,7 +36,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--publisher", metavar="ROLE", default="koa_publisher", help="the role that publishes (koa_publisher)"
     )
-    command.add_argument("--resweep", action="store_true", help="let all who follow the archive read everything once")
+    command.add_argument("--resweep", action="store_true", help="make every client read everything once")
     command.add_argument("--sql", action="store_true", help="print what would be run, for psql, and run nothing")
     add_instrument(command)
     add_json(command)
@@ -44,10 +45,13 @@ def add_arguments(command: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Create the instrument's table on the server and print the grants for its owner to run, or print the SQL only."""
     from ..remote.servers import require_remote
+    from ..settings import resolve
 
-    with open_for(options) as store, closing(require_remote(store.settings, store.orm_class)) as remote:
+    orm_class = choose_instrument(options.instrument).ORM
+    settings = resolve(orm_class.instrument_name, cache_dir=Path.cwd())  # of which a set-up uses nothing
+    with closing(require_remote(settings, orm_class)) as remote:
         done = remote.set_up(options.reader, options.publisher, resweep=options.resweep, run=not options.sql)
-        table, database = store.orm_class.table().name, remote.name
+        table, database = orm_class.table().name, remote.name
     for sentence in done.told:
         say(sentence)
     _tell_unfit(done.unfit)

@@ -8,7 +8,7 @@ from .arguments import add_instrument, add_json
 from .context import open_for
 from .output import print_json, print_text
 
-ABOUT = "take a LOCAL calibration away, its file into the quarantine"
+ABOUT = "remove a LOCAL calibration; its file goes to the quarantine"
 
 EXAMPLES = """
 koa-cal remove wrong-dark.fits --dry-run

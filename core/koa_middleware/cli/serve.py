@@ -45,7 +45,7 @@ def add_arguments(command: ArgumentParser) -> None:
         metavar="N",
         type=positive,
         default=0,
-        help="requests that a token, or an address without one, may make in a second; default: as many as it likes",
+        help="requests a second for each token, or each address without one; default: no limit",
     )
 
 

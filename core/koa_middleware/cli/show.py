@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from .arguments import add_as_of, add_instrument, add_json
-from .context import open_for
+from .context import open_to_read
 from .output import print_exactly, print_json, print_table, print_text, quality_in_words, with_age
 
 ABOUT = "show one calibration's record"
@@ -30,7 +30,7 @@ def run(options: Namespace) -> int:
     """Print one record and what was said of its quality, or what happened to it."""
     if options.history:
         return _print_history(options)
-    with open_for(options) as store:
+    with open_to_read(options) as store:
         known = store.known_at(options.as_of)
         record = known.find(options.name)
         said = known.all_said_of(record.id)
@@ -61,7 +61,7 @@ def run(options: Namespace) -> int:
 
 
 def _print_history(options: Namespace) -> int:
-    with open_for(options) as store:
+    with open_to_read(options) as store:
         history = store.history(options.name)
         if options.as_of is not None:
             moment = store.known_at(options.as_of).moment

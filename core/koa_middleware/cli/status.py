@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arguments import add_instrument, add_json
-from .context import open_for
+from .context import choose_instrument, open_for
 from .messages import say
-from .output import print_conflicts, print_json, print_table, print_wrapped, size, with_age
-from .reach import answers
+from .no_database import without_database
+from .output import print_conflicts, print_json, print_table, print_text, print_wrapped, size, with_age
+from .reach import Answer, answers
 
 if TYPE_CHECKING:
+    from ..exceptions import CacheError
+    from ..instrument.orm import ORMCalibration
     from ..store import CalibrationStore
 
 ABOUT = "show the cache, its database and the archive"
@@ -29,7 +33,7 @@ def add_arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--check",
         action="store_true",
-        help="ask whether the archive and its file server answer, else end with 1",
+        help="ask whether the archive and its file server answer; exit code 1 where one does not",
     )
     add_instrument(command)
     add_json(command)
@@ -42,6 +46,9 @@ def run(options: Namespace) -> int:
     from ..remote.servers import without_password
     from ..remote.staleness import PARTIAL
 
+    orm_class = choose_instrument(options.instrument).ORM
+    if (missing := without_database(orm_class)) is not None:
+        return _print_nothing_yet(options, orm_class, missing)
     with open_for(options) as store:
         counts = _counts(store)
         calibrations = store.cache_dir / "calibrations"
@@ -70,18 +77,20 @@ def run(options: Namespace) -> int:
         noticed += [*_only_read(store), *_made_of_files(store)]
         if is_partial(store.local_db):
             noticed.append(PARTIAL)
-        asked = answers(store) if options.check else []
+        known = store.known_db.query(origin="REMOTE", newest=1) if options.check else []
+        newest = known[0].to_dict() if known else None
+        asked = answers(store.settings, orm_class, newest) if options.check else []
     if options.json:
         names = ("cal_type", "origin", "quality", "records", "newest")
         counted = [dict(zip(names, row, strict=True)) for row in counts]
         apart = [conflict.to_dict() for conflict in conflicts]
         opened = [{"name": each.name, "version": each.version, "since": each.since} for each in versions]
-        told = {"check": [each._asdict() for each in asked]} if options.check else {}
-        print_json({**facts, "versions": opened, "noticed": noticed, "counts": counted, "conflicts": apart, **told})
+        told = {"versions": opened, "noticed": noticed, "counts": counted, "conflicts": apart}
+        print_json({**facts, **told, **_plain(options, asked)})
     else:
         times = {name: with_age(facts[name]) for name in ("last_updated", "last_sync")}
         shown = {**facts, "file_bytes": size(sum(files)), **times}
-        print_table(("", "value"), [(name.replace("_", " "), value) for name, value in shown.items()])
+        _print_facts(shown)
         print_table(
             ("opened by", "version", "since (UTC)"), [(each.name, each.version, each.since) for each in versions]
         )
@@ -90,11 +99,54 @@ def run(options: Namespace) -> int:
         for sentence in noticed:
             print_wrapped(sentence)
         print_conflicts(conflicts)
-        if asked:
-            print_table(("asked", "answer"), [(each.asked, each.said) for each in asked])
+        _print_answers(asked)
     if older:
         say(older)
     return 0 if all(each.ok for each in asked) else 1
+
+
+def _print_nothing_yet(options: Namespace, orm_class: type[ORMCalibration], missing: CacheError) -> int:
+    """Print what is known without a database."""
+    from ..remote.servers import with_files, without_password
+    from ..settings import resolve
+
+    settings = with_files(resolve(orm_class.instrument_name), orm_class.instrument_name)
+    url = settings.remote_database_url
+    facts = {
+        "instrument": orm_class.instrument_name,
+        "cache_dir": str(settings.cache_dir),
+        "database": str(missing.path),
+        "records": 0,
+        "last_updated": None,
+        "files_in_cache_dir": 0,
+        "file_bytes": 0,
+        "remote_database": "local only" if url is None else without_password(url),
+        "last_sync": None,
+        "offline": settings.offline,
+    }
+    asked = answers(settings, orm_class, None) if options.check else []
+    if options.json:
+        told: dict[str, Any] = {"versions": [], "noticed": [str(missing)], "counts": [], "conflicts": []}
+        print_json({**facts, **told, **_plain(options, asked)})
+    else:
+        places = ("instrument", "cache_dir", "remote_database", "offline")
+        _print_facts({name: facts[name] for name in places})
+        print_text(str(missing))
+        _print_answers(asked)
+    return 0 if all(each.ok for each in asked) else 1
+
+
+def _print_facts(facts: Mapping[str, object]) -> None:
+    print_table(("", "value"), [(name.replace("_", " "), value) for name, value in facts.items()])
+
+
+def _print_answers(asked: Sequence[Answer]) -> None:
+    if asked:
+        print_table(("asked", "answer"), [(each.asked, each.said) for each in asked])
+
+
+def _plain(options: Namespace, asked: Sequence[Answer]) -> dict[str, Any]:
+    return {"check": [each._asdict() for each in asked]} if options.check else {}
 
 
 def _made_of_files(store: CalibrationStore[Any]) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
-from .arguments import time
-from .output import print_exactly
+from .arguments import add_json, time
+from .output import print_exactly, print_json
 from .token_places import places
 
 ABOUT = "make a token by which a server knows who asks, and print it once"
@@ -21,7 +21,7 @@ _SCOPES = ("read", "publish", "flag")
 
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
-    command.add_argument("name", metavar="NAME", help="whose it is, as the history tells it of what is done with it")
+    command.add_argument("name", metavar="NAME", help="whose it is; the history shows this name")
     command.add_argument(
         "--scope",
         metavar="SCOPE",
@@ -30,7 +30,7 @@ def add_arguments(command: ArgumentParser) -> None:
         type=scope,
         required=True,
         dest="scopes",
-        help="what it allows: read, publish, flag; several may stand behind each other",
+        help="what it allows: read, publish, flag; name one or several",
     )
     command.add_argument(
         "-i",
@@ -39,11 +39,15 @@ def add_arguments(command: ArgumentParser) -> None:
         action="append",
         default=[],
         dest="instruments",
-        help="an instrument that it holds for, may be repeated; default: all that are served from the same database",
+        help="an instrument that it is for; may be repeated; default: all in the same database",
     )
     command.add_argument(
-        "--expires", metavar="30d|TIME", type=expiry, help="in so many days, or at a UTC time or a day's end"
+        "--expires",
+        metavar="30d|TIME",
+        type=expiry,
+        help="after so many days, at a UTC time, or at the end of a UTC day",
     )
+    add_json(command)
 
 
 def run(options: Namespace) -> int:
@@ -56,7 +60,10 @@ def run(options: Namespace) -> int:
         instruments = [get_plugin(name).name for name in options.instruments]
         for tokens in kept:
             tokens.add(token, options.name, options.scopes, instruments, options.expires)
-    print_exactly(token)
+    if options.json:
+        print_json({"name": options.name, "token": token})
+    else:
+        print_exactly(token)
     return 0
 
 

@@ -8,7 +8,7 @@ from .arguments import add_json
 from .output import print_json, print_table
 from .token_places import places
 
-ABOUT = "list the tokens that were made, without the tokens themselves"
+ABOUT = "list who has a token and what it allows; never the tokens themselves"
 
 EXAMPLES = """
 koa-cal token list

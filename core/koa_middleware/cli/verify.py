@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import add_instrument, add_json
-from .context import open_for
+from .context import open_to_read
 from .messages import without_name
 from .output import counted, print_json, print_table, print_text
 
@@ -40,7 +40,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Compare files with records."""
-    with open_for(options) as store:
+    with open_to_read(options) as store:
         report = store.verify(repair=options.repair, dry_run=options.dry_run)
     if options.json:
         print_json(report.to_dict())

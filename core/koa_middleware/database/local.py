@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -73,6 +74,8 @@ class LocalDatabase(CalibrationDatabase[R]):
     path : pathlib.Path
     had_records : bool
         Whether there were any when it was opened.
+    was_new : bool
+        Whether it had no table of the class when it was opened.
     unnoted : dict
         Checksums and signatures of files that were hashed and could not be noted, by their keys.
 
@@ -106,11 +109,12 @@ class LocalDatabase(CalibrationDatabase[R]):
     def _prepare(self) -> None:
         with self.driver_connection() as connection:
             standing = Standing.of(connection, self.orm_class)
-            self._check_ours(list(standing.found.columns))
+            self._check_ours(standing.found.columns)
             standing.check(str(self.path))
             name = self.orm_class.table().name
             some = f"SELECT 1 FROM {quote(name)} LIMIT 1"  # noqa: S608
             self.had_records = name in standing.found.columns and connection.execute(some).fetchone() is not None
+            self.was_new = name not in standing.found.columns
         self._newer_core, self._leading = standing.newer_core, standing.leading
         if not self.has_file:
             self._unwritable = _not_made(self.path)
@@ -161,11 +165,15 @@ class LocalDatabase(CalibrationDatabase[R]):
         if (refusal := self.refusal) is not None:
             raise refusal
 
-    def _check_ours(self, tables: list[str]) -> None:
-        if others := strangers(tables, self.orm_class):
+    def _check_ours(self, columns: Mapping[str, set[str]]) -> None:
+        if others := strangers(list(columns), self.orm_class):
+            older = [name for name in others if columns[name] >= {"id", "filename"}]
             raise CacheError(
                 f"The database {self.path} is another program's, with the tables {', '.join(others)}.",
-                "Choose another one with KOA_LOCAL_DATABASE_FILENAME, or let koa-cal rebuild set it aside.",
+                f"Where it is the older koa_middleware's, name another cache and run koa-cal import-legacy "
+                f"{shlex.quote(str(self.path.parent.parent))}."
+                if older
+                else "Choose another one with KOA_LOCAL_DATABASE_FILENAME, or let koa-cal rebuild set it aside.",
                 path=self.path,
             )
 

@@ -33,6 +33,7 @@ from ..exceptions import (
     HeaderError,
     did_you_mean,
 )
+from ..former_names import FormerMethod
 from ..given import count_of, records_of
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, check_names
@@ -316,6 +317,8 @@ class CalibrationDatabase(Generic[R]):
         CalibrationNotFoundError
         """
         return self._only(self.orm_class.table().c.id, id)
+
+    query_id = FormerMethod("query_id")
 
     def query_by_filename(self, filename: str) -> R:
         """Record of a file name.

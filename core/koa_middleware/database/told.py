@@ -37,7 +37,7 @@ class History(list[dict[str, Any]]):
 
 def _line(event: Mapping[str, Any]) -> str:
     by = f" by {event['who']}" if event["who"] else ""
-    parts = [f"{event['time']}  {_what(event)}{by}", _differences(event), event["why"]]
+    parts = [f"{event['time']} UTC  {_what(event)}{by}", _differences(event), event["why"]]
     return printable(": ".join(filter(None, parts)))
 
 

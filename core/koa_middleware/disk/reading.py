@@ -32,6 +32,11 @@ def leave_to_sqlite(path: Path) -> None:
     _DATABASES.add(os.path.realpath(path))
 
 
+def is_left_to_sqlite(path: Path) -> bool:
+    """Tell whether nobody but SQLite may open this file in this process."""
+    return os.path.realpath(path) in _DATABASES
+
+
 def fault_of_kind(path: Path) -> str:
     """Say what a path is, where it is no plain file; empty where it is one."""
     kind = stat.S_IFMT(path.stat().st_mode)
@@ -48,7 +53,7 @@ def check_plain(path: Path) -> None:
     """
     if fault := fault_of_kind(path):
         raise OSError(errno.EINVAL, fault, str(path))
-    if os.path.realpath(path) in _DATABASES:
+    if is_left_to_sqlite(path):
         raise OSError(errno.EINVAL, "it is the database of a calibration cache", str(path))
 
 

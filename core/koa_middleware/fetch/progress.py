@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..disk.room import in_words
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -19,6 +21,14 @@ Progress = Callable[[int], None]
 #: Seconds that work takes before a bar of its items appears.
 _DELAY_S = 0.5
 
+_reached: list[str] = []
+"""How far the counted work came that is not at its end, in words."""
+
+
+def how_far() -> str:
+    """Say how far counted work came that was not ended, such as ``3 of 7 files``; empty where there was none."""
+    return "".join(_reached)
+
 
 @contextmanager
 def shown_progress(size: int, progress: Progress | None, bar: bool) -> Iterator[Progress | None]:
@@ -26,12 +36,15 @@ def shown_progress(size: int, progress: Progress | None, bar: bool) -> Iterator[
     if progress is not None or not bar or not _is_watched():
         yield progress
         return
+    _reached.clear()
     with _bar(total=size or None, unit="B", unit_scale=True) as shown:
 
         def advance(count: int) -> None:
             shown.update(count)
+            _reached[:] = [f"{in_words(shown.n)} of {in_words(size)}" if size else in_words(shown.n)]
 
         yield advance
+    _reached.clear()
 
 
 def counted(items: Iterable[T], total: int | None, unit: str) -> Iterator[T]:
@@ -45,13 +58,16 @@ def counted(items: Iterable[T], total: int | None, unit: str) -> Iterator[T]:
     unit : str
         What they are, such as ``"file"``.
     """
-    if not _is_watched():
-        yield from items
-        return
-    with _bar(total=total, unit=f" {unit}", delay=_DELAY_S, leave=False) as shown:
-        for item in items:
+    _reached.clear()
+    bar = _bar(total=total, unit=f" {unit}", delay=_DELAY_S, leave=False) if _is_watched() else nullcontext()
+    of_all = "" if total is None else f" of {total}"
+    with bar as shown:
+        for done, item in enumerate(items, 1):
             yield item
-            shown.update(1)
+            _reached[:] = [f"{done}{of_all} {unit}{'' if (total or done) == 1 else 's'}"]
+            if shown is not None:
+                shown.update(1)
+    _reached.clear()
 
 
 def _is_watched() -> bool:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from .. import CalibrationStore, HeaderError, InstrumentPlugin, ORMCalibration
+from .. import CalibrationStore, HeaderError, InstrumentPlugin, ORMCalibration, former_names
 from ..instrument.door import columns_of
 from ..instrument.values import normal_form
 from ..settings import VARIABLES
@@ -45,7 +45,7 @@ class DemoNight(NamedTuple):
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets the settings of whoever runs it; a test may set variables of its own."""
-    for name in VARIABLES:
+    for name in (*VARIABLES, *former_names.VARIABLES, *former_names.WITHOUT_MEANING):
         monkeypatch.delenv(name, raising=False)
 
 
