@@ -84,6 +84,35 @@ def test_a_report_of_thousands_of_files_stays_short(filled: CalibrationStore[Any
     assert len(report._repr_html_()) < 5000
 
 
+def test_what_a_session_prints_of_an_answer_stays_short_however_much_is_in_it(
+    filled: CalibrationStore[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": DARK})
+    frames = [{**FRAME, "mjd_start": 60000.0 + number} for number in range(50)]
+    sets = filled.select_sets(frames)
+    lock = sets.lock()
+    explanation = filled.explain(FRAME, "dark")
+    provenance = filled.provenance([*filled.query("dark")] * 20)
+    affected, coverage = filled.affected("d0.fits"), filled.coverage()
+    said = [repr(each) for each in (sets, lock, filled.check_lock(lock), explanation, provenance, affected, coverage)]
+    assert [each for each in said if len(each) > 400 or "\n" in each] == []
+    assert "d0.fits is chosen" in repr(explanation)
+    assert "50 frames" in repr(sets)
+    assert repr(filled.history("d0.fits")) == "<History: 1 event>"
+    hostile = repr(filled.explain({**FRAME, "spectrograph": "\x1b[2J\n" * 500}, "dark"))
+    assert len(hostile) < 400
+    assert hostile.isprintable()
+
+
+def test_a_lock_and_its_check_show_as_tables(filled: CalibrationStore[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DemoCalibration, "selectors", {"dark": DARK})
+    lock = filled.lock([FRAME])
+    assert "<td>dark</td><td>d0.fits</td>" in lock._repr_html_()
+    assert "<table>" not in filled.check_lock(lock)._repr_html_()
+    filled.flag("d0.fits", "BAD", "hot")
+    assert "<th>cause</th>" in filled.check_lock(lock)._repr_html_()
+
+
 def test_the_choices_of_many_frames_show_as_their_table(
     filled: CalibrationStore[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,9 @@ _NAMED = 10
 #: In a text of one line, so many, each of so many characters.
 _SHOWN, _LONGEST = 3, 100
 
+#: Characters of a headline in a repr.
+_HEADLINE = 300
+
 
 def printable(text: str) -> str:
     """Give text in which what is not seen is written out, such as what clears a terminal or turns a line around."""
@@ -82,7 +85,8 @@ def html_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     body = "".join(line(row, "td") for row in rows)
     above = "".join(f"<p><strong>{html_text(each)}</strong></p>" for each in title.splitlines())
     head = f"<thead>{line(columns, 'th')}</thead>" if any(columns) else ""
-    return f'<div class="koa-table"><style>{_STYLE}</style>{above}<table>{head}<tbody>{body}</tbody></table></div>'
+    table = f"<table>{head}<tbody>{body}</tbody></table>" if head or body else ""
+    return f'<div class="koa-table"><style>{_STYLE}</style>{above}{table}</div>'
 
 
 def html_text(text: str) -> str:
@@ -114,6 +118,13 @@ class Report:
         """Give what is shown, by name."""
         names = (field.name for field in fields(self) if field.repr)  # type: ignore[arg-type]
         return {name: getattr(self, name) for name in names}
+
+
+def in_brackets(shown: object, said: str) -> str:
+    """Give the repr of what has a headline, in one line however much is in it."""
+    line = printable(said)
+    short = line if len(line) <= _HEADLINE else f"{line[:_HEADLINE]}..."
+    return f"<{type(shown).__name__}: {short}>"
 
 
 def _words_of(name: str) -> str:

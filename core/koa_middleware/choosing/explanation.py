@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..display import render
+from ..display import in_brackets, render
 from ..instrument.orm import ORMCalibration
 from .explanation_html import as_html
 from .wording import in_numbers, in_pairs, offset
@@ -213,6 +213,9 @@ class Explanation:
         delta = self.anchor.choice and self.anchor.choice.delta_days
         names = ("id", "filename", "cal_type")
         return {**{name: getattr(self.anchor, name) for name in names}, "delta_days": delta}
+
+    def __repr__(self) -> str:
+        return in_brackets(self, self.headline())
 
     def __str__(self) -> str:
         return self.to_text()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, overload
 
-from ..display import html_table, render
+from ..display import html_table, in_brackets, render
 from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError
 from ..instrument.orm import ORMCalibration
 from ..kept import kept_property
@@ -116,6 +116,9 @@ class FrameSets(Sequence[Mapping[str, Any]]):
             "not_here": sorted(self.not_here),
             "left_out": {name: list(columns) for name, columns in self.left_out.items()},
         }
+
+    def __repr__(self) -> str:
+        return in_brackets(self, self._title())
 
     def __str__(self) -> str:
         return self.to_text()

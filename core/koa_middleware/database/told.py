@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from ..display import html_table, printable
+from ..display import html_table, in_brackets, printable
 from ..exceptions import CalibrationNotFoundError
 from ..instrument.detached import record_builder
 from ..instrument.orm import ORMCalibration, family_of
@@ -23,6 +23,9 @@ _JUDGED = "judged here"
 
 class History(list[dict[str, Any]]):
     """What happened to a record, oldest first; prints as lines."""
+
+    def __repr__(self) -> str:
+        return in_brackets(self, f"{len(self)} {'event' if len(self) == 1 else 'events'}")
 
     def __str__(self) -> str:
         return "\n".join(map(_line, self))

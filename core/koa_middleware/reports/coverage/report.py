@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...display import in_brackets
 from .moments import Span, iso_of
 
 if TYPE_CHECKING:
@@ -153,6 +154,9 @@ class Coverage:
         from .text import as_text
 
         return as_text(self, width)
+
+    def __repr__(self) -> str:
+        return in_brackets(self, f"{self.instrument}, {self.start} to {self.end}, {len(self.groups)} groups")
 
     def __str__(self) -> str:
         return self.to_text()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, NamedTuple
 
 from ...choosing.night import FrameSets
-from ...display import printable, render
+from ...display import html_table, in_brackets, render
 from ...exceptions import FallbackWarning, KoaMiddlewareError
 from ...instrument.orm import ORMCalibration
 from .causes import Causes, Why
@@ -96,6 +95,9 @@ class LockCheck:
             "notes": list(self.notes),
         }
 
+    def __repr__(self) -> str:
+        return in_brackets(self, self._headline())
+
     def __str__(self) -> str:
         return self.to_text()
 
@@ -115,13 +117,9 @@ class LockCheck:
 
     def _repr_html_(self) -> str:
         """Give the causes as HTML, for notebooks."""
-        rows = [
-            f"<tr><td>{'</td><td>'.join(escape(printable(cell)) for cell in cells)}</td></tr>"
-            for cells in (each.cells for each in self.causes)
-        ]
-        said = "".join(f"<p>{escape(printable(line))}</p>" for line in (self._headline(), *self.notes))
-        head = "<tr><th>type</th><th>cause</th><th>frames</th></tr>"
-        return f"{said}<table>{head}{''.join(rows)}</table>" if rows else said
+        rows = [each.cells for each in self.causes]
+        title = "\n".join([self._headline(), *self.notes])
+        return html_table(("type", "cause", "frames") if rows else (), rows, title=title)
 
 
 def check_lock(

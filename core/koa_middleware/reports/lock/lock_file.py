@@ -6,13 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any, Self
 
 from ...disk.reading import user_path
 from ...disk.targets import Kind, check_target, target_file
-from ...display import printable, render
+from ...display import html_table, in_brackets, render
 from ...given import file_path_of, path_of, truth_of
 from ...kept import kept_property
 from .locked import ArchiveState, LockedCalibration, LockedFrame, frame_key
@@ -151,6 +150,9 @@ class LockFile:
             found.setdefault(frame_key("", each.values), []).append(each)
         return found
 
+    def __repr__(self) -> str:
+        return in_brackets(self, self._title())
+
     def __str__(self) -> str:
         counts = Counter(each.cal_type for each in self.calibrations)
         rows = [(name, str(number), str(self._missing[name] or "")) for name, number in sorted(counts.items())]
@@ -172,12 +174,8 @@ class LockFile:
 
     def _repr_html_(self) -> str:
         """Give the calibrations as HTML, for notebooks."""
-        rows = [
-            f"<tr><td>{'</td><td>'.join(escape(printable(cell)) for cell in cells)}</td></tr>"
-            for cells in ((each.cal_type, each.filename, each.checksum) for each in self.calibrations)
-        ]
-        head = "<tr><th>type</th><th>calibration</th><th>checksum</th></tr>"
-        return f"<p>{escape(printable(self._title()))}</p><table>{head}{''.join(rows)}</table>"
+        rows = [(each.cal_type, each.filename, each.checksum) for each in self.calibrations]
+        return html_table(("type", "calibration", "checksum"), rows, title=self._title())
 
 
 _KIND = Kind("lock file", "koa-cal lock", read_lock)

@@ -16,7 +16,7 @@ from ...database.local import LocalDatabase
 from ...disk.fits import is_fits_name
 from ...disk.reading import user_path
 from ...disk.writing import cache_errors
-from ...display import html_table, render
+from ...display import html_table, in_brackets, render
 from ...exceptions import SourceFileError
 from .uses import Calibration, Keywords, Use, Users, uses_in, uses_of_lock
 
@@ -100,6 +100,9 @@ class Affected:
             "unread": dict(self.unread),
             "not_here": self.not_here,
         }
+
+    def __repr__(self) -> str:
+        return in_brackets(self, self._title().splitlines()[0])
 
     def __str__(self) -> str:
         return self.to_text()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...choosing.bracket import Bracket
 from ...choosing.wording import offset
 from ...database.versions import core_version, plugin_version
-from ...display import html_table, render
+from ...display import html_table, in_brackets, render
 from ...exceptions import ConfigurationError, HeaderWarning, KoaMiddlewareError, warn
 from ...given import listed, path_of, record_of
 from ...instrument.orm import ORMCalibration
@@ -171,6 +171,9 @@ class Provenance:
     def to_dict(self) -> dict[str, Any]:
         """Give it in the terms of W3C PROV, as PROV-JSON."""
         return as_prov(self._together(), [(each.to_dict(), each.record) for each in self.calibrations])
+
+    def __repr__(self) -> str:
+        return in_brackets(self, self._title())
 
     def __str__(self) -> str:
         return render(("type", "calibration", "id", "quality", "time"), self._rows(), title=self._title())
