@@ -82,6 +82,12 @@ def test_a_cause_that_hits_many_files_is_told_once_with_their_names(koa_cal: Run
     assert [name.strip() for name in names] == [str(path) for path in missing]
 
 
+def test_a_folder_stands_for_the_fits_files_in_it(koa_cal: Run, write: Run) -> None:
+    folder = write("dark.fits", 61083.0, "dark").parent
+    (folder / "notes.txt").write_text("no calibration")
+    assert koa_cal("register", folder).ended(0).out.splitlines()[-1].startswith("1 of 1 registered")
+
+
 def test_a_list_of_paths_comes_from_standard_input(koa_cal: Run, write: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [write("dark.fits", 61083.0, "dark"), write("a flat.fits", 61083.1, "flat")]
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{file}\n" for file in files)))

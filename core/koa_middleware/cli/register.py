@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import CalibrationNotFoundError, HeaderError, KoaMiddlewareError, PluginError, SourceFileError
 from ..fetch.progress import counted
 from .arguments import add_force_instrument, add_instrument, add_json, instruments_as
-from .context import choose_instrument, instrument_in_header, paths_given
+from .context import choose_instrument, files_in, instrument_in_header
 from .messages import StoppedError, report_all
 from .output import print_json, print_table, print_text, size
 
@@ -33,7 +33,7 @@ find masters -name '*.fits' | koa-cal register -
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument(
-        "files", nargs="+", metavar="FILE", help="- for a list of paths, one a line, on standard input"
+        "files", nargs="+", metavar="FILE", help="a folder stands for the FITS files in it; - for a list of paths on standard input"
     )
     command.add_argument(
         "--new-version",
@@ -50,7 +50,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Put files into the cache, each under its own header's instrument; goes on after a bad one."""
-    files = list(dict.fromkeys(paths_given(options.files)))
+    files = files_in(options.files)
     done = _Done(len(files))
     try:
         with instruments_as(options), ExitStack() as opened:
