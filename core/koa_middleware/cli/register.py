@@ -33,7 +33,10 @@ find masters -name '*.fits' | koa-cal register -
 def add_arguments(command: ArgumentParser) -> None:
     """Add the arguments."""
     command.add_argument(
-        "files", nargs="+", metavar="FILE", help="a folder stands for the FITS files in it; - for a list of paths on standard input"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a folder stands for the FITS files in it, - for a list of paths on standard input",
     )
     command.add_argument(
         "--new-version",
