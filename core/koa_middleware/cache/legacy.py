@@ -215,7 +215,7 @@ def _checked(row: dict[str, Any], name: str, places: dict[str, list[Path]]) -> P
         raise _left(f"{name} has no {lacking[0]}.", "Correct the table, or register the file.", None)
     paths = places.get(check_filename(name))
     if not paths:
-        raise _left(f"{name} is missing in the older cache.", "Put it there and import again.", None)
+        raise _left(f"{name} is missing in the older cache.", "Put it into calibrations/ there and import again.", None)
     if not (said := row.get(_MD5)):
         return paths[0]
     digests = {digest_of(path, "md5").removeprefix("md5:"): path for path in paths}
