@@ -94,6 +94,11 @@ def test_a_list_of_paths_comes_from_standard_input(koa_cal: Run, write: Run, mon
     assert koa_cal("register", "-").ended(0).out.splitlines()[-1].startswith("2 of 2 registered")
 
 
+def test_names_that_are_no_text_are_told_too(koa_cal: Run, tmp_path: Path) -> None:
+    odd = [tmp_path / f"a\udcff{number}.fits" for number in range(2)]
+    assert koa_cal("register", *odd, "-i", "testspec").ended(1).err.startswith("koa-cal: 2 files: FILE cannot be read")
+
+
 def test_registering_that_is_interrupted_says_how_far_it_came(command: Run, write: Run, cache: Path) -> None:
     files = [write(f"dark-{number}.fits", 61000.0 + number, "dark") for number in range(300)]
     with subprocess.Popen(**command("register", *files), stderr=subprocess.PIPE, text=True) as process:

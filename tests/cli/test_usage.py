@@ -396,3 +396,7 @@ def test_the_status_without_a_database_is_no_error_and_makes_none(koa_cal: Run, 
     assert not cache.exists()
     open_store("testspec").close()
     assert koa_cal("status", "-i", "testspec", "--check", "--json").ended(0).json.keys() == found.keys()
+
+
+def test_with_a_misspelt_json_an_error_is_json_too(koa_cal: Run) -> None:
+    assert koa_cal("list", "--json=1").ended(2).json["error"]["type"] == "UsageError"

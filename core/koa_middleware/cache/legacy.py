@@ -211,6 +211,8 @@ def _checked(row: dict[str, Any], name: str, places: dict[str, list[Path]]) -> P
     UnsafeFilenameError, SourceFileError
     """
     lacking = [column for column in sorted(_ALWAYS) if not (isinstance(row[column], str) and row[column].strip())]
+    if isinstance(row["id"], int):
+        raise _left(f"{name} has the id {row['id']}, which is a number, no text.", "Correct the table.", None)
     if lacking:
         raise _left(f"{name} has no {lacking[0]}.", "Correct the table, or register the file.", None)
     paths = places.get(check_filename(name))

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(parse(words))
     except UsageError as error:
-        return _refuse(error, as_json="--json" in words)
+        return _refuse(error, as_json=_asks_for_json(words))
     except BrokenPipeError:
         _give_up_stdout()
         return _NOBODY_READS
@@ -59,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         say(str(stopped) or " after ".join(filter(None, ["interrupted", how_far()])))
         return _INTERRUPTED
+
+
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Tell whether ``--json`` stands among the options, however it is misspelt behind that."""
+    options = words[: words.index("--")] if "--" in words else words
+    return any(word.partition("=")[0] == "--json" for word in options)
 
 
 def _run(options: Namespace) -> int:

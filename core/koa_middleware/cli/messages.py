@@ -90,7 +90,8 @@ def by_cause(failed: Mapping[str, Exception | str]) -> dict[str, list[str]]:
 def without_name(said: str, name: str) -> str:
     """Give what is said of a file with FILE in the place of its path, its name, and its name in a URL."""
     last = name.rpartition("/")[2]
-    forms = "|".join(re.escape(form) for form in dict.fromkeys((name, quote(name), last, quote(last))) if form)
+    in_urls = [quote(each, errors="surrogateescape") for each in (name, last)]
+    forms = "|".join(re.escape(form) for form in dict.fromkeys((name, last, *in_urls)) if form)
     return re.sub(rf"(?<![\w.-])(?:{forms})(?![\w-])", "FILE", said)
 
 

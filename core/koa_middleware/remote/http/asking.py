@@ -36,6 +36,8 @@ _BEHIND_S = 0.3
 #: Bytes of a body from which it is compressed.
 _LARGE = 1000
 _PIECE = 1 << 18
+#: Bytes of an answer, unpacked; the largest page of a server of ours has a tenth of that.
+_LONGEST = 1 << 28
 _WAITING = "The local database works without it;"
 
 
@@ -53,6 +55,10 @@ class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: Any
+
+
+class _EndlessError(Exception):
+    """An answer is longer than any of ours."""
 
 
 class Refused(Exception):  # noqa: N818 - a signal, not an error
@@ -182,6 +188,8 @@ class Asking:
                 return self._understood(answer, _read(answer))
         except TooSlowError:
             return Setback(f"the server sends less than {SLOWEST:.0f} bytes in a second")
+        except _EndlessError:
+            return Setback("its answer does not end", "Check KOA_REMOTE_DATABASE_URL.", permanent=True)
         except FAILURES as error:
             return what_broke(error, 0)
 
@@ -312,10 +320,13 @@ def _read(answer: Answer) -> bytes:
 
     Raises
     ------
-    TooSlowError
+    TooSlowError, _EndlessError
     """
-    response, pieces = answer.response, []
+    response, pieces, size = answer.response, [], 0
     read = Pace(SLOW_AFTER_S).timed(lambda size: response.read1(size, decode_content=True))
     while piece := read(_PIECE):
         pieces.append(piece)
+        size += len(piece)
+        if size > _LONGEST:
+            raise _EndlessError
     return b"".join(pieces)
