@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,5 +137,7 @@ def test_what_no_column_can_hold_is_wrong_usage(koa_cal: Run, asked: str) -> Non
 def test_only_what_is_on_this_disk_is_listed_where_that_is_asked(koa_cal: Run, cache: Path) -> None:
     (cache / "calibrations" / "dark-near.fits").unlink()
     (cache / "calibrations" / "dark-old.fits").write_bytes(b"something else")
+    for name in (b"not text \xff.fits", b"two\nlines.fits"):  # a user's own, of which no record tells
+        (cache / "calibrations" / os.fsdecode(name)).write_bytes(b"")
     listed = koa_cal("list", "-i", "testspec", "--cached", "--type", "dark", "--json").json["records"]
     assert [record["filename"] for record in listed] == ["dark-red.fits", "dark-next.fits"]

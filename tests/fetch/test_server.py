@@ -833,6 +833,9 @@ def test_files_come_from_an_object_store(night, bucket):
     with FileServer("s3://koa/masters") as server:
         transfers = [night.transfer(server, name) for name in (*names, "s3c-100000.fits", "s3d-1.fits")]
         *right, wrong, missing = server.fetch_many(transfers, night.partial)
+        server.probe({"filename": names[0]})
+        with pytest.raises(DownloadError, match=r"s3d-1\.fits is not to be had"):
+            server.probe({"filename": "s3d-1.fits"})
     assert [outcome.path.read_bytes() for outcome in right] == [content(name) for name in names]
     assert isinstance(wrong, ChecksumMismatchError)
     assert isinstance(missing, DownloadError)

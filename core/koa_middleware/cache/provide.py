@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from ..database.chunks import in_chunks
 from ..database.local import LocalDatabase
+from ..database.table import asked_name
 from ..database.verified_files import Verified
 from ..disk.checksums import Signature
 from ..disk.room import check_room
@@ -153,7 +154,8 @@ class Provider(Generic[R]):
     def names_here(self) -> list[str]:
         """Give the file names of all records whose files could be used without a download."""
         folders = [self._cache.calibrations, *self.shared.folders()]
-        listed = {path.name for folder in folders for path in folder.iterdir()}
+        found = (path.name for folder in folders if folder.is_dir() for path in folder.iterdir())
+        listed = {name for name in found if asked_name(name) == name}  # no record has another name
         there = [record for some in in_chunks(listed, _AT_ONCE) for record in self._known.query(filename=some)]
         missing = {record.filename for record in self.not_here(there)}
         return [record.filename for record in there if record.filename not in missing]

@@ -69,7 +69,9 @@ def run(options: Namespace) -> int:
         limit = options.limit or (None if options.json else _ON_A_TERMINAL)
         known = store.among_cached().known_db if options.cached else store.known_at(options.as_of)
         judged = known.judged_here()
-        if options.quality is None:
+        if options.quality is not None and not judged:
+            where["quality"] = options.quality
+        if options.quality is None or not judged:
             records, total = known.query(*bounds, newest=limit, **where), known.count(*bounds, **where)
         else:
             records = [each for each in known.query(*bounds, **where) if _quality(each, judged) == options.quality]

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ..disk.room import in_words
 from ..exceptions import DownloadError, KoaMiddlewareError
@@ -22,7 +21,7 @@ from .pace import SLOW_AFTER_S, SLOWEST, Pace, TooSlowError
 from .progress import Progress
 from .responses import CHECK_URL, Setback, continues, problem_in, retry_after, validator, words
 from .retries import BACKOFF_S, LONGEST_WAIT_S, TIMEOUT_S
-from .sources import receive_file, receive_object
+from .sources import probe, receive_file, receive_object
 from .transfer import Fetched, Transfer
 
 
@@ -143,7 +142,7 @@ class FileServer:
         return fetch_many(self, transfers, Run(partial_folder, progress, fresh, self._backoff_s, workers))
 
     def probe(self, values: Mapping[str, object]) -> None:
-        """Ask for the file of a record without bringing it; an object store is not asked.
+        """Ask for the file of a record without bringing it.
 
         Raises
         ------
@@ -151,21 +150,19 @@ class FileServer:
             Where the server does not answer, does not accept the login, or does not have the file.
         """
         url = self.url_for(values)
-        parts = urlsplit(url)
-        setback: Setback | None = None
-        if parts.scheme in {"http", "https"}:
-            try:
-                answer = self._connections.send("HEAD", url, {})
-                with closing(answer.response):
-                    setback = self._refusal(answer) if answer.response.status >= 400 else None
-            except FAILURES as error:
-                setback = what_broke(error, 0)
-        elif parts.scheme == "file" and not Path(url2pathname(parts.path)).is_file():
-            setback = Setback("there is no such file", CHECK_URL)
+        setback = self._probe_http(url) if urlsplit(url).scheme in {"http", "https"} else probe(url)
         if setback is not None:
             reason = self._access.hide(setback.reason)
             message = f"{shown(url)} is not to be had: {reason}."
             raise DownloadError(message, setback.hint, url=shown(url), status=setback.status)
+
+    def _probe_http(self, url: str) -> Setback | None:
+        try:
+            answer = self._connections.send("HEAD", url, {})
+            with closing(answer.response):
+                return self._refusal(answer) if answer.response.status >= 400 else None
+        except FAILURES as error:
+            return what_broke(error, 0)
 
     def error(self, transfer: Transfer, setback: Setback) -> DownloadError:
         """Return the error of a transfer that was given up, without secrets."""
