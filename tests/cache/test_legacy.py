@@ -279,7 +279,7 @@ def test_rows_of_another_table_beside_are_told_and_not_read(tmp_path: Path, stor
     add_row(older, "others", DATABASE, **ROWS[0])
     report = store.import_legacy(older)
     assert report.added == NAMES
-    assert "1 rows of its table others" in report.failed["table others"]
+    assert "1 in all, are not read" in report.failed["table others"]
     assert report.noticed == ["demo has no column tray; its values are kept, for no rule."]
 
 

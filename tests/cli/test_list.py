@@ -127,10 +127,9 @@ def test_a_list_of_a_quality_goes_by_what_was_judged_here(koa_cal: Run) -> None:
 
 
 @pytest.mark.usefixtures("night")
-@pytest.mark.parametrize("asked", ["arm=BLUE", "mjd_start=noon", "arm=A --where ARM=B"])
+@pytest.mark.parametrize("asked", ["mjd_start=noon", "arm=A --where ARM=B"])
 def test_what_no_column_can_hold_is_wrong_usage(koa_cal: Run, asked: str) -> None:
-    found = koa_cal("list", "-i", "testspec", "--where", *asked.split())
-    assert found.code == (0 if asked == "arm=BLUE" else 2)
+    koa_cal("list", "-i", "testspec", "--where", *asked.split()).ended(2)
 
 
 @pytest.mark.usefixtures("night")

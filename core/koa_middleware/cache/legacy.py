@@ -20,6 +20,7 @@ from ..disk.checksums import digest_of
 from ..disk.names import check_filename, folded
 from ..disk.reading import is_left_to_sqlite
 from ..exceptions import KoaMiddlewareError, SourceFileError
+from ..fetch.progress import counted
 from ..instrument.orm import ORMCalibration
 from .bundle import BundleImport
 from .bundle_columns import to_json
@@ -101,7 +102,7 @@ def read_table(folder: Path, orm_class: type[ORMCalibration], report: BundleImpo
     if len(chosen := named or found) == 1:
         for other in found:
             if other is not chosen[0] and other.database == chosen[0].database and other.rows:
-                said = f"{len(other.rows)} rows of its table {other.name} in {other.database.name} are not read."
+                said = f"Its rows in {other.database.name}, {len(other.rows)} in all, are not read."
                 report.failed[f"table {other.name}"] = f"{said} Move them to the table {chosen[0].name}."
         return chosen[0]
     if not found:
@@ -168,7 +169,7 @@ def as_bundle(folder: Path, table: LegacyTable, orm_class: type[ORMCalibration],
     paths: dict[str, Path] = {}
     entries: list[Entry] = []
     ids: set[str] = set()
-    for number, row in enumerate(table.rows, 1):
+    for number, row in enumerate(counted(table.rows, len(table.rows), "file"), 1):
         name = str(row["filename"] or "") or f"row {number}"
         try:
             path = _checked(row, name, places)
