@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from koa_middleware import InstrumentPlugin
 from koa_middleware.cli.reach import answers
+from koa_middleware.remote.http import asking
 from koa_middleware.settings import resolve
 
 Run = Callable[..., Any]
@@ -26,6 +28,15 @@ class _Server(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.send_response(200 if self.headers["Authorization"] == f"Bearer {SECRET}" else 401)
         self.end_headers()
+
+    def do_GET(self) -> None:
+        """Answer as an archive that never comes to an end."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        with suppress(OSError):  # the client has enough
+            while True:
+                self.wfile.write(b"[1," * 10_000)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -97,6 +108,15 @@ def test_a_dead_file_server_fails(ask: Run, dead: int) -> None:
     code, found = ask(calibration_url=f"http://user:{SECRET}@127.0.0.1:{dead}")
     assert (code, found["file server"][0]) == (1, False)
     assert f"127.0.0.1:{dead}" in found["file server"][1]
+
+
+def test_an_archive_whose_answer_does_not_end_fails(
+    ask: Run, file_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_LONGEST", 1 << 20)
+    code, found = ask(remote_database_url=file_server)
+    assert (code, found["archive"][0]) == (1, False)
+    assert "its answer does not end" in found["archive"][1]
 
 
 def test_a_refused_login_fails_and_says_what_to_set(ask: Run, file_server: str) -> None:
