@@ -188,7 +188,8 @@ def one_moment_in_sessions(engine: Engine, orm_class: type[ORMCalibration]) -> N
 
     @event.listens_for(engine, "rollback")
     def before_rollback(connection: Connection) -> None:
-        all_begun.pop(driver_of(connection), None)
+        if not connection.invalidated:  # as Ctrl-C leaves it: it is closed already
+            all_begun.pop(driver_of(connection), None)
 
 
 def _begun(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> _Begun:
