@@ -33,7 +33,7 @@ from koa_middleware import (
     fits_column,
 )
 from koa_middleware.database.file_names import stored_names
-from sqlalchemy import String, text
+from sqlalchemy import String, event, text
 from sqlalchemy.orm import Mapped
 
 from tests.conftest import (
@@ -1054,3 +1054,22 @@ def test_a_name_in_a_models_record_that_is_nearly_a_column_is_refused(store: Sto
     said = "no column amplifers, which stands in the record of MappingModel. Did you mean amplifiers?"
     refused(store, MappingModel(amplifers=2), HeaderError, said)
     store.register_calibration(MappingModel(amplifiers=2, amplifers=3, exposure=3.0, datetime="2023"))
+
+
+@pytest.mark.parametrize("where", ["INSERT INTO demo_calibrations", "SELECT"])
+def test_a_statement_that_is_interrupted_leaves_everything_as_it_was_and_the_store_usable(
+    store: Store, tmp_path: Path, where: str
+) -> None:
+    store.register_calibration(dark(tmp_path, "known.fits"))
+    before = state(store)
+
+    def interrupt(_cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(where):
+            raise KeyboardInterrupt
+
+    event.listen(store.local_db.engine, "do_execute", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.register_calibration(dark(tmp_path, "new.fits", 60001.0))
+    event.remove(store.local_db.engine, "do_execute", interrupt)
+    assert state(store) == before
+    assert store.register_calibration(dark(tmp_path, "new.fits", 60001.0)).calibration in list(store.query())
