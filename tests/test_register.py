@@ -32,6 +32,7 @@ from koa_middleware import (
     by,
     fits_column,
 )
+from koa_middleware.database.driver import GuardedConnection
 from koa_middleware.database.file_names import stored_names
 from sqlalchemy import String, event, text
 from sqlalchemy.orm import Mapped
@@ -1073,3 +1074,26 @@ def test_a_statement_that_is_interrupted_leaves_everything_as_it_was_and_the_sto
     event.remove(store.local_db.engine, "do_execute", interrupt)
     assert state(store) == before
     assert store.register_calibration(dark(tmp_path, "new.fits", 60001.0)).calibration in list(store.query())
+
+
+def test_what_is_interrupted_behind_its_commit_is_done_wholly(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = GuardedConnection.commit
+
+    def commit_and_stop(connection: GuardedConnection) -> None:
+        is_writing = connection.in_transaction
+        commit(connection)
+        if is_writing:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(GuardedConnection, "commit", commit_and_stop)
+        store.register_calibration(dark(tmp_path))
+    assert [row.filename for row in store.query()] == ["dark.fits"]
+    assert store.verify().ok
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(GuardedConnection, "commit", commit_and_stop)
+        store.remove("dark.fits")
+    assert (store.query(), files_under(store.cache_dir / "calibrations")) == ([], [])
+    assert len(files_under(store.cache_dir / "quarantine")) == 1

@@ -1,6 +1,6 @@
 """Files of an instrument that its database does not know.
 
-A database that has no records was lost, unless it is new and the files came later: then a registration was cut off.
+A database that has no records was lost, unless it is new and one file came later: then a registration was cut off.
 """
 
 from __future__ import annotations
@@ -133,9 +133,8 @@ def no_records(holdings: Holdings[Any], known: LocalDatabase[Any]) -> NoRecords 
     if not files:
         return None
     is_new = _is_new(orm_class, database)
-    if is_new and all(_came_after(database, path) for path in files):
-        those = "1 file is" if len(files) == 1 else f"{len(files)} files are"
-        said = f"{those} in no record of {orm_class.instrument_name}: {cache.calibrations / files[0].name}."
+    if is_new and len(files) == 1 and _came_after(database, files[0]):  # a registration leaves one at most
+        said = f"1 file is in no record of {orm_class.instrument_name}: {cache.calibrations / files[0].name}."
         advice = "A registration was cut off; to register the same again makes the record."
         return NoRecords(said, advice, is_lost=False, is_new=True)
     said = f"The database {database.path} has no records, but {cache.calibrations} holds files of "

@@ -56,16 +56,25 @@ class Holdings(Generic[R]):
         self.orm_class = database.orm_class
 
     def commit(self, settle: Callable[[Connection], Placed[R]]) -> Placed[R]:
-        """Settle a row and a file in one transaction; when it fails at its end, the file goes again."""
+        """Settle a row and a file in one transaction; when it fails at its end, the file goes again.
+
+        Ctrl-C may come when the row is committed already, and then the file stays.
+        """
         placed: Placed[R] | None = None
         try:
             with self.database.begin() as connection:
                 placed = settle(connection)
         except BaseException:
             if placed is not None and placed.is_new:
-                placed.path.unlink(missing_ok=True)
+                self._take_back(placed.path)
             raise
         return placed
+
+    def _take_back(self, path: Path) -> None:
+        """Remove a file that no row names; nobody registers it meanwhile."""
+        with self.database.begin() as connection:
+            if not self.named(connection, path.name):
+                path.unlink(missing_ok=True)
 
     def put(self, connection: Connection, record: R, staged: Staged) -> Placed[R]:
         """Move a staged file to its record's name, unless it is there with that content.

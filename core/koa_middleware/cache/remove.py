@@ -54,11 +54,15 @@ class Remover(Generic[R]):
         path = self._holdings.cache.path(record.filename)
         if dry_run:
             return Removal(record, None)
-        removed = self._remove_row(record, path)
         try:
-            return Removal(record, self._move_aside(path))
-        except CacheError:
-            self._put_back(removed)
+            removed = self._remove_row(record, path)
+            try:
+                return Removal(record, self._move_aside(path))
+            except CacheError:
+                self._put_back(removed)
+                raise
+        except KeyboardInterrupt:
+            self._move_aside(path)  # where the row is gone already, and else nothing
             raise
 
     def _remove_row(self, record: R, path: Path) -> dict[str, Any]:

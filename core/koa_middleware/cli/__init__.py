@@ -24,6 +24,7 @@ from ..exceptions import (
     SchemaMismatchError,
 )
 from ..settings import wants_completion
+from .interrupts import interrupts_kept
 from .messages import report, say, set_instrument
 from .output import print_json
 from .parser import UsageError, build_parser, parse
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         complete(build_parser())
     try:
-        return _run(parse(words))
+        with interrupts_kept():
+            return _run(parse(words))
     except UsageError as error:
         return _refuse(error, as_json=_asks_for_json(words))
     except BrokenPipeError:
