@@ -1064,16 +1064,18 @@ def test_a_statement_that_is_interrupted_leaves_everything_as_it_was_and_the_sto
     store.register_calibration(dark(tmp_path, "known.fits"))
     before = state(store)
 
-    def interrupt(_cursor: Any, statement: str, *_: Any) -> None:
+    def interrupt(cursor: Any, statement: str, parameters: Any, _context: Any) -> None:
         if statement.startswith(where):
+            cursor.execute(statement, parameters)
             raise KeyboardInterrupt
 
     event.listen(store.local_db.engine, "do_execute", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as kept:
         store.register_calibration(dark(tmp_path, "new.fits", 60001.0))
     event.remove(store.local_db.engine, "do_execute", interrupt)
     assert state(store) == before
     assert store.register_calibration(dark(tmp_path, "new.fits", 60001.0)).calibration in list(store.query())
+    assert kept.tb is not None  # it is kept, as a notebook does, with all that it holds
 
 
 def test_what_is_interrupted_behind_its_commit_is_done_wholly(
@@ -1087,13 +1089,15 @@ def test_what_is_interrupted_behind_its_commit_is_done_wholly(
         if is_writing:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(GuardedConnection, "commit", commit_and_stop)
-        store.register_calibration(dark(tmp_path))
+        with pytest.raises(KeyboardInterrupt):
+            store.register_calibration(dark(tmp_path))
     assert [row.filename for row in store.query()] == ["dark.fits"]
     assert store.verify().ok
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(GuardedConnection, "commit", commit_and_stop)
-        store.remove("dark.fits")
+        with pytest.raises(KeyboardInterrupt):
+            store.remove("dark.fits")
     assert (store.query(), files_under(store.cache_dir / "calibrations")) == ([], [])
     assert len(files_under(store.cache_dir / "quarantine")) == 1

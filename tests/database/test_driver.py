@@ -6,9 +6,11 @@ import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
+import pytest
 from koa_middleware import CalibrationStore
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from tests.conftest import DemoCalibration, record, repetitions
 
@@ -56,3 +58,18 @@ def test_a_database_that_was_put_back_is_read_and_written_from_then_on(
     store.flag("before.fits", "BAD", "stripes")
     with closing(sqlite3.connect(path)) as reader:
         assert reader.execute("SELECT filename, quality FROM demo_calibrations").fetchall() == [("before.fits", "BAD")]
+
+
+def test_a_traceback_that_is_kept_keeps_no_lock(store: CalibrationStore[DemoCalibration]) -> None:
+    store.local_db.add([record("one.fits"), record("two.fits")])
+
+    @event.listens_for(store.local_db.engine, "do_execute")
+    def interrupt(cursor: sqlite3.Cursor, statement: str, parameters: Any, _context: Any) -> None:
+        cursor.execute(statement, parameters)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as kept, store.local_db.begin() as connection:
+        connection.exec_driver_sql("SELECT filename FROM demo_calibrations")
+    with closing(sqlite3.connect(store.local_db.path, timeout=0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+    assert any("cursor" in each.frame.f_locals for each in kept.traceback)  # as a notebook keeps it

@@ -253,11 +253,16 @@ class GuardedConnection(sqlite3.Connection):
             self._writer = 0
 
     def close(self) -> None:
-        """Close; of a connection that came over a fork, do nothing."""
-        if self._process == os.getpid():
+        """Close; of a connection that came over a fork, do nothing.
+
+        SQLite keeps the locks of one that is closed inside a transaction until its cursors go, and the traceback of
+        an interrupted statement may hold these for long.
+        """
+        if self._process == os.getpid() and self in _connections:
+            _connections.discard(self)
+            self.rollback()
             with self.way_in():
                 super().close()
-            _connections.discard(self)
 
     def way_in(self) -> _Way:
         """Give the way into SQLite: who is in a transaction comes to its end while a process forks, too."""
@@ -304,6 +309,9 @@ class GuardedCursor(sqlite3.Cursor):
         except sqlite3.OperationalError:
             with connection.telling_reader_from_writer():
                 raise
+        except KeyboardInterrupt:
+            super().close()  # else it keeps its lock for as long as the traceback is kept
+            raise
         return self
 
     def executemany(self, *arguments: Any) -> Self:

@@ -1,0 +1,41 @@
+"""Ctrl-C where Python would lose it, or tell of something else."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from koa_middleware.cli.interrupts import interrupts_kept
+
+
+class Interrupted:
+    """What is interrupted when it goes."""
+
+    def __del__(self) -> None:
+        raise KeyboardInterrupt
+
+
+def lose_one_and_go_on() -> None:
+    Interrupted()
+    time.sleep(5)
+
+
+def test_an_interrupt_that_a_finalizer_drops_comes_again() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts_kept():
+        lose_one_and_go_on()
+
+
+def test_an_error_that_came_of_an_interrupt_is_told_as_that() -> None:
+    def fail_where_interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("a class could not be made")
+
+    with pytest.raises(KeyboardInterrupt), interrupts_kept():
+        fail_where_interrupted()
+
+
+def test_an_error_of_its_own_stays_that() -> None:
+    with pytest.raises(RuntimeError, match="another"), interrupts_kept():
+        raise RuntimeError("another")
