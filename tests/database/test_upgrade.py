@@ -250,6 +250,18 @@ def test_what_cannot_be_applied_to_old_rows_is_told_once(
     assert said.split()[1] in told
 
 
+def test_a_column_whose_new_name_was_not_told_is_named_and_comes_back_once_it_is(plugin: Plugins, path: Path) -> None:
+    chip = 'chip: Mapped[str | None] = fits_column("ARM", String)'
+    fill(path, plugin("1.0", ARM), {"arm": "a"}, {"arm": "b"})
+    said = r"no column arm any more, which has a value in 2 rows. Where that is chip now, declare there renamed_from"
+    with pytest.warns(SchemaWarning, match=said):
+        assert [each["chip"] for each in opened(path, plugin("2.0", chip))] == [None, None]
+    fill(path, plugin("2.0", chip), {"filename": "new.fits", "chip": "c"})
+    told = plugin("2.1", 'chip: Mapped[str | None] = fits_column("ARM", String, renamed_from=("arm",))')
+    assert sorted(each["chip"] for each in opened(path, told)) == ["a", "b", "c"]
+    assert asked(path, "SELECT count(*) FROM demo_calibrations_history WHERE chip IN ('a', 'b')") == [(0,)]
+
+
 # -- versions ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from functools import lru_cache
 from typing import NamedTuple
@@ -65,11 +65,35 @@ def renamed_columns(connection: sqlite3.Connection, orm_class: type[ORMCalibrati
     }
 
 
+def former_columns(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> dict[str, str]:
+    """Give columns whose former one is still there and has values that they lack, by its name.
+
+    So it is where a class was used before it said what the column's former name was.
+    """
+    there, table = built(connection, orm_class.table().name).columns, quote(orm_class.table().name)
+    columns = Declaration.of(orm_class).columns
+    known = {name.lower() for name in columns}
+    return {
+        old: name
+        for name, column in columns.items()
+        if name.lower() in there
+        for old in column.renamed_from
+        if old.lower() in there and old.lower() not in known
+        if connection.execute(f"SELECT 1 FROM {table} WHERE {lacking(old, name)} LIMIT 1").fetchone()  # noqa: S608
+    }
+
+
+def lacking(old: str, name: str) -> str:
+    """SQL clause of rows that have no value in a column, but one in its former one."""
+    return f"{quote(name)} IS NULL AND {quote(old)} IS NOT NULL"
+
+
 def changes_in(
     connection: sqlite3.Connection,
     orm_class: type[ORMCalibration],
     before: Declaration | None,
     renamed: Mapping[str, str],
+    filled: Collection[str] = (),
 ) -> Changes:
     """Find what a class wants changed in its table, whose columns have their new names already.
 
@@ -81,6 +105,8 @@ def changes_in(
         What the rows obey; unknown for a database from before declarations were kept.
     renamed : mapping
         New names by the old ones.
+    filled : collection of str
+        Columns that got values of a former one.
     """
     now = Declaration.of(orm_class)
     there, wanted = built(connection, orm_class.table().name), built_for(orm_class)
@@ -89,7 +115,11 @@ def changes_in(
     former = {} if before is None else {renamed.get(name, name): column for name, column in before.columns.items()}
     indexes = {} if before is None else before.indexes
     return Changes(
-        tuple(name for name in present if name in retyped or _has_other_form(now, before, former.get(name), name)),
+        tuple(
+            name
+            for name in present
+            if name in retyped or name in filled or _has_other_form(now, before, former.get(name), name)
+        ),
         any(there.columns[name.lower()] != wanted.columns[name.lower()] for name in present)
         or {names for names in there.unique if set(names) <= wanted.columns.keys()}
         != {names for names in wanted.unique if set(names) <= there.columns.keys()},
@@ -116,7 +146,16 @@ def not_applied(
     def count(rows: str, *parameters: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {rows}", parameters).fetchone()[0])  # noqa: S608
 
-    for old, column in ({} if before is None else before.columns).items():
+    former = {} if before is None else before.columns
+    new = sorted(now.columns.keys() - former.keys() - set(renamed.values())) if former else []
+    for old in sorted(former.keys() - now.columns.keys() - renamed.keys()) if new else []:
+        rows = count(f"{table} WHERE {quote(old)} IS NOT NULL")
+        if rows:
+            yield (
+                f"{orm_class.__name__} has no column {old} any more, which has a value in {n_rows(rows)}. Where that "
+                f"is {' or '.join(new)} now, declare there renamed_from=({old!r},)."
+            )
+    for old, column in former.items():
         name = renamed.get(old, old)
         if column.fold and name in now.columns and not now.columns[name].fold:
             rows = count(f"{table} WHERE {quote(name)} IS NOT NULL")

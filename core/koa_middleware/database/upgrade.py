@@ -8,17 +8,17 @@ database in turn come to rest.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from sqlalchemy import Connection
 
 from ..instrument.orm import ORMCalibration
-from .changes import changes_in, not_applied, renamed_columns
+from .changes import changes_in, former_columns, lacking, not_applied, renamed_columns
 from .declared import Declaration, check_older, declaration_text
 from .derived import derive_missing
-from .feed import feed_table, flags_name, has_older_flags
+from .feed import feed_paused, feed_table, flags_name, has_older_flags
 from .history import MADE_NEW, UPGRADED, begin_history, history_table, is_recorded
 from .remake import bring_into_form, history_in_form
 from .schema import Found, add_columns, complete, forget_bookmark, has_all, read_schema
@@ -152,9 +152,11 @@ def upgrade(
         told.append(f"The history of {orm_class.table().name} was lost: who judged what, when and why is not known.")
     if now.leads and not now.is_class_known and not is_new:
         before = None if now.newest is None else Declaration.read(now.newest.schema)
+        former = former_columns(driver, orm_class)
         renamed = _rename(driver, orm_class)
-        told += not_applied(driver, orm_class, before, renamed)
-        changes = changes_in(driver, orm_class, before, renamed)
+        filled = _fill(driver, orm_class, former)
+        told += not_applied(driver, orm_class, before, {**former, **renamed})
+        changes = changes_in(driver, orm_class, before, renamed, filled)
         if renamed or changes.restated or changes.is_remade:
             keep_copy()
             add_columns(connection, orm_class, database)
@@ -184,6 +186,19 @@ def _rename(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> 
         for old, name in ((old, name) for old, name in renamed.items() if old.lower() in there):
             connection.execute(f"ALTER TABLE {quote(table)} RENAME COLUMN {quote(old)} TO {quote(name)}")
     return renamed
+
+
+def _fill(connection: sqlite3.Connection, orm_class: type[ORMCalibration], former: Mapping[str, str]) -> list[str]:
+    """Give columns what they lack from their former ones, in former versions too; names them."""
+    if not former:
+        return []
+    with feed_paused(connection, orm_class):
+        for table in (orm_class.table().name, history_table(orm_class).name):
+            there = {row[0].lower() for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+            for old, name in ((old, name) for old, name in former.items() if {old.lower(), name.lower()} <= there):
+                filled = f"UPDATE {quote(table)} SET {quote(name)} = {quote(old)} WHERE {lacking(old, name)}"  # noqa: S608
+                connection.execute(filled)
+    return list(former.values())
 
 
 def _me(orm_class: type[ORMCalibration]) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import dialect
 from ..exceptions import HeaderError, SchemaMismatchError
 from ..instrument.orm import DERIVED, ORMCalibration
 from ..instrument.values import normal_form
-from .changes import changes_in, renamed_columns
+from .changes import changes_in, former_columns, renamed_columns
 from .declared import Declaration
 from .feed import feed_table
 from .file_names import HAS_OTHERS
@@ -214,6 +214,8 @@ def _faults(connection: sqlite3.Connection, standing: Standing) -> Iterator[str]
         elif not column.nullable and column.server_default is None:
             yield f"the column {column.name} needs a value in every row"
     if standing.leads and not standing.is_class_known:
+        for old, new in former_columns(connection, orm_class).items():
+            yield f"the column {old} holds values of {new}"
         before = None if standing.newest is None else Declaration.read(standing.newest.schema)
         for name in changes_in(connection, orm_class, before, renamed).restated:
             if not _is_in_form(connection, table.c[name]):
