@@ -260,3 +260,16 @@ def test_without_a_network_it_chooses_among_the_files_on_this_disk(koa_cal: Run,
     (cache / "calibrations" / "dark-next.fits").unlink()
     assert chosen("--cached")["error"] == "CalibrationNotFoundError"
     koa_cal("best", frame, "--cached", "--no-download").ended(2)
+
+
+def test_of_records_whose_files_are_elsewhere_it_is_said_what_to_do(koa_cal: Run, frame: Path, cache: Path) -> None:
+    for file in (cache / "calibrations").iterdir():
+        file.unlink()
+    said = koa_cal("best", frame, "--type", "dark", "--cached").ended(1).said
+    assert "of the 4 known none has its file on this disk" in said
+    assert "Leave out --cached, or download them with koa-cal prefetch" in said
+    assert "register" not in said
+    several, none = koa_cal("best", frame, "--cached").ended(1).err.splitlines()
+    assert "No dark, flat, arc fits" in several
+    assert "No bias fits" in none
+    assert "the database holds none of that type" in none
