@@ -273,3 +273,12 @@ def test_of_records_whose_files_are_elsewhere_it_is_said_what_to_do(koa_cal: Run
     assert "No dark, flat, arc fits" in several
     assert "No bias fits" in none
     assert "the database holds none of that type" in none
+
+
+def test_one_cause_that_keeps_files_away_is_told_once(koa_cal: Run, frame: Path, cache: Path) -> None:
+    for file in (cache / "calibrations").iterdir():
+        file.unlink()
+    said, dark, flat = koa_cal("best", frame, "--type", "dark", "--type", "flat").ended(1).err.splitlines()
+    assert said.startswith("koa-cal: 2 files: FILE cannot be downloaded: it is LOCAL")
+    assert said.endswith("--cached chooses among the files that are here.")
+    assert (dark.split(), flat.split()) == (["dark:", "dark-near.fits"], ["flat:", "flat-before.fits"])
