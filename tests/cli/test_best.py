@@ -282,3 +282,9 @@ def test_one_cause_that_keeps_files_away_is_told_once(koa_cal: Run, frame: Path,
     assert said.startswith("koa-cal: 2 files: FILE cannot be downloaded: it is LOCAL")
     assert said.endswith("--cached chooses among the files that are here.")
     assert (dark.split(), flat.split()) == (["dark:", "dark-near.fits"], ["flat:", "flat-before.fits"])
+
+
+def test_of_a_misspelt_type_it_is_asked_what_was_meant(koa_cal: Run, frame: Path) -> None:
+    said = koa_cal("best", frame, "--type", "drak").ended(2).said
+    assert "has no selector for 'drak'. Did you mean dark? Use one of dark, flat, arc, bias." in said
+    assert "CalibrationSelector" not in said
