@@ -163,6 +163,8 @@ class CalibrationNotFoundError(KoaMiddlewareError, LookupError):
         The input's values that the rule compared.
     total : int
         Number of records of that type in the database.
+    not_here : int
+        Where those alone were asked whose files are on this disk: number of the others of that type.
     as_of : str or None
         The past state that was asked, UTC; None: the present one.
     nearest : tuple
@@ -174,6 +176,7 @@ class CalibrationNotFoundError(KoaMiddlewareError, LookupError):
     cal_type: str | None = None
     asked: Mapping[str, Any] = {}
     total: int = 0
+    not_here: int = 0
     as_of: str | None = None
     nearest: tuple[Any, ...] = ()
     misses: Mapping[str, KoaMiddlewareError] = {}

@@ -260,3 +260,31 @@ def test_without_a_network_it_chooses_among_the_files_on_this_disk(koa_cal: Run,
     (cache / "calibrations" / "dark-next.fits").unlink()
     assert chosen("--cached")["error"] == "CalibrationNotFoundError"
     koa_cal("best", frame, "--cached", "--no-download").ended(2)
+
+
+def test_of_records_whose_files_are_elsewhere_it_is_said_what_to_do(koa_cal: Run, frame: Path, cache: Path) -> None:
+    for file in (cache / "calibrations").iterdir():
+        file.unlink()
+    said = koa_cal("best", frame, "--type", "dark", "--cached").ended(1).said
+    assert "of the 4 known none has its file on this disk" in said
+    assert "Leave out --cached, or download them with koa-cal prefetch" in said
+    assert "register" not in said
+    several, none = koa_cal("best", frame, "--cached").ended(1).err.splitlines()
+    assert "No dark, flat, arc fits" in several
+    assert "No bias fits" in none
+    assert "the database holds none of that type" in none
+
+
+def test_one_cause_that_keeps_files_away_is_told_once(koa_cal: Run, frame: Path, cache: Path) -> None:
+    for file in (cache / "calibrations").iterdir():
+        file.unlink()
+    said, dark, flat = koa_cal("best", frame, "--type", "dark", "--type", "flat").ended(1).err.splitlines()
+    assert said.startswith("koa-cal: 2 files: FILE cannot be downloaded: it is LOCAL")
+    assert said.endswith("--cached chooses among the files that are here.")
+    assert (dark.split(), flat.split()) == (["dark:", "dark-near.fits"], ["flat:", "flat-before.fits"])
+
+
+def test_of_a_misspelt_type_it_is_asked_what_was_meant(koa_cal: Run, frame: Path) -> None:
+    said = koa_cal("best", frame, "--type", "drak").ended(2).said
+    assert "has no selector for 'drak'. Did you mean dark? Use one of dark, flat, arc, bias." in said
+    assert "CalibrationSelector" not in said

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from koa_middleware.cli import parser
 
 Run = Callable[..., Any]
@@ -67,6 +67,23 @@ def test_each_command_prints_one_document_as_the_schema_says(koa_cal: Run, frame
         check(command, koa_cal(*command.split(), *arguments, "--json").json)
 
 
+@pytest.mark.usefixtures("no_records")
+@pytest.mark.parametrize("command", sorted(set(parser.COMMANDS) - OF_NO_RESULT))
+def test_each_command_prints_an_error_as_the_schema_says(koa_cal: Run, command: str) -> None:
+    found = koa_cal(*command.split(), "--nosuch", "--json").ended(2).json
+    assert found["error"]["type"] == "UsageError"
+    check(command, found)
+
+
+@pytest.mark.usefixtures("no_records")
+def test_what_fails_as_a_whole_is_as_the_schema_says(koa_cal: Run) -> None:
+    here = ("-i", "testspec", "--json")
+    for command, names in (("best", ["no.fits"]), ("show", ["no.fits"]), ("remove", ["no.fits"]), ("sync", [])):
+        check(command, found := koa_cal(command, *names, *here).json)
+        assert list(found) == ["error"]
+
+
 def test_a_schema_that_the_output_does_not_follow_is_noticed() -> None:
-    with pytest.raises(Exception, match="'paths' is a required property"):
-        check("get", {"failed": {}})
+    for found in ({"failed": {}}, {"error": {}}):
+        with pytest.raises(ValidationError):
+            check("get", found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from astropy.io import fits
 from koa_middleware import InstrumentPlugin
 
 Run = Callable[..., Any]
@@ -149,3 +152,19 @@ def test_a_header_whose_instrument_cannot_be_read_hinders_no_other(koa_cal: Run,
     found = koa_cal("register", bad, good, "--json").ended(1).json
     assert list(found["failed"]) == [str(bad)]
     assert [record["filename"] for record in found["registered"]] == ["good.fits"]
+
+
+def test_a_full_disk_is_told_once_for_all_files(koa_cal: Run, write: Run) -> None:
+    files = [write(f"dark{n}.fits", 61083.0 + n, "dark") for n in range(4)]
+    koa_cal("register", files[0]).ended(0)
+    for file in files[1:]:
+        fits.append(file, np.zeros(1_000_000, np.int16))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        said, *names = koa_cal("register", *files[1:]).ended(1).err.splitlines()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert said.startswith("koa-cal: 3 files: A file in ")
+    assert "cannot be written: File too large. Free some space" in said
+    assert [name.strip() for name in names] == [str(file) for file in files[1:]]

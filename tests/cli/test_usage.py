@@ -136,6 +136,24 @@ def test_the_environment_names_the_instrument(koa_cal: Run, monkeypatch: pytest.
     koa_cal("list", "-i", "testspec").ended(1)
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("-i hispec list", "-i stands before the command. Options stand after it: koa-cal list -i hispec\n"),
+        ("--debug -i hispec list --cached", "Options stand after it: koa-cal list --cached -i hispec\n"),
+        ("list --json=1", "argument --json: it takes no value, and '1' is given"),
+        ("help ''", "'' is no command. koa-cal --help lists them.\n"),
+    ],
+)
+def test_words_in_the_wrong_place_are_told_so(koa_cal: Run, typed: str, said: str) -> None:
+    found = koa_cal(*shlex.split(typed)).ended(2)
+    assert said in (found.err or found.json["error"]["message"])
+
+
+def test_json_before_the_command_is_told_so_in_json(koa_cal: Run) -> None:
+    assert "koa-cal list --json" in koa_cal("--json", "list").ended(2).json["error"]["message"]
+
+
 @pytest.mark.parametrize("arguments", [["nosuch"], ["list", "--nosuch"], ["show"], ["explain"], ["register"]])
 def test_wrong_usage_exits_with_2_and_says_how_it_is_used(koa_cal: Run, arguments: list[str]) -> None:
     found = koa_cal(*arguments).ended(2)

@@ -116,3 +116,14 @@ def test_the_name_of_a_file_without_a_record_is_written_out(koa_cal: Run, cache:
     (cache / "calibrations" / "x\n\x1b[31m.fits").write_bytes(b"x")
     (line,) = [line for line in koa_cal("verify", "-i", "testspec").ended(0).out.splitlines() if "31m" in line]
     assert "x\\n\\x1b[31m.fits" in line
+
+
+@pytest.mark.usefixtures("night")
+def test_of_several_files_without_a_record_each_stands_in_a_line(koa_cal: Run, cache: Path) -> None:
+    names = ["nobodys-1.fits", "nobodys-2.fits", "nobodys-3.fits"]
+    for name in names:
+        (cache / "calibrations" / name).write_bytes(b"put here by hand")
+    lines = koa_cal("verify", "-i", "testspec").ended(0).out.splitlines()
+    found = [[word for word in line.split() if word.startswith("nobodys")] for line in lines if "nobodys" in line]
+    assert found == [[name] for name in names]
+    assert len([line for line in lines if "3 files: no record names this file" in line]) == 1

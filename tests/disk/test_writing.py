@@ -41,6 +41,14 @@ def test_a_failed_write_says_what_to_do(tmp_path: Path, number: int, hint: str) 
         raise OSError(number, os.strerror(number))
 
 
+def test_a_file_that_a_user_names_is_to_be_written_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(CacheError) as caught, whole_file(tmp_path / "night.lock"):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    assert "night.lock cannot be written" in caught.value.message
+    assert "write it elsewhere" in caught.value.hint
+    assert "cache" not in caught.value.hint
+
+
 def test_errors_of_ours_and_name_clashes_pass_through(tmp_path: Path) -> None:
     for error in (CacheError("a"), SourceFileError("b"), FileExistsError("c")):
         with pytest.raises(type(error)) as caught, cache_errors(tmp_path):

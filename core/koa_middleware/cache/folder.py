@@ -183,7 +183,7 @@ class Cache:
         """
         self.check_writable()
         temporary = self.temporary()
-        with new_file(temporary) as sink:
+        with new_file(temporary, called=f"A file in {self.partial}") as sink:
             checksum = copy_stream(stream, sink)
         return Staged(temporary, checksum, temporary.stat().st_size)
 

@@ -16,7 +16,7 @@ from .explanation import Candidate
 from .frame import Frame
 from .judged import last_said_of
 from .judging import Judge
-from .misses import Part, moment_asked, not_found
+from .misses import Part, not_found
 from .own_methods import programmed_of
 from .statement import Plan, fetch_rows
 from .wording import in_ends
@@ -48,7 +48,7 @@ def missed_by_all(
         found.append(of_step)
         parts.append(Part(name, tuple(_told(of_step.nearest, judges, db))))
     asked = {**found[-1].asked, **_ranges(considered.plans[-1], frames)}
-    return not_found(str(found[-1].cal_type), asked, found[-1].total, parts, as_of=moment_asked(db))
+    return not_found(str(found[-1].cal_type), asked, found[-1].total, parts, db=db)
 
 
 def _told(nearest: Sequence[Candidate], judges: Sequence[Judge], db: Database) -> Iterator[Candidate]:

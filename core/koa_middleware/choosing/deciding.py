@@ -16,7 +16,7 @@ from .explanation import Explanation
 from .frame import own_values
 from .judging import step_of
 from .marking import note_choice, warn_of_step
-from .misses import Part, missing, moment_asked, not_found
+from .misses import Part, missing, not_found
 from .own_methods import best_as_held, check_type, choose, fallen_back, is_programmed, normal_values, programmed_of
 from .programmed import its_errors, records_by, without_collection
 from .telling import explain
@@ -96,7 +96,7 @@ def missed(selector: CalibrationSelector, considered: Considered, db: Database) 
     fit = told.counts.get(programmed.deciding or "")
     said = f"{fit} of the {told.total} known fit, but its {programmed.deciding} takes none" if fit else ""
     parts = [Part("", told.candidates)]
-    return not_found(told.cal_type, told.asked, told.total, parts, said, as_of=moment_asked(db))
+    return not_found(told.cal_type, told.asked, told.total, parts, said, db=db)
 
 
 def explained(selector: CalibrationSelector, input: Mapping[str, Any], db: Database, nearest: int) -> Explanation:

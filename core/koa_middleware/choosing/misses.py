@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from ..exceptions import CalibrationNotFoundError, KoaMiddlewareError
 from ..instrument.detached import record_builder
@@ -25,6 +25,14 @@ _TYPES = "\0"
 
 #: Reasons that a message tells, also of several types together.
 _MOST_REASONS = 3
+
+
+@runtime_checkable
+class _InPart(Protocol):
+    """A database of which those records alone are asked whose files are on this disk."""
+
+    def not_here(self, cal_type: str) -> int:
+        """Give how many others of a type there are."""
 
 
 class Told(NamedTuple):
@@ -75,7 +83,7 @@ def missing(considered: Considered, programmed: Programmed, db: Database) -> Ask
     if any(part.refused for part in parts):
         rows = yield Ask(count_of_type(judges[-1].plan.orm_class), {"cal_type": cal_type}, rows=True)
         total = int(rows[0][0])
-    return not_found(cal_type, judges[-1].asked, total, parts, as_of=moment_asked(db))
+    return not_found(cal_type, judges[-1].asked, total, parts, db=db)
 
 
 def _nearest(judge: Judge, db: Database) -> Asking[list[Candidate]]:
@@ -107,7 +115,7 @@ def not_found(
     parts: Sequence[Part],
     takes_none: str = "",
     *,
-    as_of: str | None,
+    db: Database,
 ) -> CalibrationNotFoundError:
     """Give the error for a selection that came to nothing.
 
@@ -121,14 +129,17 @@ def not_found(
     parts : sequence of Part
     takes_none : str
         What is said where a selector's own method takes none of those that fit, else empty.
-    as_of : str or None
-        The past state that was asked.
+    db : Database
+        That was asked.
     """
+    as_of, not_here = moment_asked(db), 0
     then = f" --as-of {as_of}" if as_of else ""
     hint = f"koa-cal explain FRAME --type {cal_type}{then} lists them all."
     if not total:
-        found = _holds_none(as_of)
+        not_here = db.not_here(cal_type) if isinstance(db, _InPart) else 0
+        found = _holds_none(as_of, not_here)
         hint = f"koa-cal list{then} shows what there was." if then else "Add one with koa-cal register."
+        hint = "Leave out --cached, or download them with koa-cal prefetch FRAME." if not_here else hint
     else:
         refused = ", ".join(_refused(part) for part in parts)
         found = takes_none and f"{takes_none} {refused}"
@@ -139,12 +150,15 @@ def not_found(
         cal_type=cal_type,
         asked=asked,
         total=total,
+        not_here=not_here,
         as_of=as_of,
         nearest=tuple(candidate for part in parts for candidate in part.refused),
     )
 
 
-def _holds_none(as_of: str | None) -> str:
+def _holds_none(as_of: str | None, not_here: int = 0) -> str:
+    if not_here:
+        return f"of the {not_here} known none has its file on this disk"
     return f"the database held none of that type at {as_of}" if as_of else "the database holds none of that type"
 
 
@@ -166,7 +180,7 @@ def told_once(errors: Mapping[str, KoaMiddlewareError]) -> list[Told]:
 def _cause(cal_type: str, error: KoaMiddlewareError) -> Hashable:
     """Give what an error is about, without what differs from type to type: its name, files, offsets."""
     if isinstance(error, CalibrationNotFoundError) and error.asked:
-        return frozenset(candidate.rule for candidate in error.nearest)
+        return frozenset(candidate.rule for candidate in error.nearest), error.not_here > 0
     return _without(cal_type, error.message)
 
 
@@ -194,7 +208,11 @@ def _reasons(errors: Sequence[Any]) -> str:
     reasons = list(dict.fromkeys(candidate.why for candidate in nearest))
     more = "; ..." if len(reasons) > _MOST_REASONS else ""
     said = "; ".join(reasons[:_MOST_REASONS]) + more
-    return f"the nearest were refused ({said})" if reasons else _holds_none(errors[0].as_of)
+    return (
+        f"the nearest were refused ({said})"
+        if reasons
+        else _holds_none(errors[0].as_of, sum(error.not_here for error in errors))
+    )
 
 
 def _asked_of_all(errors: Sequence[KoaMiddlewareError]) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self, cast
 from sqlalchemy.orm import Session
 
 from ..display import html_table
-from ..exceptions import ConfigurationError, InvalidPluginError
+from ..exceptions import ConfigurationError, InvalidPluginError, did_you_mean
 from ..instrument.orm import ORMCalibration
 from ..instrument.plain import shown
 from .amounts import By, Step
@@ -322,12 +322,11 @@ def selector_for(orm_class: type[ORMCalibration], given: Any) -> CalibrationSele
     known = orm_class.selectors
     found: CalibrationSelector | None = known.get(given.strip().lower()) if isinstance(given, str) else None
     if found is None:
-        raise ConfigurationError(
-            f"The plugin of {orm_class.instrument_name} has no selector for {shown(given)}.",
-            f"Use one of {', '.join(known)}, or pass a CalibrationSelector."
-            if known
-            else "Pass a CalibrationSelector.",
-            setting="selector",
-            variable=None,
-        )
+        said = f"The plugin of {orm_class.instrument_name} has no selector for {shown(given)}."
+        if known and isinstance(given, str):
+            hint = f"{did_you_mean(given.strip(), known)}Use one of {', '.join(known)}."
+        else:
+            hint = f"Use one of {', '.join(known)}, or pass a CalibrationSelector." if known else ""
+            hint = hint or "Pass a CalibrationSelector."
+        raise ConfigurationError(said, hint, setting="selector", variable=None)
     return found

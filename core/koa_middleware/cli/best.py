@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..exceptions import ConfigurationError, KoaMiddlewareError
+from ..exceptions import ConfigurationError, DownloadError, KoaMiddlewareError, RemoteError, RemoteNotConfiguredError
 from .arguments import (
     add_as_of,
     add_column_values,
@@ -21,7 +21,7 @@ from .arguments import (
     instruments_as,
 )
 from .context import advise_set, frame_values, open_to_read
-from .messages import report, say, say_left_out
+from .messages import report, report_alike, say, say_left_out
 from .output import counted, print_json, print_table, print_text
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def run(options: Namespace) -> int:
                     download=not options.no_download,
                     use=dict(options.use),
                     as_of=options.as_of,
+                    may_be_cached=options.lock is None and options.as_of is None,
                 )
             except KoaMiddlewareError as error:
                 if len(names) == 1 or isinstance(error, ConfigurationError):
@@ -164,8 +165,9 @@ def choose(
     download: bool,
     use: Mapping[str, str] | None = None,
     as_of: str | None = None,
+    may_be_cached: bool = False,
 ) -> Choices:
-    """Choose the calibrations of a frame, and bring their files."""
+    """Choose the calibrations of a frame, and bring their files; a file that cannot come may be said to need none."""
     from ..choosing.bracket import Bracket
 
     if download:
@@ -177,6 +179,8 @@ def choose(
     for cal_type, answer in answers.items():
         if isinstance(answer, KoaMiddlewareError):
             advise_set(answer)
+            if may_be_cached:
+                _advise_cached(answer)
             errors[cal_type], found[cal_type] = answer, _as_error(answer)
         elif isinstance(answer, Bracket):
             sides = {side: None if each is None else _chosen(store, each) for side, each in answer._asdict().items()}
@@ -184,6 +188,12 @@ def choose(
         else:
             found[cal_type] = _chosen(store, answer)
     return Choices(found, errors, answers)
+
+
+def _advise_cached(error: KoaMiddlewareError) -> None:
+    """Let the error of a file that no server can bring now say how to choose among those that are here."""
+    if isinstance(error, RemoteNotConfiguredError) or (isinstance(error, DownloadError) and error.status is None):
+        error.hint = f"{error.hint} --cached chooses among the files that are here."
 
 
 def _chosen(store: CalibrationStore[Any], answer: Any) -> dict[str, Any]:
@@ -232,10 +242,18 @@ def print_choices(frame: str, choices: Choices, *, with_name: bool = False) -> N
     if rows:
         print_table(("type", "age", "id and path"), rows, title=f"calibrations for {frame}")
     of_frame = f"{frame}: " if with_name else ""
-    for told in told_once(choices.errors):
+    no_file = {name: error for name, error in choices.errors.items() if isinstance(error, RemoteError)}
+    report_alike({name: (_file_of(error), str(error)) for name, error in no_file.items()}, of_frame)
+    for told in told_once({name: error for name, error in choices.errors.items() if name not in no_file}):
         names = ", ".join(told.cal_types)
         said = f"{told.message} {told.hint}"
         say(of_frame + (said if len(told.cal_types) > 1 and names in said else f"{names}: {said}"))
+
+
+def _file_of(error: KoaMiddlewareError) -> str:
+    """Give the file name with which a message begins; empty where it begins with none."""
+    first = error.message.partition(" ")[0]
+    return first if "." in first else ""
 
 
 def _lines(cal_type: str, answer: Mapping[str, Any]) -> Iterator[Sequence[str]]:

@@ -79,6 +79,28 @@ def report_all(failed: Mapping[str, Exception | str], *, debug: bool = False) ->
             print(f"  {printable(name)}", file=sys.stderr)  # noqa: T201
 
 
+def report_alike(failed: Mapping[str, tuple[str, str]], begin: str = "") -> None:
+    """Say what failed, by cal type, of files; a cause that hits many is told once, and then their types and names.
+
+    Parameters
+    ----------
+    failed : mapping
+        By cal type, the file's name, empty where it has none, and what is said of it.
+    begin : str
+        Stands before each message.
+    """
+    causes: dict[str, list[str]] = {}
+    for cal_type, (name, said) in failed.items():
+        causes.setdefault(without_name(said, name) if name else said, []).append(cal_type)
+    for said, types in causes.items():
+        if len(types) == 1:
+            say(f"{begin}{types[0]}: {failed[types[0]][1]}")
+            continue
+        say(f"{begin}{len(types)} files: {said}")
+        for cal_type in types:
+            print(f"  {cal_type}: {printable(failed[cal_type][0])}".rstrip(": "), file=sys.stderr)  # noqa: T201
+
+
 def by_cause(failed: Mapping[str, Exception | str]) -> dict[str, list[str]]:
     """Give the names of what failed by what is said of them, where FILE stands for the name."""
     causes: dict[str, list[str]] = {}

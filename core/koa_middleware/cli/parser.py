@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from argparse import Action, ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from importlib import import_module
+from itertools import dropwhile, takewhile
 from typing import Any, NoReturn, Protocol, cast
 
 from ..exceptions import did_you_mean
 from .messages import know_commands
 from .version import add_version
+
+#: The options that stand before a command.
+_OWN_OPTIONS = ("--debug", "--version", "--help", "-h")
 
 
 class Command(Protocol):
@@ -131,6 +137,8 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse what was typed."""
+        if found := re.fullmatch(r"argument (\S+): ignored explicit argument (.*)", message):
+            message = f"argument {found[1]}: it takes no value, and {found[2]} is given"
         raise UsageError(self, message)
 
 
@@ -184,15 +192,27 @@ def parse(words: Sequence[str]) -> Namespace:
 
 
 def _check_command(parser: ArgumentParser, words: Sequence[str]) -> None:
-    """Check that the command is one, and of a group one of its commands."""
+    """Check that the command is one, of a group one of its commands, and that it stands before its options."""
     first, second, *_ = [*_named(words), "", ""]
     known = {name.partition(" ")[0] for name in COMMANDS} | {"help"}
-    if first and first not in known:
-        parser.error(f"{first} is no command. {did_you_mean(first, known)}koa-cal --help lists them.")
+    if before := _before(words, known):
+        typed = shlex.join([*words[words.index(before[0]) + len(before) :], *before])
+        parser.error(f"{before[0]} stands before the command. Options stand after it: koa-cal {typed}")
+    if first not in known and _named(words):
+        parser.error(
+            f"{first or shlex.quote(first)} is no command. {did_you_mean(first, known)}koa-cal --help lists them."
+        )
     below = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{first} ")]
     if below and second and second not in below:
         hint = did_you_mean(second, below) or f"There are {', '.join(below)}."
         parser.error(f"{first} {second} is no command. {hint}".rstrip())
+
+
+def _before(words: Sequence[str], known: Set[str]) -> list[str]:
+    """Give the words before a command, where they begin with an option that ``koa-cal`` itself does not have."""
+    others = list(dropwhile(lambda word: any(own.startswith(word) for own in _OWN_OPTIONS), words))
+    before = list(takewhile(lambda word: word not in known, others))
+    return before if len(before) < len(others) and before[:1] and before[0].startswith("-") else []
 
 
 def _named(words: Sequence[str]) -> list[str]:

@@ -45,29 +45,29 @@ def run(options: Namespace) -> int:
     if options.json:
         print_json(report.to_dict())
         return 0 if report.ok else 1
-    from ..display import printable
-
     rows = _told_once(list(_rows(report)))
     if rows:
         is_mended = options.repair or options.dry_run
         columns = ("what", "file", "found", "repair") if is_mended else ("what", "file", "found")
-        print_table(columns, [[printable(cell) for cell in row[: len(columns)]] for row in rows])
+        print_table(columns, [row[: len(columns)] for row in rows])
     print_text(_summary(report, store.cache_dir))
     return 0 if report.ok else 1
 
 
 def _told_once(rows: Sequence[Row]) -> list[Row]:
-    """Put files of which the same is found into one row, their names one below the other."""
+    """Put files of which the same is found into one row, their names one below the other, each in one line."""
+    from ..display import printable
+
     found: dict[Row, list[str]] = {}
     for what, name, said, done in rows:
         found.setdefault((what, "", without_name(said, name), without_name(done, name)), []).append(name)
     given = {(what, name): (said, done) for what, name, said, done in rows}
     told: list[Row] = []
     for (what, _, said, done), names in found.items():
-        if len(names) == 1:
-            told.append((what, names[0], *given[what, names[0]]))
-        else:
-            told.append((what, "\n".join(names), f"{len(names)} files: {said}", done))
+        shown = "\n".join(map(printable, names))
+        one = given[what, names[0]]
+        said, done = one if len(names) == 1 else (f"{len(names)} files: {said}", done)
+        told.append((what, shown, printable(said), printable(done)))
     return told
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from sqlalchemy import Select
+from sqlalchemy import Select, func, select
 
 from ..exceptions import CacheError
 from ..instrument.orm import ORMCalibration
@@ -51,6 +51,12 @@ class PresentDatabase(LocalDatabase[R]):
         else:
             made = views(known.readable(), among=_NAMES)
         make_read_only(self.engine, [*begin, *made])
+
+    def not_here(self, cal_type: str) -> int:
+        """Give how many records of a type there are whose names are left out."""
+        of_type = self.orm_class.table().c.cal_type == cal_type
+        counting = select(func.count()).select_from(self.orm_class.table()).where(of_type)
+        return int(self._known.rows(counting, {})[0][0]) - int(self.rows(counting, {})[0][0])
 
     def begin(self) -> NoReturn:
         """Refuse to write.

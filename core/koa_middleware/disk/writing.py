@@ -39,10 +39,22 @@ _UNWRITABLE_DATABASE = (
 
 
 @contextlib.contextmanager
-def cache_errors(path: Path, action: str = "written") -> Iterator[None]:
+def cache_errors(
+    path: Path, action: str = "written", *, called: str = "", elsewhere: str = "choose another cache folder"
+) -> Iterator[None]:
     """Turn what the system says of a file of the cache into a `CacheError` that names it.
 
     A `FileExistsError` goes through: it is an answer to those who ask for a free name.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    action : str
+        What cannot be done to it.
+    called : str
+        What a message names in its place, such as its folder where it has a name by chance.
+    elsewhere : str
+        What else is to be done where it is forbidden.
     """
     try:
         yield
@@ -52,11 +64,11 @@ def cache_errors(path: Path, action: str = "written") -> Iterator[None]:
         if error.errno in _FULL:
             hint = f"{room_is_made(path.parent)}; nothing was changed."
         elif error.errno in _FORBIDDEN:
-            hint = f"Check the permissions of {path.parent}, or choose another cache folder; nothing was changed."
+            hint = f"Check the permissions of {path.parent}, or {elsewhere}; nothing was changed."
         else:
             hint = f"Check that {path.parent} exists and that its disk works; nothing was changed."
         reason = error.strerror or str(error)
-        raise CacheError(f"{path} cannot be {action}: {reason}.", hint, path=path) from error
+        raise CacheError(f"{called or path} cannot be {action}: {reason}.", hint, path=path) from error
 
 
 def room_is_made(folder: Path) -> str:
@@ -81,7 +93,7 @@ def cannot_be_written(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def new_file(path: Path, final: Path | None = None) -> Iterator[IO[bytes]]:
+def new_file(path: Path, final: Path | None = None, **said: str) -> Iterator[IO[bytes]]:
     """Write a new file; it is on the disk at the end of the block, and removed when the block raises.
 
     Parameters
@@ -89,6 +101,8 @@ def new_file(path: Path, final: Path | None = None) -> Iterator[IO[bytes]]:
     path : pathlib.Path
     final : pathlib.Path, optional
         The name that an error gives, where `path` is a temporary one.
+    **said : str
+        What an error says; see `cache_errors`.
 
     Raises
     ------
@@ -96,7 +110,7 @@ def new_file(path: Path, final: Path | None = None) -> Iterator[IO[bytes]]:
         When it cannot be written, for instance on a full disk.
     """
     try:
-        with cache_errors(final or path), path.open("xb") as sink:
+        with cache_errors(final or path, **said), path.open("xb") as sink:
             yield sink
             sink.flush()
             os.fsync(sink.fileno())
@@ -125,7 +139,7 @@ def whole_file(final: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
         When it cannot be written.
     """
     temporary = hidden_name(final.parent)
-    with new_file(temporary, final) as sink:
+    with new_file(temporary, final, elsewhere="write it elsewhere") as sink:
         yield sink
     try:
         move_into_place(temporary, final, replace=replace)

@@ -70,7 +70,7 @@ class Partial:
     def __init__(self, folder: Path, key: str, algorithm: str, *, large: bool) -> None:
         self._folder, self._key, self._algorithm = folder, key, algorithm
         self.path = self._name(_MINE)
-        with cache_errors(self.path):
+        with cache_errors(self.path, called=f"A file in {self._folder}"):
             self._file = self.path.open("xb", buffering=0)
         self._placed = False
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="koa-partial") if large else None
@@ -109,7 +109,7 @@ class Partial:
         self._forget()
         if remembered:
             self._rename(_MINE)
-        with cache_errors(self.path):
+        with cache_errors(self.path, called=f"A file in {self._folder}"):
             self._file.seek(0)
             self._file.truncate()
 
@@ -121,7 +121,7 @@ class Partial:
             self._hashed()
             self._hashing = self._pool.submit(self._digest.update, piece)
         self.size += len(piece)
-        with cache_errors(self.path):
+        with cache_errors(self.path, called=f"A file in {self._folder}"):
             write_all(self._file, piece)
             if self._pool is not None and self.size - self._flushed >= _FLUSH:
                 self._flush(self._pool)
@@ -181,7 +181,7 @@ class Partial:
 
     def _rename(self, owner: str) -> None:
         renamed = self._name(owner, self.validator or "")
-        with cache_errors(self.path):
+        with cache_errors(self.path, called=f"A file in {self._folder}"):
             self._move(renamed)
         self.path = renamed
 
