@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    from .remote.publish import PublishResult
+
 __all__ = [
     "CacheError",
     "CalibrationNotFoundError",
@@ -213,9 +215,10 @@ class SchemaMismatchError(KoaMiddlewareError, RuntimeError):
 
 
 class IntegrityError(KoaMiddlewareError, OSError):
-    """A cached file is not what its record says."""
+    """A cached file is not what its record says; of a publication, `result` tells what became of the others."""
 
     path: Path
+    result: PublishResult | None = None
 
 
 class CacheError(KoaMiddlewareError, OSError):

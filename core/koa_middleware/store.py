@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from .cache.prune import PruneReport
     from .cache.rebuild_report import RebuildReport
     from .cache.remove import Removal
+    from .cache.upload import Uploader
     from .cache.verify import VerificationReport
     from .choosing.bracket import Bracket
     from .choosing.explanation import Explanation
@@ -1560,7 +1561,10 @@ class CalibrationStore(Generic[R]):
         upload_to: str | os.PathLike[str] | None = None,
         dry_run: bool = False,
     ) -> PublishResult:
-        """Send records to the archive, all or none; they are REMOTE from then on, on both sides.
+        """Send records to the archive in one transaction; they are REMOTE from then on, on both sides.
+
+        A record whose own file is missing or is not what the record says is not sent; the others are, and an error at
+        the end names it.
 
         Parameters
         ----------
@@ -1583,6 +1587,8 @@ class CalibrationStore(Generic[R]):
         ------
         DuplicateCalibrationError
             When an id or file name is taken there by other content; then nothing is published.
+        IntegrityError
+            When the files of some records are not sound; what became of the others is its `result`.
         ConfigurationError
             When something else than records is given.
         RemoteNotConfiguredError, RemoteUnavailableError, RemoteError, SchemaMismatchError
@@ -1592,17 +1598,27 @@ class CalibrationStore(Generic[R]):
 
         chosen = None if records is None else records_of(records)
         folder = None if upload_to is None else path_of("upload_to", upload_to)
-        if truth_of("dry_run", dry_run):
-            return self._archive.foreseen(chosen)
-        names = None if chosen is None else [record.filename for record in chosen]
         files = Uploader(self._cache, self.local_db, self._copies, folder, self._archive.files)
+        if truth_of("dry_run", dry_run):
+            result = self._archive.foreseen(self._to_publish(chosen, files))
+            files.check_nothing_refused(result)
+            return result
+        names = None if chosen is None else [record.filename for record in chosen]
         files.complete(names, self._archive.held)
-        result = self._archive.publish(chosen, files.upload, files.place)
+        result = self._archive.publish(self._to_publish(chosen, files), files.upload, files.place)
         names = None if names is None else [result.renamed.get(name, name) for name in names]
         missing = files.finish(names, self._archive.held)
         files.forget(result.renamed)
         self._archive.settle()
-        return replace(result, not_uploaded=[record.filename for record in missing])
+        result = replace(result, not_uploaded=[record.filename for record in missing])
+        files.check_nothing_refused(result)
+        return result
+
+    def _to_publish(self, chosen: list[R] | None, files: Uploader[R]) -> list[R]:
+        """Give the records of a publication whose files are sound, and those that are REMOTE already."""
+        asked = self.local_db.query(origin="LOCAL") if chosen is None else chosen
+        local = files.sound([record for record in asked if record.origin == "LOCAL"], self._archive.held)
+        return [*local, *(record for record in asked if record.origin != "LOCAL")]
 
     def flag(self, id_or_filename: str | R, quality: str | None, reason: str, *, here: bool = False) -> R:
         """Set a record's quality and keep who did it and why; gives the record as it is then.

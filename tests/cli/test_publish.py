@@ -53,3 +53,28 @@ def test_a_history_tells_when_what_was_added_here_was_published(typed: Run, arch
     at("ann")
     told = [each["what"] for each in typed("show", "dark.fits", "--history", "--json").ended(0).json]
     assert (added["what"], told) == ("added", ["added", "published"])
+
+
+def test_a_record_whose_file_is_missing_or_spoilt_is_not_published_and_the_others_are(
+    typed: Run, archive: Any, write: Run, at: Run, tmp_path: Path
+) -> None:
+    typed("remote", "init").ended(0)
+    at("ann")
+    files = tmp_path / "ann" / "calibrations"
+    for number, name in enumerate(("earlier", "good", "gone", "spoilt")):
+        typed("register", write(f"{name}.fits", 61083.0 + number, "dark")).ended(0)
+    typed("publish", "earlier.fits").ended(0)
+    (files / "gone.fits").unlink()
+    for name in ("earlier", "spoilt"):
+        (files / f"{name}.fits").write_bytes(b"other content")
+    seen = typed("publish", "--dry-run").ended(1)
+    assert seen.out.splitlines() == ["good.fits", "1 would be published, 0 unchanged"]
+    assert "gone.fits, spoilt.fits" in seen.said
+    sent = typed("publish", "--upload", archive.files).ended(1)
+    assert sent.out == "1 published, 0 unchanged\n"
+    assert "earlier.fits, gone.fits, spoilt.fits" in sent.err
+    assert [path.name for path in archive.files.iterdir()] == ["good.fits"]
+    refused = typed("publish", "--json").ended(1)
+    assert refused.json["error"]["type"] == "IntegrityError"
+    left = typed("list", "--json", "--where", "origin=LOCAL").json["records"]
+    assert sorted(each["filename"] for each in left) == ["gone.fits", "spoilt.fits"]

@@ -118,7 +118,29 @@ def test_an_archive_is_served_for_writing_and_followed_for_the_pages(serve: Call
         assert time.time() < begun + 30
         time.sleep(0.1)
     assert 'koa_database_connections{instrument="testspec"}' in counters
+    assert not [name for name in counters if "_created" in name]
     assert started.ended(signal.SIGTERM)[0] == 0
+
+
+def test_a_check_tells_what_the_token_allows_and_who_keeps_tokens_needs_no_cache_folder(
+    serve: Callable[..., Started], typed: Run, koa_cal: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed("remote", "init").ended(0)
+    started = serve()
+    with monkeypatch.context() as keeper:
+        keeper.delenv("KOA_CALIBRATION_CACHE")
+        token = koa_cal("token", "add", "tom", "--scope", "publish").ended(0).out.strip()
+        elsewhere = koa_cal("token", "list").ended(0).out
+        assert "tom" in elsewhere
+    monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", started.url)
+    monkeypatch.delenv("KOA_CALIBRATION_URL")
+    assert "token" not in typed("status", "--check").ended(0).out
+    monkeypatch.setenv("KOA_ACCESS_TOKEN", token)
+    assert "the token in KOA_ACCESS_TOKEN allows publish" in typed("status", "--check").ended(0).out
+    monkeypatch.setenv("KOA_ACCESS_TOKEN", f"{token}x")
+    (archive, *_) = typed("status", "--check", "--json").ended(1).json["check"]
+    assert not archive["ok"]
+    assert "the token in KOA_ACCESS_TOKEN does not hold" in archive["said"]
 
 
 def test_a_port_that_is_taken_is_wrong_usage_in_one_line(koa_cal: Run) -> None:

@@ -327,6 +327,12 @@ def asked_of(app: Any, tries: list[str] | None = None) -> None:
 PAGE = b"<html><title>Log in</title><body>Who are you?</body></html>"
 
 
+def test_a_loop_of_redirects_names_the_variable_of_the_archive():
+    with pytest.raises(RemoteUnavailableError, match="check KOA_REMOTE_DATABASE_URL") as caught:
+        asked_of(answering(302, b"", location="state"))
+    assert "KOA_CALIBRATION_URL" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("app", "said"),
     [

@@ -127,10 +127,10 @@ def test_a_record_without_its_file_or_with_another_is_not_published(open_store, 
     registered(store, tmp_path / "made")
     path = store.cache_dir / "calibrations" / "dark.fits"
     path.write_bytes(b"spoilt")
-    with pytest.raises(IntegrityError, match=r"dark\.fits has the checksum"):
+    with pytest.raises(IntegrityError, match=r"dark\.fits was not sent to the archive: it has 6 bytes"):
         store.publish()
     path.unlink()
-    with pytest.raises(IntegrityError, match=r"dark\.fits is missing"):
+    with pytest.raises(IntegrityError, match=r"dark\.fits was not sent to the archive: it is missing"):
         store.publish()
     assert (server.archive.rows(), server.files()) == ({}, {})
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ..database.local import LocalDatabase
 from ..disk.checksums import Checksum, digest_of
@@ -17,6 +17,10 @@ from ..instrument.orm import ORMCalibration
 from ..settings import is_plainly_a_path
 from .copies import Copies
 from .folder import Cache
+from .look import Knowledge, fault_of
+
+if TYPE_CHECKING:
+    from ..remote.publish import PublishResult
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -67,6 +71,7 @@ class Uploader(Generic[R]):
         self._local = local
         self._copies = copies
         self._uploaded: list[str] = []
+        self._refused: dict[str, str] = {}
         self._folder = None if destination is None else self._checked(_folder(destination))
         self._files = files if destination is None else None
 
@@ -85,6 +90,53 @@ class Uploader(Generic[R]):
         elif self._files is not None:
             self._files.bring([self._given(filename, row) for filename, row in files])
 
+    def sound(self, records: Sequence[R], held: Callable[[Sequence[str]], Collection[str]]) -> list[R]:
+        """Give the records whose own file is what they say, or that the archive has; the others are refused.
+
+        Parameters
+        ----------
+        records : sequence of record
+        held : callable
+            As of `complete`.
+        """
+        faults = self._faults(records)
+        there = held([record.id for record in records if record.filename in faults]) if faults else ()
+        sound = [record for record in records if record.filename not in faults or record.id in there]
+        taken = {record.filename for record in sound}
+        self._refused |= {name: fault for name, fault in faults.items() if name not in taken}
+        return sound
+
+    def _faults(self, records: Sequence[R]) -> dict[str, str]:
+        """Say by file name what is wrong with the records' files; a file that is known to be sound is not hashed."""
+        knowledge, faults = Knowledge(self._local), {}
+        for name, record in ((record.filename, record) for record in records):
+            fault = fault_of(record, self._cache.path(name), name, knowledge)
+            if fault != "":
+                faults[name] = "it is missing" if fault is None else fault
+        knowledge.save()
+        return faults
+
+    def check_nothing_refused(self, result: PublishResult) -> None:
+        """Tell of what was refused, at the end of a publication.
+
+        Raises
+        ------
+        IntegrityError
+        """
+        if not self._refused:
+            return
+        name, fault = next(iter(self._refused.items()))
+        path, count = self._cache.path(name), len(self._refused)
+        said = (
+            f"{path} was not sent to the archive: {fault}."
+            if count == 1
+            else f"{count} files and their records were not sent to the archive, since they are missing or not what "
+            f"their records say: {', '.join(self._refused)}."
+        )
+        others = "All others were" if result.published + result.unchanged else "Nothing was published"
+        hint = f"{others}; register the right file again, or remove the record; koa-cal verify tells what is wrong."
+        raise IntegrityError(said, hint, path=path, result=result)
+
     def _given(self, filename: str, row: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
         path = self._cache.path(filename)
         _check_there(path)
@@ -101,12 +153,15 @@ class Uploader(Generic[R]):
             Gives those ids that the archive has.
         """
         if self._folder is not None:
-            records = self.missing(names, held)
+            records = self._to_complete(names, held)
             self.upload([(record.filename, record.to_dict()) for record in records])
             self._copies.note(records)
-        elif self._files is not None and (records := self.missing(names, held)):
+        elif self._files is not None and (records := self._to_complete(names, held)):
             placed = self._files.place([self._given(record.filename, record.to_dict()) for record in records])
             self._copies.note([record for record in records if record.id in placed])
+
+    def _to_complete(self, names: Collection[str] | None, held: Callable[[Sequence[str]], Collection[str]]) -> list[R]:
+        return self.sound(self.missing(names, held), lambda _: ())
 
     def missing(self, names: Collection[str] | None, held: Callable[[Sequence[str]], Collection[str]]) -> list[R]:
         """Give the published records whose copy was not seen; see `complete`."""

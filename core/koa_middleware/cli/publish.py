@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
+from ..exceptions import IntegrityError
 from .arguments import add_instrument, add_json
 from .context import open_for, paths_given
 from .messages import say
 from .output import print_json, print_text
+
+if TYPE_CHECKING:
+    from ..remote.publish import PublishResult
 
 ABOUT = "send LOCAL calibrations to the archive"
 
@@ -36,7 +41,17 @@ def run(options: Namespace) -> int:
     """Send LOCAL records to the archive."""
     with open_for(options) as store:
         records = [store.local_db.find(name) for name in paths_given(options.names)] or None
-        result = store.publish(records, upload_to=options.upload, dry_run=options.dry_run)
+        try:
+            result = store.publish(records, upload_to=options.upload, dry_run=options.dry_run)
+        except IntegrityError as error:
+            if error.result is not None and not options.json:
+                _print(options, error.result)
+            raise
+    _print(options, result)
+    return 0
+
+
+def _print(options: Namespace, result: PublishResult) -> None:
     if options.json:
         print_json(
             {
@@ -58,4 +73,3 @@ def run(options: Namespace) -> int:
     if names := result.not_uploaded:
         files = "1 file is" if len(names) == 1 else f"{len(names)} files are"
         say(f"{files} not uploaded; koa-cal publish --upload FOLDER copies what is missing: {', '.join(names)}")
-    return 0

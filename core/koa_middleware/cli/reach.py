@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..exceptions import KoaMiddlewareError
+from ..exceptions import KoaMiddlewareError, RemoteError
+from ..settings import ACCESS_TOKEN
 
 if TYPE_CHECKING:
     from ..instrument.orm import ORMCalibration
@@ -61,15 +62,23 @@ def _answer(asked: str, ask: Callable[[], str]) -> Answer:
         said = ask()
     except KoaMiddlewareError as error:
         return Answer(asked, False, str(error))
-    return Answer(asked, True, said or f"answers, in {time.monotonic() - begun:.2f} s")
+    answered = f"answers, in {time.monotonic() - begun:.2f} s"
+    return Answer(asked, True, f"{answered}; {said}" if said else answered)
 
 
 def _ask_archive(settings: Settings, orm_class: type[ORMCalibration]) -> str:
     from ..remote.servers import require_remote
 
     with closing(require_remote(settings, orm_class, "A check")) as remote, remote.connected() as source:
-        source.state(None, None)
-    return ""
+        scopes = source.state(None, None).scopes
+    if settings.access_token is None or scopes is None:
+        return ""
+    if not scopes:
+        raise RemoteError(
+            f"{remote.name[0].upper()}{remote.name[1:]} answers, but the token in {ACCESS_TOKEN} does not hold.",
+            "It is unknown there, has expired, was revoked, or is for another instrument; ask the archive's keeper.",
+        )
+    return f"the token in {ACCESS_TOKEN} allows {', '.join(scopes)}"
 
 
 def _ask_files(settings: Settings, newest: Mapping[str, object] | None, patience_s: float) -> str:

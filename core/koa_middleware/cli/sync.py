@@ -102,9 +102,10 @@ class _Teller:
         self._store = store
         self._as_json = as_json
         self._noticed: list[str] = []
+        self._is_conflicting = False
 
     def came(self, result: SyncResult) -> None:
-        """Print one line for a sync."""
+        """Print one line for a sync; as text only where it brought something or ended conflicts."""
         at = self._store.last_sync
         for sentence in result.noticed if result.noticed != self._noticed else []:
             say(sentence)
@@ -113,6 +114,9 @@ class _Teller:
             print_json_line({"time": at, **_plain(result)})
             return
         apart = len(result.conflicts)
+        if not (result.added or result.changed or result.withdrawn or apart or self._is_conflicting):
+            return
+        self._is_conflicting = bool(apart)
         in_conflict = f", {apart} in conflict" if apart else ""
         print_line(f"{str(at).replace('T', ' ')} UTC  {_counts(result)}{in_conflict}")
 

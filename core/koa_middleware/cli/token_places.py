@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exceptions import ConfigurationError
@@ -12,6 +13,7 @@ from .context import choose_instrument
 if TYPE_CHECKING:
     from ..database.tokens import Tokens
     from ..plugins import InstrumentPlugin
+    from ..settings import Settings
 
 
 @contextmanager
@@ -32,13 +34,12 @@ def places(instruments: Sequence[str] = ()) -> Iterator[list[Tokens]]:
     """
     from ..database.tokens import Tokens
     from ..remote.servers import require_remote
-    from ..settings import resolve
     from ..store import CalibrationStore
 
     with ExitStack() as opened:
         found: dict[object, Tokens] = {}
         for plugin in [choose_instrument(name) for name in instruments] or _all():
-            settings = resolve(plugin.name)
+            settings = _settings(plugin.name)
             url = settings.remote_database_url
             if url is None:
                 database = opened.enter_context(CalibrationStore(plugin.ORM)).local_db
@@ -53,10 +54,9 @@ def places(instruments: Sequence[str] = ()) -> Iterator[list[Tokens]]:
 def _all() -> list[InstrumentPlugin]:
     """Give the instruments that the cache has; any one where the archive's database has the tokens of all."""
     from ..plugins import available_instruments
-    from ..settings import resolve
     from .context import load_plugin
 
-    installed = {name: resolve(name) for name in available_instruments()}
+    installed = {name: _settings(name) for name in available_instruments()}
     if any(settings.remote_database_url for settings in installed.values()):
         return [load_plugin(next(iter(installed)))]
     here = [
@@ -65,6 +65,14 @@ def _all() -> list[InstrumentPlugin]:
         if (settings.cache_dir / "database" / settings.local_database_filename).is_file()
     ]
     return here or [choose_instrument(None)]
+
+
+def _settings(instrument: str) -> Settings:
+    """Give an instrument's settings; of the cache folder nothing is used where an archive is set."""
+    from ..settings import resolve
+
+    found = resolve(instrument, cache_dir=Path.cwd())
+    return resolve(instrument) if found.remote_database_url is None else found
 
 
 def _check_database(url: str) -> None:

@@ -24,7 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from .credentials import Access
 from .pace import Pace, TooSlowError, Watch
-from .responses import CHECK_URL, HEAD, Setback
+from .responses import HEAD, Setback
 
 netrc_login = get_netrc_auth
 """Gives user and password that ``~/.netrc`` names for a URL, or None."""
@@ -219,8 +219,8 @@ def beginning(response: urllib3.BaseHTTPResponse, over_s: float, *, decode: bool
     return head
 
 
-def what_broke(error: Exception, received: int) -> Setback:
-    """Tell what one of `FAILURES` means for a transfer of which so many bytes are here."""
+def what_broke(error: Exception, received: int, variable: str = "KOA_CALIBRATION_URL") -> Setback:
+    """Tell what one of `FAILURES` means for a transfer from where a variable names; so many bytes of it are here."""
     said = _OF_WHICH.sub("", str(error))
     if isinstance(error, urllib3.exceptions.SSLError) and "WRONG_VERSION_NUMBER" in said:
         hint = "Check the port; http:// is for a server on this machine that has no TLS before it."
@@ -229,8 +229,8 @@ def what_broke(error: Exception, received: int) -> Setback:
         hint = "Check this machine's clock and certificates; REQUESTS_CA_BUNDLE can name other ones."
         return Setback(f"the server's certificate is not accepted ({said})", hint, permanent=True)
     if isinstance(error, requests.RequestException | ValueError):
-        return Setback(f"the address cannot be used ({said})", CHECK_URL, permanent=True)
+        return Setback(f"the address cannot be used ({said})", f"Check {variable}.", permanent=True)
     if isinstance(error, _NEVER_CONNECTED):
-        hint = "Check the network and KOA_CALIBRATION_URL, or set KOA_OFFLINE to work with the cache alone."
+        hint = f"Check the network and {variable}, or set KOA_OFFLINE to work with the cache alone."
         return Setback(f"the server cannot be reached ({said})", hint, unreachable=True)
     return Setback(f"the connection broke after {received} bytes ({said})")

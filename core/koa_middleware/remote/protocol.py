@@ -160,6 +160,8 @@ class State:
         Up to when what happened there is shown, UTC by the remote's clock, in microseconds.
     keeps_history : bool
         Whether the remote keeps the former versions of rows.
+    scopes : tuple of str or None
+        What the client's token allows there; empty where it does not hold, None where that is not told.
     """
 
     bookmark: str
@@ -171,6 +173,7 @@ class State:
     missing_columns: tuple[str, ...] = ()
     clock: str | None = None
     keeps_history: bool = False
+    scopes: tuple[str, ...] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPBearer
 
 from ..database.tokens import Scope, Token, Tokens, hash_of
+from ..remote.http.wire import NOTHING, WORTH
 from .errors import ProblemError
 from .logs import WHO
 from .served import Served
@@ -114,6 +115,18 @@ async def caller_of(request: Request, scope: Scope = "read") -> Caller:
     return ANYONE if token is None else Caller(token.name, token.scopes)
 
 
+def worth_of(request: Request) -> dict[str, str]:
+    """Give the header that tells what a request's token allows for its instrument; empty where it bears none.
+
+    It is for routes that `may` guards for reading.
+    """
+    if not _letters_of(request, "read"):
+        return {}
+    token: Token | None = request.state.token
+    holds = token is not None and token.holds_for(str(request.path_params.get("instrument")))
+    return {WORTH: " ".join(token.scopes) if token is not None and holds else NOTHING}
+
+
 def may(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """Give the dependency of routes that ask for a scope; reading is open, unless the server is private.
 
@@ -122,6 +135,7 @@ def may(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
     async def reading(request: Request) -> Caller:
         token = await _token_of(request, "read")
+        request.state.token = token
         if request.app.state.options.is_private:
             _require(token, "read", request)
         return _noted(request, token)
@@ -172,8 +186,14 @@ def _letters_of(request: Request, scope: Scope) -> str:
 
 def _require(token: Token | None, scope: Scope, request: Request) -> None:
     if token is None:
-        said = f"This asks for a token with the scope {scope}, and the request bears none that holds."
-        hint = "Set KOA_ACCESS_TOKEN to a token of this server that has neither expired nor been revoked."
+        if _letters_of(request, scope):
+            found = "the one that was sent does not hold"
+            hint = (
+                "It is unknown here, has expired, or was revoked; set KOA_ACCESS_TOKEN to another token of this server."
+            )
+        else:
+            found, hint = "none was sent", "Set KOA_ACCESS_TOKEN to a token of this server."
+        said = f"This asks for a token with the scope {scope}, and {found}."
         challenge = {"WWW-Authenticate": _FOR_READING if scope == "read" else _BEARER}
         raise ProblemError(401, "unauthorized", "No token that holds", said, hint, headers=challenge)
     if scope not in token.scopes:

@@ -21,6 +21,7 @@ from ...fetch.credentials import Access
 from ...fetch.pace import SLOW_AFTER_S, SLOWEST, Pace, TooSlowError
 from ...fetch.responses import Setback, retry_after, words
 from ...importing import importing
+from ...settings import REMOTE_DATABASE_URL
 from .problems import BEHIND, PREFIX, error_of
 from .url import ArchiveUrl
 
@@ -189,9 +190,9 @@ class Asking:
         except TooSlowError:
             return Setback(f"the server sends less than {SLOWEST:.0f} bytes in a second")
         except _EndlessError:
-            return Setback("its answer does not end", "Check KOA_REMOTE_DATABASE_URL.", permanent=True)
+            return Setback("its answer does not end", f"Check {REMOTE_DATABASE_URL}.", permanent=True)
         except FAILURES as error:
-            return what_broke(error, 0)
+            return what_broke(error, 0, REMOTE_DATABASE_URL)
 
     def _understood(self, answer: Answer, content: bytes) -> Reply | Setback:
         """Read an answer.

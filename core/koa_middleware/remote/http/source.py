@@ -20,7 +20,7 @@ from .asking import Refused, Reply
 from .mapped import Mapped
 from .problems import BEHIND, GONE
 from .reading import HttpReading, There, at_least_of, newer
-from .wire import CLOCK, columns_of, entries_of, facts_of, mark_of
+from .wire import CLOCK, NOTHING, WORTH, columns_of, entries_of, facts_of, mark_of
 
 if TYPE_CHECKING:
     from .remote import HttpRemote
@@ -54,7 +54,9 @@ class HttpSource:
         reply = self._state(headers={"If-None-Match": etag} if is_known else {})
         if reply.status == 304 and since is not None:
             # Whether the archive keeps a history is not said; who lacks it looks.
-            return State(since, True, False, clock=reply.headers.get(CLOCK), keeps_history=True)
+            return State(
+                since, True, False, clock=reply.headers.get(CLOCK), keeps_history=True, scopes=_scopes_in(reply)
+            )
         there = self._there(reply, reply.headers.get("ETag", ""))
         marks = {position.mark for position in (known, newest) if position is not None}
         if marks <= {there.facts.newest}:
@@ -62,7 +64,7 @@ class HttpSource:
         else:
             there = self._ask(since, seen, there.facts.newest)
         self._judged = since, seen, there
-        return there.facts.state(self.table, since, seen)
+        return replace(there.facts.state(self.table, since, seen), scopes=_scopes_in(reply))
 
     @contextmanager
     def reading(self, since: str | None, seen: str | None) -> Iterator[HttpReading]:
@@ -153,6 +155,12 @@ class HttpSource:
             table=table,
             missing=missing,
         )
+
+
+def _scopes_in(reply: Reply) -> tuple[str, ...] | None:
+    """Give what the token that was sent allows; None where the server does not tell."""
+    told = reply.headers.get(WORTH)
+    return None if told is None else tuple(scope for scope in told.split() if scope != NOTHING)
 
 
 def _object(found: Any) -> dict[str, Any]:

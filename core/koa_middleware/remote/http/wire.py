@@ -26,6 +26,9 @@ from ..standing import Facts
 
 #: Header with the time up to which an answer shows what happened, UTC, in microseconds.
 CLOCK = "Koa-Clock"
+#: What a token that was sent allows there: scopes, or `NOTHING`; left out where none was sent.
+WORTH = "Koa-Token"
+NOTHING = "none"
 
 #: The column that rows come without, since it is the same in all.
 ORIGIN = "origin"

@@ -11,10 +11,11 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from ...remote.http.problems import BEHIND, GONE
-from ...remote.http.wire import CLOCK, MOST, Columns, same_etag
+from ...remote.http.wire import CLOCK, MOST, NOTHING, WORTH, Columns, same_etag
 from ...remote.origin import Told, View
 from ...remote.protocol import Mark
 from ...remote.standing import Facts
+from ..auth import worth_of
 from ..errors import ProblemError, problems
 from ..json_answers import sent
 from ..limits import accepts
@@ -37,7 +38,7 @@ AtLeast = Annotated[
     str | None,
     Query(
         pattern=r"^[0-9]{1,18}\.[!-~]{1,100}$",
-        description="Number and token of an entry, NUMBER.TOKEN, that the archive must have in this answer's state.",
+        description="Number and token of an entry, NUMBER.WORTH, that the archive must have in this answer's state.",
     ),
 ]
 
@@ -51,10 +52,24 @@ async def archive_of(request: Request, found: Annotated[Served, Depends(served)]
 OfArchive = Annotated[Archive, Depends(archive_of)]
 
 
+#: Headers of a state's answer, for OpenAPI.
+_TOLD = {
+    CLOCK: {"description": "Up to when it shows what happened, UTC.", "schema": {"type": "string"}},
+    WORTH: {
+        "description": f"Scopes of the token that was sent, or {NOTHING} where it does not hold for this instrument.",
+        "schema": {"type": "string"},
+    },
+}
+
+
 @router.get(
     "/state",
     summary="How the archive stands",
-    responses={200: {"model": bodies.State}, 304: {"description": "As the ETag tells."}, **problems(404, 422, 503)},
+    responses={
+        200: {"model": bodies.State, "headers": _TOLD},
+        304: {"description": "As the ETag tells."},
+        **problems(404, 422, 503),
+    },
     response_model=None,
 )
 async def state(
@@ -66,14 +81,15 @@ async def state(
     """Tell the feed's newest entry, and what a client has to know before it follows.
 
     Without `ask` the answer has an ETag, and is the same for all; it may be 0.2 s old. The header Koa-Clock tells up to
-    when it shows what happened.
+    when it shows what happened, Koa-Token what the token of the request allows, where it has one.
     """
+    worth = worth_of(request)
     if ask:
         facts, columns = await run_in_threadpool(archive.facts, ask)
         body = {**columns.state(facts), "tokens": {str(n): token for n, token in facts.tokens.items()}}
-        return sent(request, body, _clock(facts.clock))
+        return sent(request, body, {**_clock(facts.clock), **worth})
     said = await archive.said()
-    headers = {"ETag": said.etag, "Cache-Control": "no-cache", **_clock(said.clock)}
+    headers = {"ETag": said.etag, "Cache-Control": "no-cache", **_clock(said.clock), **worth}
     if if_none_match and any(same_etag(each, said.etag) for each in if_none_match.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(said.content, headers=headers, media_type="application/json")
