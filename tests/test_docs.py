@@ -279,6 +279,18 @@ def test_the_job_of_the_night_recipes_is_red_where_a_folder_is_missing(tmp_path:
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.stem)
+def test_a_page_with_a_night_says_that_it_begins_in_an_empty_folder(path: Path) -> None:
+    before, *night = re.split(r"^\$ koa-cal demo ", path.read_text("utf-8"), maxsplit=1, flags=re.MULTILINE)
+    assert not night or path.stem == "write-a-plugin" or "new, empty folder" in " ".join(before.split())
+
+
+def test_no_page_installs_from_an_index_which_has_not_got_the_packages() -> None:
+    lines = [line for path in PAGES for line in path.read_text("utf-8").splitlines()]
+    told = [line for line in lines if "pip install" in line and "'koa-middleware" in line and "./" not in line]
+    assert [line for line in told if not line.startswith("Once ")] == []
+
+
 @pytest.mark.parametrize("path", [*PAGES, *INSTRUMENTS], ids=lambda path: path.stem)
 def test_links_lead_somewhere(path: Path) -> None:
     text = prose(path.read_text("utf-8"))
