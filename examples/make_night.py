@@ -11,14 +11,16 @@ import nbformat
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).with_name("night.ipynb")
+#: The folder in which the stored outputs say that it ran.
+HOME = "/home/observer"
 
 
 def executed(folder: Path) -> Any:
-    """Give the notebook as a new kernel ran it in a folder, with paths that begin there, whatever the machine."""
+    """Give the notebook as a new kernel ran it in a folder, with paths in `HOME`, whatever the machine."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=120, record_timing=False, resources={"metadata": {"path": str(folder)}}).execute()
     notebook.metadata.pop("language_info", None)  # the version of this Python
-    return nbformat.reads(nbformat.writes(notebook).replace(f"{folder.resolve()}{os.sep}", ""), as_version=4)
+    return nbformat.reads(nbformat.writes(notebook).replace(str(folder.resolve()), HOME), as_version=4)
 
 
 def main() -> None:

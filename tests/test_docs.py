@@ -219,29 +219,76 @@ def test_the_examples_of_a_page_give_what_it_says(
         run.check()
 
 
+class Nightly:
+    """The script of the night recipes, run as cron does: with the variables of a crontab alone."""
+
+    def __init__(self, folder: Path, archive: str) -> None:
+        self.path = folder / "nightly.sh"
+        (job,) = (block for _, block in FENCED.findall(page("night-recipes.md")) if block.startswith("#!/bin/sh"))
+        self.path.write_text(job)
+        self.crontab = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "KOA_CALIBRATION_CACHE": str(folder / "cache"),
+            "KOA_REMOTE_DATABASE_URL": archive,
+        }
+
+    def __call__(self, *arguments: str | Path) -> tuple[int, list[str], str, str]:
+        """Gives the exit code, the steps, the log and the mail."""
+        typed = ["/bin/sh", self.path, *arguments]
+        done = subprocess.run(typed, capture_output=True, text=True, env=self.crontab, timeout=120, check=False)
+        return done.returncode, re.findall("^[^ ]+Z koa-cal (.*)", done.stdout, re.MULTILINE), done.stdout, done.stderr
+
+
 @pytest.mark.skipif(not entry_points(group="koa_middleware", name="hispec"), reason="the night is of HISPEC")
 def test_the_job_of_the_night_recipes_brings_a_night_to_the_archive(
     fresh_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", fresh_database)
+    monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(tmp_path / "cache"))
     for command in (f"koa-cal demo -i hispec --dir {tmp_path}/demo", "koa-cal remote init -i hispec"):
-        monkeypatch.setenv("KOA_CALIBRATION_CACHE", str(tmp_path / "cache"))
         assert koa_cal(command)[0] == 0
     assert not (tmp_path / "cache").exists()  # who sets an archive up needs none
-    (tmp_path / "cache" / "database").mkdir(parents=True)
-    (job,) = (block for _, block in FENCED.findall(page("night-recipes.md")) if block.startswith("#!/bin/sh"))
-    (tmp_path / "nightly.sh").write_text(job)
-    typed = ["sh", tmp_path / "nightly.sh", tmp_path / "demo/night"]
-    unmounted = os.environ | {"KOA_CALIBRATION_CACHE": str(tmp_path / "not mounted")}
-    assert subprocess.run(typed, capture_output=True, env=unmounted).returncode == 1
-    assert not (tmp_path / "not mounted").exists()
-    done = subprocess.run(typed, capture_output=True, text=True)
-    assert re.findall("koa-cal (.*)", done.stdout) == ["register", "publish", "sync", "verify"]
-    assert "koa-cal register ended with exit code 1" in done.stderr  # the science frame is no calibration
-    assert done.returncode == 1
-    assert "19 published, 0 unchanged" in done.stdout
-    assert "19 files checked" in done.stdout
+    assert koa_cal("koa-cal sync -i hispec")[0] == 0
+    nightly = Nightly(tmp_path, fresh_database)
+    code, steps, log, mail = nightly(tmp_path / "demo/night")
+    assert steps == ["sync", "register", "publish", "verify"]
+    assert code == 1
+    assert "koa-cal register ended with exit code 1" in mail  # the science frame is no calibration
+    assert "19 published, 0 unchanged" in log
+    assert "19 files checked" in log
+    (tmp_path / "cloudy").mkdir()
+    next(tmp_path.glob("cache/calibrations/HB.20260214.03600*")).write_text("spoilt")
+    code, steps, log, mail = nightly(tmp_path / "cloudy")
+    assert steps == ["sync", "publish", "verify"]
+    assert code == 1
+    assert "cloudy is empty" in log
+    assert "  HB.20260214.03600.00.mastercal-dark.001.fits  " in mail
+    assert mail.endswith("koa-cal verify ended with exit code 1\n")
+
+
+def test_the_job_of_the_night_recipes_is_red_where_a_folder_is_missing(tmp_path: Path) -> None:
+    nightly = Nightly(tmp_path, "postgresql:///none")
+    (tmp_path / "masters").mkdir()
+    missing = str(tmp_path / "reduced")
+    for arguments, named in (([missing], missing), ([], "''"), ([tmp_path / "masters"], "Mount its disk")):
+        code, steps, log, mail = nightly(*arguments)
+        assert (code, steps, log) == (1, [], "")
+        assert named in mail
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.stem)
+def test_a_page_with_a_night_says_that_it_begins_in_an_empty_folder(path: Path) -> None:
+    before, *night = re.split(r"^\$ koa-cal demo ", path.read_text("utf-8"), maxsplit=1, flags=re.MULTILINE)
+    assert not night or path.stem == "write-a-plugin" or "new, empty folder" in " ".join(before.split())
+
+
+def test_no_page_installs_from_an_index_which_has_not_got_the_packages() -> None:
+    lines = [line for path in PAGES for line in path.read_text("utf-8").splitlines()]
+    told = [line for line in lines if "pip install" in line and "'koa-middleware" in line and "./" not in line]
+    assert [line for line in told if not line.startswith("Once ")] == []
 
 
 @pytest.mark.parametrize("path", [*PAGES, *INSTRUMENTS], ids=lambda path: path.stem)
