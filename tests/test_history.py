@@ -17,6 +17,7 @@ from koa_middleware import (
     ConfigurationError,
     DownloadError,
     IntegrityError,
+    QualityWarning,
 )
 from koa_middleware.database.moments import moment_of
 from koa_middleware.instrument.times import now_iso
@@ -98,7 +99,8 @@ def test_a_file_name_tells_of_each_record_that_had_it_and_an_id_of_one(store: St
     file = dark(tmp_path / "night", "again.fits")
     first = store.register_calibration(file).calibration.id
     store.remove("again.fits")
-    second = store.register_calibration(file).calibration.id
+    with pytest.warns(QualityWarning, match=r"again\.fits was here until"):
+        second = store.register_calibration(file).calibration.id
     lives = [("added", first), ("withdrawn", first), ("added", second)]
     assert events(store, "again.fits", "what", "id") == lives
     assert events(store, first, "what", "id") == lives[:2]

@@ -27,6 +27,7 @@ from koa_middleware import (
     IntegrityError,
     KoaMiddlewareError,
     ORMCalibration,
+    QualityWarning,
     SourceFileError,
     UnsafeFilenameError,
     by,
@@ -689,7 +690,8 @@ def test_a_file_that_a_killed_registration_of_a_model_left_is_adopted(store: Sto
         session.delete(session.get(DemoCalibration, first.id))
     assert (store.query(), path.read_bytes()) == ([], content)  # what a process that was killed leaves
     store.register_calibration(MappingModel(1, filename="first.fits"))
-    again, found = store.register_calibration(MappingModel(2, filename="second.fits"), new_version=True)
+    with pytest.warns(QualityWarning, match=r"second\.fits was here until"):
+        again, found = store.register_calibration(MappingModel(2, filename="second.fits"), new_version=True)
     assert (again, found.cal_version) == (path, "002")
     assert files_under(store.cache_dir) == ["calibrations/first.fits", "calibrations/second.fits"]
 
@@ -1101,3 +1103,14 @@ def test_what_is_interrupted_behind_its_commit_is_done_wholly(
             store.remove("dark.fits")
     assert (store.query(), files_under(store.cache_dir / "calibrations")) == ([], [])
     assert len(files_under(store.cache_dir / "quarantine")) == 1
+
+
+def test_what_was_removed_says_so_when_it_is_registered_again(store: Store, tmp_path: Path) -> None:
+    file = dark(tmp_path)
+    store.register_calibration(file)
+    store.flag("dark.fits", "BAD", "light leak")
+    store.remove("dark.fits")
+    with pytest.warns(QualityWarning, match=r"dark\.fits was here until .* UTC, with the quality BAD.*again, as GOOD"):
+        store.register_calibration(file)
+    store.register_calibration(file)
+    store.register_calibration(dark(tmp_path / "next", "next.fits", 60001.0))

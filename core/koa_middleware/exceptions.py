@@ -286,7 +286,10 @@ class QuarantineWarning(UserWarning):
 
 
 class QualityWarning(UserWarning):
-    """A calibration is used that is flagged as bad, because the user gave it, or a lock file says so."""
+    """A calibration is used that is flagged as bad, because the user gave it, or a lock file says so.
+
+    Also: one that was removed is registered again.
+    """
 
 
 class SharedCacheWarning(UserWarning):

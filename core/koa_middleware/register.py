@@ -18,11 +18,12 @@ from .cache.folder import Staged
 from .cache.placing import Holdings, Placed
 from .choosing.cases import compared_with
 from .choosing.selector import settings_of
+from .database.history import removed_before
 from .disk.checksums import Signature
 from .disk.names import check_filename
 from .disk.reading import check_readable, user_path
 from .disk.wholeness import check_whole
-from .exceptions import DuplicateCalibrationError, HeaderWarning, warn
+from .exceptions import DuplicateCalibrationError, HeaderWarning, QualityWarning, warn
 from .instrument.door import columns_of
 from .instrument.hooks import filename_of, values_by
 from .instrument.orm import ORMCalibration, family_of
@@ -65,6 +66,17 @@ class Registration(Generic[R]):
                 f"{record.filename} has no {' and no '.join(said)}, so that no frame will get it as its "
                 f"{record.cal_type}.",
                 HeaderWarning,
+            )
+
+    def _warn_of_removed(self, connection: Connection, row: Mapping[str, Any]) -> None:
+        name = row["filename"]
+        removed = removed_before(connection, self._orm_class, name, row["checksum"])
+        if removed is not None:
+            until = removed.koa_until[:16].replace("T", " ")
+            warn(
+                f"{name} was here until {until} UTC, with the quality {removed.quality}, and was removed; it is "
+                f"registered again, as {row['quality']}. koa-cal show {name} --history tells more.",
+                QualityWarning,
             )
 
     def _placed(self, source: Any, origin: str | None, new_version: bool) -> Placed[R]:
@@ -145,6 +157,7 @@ class Registration(Generic[R]):
             raise self._taken(connection, row)
         if self._holdings.find(connection, self._orm_class.table().c.id == row["id"]):
             row["id"] = str(uuid.uuid4())
+        self._warn_of_removed(connection, row)
         self._holdings.database.insert(connection, [row])
         return self._holdings.put(connection, self._holdings.record(row), staged)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from koa_middleware import CacheError, CalibrationNotFoundError, CalibrationStore, ORMCalibration, RemoteError
 from koa_middleware.database.feed import Judgement, judgements_of
-from koa_middleware.exceptions import SharedCacheWarning
+from koa_middleware.exceptions import QualityWarning, SharedCacheWarning
 
 from tests.cache.test_unwritable import as_another, said
 from tests.conftest import DemoCalibration, dark, files_under, run_python
@@ -97,7 +97,8 @@ def test_a_killed_removal_leaves_no_fault_and_no_repair_takes_it_back(store: Sto
     assert (report.ok, report.without_record) == (True, ["dark.fits"])
     assert "withdrawn or removed" in report.actions["dark.fits"]
     assert [each.filename for each in store.query()] == ["other.fits"]
-    assert store.register_calibration(tmp_path / "dark.fits").calibration.filename == one.filename
+    with pytest.warns(QualityWarning, match=r"dark\.fits was here until"):
+        assert store.register_calibration(tmp_path / "dark.fits").calibration.filename == one.filename
 
 
 @pytest.fixture

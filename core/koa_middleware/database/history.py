@@ -14,13 +14,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, Connection, Engine, Index, Integer, String, Table, event, text
+from sqlalchemy import Column, Connection, Engine, Index, Integer, String, Table, event, select, text
 
 from ..instrument.judged import judgements_name
 from ..instrument.orm import ORMCalibration
 from ..instrument.times import now_iso
 from .feed import feed_table, trigger_names
-from .file_names import HAS_OTHERS
+from .file_names import HAS_OTHERS, has_name
 from .flags import this_user
 from .sqlite import driver_of, quote
 
@@ -190,6 +190,15 @@ def one_moment_in_sessions(engine: Engine, orm_class: type[ORMCalibration]) -> N
     def before_rollback(connection: Connection) -> None:
         if not connection.invalidated:  # as Ctrl-C leaves it: it is closed already
             all_begun.pop(driver_of(connection), None)
+
+
+def removed_before(connection: Connection, orm_class: type[ORMCalibration], filename: str, checksum: str) -> Any:
+    """Give quality and end (UTC) of the last record of a name and content that is not here any more; else None."""
+    former, here = history_table(orm_class), orm_class.table()
+    asked = select(former.c.quality, former.c.koa_until).where(
+        has_name(former, filename), former.c.checksum == checksum, former.c.id.not_in(select(here.c.id))
+    )
+    return connection.execute(asked.order_by(former.c.koa_n.desc()).limit(1)).first()
 
 
 def _begun(connection: sqlite3.Connection, orm_class: type[ORMCalibration]) -> _Begun:
