@@ -1,7 +1,8 @@
 """The README and docs/: their examples run, and they name everything that there is.
 
 In a ``console`` block a line that begins with ``$ `` is a command; the lines below it are its output, where any are
-given. ``...`` stands for whatever varies. A command without expected output must end well.
+given. ``...`` stands for whatever varies. A command without expected output must end well and say nothing, or its
+results go to ``/dev/null``. The blanks of a whole table are those of the output.
 """
 
 from __future__ import annotations
@@ -104,6 +105,12 @@ def _as_a_new_process(arguments: list[str], output: int, errors: int) -> int:
     return code
 
 
+def missing_rows(wanted: str, got: str) -> list[str]:
+    """Rows of a whole table on a page that do not stand in the output with the same blanks."""
+    rows = [line for line in wanted.splitlines() if line.startswith("  ")]
+    return [] if any("..." in row for row in rows) else [row for row in rows if row not in got.splitlines()]
+
+
 class Console:
     """Runs the commands of a console block, one shell each; environment and folder go on to the next one."""
 
@@ -119,8 +126,10 @@ class Console:
             case = Example(command, self.normal(wanted))
             if wanted and not OutputChecker().check_output(case.want, got, FLAGS):
                 return f"$ {command}\n{OutputChecker().output_difference(case, got, FLAGS)}"
-            if not wanted and code:
-                return f"$ {command}\nends with exit code {code}:\n{got}"
+            if missing := missing_rows(case.want, got):
+                return f"$ {command}\nhas not these rows with their blanks:\n" + "\n".join([*missing, "but", got])
+            if not wanted and (code or (got.strip() and "> /dev/null" not in command)):
+                return f"$ {command}\nends with exit code {code} and says what the page does not show:\n{got}"
         return None
 
     def in_shell(self, command: str) -> tuple[int, str]:
@@ -275,7 +284,7 @@ def test_the_job_of_the_night_recipes_is_red_where_a_folder_is_missing(tmp_path:
     for arguments, named in (([missing], missing), ([], "''"), ([tmp_path / "masters"], "Mount its disk")):
         code, steps, log, mail = nightly(*arguments)
         assert (code, steps, log) == (1, [], "")
-        assert named in mail
+        assert named in mail.splitlines()[-1]
     assert not (tmp_path / "cache").exists()
 
 
