@@ -21,7 +21,9 @@ def test_a_version_that_is_taken_there_is_told_with_the_new_name(typed: Run, arc
     for person, exposure in (("ann", 1.0), ("bob", 2.0)):
         at(person)
         typed("register", write("dark.fits", 61083.0, "dark", EXPTIME=exposure)).ended(0)
+        seen = typed("publish", "--dry-run").ended(0)
         sent = typed("publish").ended(0)
+    assert seen.out.splitlines()[-1].startswith("dark.fits would be published as dark.002.fits, since")
     assert sent.out.splitlines() == [
         "1 published, 0 unchanged",
         "dark.fits is published as dark.002.fits, since the archive has other content of its name or version",

@@ -84,9 +84,10 @@ def _print(options: Namespace, result: PublishResult) -> None:
             print_text(name)
         published = "would be published" if options.dry_run else "published"
         print_text(f"{result.published} {published}, {result.unchanged} unchanged")
+        would_be = "would be" if options.dry_run else "is"
         for old, new in result.renamed.items():
             why = ", since the archive has other content of its name or version" if old in result.new else " already"
-            print_text(f"{old} is published as {new}{why}")
+            print_text(f"{old} {would_be} published as {new}{why}")
     if names := result.not_uploaded:
         files = "1 file is" if len(names) == 1 else f"{len(names)} files are"
         say(f"{files} not uploaded; koa-cal publish --upload FOLDER copies what is missing: {', '.join(names)}")
