@@ -1575,7 +1575,7 @@ class CalibrationStore(Generic[R]):
             where the archive was not seen to have them. An archive over HTTP takes the files itself where no folder is
             named.
         dry_run : bool
-            Only tell what is new to the archive; nothing is sent.
+            Only tell what is new to the archive, and under which names it would be published now.
 
         Returns
         -------

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+from sqlalchemy import make_url
 
 Run = Callable[..., Any]
 
@@ -14,8 +21,13 @@ def test_a_version_that_is_taken_there_is_told_with_the_new_name(typed: Run, arc
     for person, exposure in (("ann", 1.0), ("bob", 2.0)):
         at(person)
         typed("register", write("dark.fits", 61083.0, "dark", EXPTIME=exposure)).ended(0)
+        seen = typed("publish", "--dry-run").ended(0)
         sent = typed("publish").ended(0)
-    assert sent.out.splitlines() == ["1 published, 0 unchanged", "dark.fits is now dark.002.fits"]
+    assert seen.out.splitlines()[-1].startswith("dark.fits would be published as dark.002.fits, since")
+    assert sent.out.splitlines() == [
+        "1 published, 0 unchanged",
+        "dark.fits is published as dark.002.fits, since the archive has other content of its name or version",
+    ]
     assert [one["cal_version"] for one in typed("list", "--json").json["records"]] == ["002"]
 
 
@@ -78,3 +90,38 @@ def test_a_record_whose_file_is_missing_or_spoilt_is_not_published_and_the_other
     assert refused.json["error"]["type"] == "IntegrityError"
     left = typed("list", "--json", "--where", "origin=LOCAL").json["records"]
     assert sorted(each["filename"] for each in left) == ["gone.fits", "spoilt.fits"]
+
+
+def test_a_publication_that_is_interrupted_says_how_far_it_came(
+    typed: Run, archive: Any, write: Run, command: Run
+) -> None:
+    typed("remote", "init").ended(0)
+    typed("register", *(write(f"{number}.fits", 61083.0 + number, "dark") for number in range(150))).ended(0)
+    with subprocess.Popen(
+        **command("publish", "-i", "testspec", "--upload", archive.files), stderr=subprocess.PIPE, text=True
+    ) as process:
+        while len(list(archive.files.glob("*.fits"))) < 3:
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.search(r"interrupted after \d+ of 150 files; 0 of 150 are known as published; publish again", said), said
+
+
+def test_a_reader_who_publishes_is_told_which_url_to_set(
+    typed: Run, archive: Any, write: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed("remote", "init").ended(0)
+    typed("register", write("dark.fits", 61083.0, "dark")).ended(0)
+    role = f"reader_{make_url(archive.url).database}"
+    archive.execute(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'word'", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    )
+    with monkeypatch.context() as reader:
+        url = make_url(archive.url).set(username=role, password="word")
+        reader.setenv("KOA_REMOTE_DATABASE_URL", url.render_as_string(False))
+        refused = typed("publish").ended(1)
+    archive.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    assert "Set KOA_REMOTE_DATABASE_URL to the URL of a role that may publish" in refused.said
+    assert f"GRANT INSERT, UPDATE, DELETE ON testspec_calibrations TO {role};" in refused.said

@@ -13,6 +13,7 @@ from ..disk.checksums import Checksum, digest_of
 from ..disk.reading import check_plain, path_of_url
 from ..disk.writing import cache_errors, copy_stream, sweep_beside, whole_file
 from ..exceptions import ConfigurationError, IntegrityError
+from ..fetch.progress import counted
 from ..instrument.orm import ORMCalibration
 from ..settings import is_plainly_a_path
 from .copies import Copies
@@ -84,7 +85,7 @@ class Uploader(Generic[R]):
             When a file is missing, is not what its record says, or another one stands in its place.
         """
         if self._folder is not None:
-            for filename, row in files:
+            for filename, row in counted(files, len(files), "file"):
                 _copy(self._cache.path(filename), self._folder / self._cache.path(row["filename"]).name, row)
                 self._uploaded.append(row["filename"])
         elif self._files is not None:

@@ -103,7 +103,7 @@ class Archive(Generic[R]):
     def foreseen(self, records: Iterable[R] | None) -> PublishResult:
         """Tell what `publish` would do."""
         ids = None if records is None else [record.id for record in records]
-        return foreseen(self._local, self.require("Publishing"), ids)
+        return foreseen(self._local, self.require("Publishing"), ids, holds=self._holds)
 
     @property
     def files(self) -> Files | None:

@@ -389,6 +389,10 @@ class Remote(Protocol[R]):
         """Open a connection for reading; the rows have the columns of other versions of the class, too."""
         ...
 
+    def plan(self, rows: Sequence[Values], here: Here) -> list[Settled]:
+        """Give what a publication would give now; nothing is changed. It raises what `publish` raises."""
+        ...
+
     def publish(
         self,
         rows: Sequence[Values],

@@ -97,20 +97,33 @@ def publish(
         check_row(local.orm_class, row)
     with local.connect() as connection:
         judgements = judgements_made_here(connection, local.orm_class, [row["id"] for row in records])
-    here = Here(lambda name: bool(local.count(filename=name)), holds)
-    settled = remote.publish(records, judgements, upload, here, this_user())
+    settled = remote.publish(records, judgements, upload, _here(local, holds), this_user())
     new = [own["filename"] for own, each in zip(records, settled, strict=True) if each.is_new]
     names = {each.row["id"]: (own["id"], own["filename"]) for own, each in zip(records, settled, strict=True)}
     return PublishResult(len(new), len(chosen) - len(new), _take_back(local, remote, names, place), new=new)
 
 
-def foreseen(local: LocalDatabase[Any], remote: Remote[Any], ids: Iterable[str] | None = None) -> PublishResult:
-    """Tell what `publish` would do; versions and names are settled when it is done."""
+def foreseen(
+    local: LocalDatabase[Any], remote: Remote[Any], ids: Iterable[str] | None = None, *, holds: Holds = holds_nothing
+) -> PublishResult:
+    """Tell what `publish` would do now, and raise what it would; others may publish before it is done."""
     chosen = _local_rows(local, ids)
     records = [row for row in chosen if row["origin"] == "LOCAL"]
-    there = held(remote, local.orm_class, [row["id"] for row in records])
-    new = [row["filename"] for row in records if row["id"] not in there]
-    return PublishResult(len(new), len(chosen) - len(new), new=new)
+    if not records:
+        return PublishResult(0, len(chosen))
+    for row in records:
+        check_row(local.orm_class, row)
+    names = [
+        (own["filename"], row["filename"], is_new)
+        for own, (row, is_new) in zip(records, remote.plan(records, _here(local, holds)), strict=True)
+    ]
+    new = [own for own, _, is_new in names if is_new]
+    renamed = {own: there for own, there, _ in names if own != there}
+    return PublishResult(len(new), len(chosen) - len(new), renamed, new=new)
+
+
+def _here(local: LocalDatabase[Any], holds: Holds) -> Here:
+    return Here(lambda name: bool(local.count(filename=name)), holds)
 
 
 def held(remote: Remote[Any], orm_class: type[ORMCalibration], ids: Iterable[str]) -> set[str]:

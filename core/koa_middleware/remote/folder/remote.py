@@ -52,6 +52,10 @@ class FolderRemote(Generic[R]):
                 raise unreadable(self.host, error.__cause__ or error.message) from error
             yield FolderViews(self.database, connection, with_others(self.orm_class.table(), others))
 
+    def plan(self, *_: object, **__: object) -> NoReturn:
+        """Refuse."""
+        raise self._refusal()
+
     def publish(self, *_: object, **__: object) -> NoReturn:
         """Refuse."""
         raise self._refusal()

@@ -11,6 +11,7 @@ from ...database.chunks import in_chunks
 from ...disk.checksums import Checksum, digest_of
 from ...disk.writing import cache_errors
 from ...exceptions import IntegrityError
+from ...fetch.progress import counted
 from ..protocol import Values
 from .asking import Refused
 
@@ -40,7 +41,8 @@ class HttpFiles:
         by_digits = {_digits(path, row): (path, row) for path, row in files}
         coming = [{"digits": digits, "size": path.stat().st_size} for digits, (path, _) in by_digits.items()]
         if coming:
-            for digits in self._post("uploads", {"files": coming})["missing"]:
+            missing = list(self._post("uploads", {"files": coming})["missing"])
+            for digits in counted(missing, len(missing), "file"):
                 self._put(digits, *by_digits[digits])
         self.brought |= {row["id"]: _digits(path, row) for path, row in files}
 

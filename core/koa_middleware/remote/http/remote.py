@@ -81,6 +81,10 @@ class HttpRemote(Generic[R]):
         """Give the archive for reading; the rows have the columns of other versions of the class, too."""
         yield HttpSource(self, with_others(self.orm_class.table(), others))
 
+    def plan(self, rows: Sequence[Values], here: Here) -> list[Settled]:
+        """Give what a publication would give now; the server asks for a token that may publish."""
+        return writing.plan(self, rows, here)
+
     def publish(
         self,
         rows: Sequence[Values],

@@ -61,6 +61,11 @@ def publish(
     )
 
 
+def plan(remote: HttpRemote[Any], rows: Sequence[Values], here: Here) -> list[Settled]:
+    """Tell what a publication would give; see `koa_middleware.remote.protocol.Remote.plan`."""
+    return _plan(remote, _sent(remote, rows), rows, here)
+
+
 def flag(remote: HttpRemote[Any], id: str, quality: str, reason: str) -> list[Entry]:
     """Set a record's quality; see `koa_middleware.remote.protocol.Remote.flag`."""
     path = f"records/{quote(id, safe='')}/judgements"

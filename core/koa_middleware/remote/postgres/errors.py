@@ -172,7 +172,11 @@ def _not_allowed(cause: Any, said: str, engine: Engine) -> RemoteError:
     else:
         kind, name = what.groups()
         on = name if kind == "table" else f"{kind.upper()} {name}"
-        hint = f"Its owner runs: GRANT {_right_for(cause, kind)} ON {on} TO {engine.url.username or 'ROLE'};"
+        right, before = _right_for(cause, kind), "Its"
+        if name.endswith("_calibrations") and right != "SELECT":
+            right = "INSERT, UPDATE, DELETE"  # what publishing and flagging need together
+            before = "Set KOA_REMOTE_DATABASE_URL to the URL of a role that may publish; or its"
+        hint = f"{before} owner runs: GRANT {right} ON {on} TO {engine.url.username or 'ROLE'};"
     return RemoteError(f"The role {role} lacks a right {where}: {said}.", hint)
 
 
