@@ -91,8 +91,11 @@ def choose_instrument(name: str | None, files: Sequence[str] = ()) -> Instrument
     SourceFileError, HeaderError
         When none of the files can be read.
     """
+    from ..fetch.waiting import tell_waits_to
+
     plugin = _chosen(name, files)
     set_instrument(plugin.name)
+    tell_waits_to(say)
     return plugin
 
 
