@@ -29,7 +29,7 @@ from .exceptions import (
 from .given import check_kind, record_of
 from .instrument.hooks import values_by
 from .instrument.orm import ORMCalibration
-from .instrument.plain import shown
+from .instrument.plain import brief, shown
 
 R = TypeVar("R", bound=ORMCalibration)
 
@@ -142,8 +142,8 @@ def _differing(selector: CalibrationSelector, record: R, given: Mapping[str, Any
         for name in dict.fromkeys((*declared.match, *declared.given, *declared.match_if_known)):
             asked, found = frame.known(name), record[name]
             if asked is not None and found != asked and not (found is None and name in declared.match_if_known):
-                own = f"it has no {name}" if found is None else f"its {name} is {found}"
-                yield f"{own}, the frame's is {asked}"
+                own = f"it has no {name}" if found is None else f"its {name} is {brief(found)}"
+                yield f"{own}, the frame's is {brief(asked)}"
 
 
 def _unusable(message: str, hint: str) -> ConfigurationError:

@@ -163,3 +163,10 @@ def test_a_reason_that_many_types_share_is_told_once_without_files_and_offsets(f
     assert told.message == (
         "No bias, flat fits spectrograph BSPEC, mjd_start 60050.0: the nearest were refused (limit 1 d)."
     )
+
+
+def test_steps_that_refuse_for_one_reason_tell_it_once(filled: Store) -> None:
+    rule = CalibrationSelector(cal_type="dark", prefer=(Step({}), Step({})), max_age=timedelta(days=0.25))
+    error = miss(filled, rule)
+    assert "refused by step 1 and by step 2 (before.fits: 0.500 d older, limit 0.25 d; " in error.message
+    assert error.message.count("before.fits") == 1

@@ -288,3 +288,9 @@ def test_of_a_misspelt_type_it_is_asked_what_was_meant(koa_cal: Run, frame: Path
     said = koa_cal("best", frame, "--type", "drak").ended(2).said
     assert "has no selector for 'drak'. Did you mean dark? Use one of dark, flat, arc, bias." in said
     assert "CalibrationSelector" not in said
+
+
+def test_a_long_value_is_cut_in_a_message(koa_cal: Run, write: Callable[..., Path]) -> None:
+    said = koa_cal("best", write("long.fits", 61083.5, ARM="X" * 600), "--type", "dark").ended(1).said
+    assert f"No dark fits arm {60 * 'X'}..., " in said
+    assert len(said) < 1000

@@ -140,3 +140,10 @@ def test_only_what_is_on_this_disk_is_listed_where_that_is_asked(koa_cal: Run, c
         (cache / "calibrations" / os.fsdecode(name)).write_bytes(b"")
     listed = koa_cal("list", "-i", "testspec", "--cached", "--type", "dark", "--json").json["records"]
     assert [record["filename"] for record in listed] == ["dark-red.fits", "dark-next.fits"]
+
+
+@pytest.mark.usefixtures("night")
+def test_times_the_wrong_way_round_are_an_error(koa_cal: Run) -> None:
+    said = koa_cal("list", "-i", "testspec", "--since", "2026-02-16", "--until", "2026-02-12").ended(2).said
+    assert "2026-02-12T23:59:59.999, is before its start, 2026-02-16" in said
+    koa_cal("list", "-i", "testspec", "--since", "2026-02-12", "--until", "2026-02-12").ended(0)

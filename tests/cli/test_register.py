@@ -168,3 +168,17 @@ def test_a_full_disk_is_told_once_for_all_files(koa_cal: Run, write: Run) -> Non
     assert said.startswith("koa-cal: 3 files: A file in ")
     assert "cannot be written: File too large. Free some space" in said
     assert [name.strip() for name in names] == [str(file) for file in files[1:]]
+
+
+def test_a_folder_without_files_is_to_be_one_of_calibrations(koa_cal: Run, tmp_path: Path) -> None:
+    (tmp_path / "masters" / "dark").mkdir(parents=True)
+    said = koa_cal("register", tmp_path / "masters").ended(2).said
+    assert said.endswith("Name a folder of calibrations, or calibrations.\n")
+
+
+def test_a_message_names_the_options_of_the_shell_alone(koa_cal: Run, write: Run) -> None:
+    koa_cal("register", write("dark.fits", 61083.0, "dark")).ended(0)
+    said = koa_cal("register", write("dark.fits", 61083.0, "dark", OBSERVER="ann")).ended(1).said
+    assert "register it with koa-cal register " in said
+    assert "--new-version" in said
+    assert "new_version=True" not in said

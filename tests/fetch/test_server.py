@@ -33,6 +33,7 @@ from koa_middleware.fetch import partial, retries
 from koa_middleware.fetch import turns as locks
 from koa_middleware.fetch.server import FileServer
 from koa_middleware.fetch.transfer import Fetched, Transfer
+from koa_middleware.fetch.waiting import tell_waits_to
 
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
@@ -856,3 +857,55 @@ def test_threads_of_one_process_keep_apart(night):
     assert len(outcomes) == 8
     assert len(night.log("threads-3000000.fits")) == 1
     night.check("threads-3000000.fits", there=True)
+
+
+# What is said of a server that does not answer
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    found: list[str] = []
+    tell_waits_to(found.append)
+    yield found
+    tell_waits_to(lambda _: None)
+
+
+def test_a_silent_server_is_told_once_in_each_of_two_tries(night, told):
+    name = "silent-9000000.fits"
+    with pytest.raises(DownloadError, match="the server fell silent after 0 bytes"):
+        night.fetch("stall/0", name, options={"timeout_s": (1.0, 0.4), "told_after_s": 0.1})
+    assert [said.rpartition(" (")[2] for said in told] == ["try 1)", "try 2)"]
+    assert told[0].startswith(f"waiting for {name} from 127.0.0.1: nothing has come")
+
+
+def test_a_server_that_sends_is_not_said_to_be_silent(night, told):
+    night.fetch("slow/200000", "steady-100000.fits", options={"told_after_s": 0.3})
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"", "the server closed it without an answer"),
+        (b"garbage\r\n\r\n", "what came is no answer of an HTTP server"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nSIMPLE  =                    T", " bytes."),
+    ],
+)
+def test_a_connection_that_breaks_is_told_in_words(night, sent, said):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):  # it is closed at the end
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(1 << 16)
+                        connection.sendall(sent)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with FileServer(url, backoff_s=0.001) as server, pytest.raises(DownloadError) as caught:
+            server.fetch(Transfer(f"{url}/a.fits", night.final / "a.fits", file_size=900), night.partial)
+        listening.shutdown(socket.SHUT_RDWR)
+    assert said in caught.value.message
+    assert "('" not in caught.value.message

@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, or_
 from ..disk.compression import names_of_content
 from ..instrument.judged import QualityHere
 from ..instrument.orm import ORMCalibration
-from ..instrument.plain import is_wildcard
+from ..instrument.plain import brief, is_wildcard
 from ..kept import kept_property
 from .criterion import Columns, Condition, Fault, Parameters, Words, has, not_names, not_text
 from .judged import SAID, in_words
@@ -96,7 +96,7 @@ class _Compared(Condition):
 
     def reason(self, record: ORMCalibration, parameters: Parameters) -> str:
         asked = parameters[self._name]
-        theirs = f"the {self.whose} has none" if asked is None else f"the {self.whose}'s is {asked}"
+        theirs = f"the {self.whose} has none" if asked is None else f"the {self.whose}'s is {brief(asked)}"
         return f"{has(record, self.column)}, {theirs}"
 
 

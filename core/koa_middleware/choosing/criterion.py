@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from sqlalchemy import Column, ColumnElement, Float, Integer, Numeric, bindparam, false, func, not_
 
 from ..instrument.orm import ORMCalibration
-from ..instrument.plain import article, is_text, shown
+from ..instrument.plain import article, brief, is_text, shown
 from .amounts import Unchanged
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def not_a_mapping(declared: Declared, setting: str) -> Iterator[Fault]:
 def has(record: ORMCalibration, column: str) -> str:
     """Say which value a record has: "its lamp is thar", or "it has no lamp"."""
     value = record[column]
-    return f"it has no {column}" if value is None else f"its {column} is {value}"
+    return f"it has no {column}" if value is None else f"its {column} is {brief(value)}"
 
 
 def is_number(value: Any) -> bool:

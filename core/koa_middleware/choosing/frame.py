@@ -15,7 +15,7 @@ from ..instrument.forms import is_mjd
 from ..instrument.hooks import overrides
 from ..instrument.keywords import date_alone
 from ..instrument.orm import ORMCalibration
-from ..instrument.plain import article, is_missing, is_wildcard, shown
+from ..instrument.plain import article, is_masked, is_missing, is_wildcard, shown
 from ..instrument.values import normal_form
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class Frame:
     def _lacks(self, name: str) -> HeaderError:
         cal_type = self._cal_type or "calibration"
         value, keywords = self.given.get(name), self._columns[name].info.get("keywords", ())
-        found = "has no" if value is None else f"has {shown(value)} as its"
+        found = "has no" if value is None or is_masked(value) else f"has {shown(value)} as its"
         said = f" (keyword {' or '.join(keywords)})" if keywords else ""
         return HeaderError(
             f"{self.source} {found} {name}{said}, which is needed to choose {article(cal_type)} {cal_type}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from ..exceptions import CalibrationNotFoundError, KoaMiddlewareError
@@ -141,7 +141,7 @@ def not_found(
         hint = f"koa-cal list{then} shows what there was." if then else "Add one with koa-cal register."
         hint = "Leave out --cached, or download them with koa-cal prefetch FRAME." if not_here else hint
     else:
-        refused = ", ".join(_refused(part) for part in parts)
+        refused = ", ".join(_refused(parts))
         found = takes_none and f"{takes_none} {refused}"
         found = found or f"of the {total} known, the nearest were refused {refused}"
     return CalibrationNotFoundError(
@@ -162,9 +162,14 @@ def _holds_none(as_of: str | None, not_here: int = 0) -> str:
     return f"the database held none of that type at {as_of}" if as_of else "the database holds none of that type"
 
 
-def _refused(part: Part) -> str:
-    told = "; ".join(f"{each.record.filename}: {each.reason}" for each in part.refused)
-    return f"{part.name} ({told or 'none is known'})".strip()
+def _refused(parts: Sequence[Part]) -> Iterator[str]:
+    """Say what each part refused; parts that refused the same for the same reasons together."""
+    names: dict[str, list[str]] = {}
+    for part in parts:
+        told = "; ".join(f"{each.record.filename}: {each.reason}" for each in part.refused)
+        names.setdefault(told, []).append(part.name)
+    for told, named in names.items():
+        yield f"{' and '.join(named)} ({told or 'none is known'})".strip()
 
 
 def told_once(errors: Mapping[str, KoaMiddlewareError]) -> list[Told]:

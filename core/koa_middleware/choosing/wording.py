@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..instrument.plain import brief
+
 
 def in_numbers(counts: Mapping[str, int]) -> str:
     """Give counts in words: ``2 quality, 1 farther``."""
@@ -13,7 +15,7 @@ def in_numbers(counts: Mapping[str, int]) -> str:
 
 def in_pairs(values: Mapping[str, Any]) -> str:
     """Give values in words: ``lamp thar, fiber all``."""
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    return ", ".join(f"{name} {brief(value)}" for name, value in values.items())
 
 
 def in_ends(values: Sequence[float]) -> Any:

@@ -91,8 +91,11 @@ def choose_instrument(name: str | None, files: Sequence[str] = ()) -> Instrument
     SourceFileError, HeaderError
         When none of the files can be read.
     """
+    from ..fetch.waiting import tell_waits_to
+
     plugin = _chosen(name, files)
     set_instrument(plugin.name)
+    tell_waits_to(say)
     return plugin
 
 
@@ -183,8 +186,10 @@ def paths_given(given: Sequence[str]) -> list[str]:
     return paths
 
 
-def files_in(given: Sequence[str]) -> list[str]:
+def files_in(given: Sequence[str], wanted: str = "frames") -> list[str]:
     """Give files, each once, and in the place of a folder the FITS files in it, by their names; say what is no file.
+
+    `wanted` is what they are, for messages.
 
     Raises
     ------
@@ -206,7 +211,8 @@ def files_in(given: Sequence[str]) -> list[str]:
                 say(f"{file} is left out: {fault_of_kind(file) if file.exists() else 'it is a link to nothing'}")
         if not inside:
             said = f"The folder {each} holds no FITS files."
-            raise ConfigurationError(said, "Name a folder of frames, or frames.", setting="frames", variable=None)
+            hint = f"Name a folder of {wanted}, or {wanted}."
+            raise ConfigurationError(said, hint, setting=wanted, variable=None)
         files += inside
     once: dict[str, str] = {}
     for each in files:

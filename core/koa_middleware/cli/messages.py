@@ -18,6 +18,10 @@ _commands: list[str] = []
 """The commands that take an instrument."""
 
 
+#: An argument in Python, beside which its option stands.
+_IN_PYTHON = re.compile(r"\b\w+=True \((koa-cal [^)]+)\)")
+
+
 class StoppedError(KeyboardInterrupt):
     """Ctrl-C, in words of what was done until then."""
 
@@ -34,15 +38,22 @@ def set_instrument(name: str | None) -> None:
 
 def say(message: str) -> None:
     """Tell the user something, on stderr, in one line; a terminal gets it broken at blanks."""
-    line = f"koa-cal: {printable(' '.join(with_instrument(message).split()))}"
+    line = f"koa-cal: {printable(' '.join(as_typed(message).split()))}"
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
     if width and len(line) > width:
         line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     print(line, file=sys.stderr)  # noqa: T201
 
 
-def with_instrument(message: str) -> str:
-    """Let the commands that a message names be typed as they are, where several instruments are installed."""
+def as_typed(message: str) -> str:
+    """Give a message as the shell has it: of what Python and the shell call differently, the shell's alone.
+
+    The commands that it names can be typed as they are, also where several instruments are installed.
+    """
+    return _with_instrument(_IN_PYTHON.sub(r"\1", message))
+
+
+def _with_instrument(message: str) -> str:
     if not _known or "koa-cal " not in message or " -i " in message:
         return message
     from ..plugins import available_instruments

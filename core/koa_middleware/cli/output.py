@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .messages import with_instrument
+from .messages import as_typed
 
 if TYPE_CHECKING:
     from ..instrument.judged import Said
@@ -44,7 +44,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     """Print a table: as wide as the terminal, or as its content where the output goes elsewhere."""
     from ..display import render
 
-    told = [[with_instrument(str(cell)) for cell in row] for row in rows]
+    told = [[as_typed(str(cell)) for cell in row] for row in rows]
     print(render(columns, told, title=title, width=terminal_width()))  # noqa: T201
 
 
@@ -57,7 +57,7 @@ def print_text(text: str) -> None:
     """Print one line, whatever stands in it; a terminal gets it broken at blanks."""
     from ..display import printable
 
-    _print_at_blanks(printable(with_instrument(text)))
+    _print_at_blanks(printable(as_typed(text)))
 
 
 def print_exactly(text: str) -> None:
@@ -69,7 +69,7 @@ def print_wrapped(text: str) -> None:
     """Print lines; those that are longer than the terminal is wide are broken at blanks."""
     from ..display import printable
 
-    for line in map(printable, with_instrument(text).splitlines()):
+    for line in map(printable, as_typed(text).splitlines()):
         _print_at_blanks(line)
 
 

@@ -53,7 +53,7 @@ def add_arguments(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Put files into the cache, each under its own header's instrument; goes on after a bad one."""
-    files = files_in(options.files)
+    files = files_in(options.files, "calibrations")
     done = _Done(len(files))
     try:
         with instruments_as(options), ExitStack() as opened:

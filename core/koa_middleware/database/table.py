@@ -265,7 +265,11 @@ class CalibrationDatabase(Generic[R]):
             statement = statement.where(table.c.datetime_obs >= first)
         last = time_bound(table.c.datetime_obs, end, "the query")
         if last is not None:
-            statement = statement.where(table.c.datetime_obs <= (f"{last}T23:59:59.999" if len(last) == 10 else last))
+            last = f"{last}T23:59:59.999" if len(last) == 10 else last
+            statement = statement.where(table.c.datetime_obs <= last)
+        if first is not None and last is not None and last < first:
+            said = f"The end of the query, {last}, is before its start, {first}."
+            raise ConfigurationError(said, "Give the earlier time as the start.", setting="date_time_end")
         return statement
 
     def _is_any_of(self, column: Column[Any], value: Any) -> ColumnElement[bool]:

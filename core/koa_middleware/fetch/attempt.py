@@ -13,6 +13,7 @@ from .partial import CHUNK, Partial
 from .progress import Progress
 from .responses import HEAD, Setback, plausible, what_came
 from .transfer import Transfer
+from .waiting import TOLD_AFTER_S, Waits
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -36,6 +37,8 @@ class Run:
         Seconds before the first repetition of a request; doubled at each one, with jitter.
     connections : int
         Requests at the same time.
+    told_after_s : float
+        Seconds without a new byte after which it is told that a server is waited for.
     unreachable : Setback or None
         Set by the first transfer that found no server.
     """
@@ -45,13 +48,16 @@ class Run:
     fresh: bool
     backoff_s: float
     connections: int = 1
+    told_after_s: float = TOLD_AFTER_S
     unreachable: Setback | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     slots: threading.Semaphore = field(init=False)
+    waits: Waits = field(init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.slots = threading.Semaphore(self.connections)
+        self.waits = Waits(self.told_after_s)
 
     def report(self, count: int) -> None:
         """Tell of new bytes; a negative number takes some back."""

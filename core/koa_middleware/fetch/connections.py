@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -233,4 +234,18 @@ def what_broke(error: Exception, received: int, variable: str = "KOA_CALIBRATION
     if isinstance(error, _NEVER_CONNECTED):
         hint = f"Check the network and {variable}, or set KOA_OFFLINE to work with the cache alone."
         return Setback(f"the server cannot be reached ({said})", hint, unreachable=True)
-    return Setback(f"the connection broke after {received} bytes ({said})")
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return Setback(f"the server fell silent after {received} bytes", silent=True)
+    return Setback(f"the connection broke after {received} bytes{_how(error)}")
+
+
+def _how(error: Exception) -> str:
+    """Say in words how a connection broke; urllib3 gives the exception that it met beside its own words."""
+    met = next((each for each in error.args if isinstance(each, Exception)), error)
+    if isinstance(met, RemoteDisconnected):
+        return " (the server closed it without an answer)"
+    if isinstance(met, IncompleteRead):
+        return ""
+    if isinstance(met, HTTPException):
+        return " (what came is no answer of an HTTP server)"
+    return f" ({met.strerror if isinstance(met, OSError) and met.strerror else met})"

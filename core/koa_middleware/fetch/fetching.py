@@ -13,7 +13,7 @@ from .attempt import Attempt, Run, StoppedError
 from .pace import SLOW_TIMES
 from .partial import CHUNK, Partial, TakenOver
 from .responses import Setback
-from .retries import RETRIES, TAKEN_OVER_TIMES, pause_s
+from .retries import RETRIES, SILENT_RETRIES, TAKEN_OVER_TIMES, pause_s
 from .transfer import Fetched, Transfer
 from .turns import only_one
 
@@ -111,16 +111,23 @@ def fetch_many(source: Source, transfers: Sequence[Transfer], run: Run) -> list[
     return [outcomes[index] for index in range(len(transfers))]
 
 
+def _waited_for(transfer: Transfer, tries: int, run: Run) -> str:
+    """Say what is waited for, and which try it is."""
+    silence = f"nothing has come for {run.told_after_s:.0f} s"
+    return f"waiting for {transfer.name} from {transfer.place}: {silence} (try {tries})"
+
+
 def _fill(source: Source, attempt: Attempt) -> None:
     """Bring all bytes of a file, with as many requests as that takes, and check them."""
     transfer, partial, run = attempt.transfer, attempt.partial, attempt.run
     partial.take_over(usable=transfer.checksum is not None)
     run.report(partial.size)
-    failures = furthest = mismatches = slow = 0
+    tries = failures = furthest = mismatches = slow = 0
     while True:
         setback = None
         if not attempt.is_complete:
-            with run.slots:
+            tries += 1
+            with run.slots, run.waits.over(_waited_for(transfer, tries, run), lambda: partial.size):
                 setback = source.receive(attempt)
         if setback is None and not partial.size and transfer.file_size != 0:
             setback = Setback("the server sent nothing", "Check KOA_CALIBRATION_URL.", permanent=True)
@@ -135,7 +142,8 @@ def _fill(source: Source, attempt: Attempt) -> None:
         failures = 1 if partial.size > furthest else failures + 1
         furthest = max(furthest, partial.size)
         slow += setback.slow
-        if setback.permanent or failures > RETRIES or slow > SLOW_TIMES:
+        retries = SILENT_RETRIES if setback.silent else RETRIES
+        if setback.permanent or failures > retries or slow > SLOW_TIMES:
             run.unreachable = setback if setback.unreachable else None
             raise source.error(transfer, setback)
         if not attempt.can_resume:

@@ -36,6 +36,8 @@ class Setback:
         Whether there was no connection at all.
     slow : bool
         Whether the server was cut off because it sends too slowly.
+    silent : bool
+        Whether nothing came for as long as one waits.
     """
 
     reason: str
@@ -45,6 +47,7 @@ class Setback:
     permanent: bool = False
     unreachable: bool = False
     slow: bool = False
+    silent: bool = False
 
 
 def validator(headers: Mapping[str, str]) -> str | None:

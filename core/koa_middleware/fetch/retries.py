@@ -7,6 +7,9 @@ import random
 RETRIES = 4
 """Attempts, after a first one, that may follow each other without a new byte."""
 
+SILENT_RETRIES = 1
+"""The same of a server that sends nothing: each attempt waits for it as long as `TIMEOUT_S` says."""
+
 BACKOFF_S = 0.5
 """Seconds before the first repetition of a request; doubled at each one, with jitter."""
 

@@ -23,6 +23,7 @@ from .responses import CHECK_URL, Setback, continues, problem_in, retry_after, v
 from .retries import BACKOFF_S, LONGEST_WAIT_S, TIMEOUT_S
 from .sources import probe, receive_file, receive_object
 from .transfer import Fetched, Transfer
+from .waiting import TOLD_AFTER_S
 
 
 class FileServer:
@@ -44,6 +45,8 @@ class FileServer:
         Seconds before the first repetition of a failed request; doubled at each one, with jitter.
     slow_after_s : float
         Seconds of waiting over which a server must have sent `koa_middleware.fetch.pace.SLOWEST`.
+    told_after_s : float
+        Seconds without a new byte after which it is told that a server is waited for.
 
     Raises
     ------
@@ -60,12 +63,14 @@ class FileServer:
         timeout_s: tuple[float, float] = TIMEOUT_S,
         backoff_s: float = BACKOFF_S,
         slow_after_s: float = SLOW_AFTER_S,
+        told_after_s: float = TOLD_AFTER_S,
     ) -> None:
         self._address = Address(calibration_url)
         self._access = Access(self._address, access_token, cookie_file, netrc_login)
         self._connections = Connections(self._access, timeout_s)
         self._backoff_s = backoff_s
         self._slow_after_s = slow_after_s
+        self._told_after_s = told_after_s
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({shown(self._address.template)!r})"
@@ -120,7 +125,7 @@ class FileServer:
         CacheError
             Where it cannot be written.
         """
-        return fetch(self, transfer, Run(partial_folder, progress, fresh, self._backoff_s))
+        return fetch(self, transfer, self._run(partial_folder, progress, fresh))
 
     def fetch_many(
         self,
@@ -139,7 +144,10 @@ class FileServer:
             Aligned with `transfers`: what was fetched, or the error. Where the server cannot be reached at
             all, what had not begun gets the same error at once. `progress` is called by one thread at a time.
         """
-        return fetch_many(self, transfers, Run(partial_folder, progress, fresh, self._backoff_s, workers))
+        return fetch_many(self, transfers, self._run(partial_folder, progress, fresh, workers))
+
+    def _run(self, partial_folder: Path, progress: Progress | None, fresh: bool, workers: int = 1) -> Run:
+        return Run(partial_folder, progress, fresh, self._backoff_s, workers, self._told_after_s)
 
     def probe(self, values: Mapping[str, object]) -> None:
         """Ask for the file of a record without bringing it.

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..disk.checksums import KINDS, Checksum, digest_of
 from ..disk.writing import cache_errors
@@ -38,6 +39,11 @@ class Transfer:
     def name(self) -> str:
         """The final file name."""
         return self.destination.name
+
+    @property
+    def place(self) -> str:
+        """The server's name, for messages."""
+        return urlsplit(shown(self.url)).hostname or "the archive"
 
     @property
     def key(self) -> str:

@@ -10,8 +10,8 @@ from .scales import is_time
 #: Words that mean "no value" in a column that declares none of its own.
 NULLS = ("N/A", "NAN", "UNKNOWN")
 
-#: Characters of a value that a message shows.
-_SHOWN = 200
+#: Characters of a value that a message shows, and of one that stands in its sentences several times.
+_SHOWN, _BRIEF = 120, 60
 
 _WILDCARDS = frozenset({"", "*", "%"})
 #: Words that no number can be, whatever words a column declares.
@@ -74,11 +74,19 @@ def shown(value: Any) -> str:
 
     One that Python cannot write, such as a number of 5,000 digits, is named by its type.
     """
+    if is_masked(value):
+        return "a masked value"
     try:
         written = repr(_as_python(value) if _is_scalar(value) else value)
     except Exception:  # noqa: BLE001 - a value's own code may raise any
         return f"a value of the type {type(value).__name__}"
     return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}..."
+
+
+def brief(value: Any) -> str:
+    """Give a value as it stands in a sentence, without quotation marks; a long one cut."""
+    written = str(value)
+    return written if len(written) <= _BRIEF else f"{written[:_BRIEF]}..."
 
 
 def is_text(value: Any) -> bool:

@@ -124,5 +124,5 @@ class Archive(Generic[R]):
             remote = self.require(f"Flagging {record.filename}")
             flag(self._local, remote, record.id, quality, reason, this_user())
         except RemoteError as error:
-            error.hint = f"{error.hint} Or judge it for this store alone: here=True, koa-cal flag --here."
+            error.hint = f"{error.hint} Or judge it for this store alone: here=True (koa-cal flag --here)."
             raise
