@@ -85,6 +85,13 @@ def test_columns_come_from_the_header_that_is_given(made: Any, tmp_path: Path, c
     assert "1 other keyword of the header" in capsys.readouterr().out
 
 
+def test_what_stands_in_an_extension_without_a_name_fills_no_column(made: Any, tmp_path: Path) -> None:
+    header = write_fits(tmp_path / "arms.fits", {"INSTRUME": "FRESH"}, {"": {"BINNING": 2}, "RED": {"GAIN": 2.5}})
+    assert "binning" not in made("--header", str(header)).ORM.table().c
+    text = (tmp_path / f"koa-middleware-{NAME}/src/koa_middleware_{NAME}/orm.py").read_text("utf-8")
+    assert "compares them: RED:GAIN." in text
+
+
 def test_whatever_a_header_holds_the_package_fulfils_the_contract(made: Any, tmp_path: Path) -> None:
     header = write_fits(tmp_path / "odd.fits", HOSTILE, {'A "B" C': {"SLIT": "x"}})
     plugin = made("--header", str(header))

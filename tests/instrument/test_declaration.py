@@ -108,6 +108,7 @@ def test_a_column_of_a_mixin_is_checked_too() -> None:
         ({"annotations": {"raw": Mapped["Made"]}, "raw": relationship()}, "has the relationship raw"),
         ({"twice": column_property(Column("once", Integer))}, "has the .* twice"),
         ({"mode": fits_column((), String, name="mod")}, "the column 'mod' under the name 'mode'"),
+        ({**column("slit"), "Slit": mapped_column(String)}, "has the columns slit and Slit"),
         (column("mjd_start"), "declares mjd_start anew .* stays of the type Float"),
         ({"cal_types": "bias"}, r"text as its cal_types. Write \('bias',\)"),
         ({"version_family": "id"}, "text as its version_family"),

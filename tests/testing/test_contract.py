@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from koa_middleware import InvalidPluginError
+from koa_middleware import InvalidPluginError, ORMCalibration, fits_column
+from koa_middleware.testing.faults import faults_of_derive
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped
 
 from tests.conftest import repetitions
 from tests.testing.broken_plugins import BROKEN, SOUND
@@ -50,3 +53,15 @@ def test_a_broken_plugin_fails_once_or_twice_by_the_name_of_its_fault(
         said = failures(plugin, tmp_path, all_of_them=bool(repetitions(0, 1)))
     assert 1 <= len(said) <= 2, said
     assert all(re.search(named, each, re.DOTALL) for each in said.values()), said
+
+
+def test_a_derive_that_overrides_text_of_its_own_column_is_named() -> None:
+    class Overriding(ORMCalibration):
+        instrument_name = "overriding"
+        mode: Mapped[str | None] = fits_column((), String)
+
+        @classmethod
+        def derive(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+            return {**values, "mode": "x"}
+
+    assert any("as mode, which is given as 'xx' and stays so" in fault for fault in faults_of_derive(Overriding, []))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from ..instrument.orm import ORMCalibration
+from ..instrument.orm import DERIVED, ORMCalibration
 from .declared import Declaration, DeclaredColumn
 from .driver import GuardedConnection
 from .schema import table_to_make
@@ -146,10 +146,12 @@ def not_applied(
     def count(rows: str, *parameters: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {rows}", parameters).fetchone()[0])  # noqa: S608
 
-    former = {} if before is None else before.columns
-    new = sorted(now.columns.keys() - former.keys() - set(renamed.values())) if former else []
-    for old in sorted(former.keys() - now.columns.keys() - renamed.keys()) if new else []:
-        rows = count(f"{table} WHERE {quote(old)} IS NOT NULL")
+    former = now.columns if before is None else before.columns
+    added = sorted(now.columns.keys() - former.keys() - {*renamed.values(), *orm_class.table().info[DERIVED]})
+    there = built(connection, orm_class.table().name).columns
+    for old in sorted(name for name in former.keys() - now.columns.keys() - renamed.keys() if name.lower() in there):
+        new = [name for name in added if now.columns[name].type == former[old].type]
+        rows = count(f"{table} WHERE {quote(old)} IS NOT NULL") if new else 0
         if rows:
             yield (
                 f"{orm_class.__name__} has no column {old} any more, which has a value in {n_rows(rows)}. Where that "

@@ -126,6 +126,10 @@ def check_table(cls: type[Any], base: type[Any]) -> None:
             raise _invalid(cls, f"has the column {column.key} with {argument}", "Leave it out; default gives a value.")
         if column.default is not None:
             _check_default(cls, column)
+    by_letters: dict[str, str] = {}
+    for name in table.c.keys():  # noqa: SIM118 - a collection of columns, not of names
+        if (other := by_letters.setdefault(name.lower(), name)) != name:
+            raise _invalid(cls, f"has the columns {other} and {name}", "A database knows no letter case: rename one.")
     for attribute, column in cls.__mapper__.columns.items():
         if attribute != column.key:
             said = f"has the column {column.key!r} under the name {attribute!r}"

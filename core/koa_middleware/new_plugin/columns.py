@@ -98,7 +98,8 @@ def suggested_by(path: Path) -> Suggestion:
         When the file cannot be read as FITS.
     """
     with open_fits(path) as hdus:
-        cards = [card for number, hdu in enumerate(hdus) for card in _cards(hdu.header, hdu.name if number else "")]
+        named = [(hdu.header, hdu.name if number else "PRIMARY") for number, hdu in enumerate(hdus)]
+        cards = [card for header, name in named for card in _cards(header, name)]
     return suggested(cards)
 
 
@@ -111,7 +112,7 @@ def suggested(cards: Iterable[Card]) -> Suggestion:
     own = [column for standard in COLUMNS for column in _standard(standard, by_keyword)]
     used = {keyword.rpartition(":")[2] for column in (*base, *own) for keyword in column.keywords}
     instrume = str(by_keyword["INSTRUME"].value) if "INSTRUME" in by_keyword else ""
-    left_out = [keyword for keyword in by_keyword if keyword not in used and keyword not in OF_THE_BASE]
+    left_out = [c.keyword for keyword, c in by_keyword.items() if keyword not in used and keyword not in OF_THE_BASE]
     return Suggestion((*base, *own), instrume if bare(instrume) else "", _types(by_keyword), tuple(left_out))
 
 
@@ -122,9 +123,9 @@ def _types(cards: dict[str, Card]) -> tuple[str, ...]:
 
 
 def _cards(header: Any, extname: str) -> Iterable[Card]:
-    if extname and not re.fullmatch(r"[A-Za-z0-9_-]+", extname):
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", extname):  # a column names no extension without a name
         return
-    prefix = f"{extname}:" if extname and extname != "PRIMARY" else ""
+    prefix = f"{extname}:" if extname != "PRIMARY" else ""
     for card in header.cards:
         keyword = str(card.keyword)
         if not re.fullmatch(r"[A-Z0-9_-]{1,8}", keyword) or keyword.startswith(STRUCTURE):

@@ -53,8 +53,9 @@ def write_package(folder: Path, name: str, suggestion: Suggestion, version: str)
         written.append(folder / path.format(name=name))
         written[-1].parent.mkdir(parents=True, exist_ok=True)
         written[-1].write_text(text, "utf-8")
-    (folder / f"src/koa_middleware_{name}/py.typed").touch()
-    return written
+    typed = folder / f"src/koa_middleware_{name}/py.typed"
+    typed.touch()
+    return [*written, typed]
 
 
 def _words(name: str, suggestion: Suggestion, version: str) -> dict[str, str]:

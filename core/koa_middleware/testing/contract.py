@@ -49,15 +49,18 @@ class PluginContract:
 
     def test_the_installed_entry_point_gives_this_very_plugin(self) -> None:
         installed = [entry for entry in entry_points(group=GROUP) if entry.name == self.plugin.name]
+        another = (
+            "The hook gives another plugin than this one. Make it once, in the module, and let the hook return it."
+        )
         if installed:
-            assert get_plugin(self.plugin.name) is self.plugin
+            assert get_plugin(self.plugin.name) is self.plugin, another
             return
         module = module_of(self.plugin)
         if module is None:
             pytest.skip("the plugin stands in no module")
         others = [entry.name for entry in entry_points(group=GROUP) if entry.value == module.__name__]
         assert not others, f"The entry point is named {others[0]}, but the instrument_name is {self.plugin.name}."
-        assert loaded(EntryPoint(self.plugin.name, module.__name__, GROUP)) is self.plugin
+        assert loaded(EntryPoint(self.plugin.name, module.__name__, GROUP)) is self.plugin, another
 
     def test_its_import_prints_nothing_and_asks_for_nothing_that_takes_long(self) -> None:
         module = module_of(self.plugin)

@@ -87,8 +87,26 @@ def _faults_of_derived(orm_class: type[ORMCalibration], values: Mapping[str, Any
             f"derive gives {forms[name]!r} as {name}, which is given as {values[name]!r} and stays so, {where}. "
             f'Return {{"{name}": ..., **values}}.'
         )
+    yield from _overridden(orm_class, values, forms)
     if not any(isinstance(form, HeaderError) for form in forms.values()):
         yield from _drift(orm_class, {**forms, **values}, values)
+
+
+def _overridden(orm_class: type[ORMCalibration], values: Mapping[str, Any], forms: Mapping[str, Any]) -> Iterator[str]:
+    """Say which of the columns that `derive` adds it changes when they are given."""
+    for name, form in forms.items():
+        if name in values or not isinstance(form, str):
+            continue
+        given = f"{form}x"
+        try:
+            found = orm_class.derive({**values, name: given}).get(name, given)
+        except Exception:  # noqa: BLE001, S112 - it may know all values of its own column, and this is none
+            continue
+        if found != given:
+            yield (
+                f"derive gives {found!r} as {name}, which is given as {given!r} and stays so, {_asked_with(values)}. "
+                f'Return {{"{name}": ..., **values}}.'
+            )
 
 
 def _drift(orm_class: type[ORMCalibration], full: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
