@@ -10,9 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from sqlalchemy import make_url
-
 Run = Callable[..., Any]
 
 
@@ -107,21 +104,3 @@ def test_a_publication_that_is_interrupted_says_how_far_it_came(
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert re.search(r"interrupted after \d+ of 150 files; 0 of 150 are known as published; publish again", said), said
-
-
-def test_a_reader_who_publishes_is_told_which_url_to_set(
-    typed: Run, archive: Any, write: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed("remote", "init").ended(0)
-    typed("register", write("dark.fits", 61083.0, "dark")).ended(0)
-    role = f"reader_{make_url(archive.url).database}"
-    archive.execute(
-        f"CREATE ROLE {role} LOGIN PASSWORD 'word'", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
-    )
-    with monkeypatch.context() as reader:
-        url = make_url(archive.url).set(username=role, password="word")
-        reader.setenv("KOA_REMOTE_DATABASE_URL", url.render_as_string(False))
-        refused = typed("publish").ended(1)
-    archive.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
-    assert "Set KOA_REMOTE_DATABASE_URL to the URL of a role that may publish" in refused.said
-    assert f"GRANT INSERT, UPDATE, DELETE ON testspec_calibrations TO {role};" in refused.said

@@ -50,13 +50,18 @@ def test_remote_init_prints_grants_that_suffice_for_reader_and_publisher(
         at("keck")
         typed("register", write("dark.fits", 61083.0, "dark")).ended(0)
         monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", reader)
-        assert "GRANT SELECT, INSERT" in typed("publish").ended(1).said
+        refused = typed("publish").ended(1).said
+        assert "Set KOA_REMOTE_DATABASE_URL to the URL of a role that may publish" in refused
+        assert f"GRANT INSERT, UPDATE, DELETE ON {TABLE} TO {roles[0]};" in refused
         monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", publisher)
         typed("publish").ended(0)
         at("observer")
         monkeypatch.setenv("KOA_REMOTE_DATABASE_URL", reader)
         assert typed("sync").ended(0).out == "1 added, 0 changed, 0 withdrawn\n"
-        assert f"GRANT SELECT, UPDATE ON {TABLE}" in typed("flag", "dark.fits", "bad", "--reason", "x").ended(1).said
+        assert (
+            f"GRANT INSERT, UPDATE, DELETE ON {TABLE}"
+            in typed("flag", "dark.fits", "bad", "--reason", "x").ended(1).said
+        )
         archive.execute(f"GRANT CREATE ON SCHEMA public TO {roles[0]}")
         assert f"The role {roles[0]} is not the owner" in typed("remote", "init").ended(1).said
     finally:

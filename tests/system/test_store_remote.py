@@ -434,7 +434,7 @@ def test_what_is_uploaded_is_verified_and_else_nothing_is_published(
     path, _ = keck.register_calibration(dark(tmp_path / "night"))
     right = path.read_bytes()
     path.write_bytes(right[:-1] + b"x")
-    with pytest.raises(IntegrityError, match="its record says"):
+    with pytest.raises(IntegrityError, match="was not sent to the archive: its checksum is"):
         keck.publish(upload_to=served)
     path.unlink()
     with pytest.raises(IntegrityError, match="is missing"):
