@@ -108,13 +108,23 @@ class Provenance:
     def put_into(self, header: Header) -> None:
         """Put the cards into a header, in the place of those of an earlier time.
 
+        Parameters
+        ----------
+        header : astropy.io.fits.Header
+            Is changed.
+
         Raises
         ------
         ConfigurationError
-            When there are more than 99 calibrations.
+            When it is no header, or there are more than 99 calibrations.
         """
+        from astropy.io.fits import Header
+
         from ...disk.fits_cards import put_cards
 
+        if not isinstance(header, Header):
+            said = f"A header is to have the cards, and a {type(header).__name__} is given."
+            raise ConfigurationError(said, "Give a header of astropy, such as hdus[0].header.", setting="header")
         before = [(keyword, header[keyword]) for keyword in header if self._is_of_calibrations(keyword)]
         put_cards(header, self.cards(), self._replaced(before))
 
