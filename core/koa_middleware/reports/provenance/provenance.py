@@ -118,13 +118,10 @@ class Provenance:
         ConfigurationError
             When it is no header, or there are more than 99 calibrations.
         """
-        from astropy.io.fits import Header
-
+        from ...disk.fits import check_header
         from ...disk.fits_cards import put_cards
 
-        if not isinstance(header, Header):
-            said = f"A header is to have the cards, and a {type(header).__name__} is given."
-            raise ConfigurationError(said, "Give a header of astropy, such as hdus[0].header.", setting="header")
+        check_header(header)
         before = [(keyword, header[keyword]) for keyword in header if self._is_of_calibrations(keyword)]
         put_cards(header, self.cards(), self._replaced(before))
 
