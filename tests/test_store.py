@@ -354,6 +354,11 @@ def test_a_number_of_workers_that_is_none_is_said(filled: Store, workers: Any) -
         filled.prefetch(records=filled.query(), workers=workers)
 
 
+def test_a_reason_that_is_no_text_is_said(filled: Store) -> None:
+    with pytest.raises(ConfigurationError, match="The reason of the flag is 5, which is no text"):
+        filled.flag("near.fits", "GOOD", 5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("quality", "reason"),
     [(None, "a light leak"), (1, "a light leak"), ("BAD", None), ("BAD", 1), ("BAD", "leak\ud800")],

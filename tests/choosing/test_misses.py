@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
-from koa_middleware import CalibrationNotFoundError, CalibrationSelector, CalibrationStore, Step
+from koa_middleware import CalibrationNotFoundError, CalibrationSelector, CalibrationStore, HeaderError, Step
 from koa_middleware.choosing.misses import told_once
 
 from tests.conftest import DemoCalibration, record
@@ -170,3 +171,8 @@ def test_steps_that_refuse_for_one_reason_tell_it_once(filled: Store) -> None:
     error = miss(filled, rule)
     assert "refused by step 1 and by step 2 (before.fits: 0.500 d older, limit 0.25 d; " in error.message
     assert error.message.count("before.fits") == 1
+
+
+def test_a_masked_value_of_a_frame_is_told_as_none(filled: Store) -> None:
+    with pytest.raises(HeaderError, match="the input has no mjd_start"):
+        filled.select({"mjd_start": np.ma.masked}, CalibrationSelector(cal_type="dark"))

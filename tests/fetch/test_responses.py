@@ -6,7 +6,7 @@ from email.utils import formatdate
 from time import time
 
 import pytest
-from koa_middleware.fetch.responses import continues, problem_in, retry_after, validator, words
+from koa_middleware.fetch.responses import continues, problem_in, retry_after, validator, what_came, words
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,7 @@ def test_a_problem_is_told_by_its_sentence_and_hint_and_what_is_none_is_not():
     for other in (body[:-9], b"[]", b"{}", b""):
         assert problem_in(other, headers) == ("", "")
     assert problem_in(body, {"Content-Type": "application/json"}) == ("", "")
+
+
+def test_of_what_came_in_place_of_a_file_the_beginning_is_shown() -> None:
+    assert what_came(2048 * b"y", {}).endswith(f"which begins with '{60 * 'y'}'")

@@ -142,6 +142,11 @@ def test_an_unusable_value_is_an_error_that_names_value_column_keyword_and_sourc
     assert error.keywords == COLUMNS[column].info.get("keywords", ())
 
 
+def test_a_start_that_is_no_number_says_what_it_may_be() -> None:
+    with pytest.raises(HeaderError, match=r"which is neither a Modified Julian Date, .* nor an astropy Time"):
+        form("mjd_start", "2025-01-22T09:04:14")
+
+
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["*", "N/A", "T", "1e400"])
 )

@@ -236,6 +236,13 @@ def test_a_header_in_memory_takes_them_in_the_same_way(store: Store, frame: Path
     assert [keyword for keyword in header if keyword.startswith("KC02")] == []
 
 
+@pytest.mark.parametrize("given", [fits.PrimaryHDU(), fits.HDUList([fits.PrimaryHDU()]), {}, None])
+def test_what_is_no_header_is_an_error_that_says_what_is_one(store: Store, frame: Path, given: Any) -> None:
+    provenance = store.provenance(store.select_set(frame))
+    with pytest.raises(ConfigurationError, match=rf"a {type(given).__name__} is given.*hdus\[0\]\.header"):
+        provenance.put_into(given)
+
+
 def test_it_is_said_when_the_pipeline_had_named_another_file(store: Store, frame: Path, product: Path) -> None:
     provenance = store.provenance(store.select_set(frame, ["dark"]))
     fits.setval(product, "DARKFILE", value="/masters/dark.fits.gz")

@@ -57,7 +57,10 @@ def check_quality(quality: str) -> str:
 
 def check_reason(reason: str) -> None:
     """Check that there is a reason that can be kept; see `check_judgement`."""
-    if not isinstance(reason, str) or not reason.strip():
+    if not isinstance(reason, str):
+        said = f"The reason of the flag is {shown(reason)}, which is no text."
+        raise ConfigurationError(said, "Say why, in words.", setting="reason")
+    if not reason.strip():
         raise ConfigurationError(
             "The flag has no reason.", "Say why, for those who will look for the calibration.", setting="reason"
         )

@@ -13,7 +13,7 @@ from copy import copy
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..exceptions import HeaderError, SourceFileError
+from ..exceptions import ConfigurationError, HeaderError, SourceFileError
 from ..importing import importing
 from .compression import DAMAGE, NOT_READ, is_compressed_name, open_content, without_compression
 from .reading import check_readable
@@ -179,3 +179,17 @@ def _is_no_number(card: Card) -> bool:
     except (VerifyError, ValueError):  # it cannot be mended
         return False
     return _NO_NUMBER.fullmatch(written.partition("=")[2].partition("/")[0].strip(" '")) is not None
+
+
+def check_header(given: object) -> None:
+    """Check that something is a header of astropy.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    from astropy.io.fits import Header
+
+    if not isinstance(given, Header):
+        said = f"A header is to have the cards, and a {type(given).__name__} is given."
+        raise ConfigurationError(said, "Give a header of astropy, such as hdus[0].header.", setting="header")

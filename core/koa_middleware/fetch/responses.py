@@ -18,6 +18,10 @@ HEAD = 2048
 """Bytes of an answer that are looked at to know an error page."""
 
 
+#: Characters that are shown of what came in place of a file.
+_SHOWN = 60
+
+
 @dataclass(frozen=True)
 class Setback:
     """Why a request did not bring all bytes.
@@ -81,7 +85,7 @@ def what_came(head: bytes, headers: Mapping[str, str]) -> str:
     """Say what came in place of the file."""
     if encoding := headers.get("Content-Encoding"):
         return f"the server sent it with the encoding {encoding}, which was not asked for"
-    return f"the server sent something else, which begins with {words(head)!r}"
+    return f"the server sent something else, which begins with {words(head)[:_SHOWN]!r}"
 
 
 def problem_in(body: bytes, headers: Mapping[str, str]) -> tuple[str, str]:

@@ -380,6 +380,7 @@ class _Number(_Valued):
     """A number; infinities are some."""
 
     types, cast = (*_DOUBLES, *_INTEGERS), "::float8"
+    not_one = "not a number"
 
     def to_convert(self, raw: Any) -> Any:
         return _number_in(raw)
@@ -390,13 +391,13 @@ class _Number(_Valued):
             if value is None:
                 return None
             if isinstance(value, bool):
-                raise ValueError("not a number")
+                raise ValueError(self.not_one)
             try:
                 if isinstance(value, str) and not _is_of_digits(value):
                     raise ValueError
                 value = float(value)
             except (ValueError, TypeError) as error:
-                raise ValueError("not a number") from error
+                raise ValueError(self.not_one) from error
         return value if value == value and value not in self._numbers else None
 
     def in_form(self, value: str) -> str:
@@ -405,6 +406,8 @@ class _Number(_Valued):
 
 class _Mjd(_Number):
     """A time of an observation as a Modified Julian Date, in days UTC, see `times.is_observed`."""
+
+    not_one = "neither a Modified Julian Date, a number of days, nor an astropy Time"
 
     def of(self, value: Any) -> float | None:
         mjd = super().of(utc_of(value) if is_time(value) and not is_missing(value) else value)

@@ -108,13 +108,20 @@ class Provenance:
     def put_into(self, header: Header) -> None:
         """Put the cards into a header, in the place of those of an earlier time.
 
+        Parameters
+        ----------
+        header : astropy.io.fits.Header
+            Is changed.
+
         Raises
         ------
         ConfigurationError
-            When there are more than 99 calibrations.
+            When it is no header, or there are more than 99 calibrations.
         """
+        from ...disk.fits import check_header
         from ...disk.fits_cards import put_cards
 
+        check_header(header)
         before = [(keyword, header[keyword]) for keyword in header if self._is_of_calibrations(keyword)]
         put_cards(header, self.cards(), self._replaced(before))
 
