@@ -38,7 +38,7 @@ AtLeast = Annotated[
     str | None,
     Query(
         pattern=r"^[0-9]{1,18}\.[!-~]{1,100}$",
-        description="Number and token of an entry, NUMBER.WORTH, that the archive must have in this answer's state.",
+        description="Number and token of an entry, NUMBER.TOKEN, that the archive must have in this answer's state.",
     ),
 ]
 
