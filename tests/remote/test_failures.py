@@ -191,9 +191,9 @@ def test_the_right_that_a_publisher_lacks_is_named(archive, client):
     (identifier,) = archive.insert("a.fits")
     client.add_local("b.fits", checksum="sha256:b")
     observer = archive.for_reader()
-    with pytest.raises(RemoteError, match=f"GRANT SELECT, INSERT ON {TABLE}"):
+    with pytest.raises(RemoteError, match=f"GRANT INSERT, UPDATE, DELETE ON {TABLE}"):
         client.publish(observer)
-    with pytest.raises(RemoteError, match=f"GRANT SELECT, UPDATE ON {TABLE}"):
+    with pytest.raises(RemoteError, match=f"GRANT INSERT, UPDATE, DELETE ON {TABLE}"):
         observer.flag(identifier, "BAD", "why", "ann")
 
 
