@@ -532,7 +532,7 @@ def test_a_flag_without_the_right_or_the_connection_changes_nothing(
     store = client(remote_database_url=url)
     store.sync_from_remote()
     before = rows_of(store)
-    with pytest.raises(RemoteError, match=f"GRANT SELECT, UPDATE ON {TABLE}"):
+    with pytest.raises(RemoteError, match=f"GRANT INSERT, UPDATE, DELETE ON {TABLE}"):
         store.flag("a.fits", "BAD", "why")
     for more in ({"remote_database_url": dead_url}, {"remote_database_url": url, "offline": True}):
         with pytest.raises(RemoteUnavailableError):
