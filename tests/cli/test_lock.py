@@ -151,6 +151,7 @@ def test_get_gives_all_files_of_a_lock_or_lists_what_is_lost(koa_cal: Run, lock:
     assert "No calibrations are named" in koa_cal("get", "-i", "testspec").ended(2).said
 
 
+@pytest.mark.filterwarnings("default::koa_middleware.QualityWarning")
 def test_a_removed_file_is_found_in_the_quarantine_and_comes_back_from_there(
     koa_cal: Run, lock: Path, frame: Path, tmp_path: Path
 ) -> None:
@@ -163,7 +164,7 @@ def test_a_removed_file_is_found_in_the_quarantine_and_comes_back_from_there(
         aside = re.search(rf"{name} \(\w+, its file is (\S+)\)", said)
         assert aside
         (tmp_path / name).write_bytes(Path(aside[1]).read_bytes())
-        koa_cal("register", tmp_path / name, "-i", "testspec").ended(0)
+        assert f"{name} was here until" in koa_cal("register", tmp_path / name, "-i", "testspec").ended(0).err
     assert len(koa_cal("get", "--lock", lock).ended(0).out.splitlines()) == 2
 
 

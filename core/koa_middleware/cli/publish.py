@@ -10,7 +10,7 @@ from ..exceptions import IntegrityError
 from ..fetch.progress import how_far
 from .arguments import add_instrument, add_json
 from .context import open_for, paths_given
-from .messages import say
+from .messages import StoppedError, say
 from .output import print_json, print_text
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(options: Namespace) -> int:
                 _print(options, error.result)
             raise
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_stopped(store, given)) from None
+            raise StoppedError(_stopped(store, given)) from None
     _print(options, result)
     return 0
 

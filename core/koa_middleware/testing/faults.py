@@ -87,9 +87,9 @@ def _faults_of_derived(orm_class: type[ORMCalibration], values: Mapping[str, Any
             f"derive gives {forms[name]!r} as {name}, which is given as {values[name]!r} and stays so, {where}. "
             f'Return {{"{name}": ..., **values}}.'
         )
-    yield from _overridden(orm_class, values, forms)
     if not any(isinstance(form, HeaderError) for form in forms.values()):
-        yield from _drift(orm_class, {**forms, **values}, values)
+        drift = list(_drift(orm_class, {**forms, **values}, values))
+        yield from drift or _overridden(orm_class, values, forms)
 
 
 def _overridden(orm_class: type[ORMCalibration], values: Mapping[str, Any], forms: Mapping[str, Any]) -> Iterator[str]:
