@@ -15,14 +15,16 @@ class Interrupted:
         raise KeyboardInterrupt
 
 
-def lose_one_and_go_on() -> None:
+def lose_two_and_go_on() -> None:
+    Interrupted()
     Interrupted()
     time.sleep(5)
 
 
-def test_an_interrupt_that_a_finalizer_drops_comes_again() -> None:
+def test_an_interrupt_that_a_finalizer_drops_comes_again_and_once() -> None:
     with pytest.raises(KeyboardInterrupt), interrupts_kept():
-        lose_one_and_go_on()
+        lose_two_and_go_on()
+    time.sleep(0.05)  # the second one would come here
 
 
 def test_an_error_that_came_of_an_interrupt_is_told_as_that() -> None:

@@ -24,12 +24,14 @@ _SOON = 0.01
 def interrupts_kept() -> Iterator[None]:
     """Raise an interrupt once more where it was dropped, and raise it where another error came of it."""
     report, asked = sys.unraisablehook, threading.get_ident()
+    timers: list[threading.Timer] = []
 
     def again(dropped: UnraisableHookArgs) -> None:
-        if issubclass(dropped.exc_type, KeyboardInterrupt):
-            threading.Timer(_SOON, signal.pthread_kill, (asked, signal.SIGINT)).start()
-        else:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
             report(dropped)
+        elif not any(timer.is_alive() for timer in timers):  # one interrupt may be dropped twice
+            timers.append(threading.Timer(_SOON, signal.pthread_kill, (asked, signal.SIGINT)))
+            timers[-1].start()
 
     sys.unraisablehook = again
     try:
@@ -40,6 +42,8 @@ def interrupts_kept() -> Iterator[None]:
         raise
     finally:
         sys.unraisablehook = report
+        for timer in timers:
+            timer.cancel()
 
 
 def _comes_of_an_interrupt(error: BaseException | None) -> bool:
