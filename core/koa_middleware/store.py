@@ -930,7 +930,7 @@ class CalibrationStore(Generic[R]):
         HeaderError
             For a name that is no column, or an unusable value.
         ConfigurationError
-            For a cal type that neither the plugin declares nor a record has.
+            For a cal type that neither the plugin declares nor a record has, and for an end before the start.
 
         Examples
         --------
@@ -1122,6 +1122,7 @@ class CalibrationStore(Generic[R]):
         -------
         CalibrationResult
             The same content under the same name gives the record that is there.
+            What was removed is registered again with a `QualityWarning`.
 
         Raises
         ------

@@ -440,6 +440,13 @@ def test_a_file_that_is_older_than_the_new_database_beside_it_tells_of_a_loss(tm
         CalibrationStore(DemoCalibration, tmp_path / "cache").close()
 
 
+def test_several_files_beside_a_new_database_tell_of_a_loss(tmp_path: Path) -> None:
+    left_by_a_killed_registration(tmp_path / "cache", tmp_path)
+    shutil.copyfile(dark(tmp_path, "second.fits", 60001.0), tmp_path / "cache" / "calibrations" / "second.fits")
+    with pytest.warns(UserWarning, match="to register the files again would lose the rest"):
+        CalibrationStore(DemoCalibration, tmp_path / "cache").close()
+
+
 def lost(cache: Path) -> CalibrationStore[DemoCalibration]:
     """Lose a cache's database, and open a store on what is left."""
     database(cache).unlink()

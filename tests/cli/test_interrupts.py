@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from koa_middleware import CacheError
 from koa_middleware.cli.interrupts import interrupts_kept
 
 
@@ -36,6 +39,19 @@ def test_an_error_that_came_of_an_interrupt_is_told_as_that() -> None:
 
     with pytest.raises(KeyboardInterrupt), interrupts_kept():
         fail_where_interrupted()
+
+
+def test_a_command_whose_error_came_of_an_interrupt_ends_as_interrupted(
+    koa_cal: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise CacheError("The database is locked.", "Try again.")
+
+    monkeypatch.setattr("koa_middleware.cli.instruments.run", fail)
+    assert koa_cal("instruments").ended(130).err == "koa-cal: interrupted\n"
 
 
 def test_an_error_of_its_own_stays_that() -> None:

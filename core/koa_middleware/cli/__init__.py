@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complete(build_parser())
     try:
         with interrupts_kept():
-            return _run(parse(words))
+            options = parse(words)
+        return _run(options)
     except UsageError as error:
         return _refuse(error, as_json=_asks_for_json(words))
     except BrokenPipeError:
@@ -71,7 +72,8 @@ def _asks_for_json(words: Sequence[str]) -> bool:
 
 def _run(options: Namespace) -> int:
     try:
-        code: int = options.run(options)
+        with interrupts_kept():
+            code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
